@@ -1,0 +1,1 @@
+"""Pure functions on tensors: any leading batch dimensions, no modules, no files."""

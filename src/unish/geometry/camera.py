@@ -1,0 +1,47 @@
+"""Pinhole cameras: OpenCV axes (x right, y down, z forward), pixel centres at +0.5."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def pixel_grid(height: int, width: int, *, like: Tensor) -> Float[Tensor, "H W 2"]:
+    """(x, y) of every pixel centre, in the dtype and on the device of ``like``."""
+    y = torch.arange(height, dtype=like.dtype, device=like.device) + 0.5
+    x = torch.arange(width, dtype=like.dtype, device=like.device) + 0.5
+    return torch.stack([x[None, :].expand(height, width), y[:, None].expand(height, width)], dim=-1)
+
+
+def make_intrinsics(focal_px: Float[Tensor, "*batch"], height: int, width: int) -> Float[Tensor, "*batch 3 3"]:
+    """Square pixels, principal point in the image centre."""
+    zero, one = torch.zeros_like(focal_px), torch.ones_like(focal_px)
+    rows = [focal_px, zero, one * (width / 2), zero, focal_px, one * (height / 2), zero, zero, one]
+    return torch.stack(rows, dim=-1).reshape(*focal_px.shape, 3, 3)
+
+
+def project(
+    points: Float[Tensor, "*batch N 3"], intrinsics: Float[Tensor, "*batch 3 3"], *, min_depth: float = 1e-3
+) -> Float[Tensor, "*batch N 2"]:
+    """Camera points to pixels; depths below ``min_depth`` are clamped to it (the caller masks what lies behind)."""
+    scaled = points @ intrinsics.transpose(-1, -2)
+    return scaled[..., :2] / scaled[..., 2:].clamp_min(min_depth)
+
+
+def unproject(
+    depth: Float[Tensor, "*batch H W"], intrinsics: Float[Tensor, "*batch 3 3"]
+) -> Float[Tensor, "*batch H W 3"]:
+    """z-depth of every pixel to camera points: depth · K⁻¹ · (x, y, 1)."""
+    height, width = depth.shape[-2:]
+    grid = pixel_grid(height, width, like=depth)
+    rays = torch.cat([grid, torch.ones_like(grid[..., :1])], dim=-1)
+    return (rays @ torch.linalg.inv(intrinsics).transpose(-1, -2)[..., None, :, :]) * depth[..., None]
+
+
+def resize_intrinsics(
+    intrinsics: Float[Tensor, "*batch 3 3"], from_size: tuple[int, int], to_size: tuple[int, int]
+) -> Float[Tensor, "*batch 3 3"]:
+    """Intrinsics after the image was resized from (height, width) ``from_size`` to ``to_size``."""
+    factors = intrinsics.new_tensor([to_size[1] / from_size[1], to_size[0] / from_size[0], 1.0])
+    return intrinsics * factors[:, None]

@@ -1,0 +1,48 @@
+"""Rotations. Matrices inside the package; axis-angle (suffix ``_aa``) only at file borders."""
+
+from __future__ import annotations
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Rotation matrix of an axis-angle vector (radians); differentiable everywhere, zero included."""
+    return roma.rotvec_to_rotmat(axis_angle)
+
+
+def matrix_to_axis_angle(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
+    """Axis-angle vector (radians, angle in [0, π]) of a rotation matrix."""
+    return roma.rotmat_to_rotvec(matrix)
+
+
+def rot6d_to_matrix(rot6d: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 3"]:
+    """Gram–Schmidt on two 3-vectors (first three numbers, last three): the *columns* 1 and 2 of the result.
+
+    Zhou et al., "On the Continuity of Rotation Representations in Neural Networks", eq. (15).
+    """
+    first, second = rot6d[..., :3], rot6d[..., 3:]
+    x = torch.nn.functional.normalize(first, dim=-1, eps=1e-12)
+    y = torch.nn.functional.normalize(second - (x * second).sum(-1, keepdim=True) * x, dim=-1, eps=1e-12)
+    return torch.stack([x, y, torch.linalg.cross(x, y, dim=-1)], dim=-1)
+
+
+def matrix_to_rot6d(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 6"]:
+    """The first two columns, one after the other; inverse of ``rot6d_to_matrix`` on rotations."""
+    return torch.cat([matrix[..., 0], matrix[..., 1]], dim=-1)
+
+
+def rotation_angle(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
+    """Angle of a rotation in radians, accurate also near 0 and π (atan2 of sine and cosine parts)."""
+    skew = torch.stack(
+        [
+            matrix[..., 2, 1] - matrix[..., 1, 2],
+            matrix[..., 0, 2] - matrix[..., 2, 0],
+            matrix[..., 1, 0] - matrix[..., 0, 1],
+        ],
+        dim=-1,
+    )
+    trace = matrix.diagonal(dim1=-2, dim2=-1).sum(-1)
+    return torch.atan2(skew.norm(dim=-1), trace - 1.0)

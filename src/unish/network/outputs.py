@@ -1,0 +1,44 @@
+"""What the branches of the network hand to one another, B clips × N frames × P people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneOutput:
+    """Scene branch → human branch, AlignNet and ``Prediction``. One arbitrary scale per clip.
+
+    Attributes:
+        local_points: (B, N, H, W, 3) camera coordinates.
+        point_conf_logits: (B, N, H, W).
+        c2w: (B, N, 4, 4), world = camera of the first frame.
+        intrinsics: (B, N, 3, 3) pixels of the H×W images: given, predicted, or solved from ``local_points``.
+        hidden: (B, N, R + T, C) decoder tokens, the R special ones first, then T patches row by row.
+        auxiliary: what only a loss reads (flow of soft matches, pair poses, …), by name.
+    """
+
+    local_points: Float[Tensor, "B N H W 3"]
+    point_conf_logits: Float[Tensor, "B N H W"]
+    c2w: Float[Tensor, "B N 4 4"]
+    intrinsics: Float[Tensor, "B N 3 3"]
+    hidden: Float[Tensor, "B N T C"]
+    auxiliary: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HumanOutput:
+    """Human branch → AlignNet and ``Prediction``.
+
+    Attributes:
+        rotations: (B, P, N, 24, 3, 3) SMPL joint rotations, root first, root in the camera frame.
+        betas: (B, P, 10) one shape per person.
+        token: (B, P, N, C) what AlignNet reads about each person in each frame.
+    """
+
+    rotations: Float[Tensor, "B P N 24 3 3"]
+    betas: Float[Tensor, "B P 10"]
+    token: Float[Tensor, "B P N C"]

@@ -1,0 +1,20 @@
+"""Frozen records that cross stage borders. They hold data and simple views of it; stages hold the behaviour."""
+
+from unish.structs.body_params import BodyParams
+from unish.structs.clip import Clip
+from unish.structs.people import NUM_LANDMARKS, Crops, Landmarks, Tracks
+from unish.structs.prediction import HumanInputs, Prediction
+from unish.structs.reconstruction import FORMAT, Reconstruction
+
+__all__ = [
+    "FORMAT",
+    "NUM_LANDMARKS",
+    "BodyParams",
+    "Clip",
+    "Crops",
+    "HumanInputs",
+    "Landmarks",
+    "Prediction",
+    "Reconstruction",
+    "Tracks",
+]

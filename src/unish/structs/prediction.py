@@ -1,0 +1,54 @@
+"""What goes into and comes out of the network. The scale of a prediction is unknown; see ``Reconstruction`` for metres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class HumanInputs:
+    """Evidence about people for the human branch, B clips × P people × N frames.
+
+    A landmark branch reads ``landmarks_*``; a crop branch reads ``patches`` and ``bbox_info``. Whatever the branch in use
+    does not read may be ``None``.
+
+    Attributes:
+        valid: (B, P, N) the person was observed.
+        landmarks_px: (B, P, N, 33, 3) x, y in pixels of the network's images (H×W), visibility; NaN where none.
+        landmarks_world: (B, P, N, 33, 3) metres around the hips in the person's viewing-ray camera; NaN where none.
+        patches: (B, P, N, 3, 256, 256) RGB in [0, 1].
+        bbox_info: (B, P, N, 3) box centre minus image centre and box side, pixels.
+    """
+
+    valid: Bool[Tensor, "B P N"]
+    landmarks_px: Float[Tensor, "B P N 33 3"] | None = None
+    landmarks_world: Float[Tensor, "B P N 33 3"] | None = None
+    patches: Float[Tensor, "B P N 3 256 256"] | None = None
+    bbox_info: Float[Tensor, "B P N 3"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """Raw network output for B clips of N frames: one consistent world per clip, its scale still unknown.
+
+    Attributes:
+        local_points: (B, N, H, W, 3) camera coordinates, arbitrary scale shared by all frames of a clip.
+        point_conf_logits: (B, N, H, W) confidence before the sigmoid.
+        c2w: (B, N, 4, 4) camera to world in the same arbitrary scale, world = camera of the first frame.
+        scale: (B,) positive: the mean distance, in metres, of the points that the confidence mask keeps; ``None`` without
+            people.
+        rotations: (B, P, N, 24, 3, 3) SMPL joint rotations, root first, in the camera; ``None`` without people.
+        betas: (B, P, 10) one shape per person; ``None`` without people.
+        transl: (B, P, N, 3) SMPL translation in the camera, metres, as AlignNet gives it; ``None`` without people.
+    """
+
+    local_points: Float[Tensor, "B N H W 3"]
+    point_conf_logits: Float[Tensor, "B N H W"]
+    c2w: Float[Tensor, "B N 4 4"]
+    scale: Float[Tensor, "B"] | None = None
+    rotations: Float[Tensor, "B P N 24 3 3"] | None = None
+    betas: Float[Tensor, "B P 10"] | None = None
+    transl: Float[Tensor, "B P N 3"] | None = None

@@ -1,0 +1,139 @@
+"""The metric result: one file, one record, for predictions and for ground truth alike."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float, Float16, Float32, Float64, Int16, Int32, Int64, UInt8
+from numpy import ndarray
+
+from unish.errors import InputError
+
+FORMAT = "unish-reconstruction/1"
+
+
+class PosesBodies(Protocol):
+    """Anything that turns axis-angle SMPL parameters into vertices (see ``unish.body.Body``)."""
+
+    def vertices_from_axis_angle(
+        self, betas: ndarray, global_orient_aa: ndarray, body_pose_aa: ndarray, transl: ndarray
+    ) -> ndarray: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruction:
+    """T frames, P people, H×W processed image; OpenCV camera axes, metres, world = camera of the first used frame.
+
+    Every key of ``reconstruction.npz`` (format ``unish-reconstruction/1``) is an attribute of the same name. Keys that a
+    writer adds (ground truth) are kept in ``extra``. Per-person floats are NaN where ``person_valid`` is false.
+    """
+
+    segment: Int32[ndarray, "T"]
+    timestamps_s: Float64[ndarray, "T"]
+    frame_indices: Int64[ndarray, "T"]
+    source_size: Int32[ndarray, "2"]
+    image_size: Int32[ndarray, "2"]
+    images: UInt8[ndarray, "T H W 3"]
+    intrinsics: Float32[ndarray, "T 3 3"]
+    c2w: Float32[ndarray, "T 4 4"]
+    depth: Float32[ndarray, "T H W"]
+    point_conf: Float16[ndarray, "T H W"]
+    person_masks: Int16[ndarray, "T H W"]
+    person_ids: Int32[ndarray, "P"]
+    person_valid: Bool[ndarray, "P T"]
+    person_filled: Bool[ndarray, "P T"]
+    boxes_xyxy: Float32[ndarray, "P T 4"]
+    landmarks_px: Float32[ndarray, "P T 33 3"]
+    betas: Float32[ndarray, "P 10"]
+    global_orient_aa: Float32[ndarray, "P T 3"]
+    body_pose_aa: Float32[ndarray, "P T 69"]
+    transl: Float32[ndarray, "P T 3"]
+    joints: Float32[ndarray, "P T 24 3"]
+    gravity: Float32[ndarray, "3"]
+    floor: Float32[ndarray, "4"]
+    faces: Int32[ndarray, "F 3"]
+    body_model: str
+    model: str
+    version: str
+    format: str = FORMAT
+    extra: dict[str, ndarray] = field(default_factory=dict)
+
+    @property
+    def num_frames(self) -> int:
+        return int(self.images.shape[0])
+
+    @property
+    def num_people(self) -> int:
+        return int(self.person_ids.shape[0])
+
+    def save(self, path: str | Path) -> None:
+        """Write the npz beside its final name, then rename, so that a cut never leaves half a file."""
+        path = Path(path)
+        arrays: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
+        clash = sorted(arrays.keys() & self.extra.keys())
+        if clash:
+            raise ValueError(f"extra keys {clash} would overwrite keys of the format")
+        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            with beside.open("wb") as file:
+                np.savez_compressed(file, **arrays, **self.extra)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Reconstruction:
+        """Read an npz of this format, without pickle.
+
+        Raises:
+            InputError: the file is missing, unreadable, of another format, or lacks a key.
+        """
+        path = Path(path)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {key: file[key] for key in file.files}
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; give the reconstruction.npz of a finished run") from None
+        except Exception as error:
+            raise InputError(f"{path}: not a readable npz ({error}); run `unish reconstruct` again") from None
+        found = str(arrays.get("format", "none"))
+        if found != FORMAT:
+            raise InputError(f"{path}: format is {found!r}, this version reads {FORMAT!r}")
+        names = {f.name for f in fields(cls)} - {"extra"}
+        missing = sorted(names - arrays.keys())
+        if missing:
+            raise InputError(f"{path}: missing keys {', '.join(missing)}; run `unish reconstruct` again")
+        values = {key: str(value) if value.dtype.kind == "U" else value for key, value in arrays.items() if key in names}
+        return cls(**values, extra={key: value for key, value in arrays.items() if key not in names})
+
+    def world_points(self) -> Float32[ndarray, "T H W 3"]:
+        """Every pixel in world metres: ``c2w`` · unproject(``depth``, ``intrinsics``), pixel centres at +0.5."""
+        height, width = self.depth.shape[1:]
+        v, u = np.meshgrid(np.arange(height) + 0.5, np.arange(width) + 0.5, indexing="ij")
+        rays = np.stack([u, v, np.ones_like(u)], -1) @ np.linalg.inv(self.intrinsics).transpose(0, 2, 1)[:, None]
+        local = rays * self.depth[..., None]
+        world = local @ self.c2w[:, None, :3, :3].transpose(0, 1, 3, 2) + self.c2w[:, None, None, :3, 3]
+        return world.astype(np.float32)
+
+    def points(self, person: int) -> list[Float32[ndarray, "N 3"]]:
+        """The human point cloud of one person: world metres, one array per frame (empty where nothing was seen)."""
+        keep = (self.person_masks == person) & (self.depth > 0)
+        return [points[mask] for points, mask in zip(self.world_points(), keep, strict=True)]
+
+    def vertices(self, body: PosesBodies) -> Float[ndarray, "P T V 3"]:
+        """Body vertices of every person and frame in world metres; NaN where not valid and not filled."""
+        shown = self.person_valid | self.person_filled
+        person, frame = np.nonzero(shown)
+        posed = body.vertices_from_axis_angle(
+            self.betas[person], self.global_orient_aa[person, frame], self.body_pose_aa[person, frame],
+            self.transl[person, frame],
+        )  # fmt: skip
+        out = np.full((*shown.shape, *posed.shape[1:]), np.nan, np.float32)
+        out[person, frame] = posed
+        return out
+
+
