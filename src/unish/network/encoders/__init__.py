@@ -1,0 +1,1 @@
+"""Image encoders: what turns a picture into tokens."""

@@ -1,0 +1,1 @@
+"""Heads: what reads points, confidence and cameras from the tokens of the scene decoder."""

@@ -1,0 +1,1 @@
+"""Human branches: what turns the evidence about people into SMPL rotations, shapes and tokens."""
