@@ -1,0 +1,64 @@
+"""Shapes are enforced in every test, and folders that a checkout may lack are fixtures that skip with a reason."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Before anything imports unish: from here on a wrong shape or dtype at a public signature is an error. The second
+# argument is the checker that jaxtyping wraps; tests/contract/test_shapes.py fails if it stops working.
+install_import_hook("unish", "beartype.beartype")
+
+import torch  # noqa: E402
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# Two pytest workers with as many OpenMP threads as cores each are slower than one thread each.
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+def _folder(variable: str, default: str) -> Path:
+    folder = Path(os.environ.get(variable, REPOSITORY / default))
+    if not folder.is_dir():
+        pytest.skip(f"{variable} names no folder ({folder})")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def parity_dir() -> Path:
+    """Seeded inputs and outputs of the published network: ``UNISH_PARITY_DIR``, by default beside the checkout."""
+    return _folder("UNISH_PARITY_DIR", "../shared/parity")
+
+
+@pytest.fixture(scope="session")
+def media_dir() -> Path:
+    """Real clips and labelled data: ``UNISH_MEDIA_DIR``, by default beside the checkout."""
+    return _folder("UNISH_MEDIA_DIR", "../shared/media")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture
+def rng() -> torch.Generator:
+    """The same random numbers in every run of a test."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a folder by the fixture it asks for, and skip what needs a missing device."""
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        if "media_dir" in names:
+            item.add_marker(pytest.mark.media)
+        if "parity_dir" in names:
+            item.add_marker(pytest.mark.parity)
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
