@@ -1,8 +1,8 @@
 """A small resumable trainer: one process, one model, one loss; what it trains comes from the recipe.
 
-A run is a folder: ``checkpoint.pt`` (everything needed to go on), ``metrics.jsonl`` (one line per logged step) and
-``config.json``. Step i depends on the weights, on batch i and on the seed alone, so a run that was killed and resumed ends
-with the weights of one that was not (unless a wall-clock budget steers the schedule).
+A run is a folder: ``checkpoint.pt`` (everything needed to go on), ``metrics.jsonl`` (one line per logged step),
+``config.json``. Step i depends on the weights, on batch i and on the seed alone, so a run that was killed and resumed
+ends with the weights of one that was not (unless a wall-clock budget steers the schedule).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class FitConfig:
 
     Attributes:
         steps: length of the run, and of the cosine schedule.
-        minutes: optional wall-clock budget, summed over resumes. The schedule then follows whichever of steps and time is
-            further advanced, so that the learning rate always ends at its floor.
-        learning_rate, final_fraction, warmup_steps: linear warm-up, then cosine down to ``final_fraction`` of the peak.
+        minutes: optional wall-clock budget, summed over resumes. The schedule then follows whichever of steps and time
+            is further advanced, so that the learning rate always ends at its floor.
+        learning_rate, final_fraction, warmup_steps: linear warm-up, then cosine to ``final_fraction`` of the peak.
         weight_decay: for matrices only; gains, biases and other vectors are not decayed.
         clip_norm: gradient norm ceiling.
         ema_decay: decay of the averaged weights; the average is what is validated and exported.
