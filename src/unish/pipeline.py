@@ -1,0 +1,339 @@
+"""From a video to a metric reconstruction: the whole journey, stage by stage, in the order that a reader expects."""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+import unish
+from unish.body import Body, load_body, match_shape
+from unish.errors import DegradedResultWarning, InputError
+from unish.export import write_glb, write_preview
+from unish.geometry.camera import resize_intrinsics
+from unish.network import UniSH
+from unish.people import PeopleConfig, cut_crops, find_people, read_tracks
+from unish.reconstruct import (
+    MetricShot,
+    Shot,
+    ShotEvidence,
+    assemble,
+    describe_people,
+    measure_quality,
+    measure_shot,
+    plan_windows,
+    stitch_windows,
+)
+from unish.structs import Clip, Crops, HumanInputs, Landmarks, Prediction, Reconstruction, Tracks
+from unish.structs.progress import Progress
+from unish.video import processed_size, read_clip, resize_images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that a user may choose. The meanings are those of the command line (``unish reconstruct --help``).
+
+    Attributes:
+        model: name, path or hub id of the weights.
+        fps: frames used per second of video.
+        source_fps: of a folder of images, which has no times of its own.
+        size: long side of the processed frames in pixels; ``None`` takes the model's own.
+        start, end: seconds.
+        people: the most people to reconstruct, ``None`` for all, 0 for the scene alone.
+        tracks: npz with the user's own boxes instead of the detector.
+        intrinsics: (fx, fy, cx, cy) of the source in pixels, when known.
+        body: ``free`` or the path of a licensed SMPL file.
+        window, overlap: frames that the network sees at once, and how many of them two neighbouring windows share.
+        seed: of everything random; results repeat bit for bit on the same machine.
+    """
+
+    model: str = "small"
+    fps: float = 6.0
+    source_fps: float = 30.0
+    size: int | None = None
+    start: float | None = None
+    end: float | None = None
+    max_frames: int | None = None
+    device: str = "auto"
+    people: int | None = None
+    tracks: Path | None = None
+    intrinsics: tuple[float, float, float, float] | None = None
+    body: str = "free"
+    window: int = 30
+    overlap: int = 6
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A reconstruction, the body that poses it, and what ``report.json`` says."""
+
+    reconstruction: Reconstruction
+    body: Body
+    report: dict[str, Any]
+
+
+def reconstruct(path: str | Path, *, model: str = "small", **settings: Any) -> Reconstruction:
+    """Video file or folder of images → metric scene, cameras and people.
+
+    Keyword arguments are the fields of ``Settings``.
+
+    Raises:
+        InputError: the input, a setting or the weights cannot give a result; the message says what to do.
+    """
+    return run(path, settings=Settings(model=model, **settings)).reconstruction
+
+
+def run(path: str | Path, *, settings: Settings, progress: Progress | None = None) -> Result:
+    """The same, with the body and the report."""
+    torch.manual_seed(settings.seed)
+    clock = _Clock(progress)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DegradedResultWarning)
+        with clock.stage("load model"):
+            model, body = _load(settings)
+        with clock.stage("read video"):
+            clip = read_clip(
+                path, fps=settings.fps, source_fps=settings.source_fps, start=settings.start, end=settings.end,
+                max_frames=settings.max_frames, progress=progress,
+            )  # fmt: skip
+            long_side = settings.size or model.config.image_long_side
+            size = processed_size(clip.size, long_side, model.config.image_multiple)
+            images = resize_images(clip.images, size)
+        with clock.stage("find people"):
+            tracks, landmarks = _find_people(clip, size, settings, progress)
+            crops = cut_crops(images, tracks) if model.config.reads_crops else None
+        with clock.stage("network"):
+            intrinsics = _known_intrinsics(settings, clip, size)
+            shots = [
+                _predict_shot(model, images, tracks, landmarks, crops, intrinsics, clip, frames, settings, progress)
+                for frames in _split_segments(clip)
+            ]
+        with clock.stage("reconstruct"):
+            betas = _average_betas(shots, model, body)
+            metric = [
+                measure_shot(shot, _evidence(tracks, landmarks, intrinsics, clip, frames), betas, body)
+                for shot, frames in zip(shots, _split_segments(clip), strict=True)
+            ]
+            reconstruction = assemble(clip, images.numpy(), tracks, landmarks, metric, betas, body, model.fingerprint)
+        with clock.stage("measure"):
+            quality = measure_quality(reconstruction, metric, body)
+    raised = [*clip.warnings, *tracks.warnings, *(str(w.message) for w in caught), *_scale_warnings(metric)]
+    report = {
+        "input": str(path),
+        "settings": {key: str(v) if isinstance(v, Path) else v for key, v in asdict(settings).items()},
+        "seconds": clock.seconds,
+        "peak_memory_mb": _peak_memory_mb(),
+        "model": model.fingerprint,
+        "versions": {"unish": unish.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "people": describe_people(reconstruction, metric, body),
+        "quality": quality,
+        "warnings": list(dict.fromkeys(raised)),
+    }
+    return Result(reconstruction=reconstruction, body=body, report=report)
+
+
+def write_outputs(result: Result, out: str | Path, *, progress: Progress | None = None) -> list[Path]:
+    """Write ``reconstruction.npz``, ``preview.mp4``, ``scene.glb`` and, last, ``report.json`` into the folder ``out``.
+
+    Each file is written beside its final name and renamed, so a cut leaves whole files only.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    clock = _Clock(progress)
+    paths = [out / name for name in ("reconstruction.npz", "preview.mp4", "scene.glb", "report.json")]
+    with clock.stage("save"):
+        result.reconstruction.save(paths[0])
+    with clock.stage("preview"):
+        write_preview(
+            paths[1], result.reconstruction, result.body, fps=result.report["settings"]["fps"], progress=progress
+        )
+    with clock.stage("export scene"):
+        write_glb(paths[2], result.reconstruction, result.body)
+    report = result.report | {
+        "seconds": result.report["seconds"] | clock.seconds,
+        "peak_memory_mb": _peak_memory_mb(),
+    }
+    beside = paths[3].with_name(f".{paths[3].name}.part")
+    try:
+        beside.write_text(json.dumps(_finite(report), indent=2) + "\n")
+        beside.replace(paths[3])
+    finally:
+        beside.unlink(missing_ok=True)
+    return paths
+
+
+class _Clock:
+    """Announces stages as they begin and end, and remembers how long each took."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.progress = progress
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        if self.progress is not None:
+            self.progress(name, 0, None)
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)
+        if self.progress is not None:
+            self.progress(name, 1, 1)
+
+
+def _load(settings: Settings) -> tuple[UniSH, Body]:
+    device = settings.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: no CUDA device was found; use --device cpu")
+    return UniSH.from_pretrained(settings.model, device=device).eval(), load_body(settings.body)
+
+
+def _find_people(
+    clip: Clip, size: tuple[int, int], settings: Settings, progress: Progress | None
+) -> tuple[Tracks, Landmarks]:
+    """Tracks and landmarks, moved from clip pixels to those of the processed image."""
+    if settings.people == 0:
+        tracks, landmarks = _nobody(clip.num_frames, size)
+    elif settings.tracks is not None:
+        tracks, landmarks = read_tracks(settings.tracks, clip, mask_size=size)
+    else:
+        config = PeopleConfig(max_people=settings.people)
+        tracks, landmarks = find_people(clip, mask_size=size, config=config, progress=progress)
+    factor = torch.tensor([size[1] / clip.size[1], size[0] / clip.size[0]])
+    return (
+        replace(tracks, boxes_xyxy=tracks.boxes_xyxy * factor.repeat(2)),
+        replace(landmarks, px=torch.cat([landmarks.px[..., :2] * factor, landmarks.px[..., 2:]], dim=-1)),
+    )
+
+
+def _nobody(num_frames: int, size: tuple[int, int]) -> tuple[Tracks, Landmarks]:
+    tracks = Tracks(
+        person_ids=torch.zeros(0, dtype=torch.int64),
+        valid=torch.zeros(0, num_frames, dtype=torch.bool),
+        boxes_xyxy=torch.zeros(0, num_frames, 4),
+        masks=torch.full((num_frames, *size), -1, dtype=torch.int16),
+    )
+    nothing = torch.zeros(0, num_frames, 33, 3)
+    return tracks, Landmarks(px=nothing, world=nothing, score=torch.zeros(0, num_frames))
+
+
+def _known_intrinsics(settings: Settings, clip: Clip, size: tuple[int, int]) -> Float[Tensor, "3 3"] | None:
+    if settings.intrinsics is None:
+        return None
+    fx, fy, cx, cy = settings.intrinsics
+    source = torch.tensor([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+    return resize_intrinsics(source, clip.source_size, size)
+
+
+def _split_segments(clip: Clip) -> list[slice]:
+    """Frames of each shot; shots follow one another."""
+    starts = [0, *((clip.segment.diff() != 0).nonzero()[:, 0] + 1).tolist(), clip.num_frames]
+    return [slice(start, stop) for start, stop in pairwise(starts)]
+
+
+@torch.inference_mode()
+def _predict_shot(
+    model: UniSH,
+    images: Tensor,
+    tracks: Tracks,
+    landmarks: Landmarks,
+    crops: Crops | None,
+    intrinsics: Tensor | None,
+    clip: Clip,
+    shot: slice,
+    settings: Settings,
+    progress: Progress | None,
+) -> Shot:
+    """The network over the overlapping windows of one shot, joined into one world."""
+    windows = plan_windows(shot.stop - shot.start, settings.window, settings.overlap)
+    predictions: list[Prediction] = []
+    for window in windows:
+        frames = slice(shot.start + window.start, shot.start + window.stop)
+        batch = images[frames].to(model.device).permute(0, 3, 1, 2)[None].float() / 255
+        prediction = model(
+            batch,
+            _human_inputs(tracks, landmarks, crops, frames, model.device) if tracks.num_people else None,
+            clip.timestamps_s[frames][None].float().to(model.device),
+            None if intrinsics is None else intrinsics.to(model.device).expand(1, len(window), 3, 3),
+        )
+        predictions.append(_to_cpu(prediction))
+        if progress is not None:
+            progress("network", frames.stop, clip.num_frames)
+    return stitch_windows(predictions, windows, tracks.valid[:, shot])
+
+
+def _human_inputs(
+    tracks: Tracks, landmarks: Landmarks, crops: Crops | None, frames: slice, device: torch.device
+) -> HumanInputs:
+    return HumanInputs(
+        valid=tracks.valid[None, :, frames].to(device),
+        landmarks_px=landmarks.px[None, :, frames].to(device),
+        landmarks_world=landmarks.world[None, :, frames].to(device),
+        patches=None if crops is None else crops.patches[None, :, frames].to(device),
+        bbox_info=None if crops is None else crops.bbox_info[None, :, frames].to(device),
+    )
+
+
+def _to_cpu(prediction: Prediction) -> Prediction:
+    moved = {name: value.float().cpu() for name, value in vars(prediction).items() if value is not None}
+    return Prediction(**moved)
+
+
+def _evidence(tracks: Tracks, landmarks: Landmarks, intrinsics: Tensor | None, clip: Clip, shot: slice) -> ShotEvidence:
+    return ShotEvidence(
+        timestamps_s=clip.timestamps_s[shot].float(),
+        valid=tracks.valid[:, shot],
+        masks=tracks.masks[shot],
+        landmarks_px=landmarks.px[:, shot],
+        intrinsics=intrinsics,
+    )
+
+
+def _average_betas(shots: list[Shot], model: UniSH, body: Body) -> Float[Tensor, "P 10"]:
+    """One shape per person over all shots, in the shape space of the body that is asked for."""
+    known = [shot for shot in shots if shot.prediction.betas is not None]
+    if not known:
+        return torch.zeros(0, 10)
+    weights = torch.stack([shot.seen.float() for shot in known])
+    betas = torch.stack([shot.prediction.betas[0] for shot in known])  # type: ignore[index]
+    mean = (betas * weights[..., None]).sum(0) / weights.sum(0).clamp_min(1.0)[:, None]
+    if model.config.body == body.name:
+        return mean
+    return match_shape(load_body(model.config.body), mean, body)
+
+
+def _scale_warnings(shots: list[MetricShot]) -> list[str]:
+    if any(shot.scale.source == "people" for shot in shots):
+        return []
+    return ["nobody could be measured, so the metric scale is the network's own guess"]
+
+
+def _peak_memory_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if platform.system() == "Darwin" else 2**10), 1)
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN: unknown numbers become null."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value

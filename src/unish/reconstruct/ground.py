@@ -1,0 +1,73 @@
+"""Which way is down, and where the floor is, from the people who stand on it."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from unish.body import Body
+from unish.geometry.camera import unproject
+from unish.geometry.plane import fit_floor, median_direction
+from unish.geometry.rigid import transform_points
+from unish.reconstruct.shot import MetricShot
+from unish.structs import BodyParams
+
+NECK, ANKLES = 12, [7, 8]
+UPRIGHT = 0.85
+"""A pose is upright when neck and ankles are this close to as far apart as when standing straight."""
+
+MIN_UPRIGHT_FRAMES = 3
+FLOOR_BAND_M = 0.3
+"""Scene points this close to the height of the feet are candidates for the floor."""
+
+FLOOR_TOLERANCE_M = 0.05
+MIN_FLOOR_POINTS = 200
+MAX_FLOOR_FRAMES = 8
+
+
+def estimate_ground(shot: MetricShot, body: Body) -> tuple[Float[Tensor, "3"], Float[Tensor, "4"]]:
+    """Gravity (unit vector down) and floor plane n·x + d = 0 (n up) in the world; NaN where people do not tell.
+
+    Up is the robust mean of the ankles-to-neck direction of upright people; the floor is the plane through the scene
+    points near the height of their feet, and a level plane at that height when there are too few such points.
+    """
+    joints = shot.joints
+    rest = body.rest_joints(shot.params.betas)
+    trunk = joints[..., NECK, :] - joints[..., ANKLES, :].mean(-2)
+    straight = (rest[..., NECK, :] - rest[..., ANKLES, :].mean(-2)).norm(dim=-1)
+    upright = shot.valid & (trunk.norm(dim=-1) > UPRIGHT * straight) & (shot.distance_sigma < 0.1)
+    if int(upright.sum()) < min(MIN_UPRIGHT_FRAMES, shot.depth.shape[0]):
+        return torch.full((3,), torch.nan), torch.full((4,), torch.nan)
+    up = median_direction(trunk[upright], torch.ones(int(upright.sum())))
+    level = float(_find_feet_height(shot, body, upright, up))
+    points, weights = _sample_scene(shot)
+    near = (points @ up - level).abs() < FLOOR_BAND_M
+    if int(near.sum()) >= MIN_FLOOR_POINTS:
+        fit = fit_floor(points[near], weights[near], up, tolerance=FLOOR_TOLERANCE_M)
+        if fit is not None and int(fit.inliers.sum()) >= MIN_FLOOR_POINTS:
+            return -fit.plane[:3], fit.plane
+    return -up, torch.cat([up, torch.tensor([-level])])
+
+
+def _find_feet_height(
+    shot: MetricShot, body: Body, upright: Bool[Tensor, "P T"], up: Float[Tensor, "3"]
+) -> Float[Tensor, ""]:
+    """Median over upright people and frames of the height of the lowest body vertex."""
+    params = BodyParams(
+        betas=shot.params.betas[upright],
+        global_orient=shot.params.global_orient[upright],
+        body_pose=shot.params.body_pose[upright],
+        transl=shot.params.transl[upright],
+    )
+    return (body.vertices(params) @ up).amin(1).median()
+
+
+def _sample_scene(shot: MetricShot) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
+    """World points of a few frames, with their confidence; pixels of people are left to ``near`` and the tolerance."""
+    step = max(1, shot.depth.shape[0] // MAX_FLOOR_FRAMES)
+    depth, conf = shot.depth[::step], shot.conf[::step]
+    local = unproject(depth, shot.intrinsics[::step])
+    world = transform_points(shot.c2w[::step], local.flatten(1, 2))
+    keep = (depth > 0).flatten(1) & ((torch.arange(world.shape[1]) % 7) == 0)
+    return world[keep], conf.flatten(1)[keep]

@@ -1,0 +1,126 @@
+"""Quality numbers that need no ground truth, as defined for ``report.json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.ndimage import binary_erosion
+
+from unish.body import Body
+from unish.geometry.mesh_distance import distance_to_mesh
+from unish.reconstruct.shot import MetricShot
+from unish.structs import Reconstruction
+
+JOINT_LANDMARKS = (
+    (1, 23), (2, 24), (4, 25), (5, 26), (7, 27), (8, 28), (16, 11), (17, 12), (18, 13), (19, 14), (20, 15), (21, 16),
+)  # fmt: skip
+"""(SMPL joint, BlazePose landmark) of hips, knees, ankles, shoulders, elbows and wrists."""
+
+MIN_VISIBILITY = 0.6
+EROSION_PX = 2
+MAX_POINTS = 400
+MAX_FRAMES = 24
+
+
+def measure_reprojection(reconstruction: Reconstruction) -> dict[int, float]:
+    """Per person id: median distance of projected joints to seen landmarks, percent of the longer box side."""
+    joints = [joint for joint, _ in JOINT_LANDMARKS]
+    landmarks = [landmark for _, landmark in JOINT_LANDMARKS]
+    w2c = np.linalg.inv(reconstruction.c2w.astype(np.float64))
+    result = {}
+    for person, person_id in enumerate(reconstruction.person_ids.tolist()):
+        seen = reconstruction.landmarks_px[person][:, landmarks]
+        world = reconstruction.joints[person][:, joints]
+        camera = world @ w2c[:, :3, :3].transpose(0, 2, 1) + w2c[:, None, :3, 3]
+        projected = camera @ reconstruction.intrinsics.transpose(0, 2, 1)
+        error = np.linalg.norm(projected[..., :2] / projected[..., 2:] - seen[..., :2], axis=-1)
+        box = reconstruction.boxes_xyxy[person]
+        side = np.maximum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])[:, None]
+        keep = (seen[..., 2] > MIN_VISIBILITY) & np.isfinite(error) & reconstruction.person_valid[person][:, None]
+        result[person_id] = float(np.median((100 * error / side)[keep])) if keep.any() else float("nan")
+    return result
+
+
+def measure_body_to_points(reconstruction: Reconstruction, body: Body, depth: np.ndarray) -> dict[int, float]:
+    """Per person id: median unsigned distance (cm) from the person's own points to their body mesh.
+
+    The mask is eroded by ``EROSION_PX``, since depth is a mixture of person and scene at its border. ``depth``
+    (T, H, W), metres, stands in for the reconstruction's own, so that the number before the correction can be measured
+    too. At most ``MAX_POINTS`` points of ``MAX_FRAMES`` frames are used, evenly spread.
+    """
+    result = {}
+    faces = reconstruction.faces
+    for person, person_id in enumerate(reconstruction.person_ids.tolist()):
+        frames = np.flatnonzero(reconstruction.person_valid[person])
+        frames = frames[np.linspace(0, len(frames) - 1, min(len(frames), MAX_FRAMES)).round().astype(int)]
+        posed = body.vertices_from_axis_angle(
+            np.repeat(reconstruction.betas[person][None], len(frames), 0),
+            reconstruction.global_orient_aa[person, frames],
+            reconstruction.body_pose_aa[person, frames],
+            reconstruction.transl[person, frames],
+        )
+        distances = []
+        for vertices, frame in zip(posed, frames, strict=True):
+            mask = _erode(reconstruction.person_masks[frame] == person) & (depth[frame] > 0)
+            rows, columns = np.nonzero(mask)
+            if len(rows) == 0:
+                continue
+            pick = np.linspace(0, len(rows) - 1, min(len(rows), MAX_POINTS)).round().astype(int)
+            rows, columns = rows[pick], columns[pick]
+            pixels = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], -1)
+            local = pixels @ np.linalg.inv(reconstruction.intrinsics[frame]).T * depth[frame, rows, columns][:, None]
+            world = local @ reconstruction.c2w[frame, :3, :3].T + reconstruction.c2w[frame, :3, 3]
+            distances.append(distance_to_mesh(world, vertices, faces))
+        result[person_id] = float(100 * np.median(np.concatenate(distances))) if distances else float("nan")
+    return result
+
+
+def median_or_nan(values: dict[int, float]) -> float:
+    """Median over people, NaN entries left out."""
+    finite = [value for value in values.values() if np.isfinite(value)]
+    return float(np.median(finite)) if finite else float("nan")
+
+
+def measure_quality(reconstruction: Reconstruction, shots: list[MetricShot], body: Body) -> dict[str, float]:
+    """The ``quality`` part of the report; NaN where a number has no meaning (nobody seen, one window)."""
+    before = torch.cat([shot.depth_before for shot in shots]).numpy()
+    steps = [torch.linalg.norm(shot.c2w[1:, :3, 3] - shot.c2w[:-1, :3, 3], dim=-1).sum() for shot in shots]
+    return {
+        "valid_pixels": float((reconstruction.depth > 0).mean()),
+        "reprojection_percent": median_or_nan(measure_reprojection(reconstruction)),
+        "body_to_points_cm": median_or_nan(measure_body_to_points(reconstruction, body, reconstruction.depth)),
+        "body_to_points_before_cm": median_or_nan(measure_body_to_points(reconstruction, body, before)),
+        "scale_uncertainty": float(np.mean([shot.scale.uncertainty for shot in shots])),
+        "stitching_residual": float(max(shot.residual for shot in shots)),
+        "camera_path_m": float(sum(steps)),
+    }
+
+
+def describe_people(reconstruction: Reconstruction, shots: list[MetricShot], body: Body) -> list[dict[str, Any]]:
+    """One row per person: frames, standing height, how certain their distance is, and the depth correction they got."""
+    sigma = torch.cat([shot.distance_sigma for shot in shots], dim=1).numpy()
+    corrections = torch.cat([shot.corrections for shot in shots], dim=1).numpy()
+    heights = body.standing_height(torch.from_numpy(reconstruction.betas)).numpy()
+    reprojection = measure_reprojection(reconstruction)
+    rows = []
+    for person, person_id in enumerate(reconstruction.person_ids.tolist()):
+        valid = reconstruction.person_valid[person]
+        known = corrections[person][valid & np.isfinite(corrections[person])]
+        rows.append(
+            {
+                "id": person_id,
+                "frames": int(valid.sum()),
+                "height_m": float(heights[person]),
+                # 1 for a person seen from head to ankles, falling as the ruler gets worse.
+                "certainty": float(np.median(0.05 / sigma[person][valid])) if valid.any() else 0.0,
+                "correction": float(np.median(known)) if len(known) else float("nan"),
+                "reprojection_percent": reprojection[person_id],
+            }
+        )
+    return rows
+
+
+def _erode(mask: np.ndarray) -> np.ndarray:
+    return binary_erosion(mask, np.ones((3, 3), bool), iterations=EROSION_PX)
