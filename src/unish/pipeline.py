@@ -7,7 +7,7 @@ import platform
 import resource
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -40,6 +40,9 @@ from unish.reconstruct import (
 from unish.structs import Clip, Crops, HumanInputs, Landmarks, Prediction, Reconstruction, Tracks
 from unish.structs.progress import Progress
 from unish.video import processed_size, read_clip, resize_images
+
+PeopleFinder = Callable[[Clip, tuple[int, int]], tuple[Tracks, Landmarks]]
+"""(clip, (height, width) of the masks) → people in clip pixels: what takes the place of the built-in people stage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +100,14 @@ def reconstruct(path: str | Path, *, model: str = "small", **settings: Any) -> R
     return run(path, settings=Settings(model=model, **settings)).reconstruction
 
 
-def run(path: str | Path, *, settings: Settings, progress: Progress | None = None) -> Result:
-    """The same, with the body and the report."""
+def run(
+    source: str | Path | Clip,
+    *,
+    settings: Settings,
+    progress: Progress | None = None,
+    people_finder: PeopleFinder | None = None,
+) -> Result:
+    """The same, with the body and the report; and from a clip that is already read, or people found in another way."""
     torch.manual_seed(settings.seed)
     clock = _Clock(progress)
     with warnings.catch_warnings(record=True) as caught:
@@ -106,15 +115,12 @@ def run(path: str | Path, *, settings: Settings, progress: Progress | None = Non
         with clock.stage("load model"):
             model, body = _load(settings)
         with clock.stage("read video"):
-            clip = read_clip(
-                path, fps=settings.fps, source_fps=settings.source_fps, start=settings.start, end=settings.end,
-                max_frames=settings.max_frames, progress=progress,
-            )  # fmt: skip
-            long_side = settings.size or model.config.image_long_side
-            size = processed_size(clip.size, long_side, model.config.image_multiple)
+            clip = source if isinstance(source, Clip) else _read(source, settings, progress)
+            size = processed_size(clip.size, settings.size or model.config.long_side, model.config.multiple)
             images = resize_images(clip.images, size)
         with clock.stage("find people"):
-            tracks, landmarks = _find_people(clip, size, settings, progress)
+            tracks, landmarks = (people_finder or _default_finder(settings, progress))(clip, size)
+            tracks, landmarks = _rescale_people(tracks, landmarks, clip.size, size)
             crops = cut_crops(images, tracks) if model.config.reads_crops else None
         with clock.stage("network"):
             intrinsics = _known_intrinsics(settings, clip, size)
@@ -133,7 +139,7 @@ def run(path: str | Path, *, settings: Settings, progress: Progress | None = Non
             quality = measure_quality(reconstruction, metric, body)
     raised = [*clip.warnings, *tracks.warnings, *(str(w.message) for w in caught), *_scale_warnings(metric)]
     report = {
-        "input": str(path),
+        "input": clip.name if isinstance(source, Clip) else str(source),
         "settings": {key: str(v) if isinstance(v, Path) else v for key, v in asdict(settings).items()},
         "seconds": clock.seconds,
         "peak_memory_mb": _peak_memory_mb(),
@@ -203,25 +209,41 @@ def _load(settings: Settings) -> tuple[UniSH, Body]:
     return UniSH.from_pretrained(settings.model, device=device).eval(), load_body(settings.body)
 
 
-def _find_people(
-    clip: Clip, size: tuple[int, int], settings: Settings, progress: Progress | None
-) -> tuple[Tracks, Landmarks]:
-    """Tracks and landmarks, moved from clip pixels to those of the processed image."""
+def _read(path: str | Path, settings: Settings, progress: Progress | None) -> Clip:
+    return read_clip(
+        path,
+        fps=settings.fps,
+        source_fps=settings.source_fps,
+        start=settings.start,
+        end=settings.end,
+        max_frames=settings.max_frames,
+        progress=progress,
+    )
+
+
+def _default_finder(settings: Settings, progress: Progress | None) -> PeopleFinder:
     if settings.people == 0:
-        tracks, landmarks = _nobody(clip.num_frames, size)
-    elif settings.tracks is not None:
-        tracks, landmarks = read_tracks(settings.tracks, clip, mask_size=size)
-    else:
-        config = PeopleConfig(max_people=settings.people)
-        tracks, landmarks = find_people(clip, mask_size=size, config=config, progress=progress)
-    factor = torch.tensor([size[1] / clip.size[1], size[0] / clip.size[0]])
+        return _find_nobody
+    if settings.tracks is not None:
+        tracks = settings.tracks
+        return lambda clip, size: read_tracks(tracks, clip, mask_size=size)
+    config = PeopleConfig(max_people=settings.people)
+    return lambda clip, size: find_people(clip, mask_size=size, config=config, progress=progress)
+
+
+def _rescale_people(
+    tracks: Tracks, landmarks: Landmarks, from_size: tuple[int, int], to_size: tuple[int, int]
+) -> tuple[Tracks, Landmarks]:
+    """From clip pixels to those of the processed image."""
+    factor = torch.tensor([to_size[1] / from_size[1], to_size[0] / from_size[0]])
     return (
         replace(tracks, boxes_xyxy=tracks.boxes_xyxy * factor.repeat(2)),
         replace(landmarks, px=torch.cat([landmarks.px[..., :2] * factor, landmarks.px[..., 2:]], dim=-1)),
     )
 
 
-def _nobody(num_frames: int, size: tuple[int, int]) -> tuple[Tracks, Landmarks]:
+def _find_nobody(clip: Clip, size: tuple[int, int]) -> tuple[Tracks, Landmarks]:
+    num_frames = clip.num_frames
     tracks = Tracks(
         person_ids=torch.zeros(0, dtype=torch.int64),
         valid=torch.zeros(0, num_frames, dtype=torch.bool),

@@ -27,8 +27,8 @@ class Shot:
     Attributes:
         prediction: batch of one, all frames of the shot.
         network_scale: factor from the prediction's units to metres as the network itself believes, if it says so.
-        residual: median distance between the two positions of a shared camera after stitching, in multiples of the
-            median depth; 0 for a single window.
+        residual: mean distance between the two positions of a shared camera after stitching, in multiples of the median
+            depth, of the worst pair of windows; 0 for a single window.
         seen: (P,) frames in which each person was observed.
     """
 
@@ -80,7 +80,7 @@ def stitch_windows(predictions: list[Prediction], windows: list[range], valid: B
     return Shot(
         prediction=merged,
         network_scale=float(torch.tensor(scales).median()) if scales else None,
-        residual=float(torch.tensor(residuals).median()) if residuals else 0.0,
+        residual=max(residuals, default=0.0),
         seen=valid.sum(1),
     )
 
@@ -116,7 +116,7 @@ def _align_window(
         betas=new.betas,
         transl=new.transl,
     )
-    gap = (previous.c2w[0, in_previous, :3, 3] - aligned.c2w[0, in_new, :3, 3]).norm(dim=-1).median()
+    gap = (previous.c2w[0, in_previous, :3, 3] - aligned.c2w[0, in_new, :3, 3]).norm(dim=-1).mean()
     return aligned, float(gap / old_depth[old_depth > 0].median().clamp_min(1e-6))
 
 
