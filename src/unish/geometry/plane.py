@@ -1,0 +1,127 @@
+"""Planes and directions among bad data: the floor, and which way is down."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaneFit:
+    """n·x + d = 0 with unit n.
+
+    Attributes:
+        plane: (4,) n and d; n is on the side of the ``up`` that was asked for.
+        inliers: (N,) points within the tolerance.
+    """
+
+    plane: Float[Tensor, "4"]
+    inliers: Bool[Tensor, "N"]
+
+
+def fit_floor(
+    points: Float[Tensor, "N 3"],
+    weights: Float[Tensor, "N"],
+    up: Float[Tensor, "3"],
+    *,
+    tolerance: float,
+    max_tilt: float = 0.35,
+    num_hypotheses: int = 512,
+    below_penalty: float = 1.0,
+    seed: int = 0,
+) -> PlaneFit | None:
+    """The floor: a plane that carries many points, faces up and has little below it. RANSAC, all hypotheses at once.
+
+    A hypothesis through three points drawn by weight scores (weight within ``tolerance``) − ``below_penalty`` · (weight
+    more than 2 × ``tolerance`` below), so a table does not win over the floor beneath it. The best one is fitted again
+    to its inliers three times by weighted least squares.
+
+    Args:
+        points: metres (or any unit that ``tolerance`` shares), one world.
+        weights: ≥ 0.
+        up: rough unit direction against gravity; planes tilted from it by more than ``max_tilt`` radians do not count.
+        seed: of the private random numbers; the same input gives the same plane.
+
+    Returns:
+        ``None`` with fewer than three weighted points or when no hypothesis faces up.
+    """
+    used = (weights > 0) & points.isfinite().all(-1)
+    if int(used.sum()) < 3:
+        return None
+    safe_points, safe_weights = torch.where(used[:, None], points, 0.0), torch.where(used, weights, 0.0)
+    generator = torch.Generator().manual_seed(seed)
+    cumulative = safe_weights.double().cumsum(0)
+    draws = torch.rand(num_hypotheses, 3, generator=generator, dtype=torch.float64).to(points.device) * cumulative[-1]
+    corners = safe_points[torch.searchsorted(cumulative, draws).clamp_max(len(points) - 1)]
+    normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], dim=-1)
+    length = normals.norm(dim=-1, keepdim=True)
+    normals = normals / length.clamp_min(1e-20)
+    normals = normals * torch.where(normals @ up < 0, -1.0, 1.0)[:, None]
+    steep = (length[:, 0] < 1e-12) | (normals @ up < math.cos(max_tilt))
+    if bool(steep.all()):
+        return None
+    planes = torch.cat([normals, -(normals * corners[:, 0]).sum(-1, keepdim=True)], -1)
+    score = _score_floors(safe_points, safe_weights, planes, tolerance, below_penalty)
+    plane = planes[torch.where(steep, -torch.inf, score).argmax()]
+    for _ in range(3):
+        inliers = used & (_distance_to_plane(safe_points, plane) <= tolerance)
+        plane = _fit_plane(safe_points, torch.where(inliers, safe_weights, 0.0), plane)
+    return PlaneFit(plane=plane, inliers=used & (_distance_to_plane(safe_points, plane) <= tolerance))
+
+
+def median_direction(directions: Float[Tensor, "N 3"], weights: Float[Tensor, "N"]) -> Float[Tensor, "3"]:
+    """A robust mean of unit vectors: the geometric median (Weiszfeld's iteration), normalised; NaN without any weight.
+
+    Half of the weight may point anywhere. Good for "up" from many people's bodies, some of whom lie down.
+    """
+    used = (weights > 0) & directions.isfinite().all(-1)
+    if not bool(used.any()):
+        return directions.new_full((3,), torch.nan)
+    kept = torch.nn.functional.normalize(directions[used], dim=-1)
+    weight = weights[used]
+    middle = (weight[:, None] * kept).sum(0) / weight.sum()
+    for _ in range(50):
+        pull = weight / (kept - middle).norm(dim=-1).clamp_min(1e-6)
+        middle = (pull[:, None] * kept).sum(0) / pull.sum()
+    return torch.nn.functional.normalize(middle, dim=0)
+
+
+def _score_floors(
+    points: Float[Tensor, "N 3"],
+    weights: Float[Tensor, "N"],
+    planes: Float[Tensor, "M 4"],
+    tolerance: float,
+    below_penalty: float,
+    *,
+    chunk: int = 16_384,
+) -> Float[Tensor, "M"]:
+    score = planes.new_zeros(planes.shape[0])
+    for start in range(0, len(points), chunk):
+        height = points[start : start + chunk] @ planes[:, :3].T + planes[:, 3]
+        part = (height.abs() <= tolerance).to(points.dtype) - below_penalty * (height < -2 * tolerance).to(points.dtype)
+        score = score + weights[start : start + chunk] @ part
+    return score
+
+
+def _distance_to_plane(points: Float[Tensor, "N 3"], plane: Float[Tensor, "4"]) -> Float[Tensor, "N"]:
+    return (points @ plane[:3] + plane[3]).abs()
+
+
+def _fit_plane(
+    points: Float[Tensor, "N 3"], weights: Float[Tensor, "N"], plane: Float[Tensor, "4"]
+) -> Float[Tensor, "4"]:
+    """Weighted total least squares: the direction of least spread; the old plane where the points do not span one."""
+    total = weights.sum()
+    if int((weights > 0).sum()) < 3:
+        return plane
+    centre = (weights[:, None] * points).sum(0) / total
+    offset = points - centre
+    spread, axes = torch.linalg.eigh((weights[:, None] * offset).T @ offset / total)
+    if not bool(spread[1] > 1e-12):
+        return plane
+    normal = axes[:, 0] * torch.where(axes[:, 0] @ plane[:3] < 0, -1.0, 1.0)
+    return torch.cat([normal, -(normal @ centre)[None]])

@@ -1,0 +1,131 @@
+"""Normals, edges, masks, visibility, floors and mesh distances on scenes whose answer is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from unish.geometry.camera import make_intrinsics
+from unish.geometry.mesh_distance import distance_to_mesh, point_triangle_distance
+from unish.geometry.plane import fit_floor, median_direction
+from unish.geometry.surfaces import depth_edges, dilate, erode, normals_from_depth, visible_points
+
+INTRINSICS = make_intrinsics(torch.tensor(60.0), 48, 64)
+
+
+def depth_of_plane(normal: torch.Tensor, distance: float) -> torch.Tensor:
+    """z-depth of the plane normal·x = −distance in the 48×64 test camera."""
+    rays = torch.linalg.inv(INTRINSICS)
+    y, x = torch.meshgrid(torch.arange(48) + 0.5, torch.arange(64) + 0.5, indexing="ij")
+    directions = torch.stack([x, y, torch.ones_like(x)], -1) @ rays.T
+    return -distance / (directions @ normal)
+
+
+def test_normals_of_a_plane_face_the_camera() -> None:
+    normal = torch.nn.functional.normalize(torch.tensor([0.2, -0.4, -0.9]), dim=0)
+    found, exists = normals_from_depth(depth_of_plane(normal, 3.0), INTRINSICS)
+    assert exists.all()
+    torch.testing.assert_close(found, normal.expand(48, 64, 3), atol=2e-3, rtol=0)
+
+
+def test_normals_do_not_exist_where_depth_does_not() -> None:
+    depth = depth_of_plane(torch.tensor([0.0, 0.0, -1.0]), 2.0).expand(2, 48, 64).clone()
+    depth[1, 10:20, 10:20] = 0
+    found, exists = normals_from_depth(depth, INTRINSICS.expand(2, 3, 3))
+    assert exists[0].all()
+    assert torch.equal(exists[1], depth[1] > 0)
+    assert (found[~exists] == 0).all()
+
+
+def test_depth_edges_are_steps_and_not_slopes() -> None:
+    depth = depth_of_plane(torch.nn.functional.normalize(torch.tensor([0.0, -1.0, -1.0]), dim=0), 2.0).clone()
+    valid = torch.ones(48, 64, dtype=torch.bool)
+    assert not depth_edges(depth, valid, relative_step=0.15).any()
+    depth[:, 32:] += 3.0
+    edges = depth_edges(depth, valid, relative_step=0.15)
+    assert edges[:, 31:33].all() and not edges[:, :31].any() and not edges[:, 33:].any()
+
+
+def test_masks_grow_and_shrink() -> None:
+    mask = torch.zeros(2, 20, 20, dtype=torch.bool)
+    mask[0, 5:10, 5:10] = True
+    mask[1, :5] = True
+    assert dilate(mask, 2)[0].sum() == 81
+    assert torch.equal(erode(dilate(mask, 2), 2), mask)
+    assert erode(mask, 2)[0].sum() == 1
+    assert erode(mask, 1)[1].sum() == 4 * 20
+    assert torch.equal(dilate(mask, 0), mask)
+
+
+def test_visibility_against_a_wall() -> None:
+    depth = torch.full((48, 64), 2.0)
+    depth[:, :32] = 0.0
+    points = torch.tensor([[0.5, 0.0, 1.9], [0.5, 0.0, 2.04], [0.5, 0.0, 2.2], [-0.5, 0, 9.0], [0, 0, -1], [9, 0, 2.0]])
+    seen = visible_points(points, depth, INTRINSICS, tolerance=0.05)
+    assert seen.tolist() == [True, True, False, True, False, False]
+
+
+def test_floor_under_a_table_with_a_wall_and_nonsense() -> None:
+    generator = torch.Generator().manual_seed(0)
+    flat = torch.rand(3000, 3, generator=generator) * 4 - 2
+    floor, table, wall = flat[:1000].clone(), flat[1000:2200].clone(), flat[2200:].clone()
+    floor[:, 1] = 1.5 + 0.1 * floor[:, 0]
+    table[:, 1] = 0.6 + 0.1 * table[:, 0]
+    wall[:, 2] = 2.0
+    points = torch.cat([floor, table, wall]) + 0.004 * torch.randn(3000, 3, generator=generator)
+    found = fit_floor(points, torch.ones(3000), torch.tensor([0.0, -1.0, 0.0]), tolerance=0.02)
+    assert found is not None
+    normal = torch.nn.functional.normalize(torch.tensor([0.1, -1.0, 0.0]), dim=0)
+    assert math.degrees(torch.acos((found.plane[:3] @ normal).clamp(-1, 1)).item()) < 0.5
+    assert abs(found.plane[3].item() - 1.5 / math.sqrt(1.01)) < 0.01
+    assert found.inliers[:1000].float().mean() > 0.99
+    again = fit_floor(points, torch.ones(3000), torch.tensor([0.0, -1.0, 0.0]), tolerance=0.02)
+    assert again is not None and torch.equal(again.plane, found.plane)
+
+
+def test_no_floor_in_a_wall_or_in_nothing() -> None:
+    wall = torch.rand(100, 3, generator=torch.Generator().manual_seed(0))
+    wall[:, 2] = 2.0
+    assert fit_floor(wall, torch.ones(100), torch.tensor([0.0, -1.0, 0.0]), tolerance=0.02) is None
+    assert fit_floor(wall, torch.zeros(100), torch.tensor([0.0, -1.0, 0.0]), tolerance=0.02) is None
+
+
+def test_direction_survives_two_fifths_of_people_lying_down() -> None:
+    up = torch.tensor([0.0, -1.0, 0.0]).repeat(10, 1) + 0.02 * torch.randn(
+        10, 3, generator=torch.Generator().manual_seed(1)
+    )
+    up[:4] = torch.tensor([1.0, 0.0, 0.0])
+    found = median_direction(up, torch.ones(10))
+    assert math.degrees(torch.acos(-found[1]).item()) < 3
+    assert median_direction(up, torch.zeros(10)).isnan().all()
+
+
+@pytest.mark.parametrize("shape", ["sphere", "box", "one"])
+def test_mesh_distance_equals_the_slow_twin_and_trimesh(shape: str) -> None:
+    mesh = {
+        "sphere": lambda: trimesh.creation.icosphere(subdivisions=3),
+        "box": lambda: trimesh.creation.box((1, 2, 0.1)),
+        "one": lambda: trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]], process=False),
+    }[shape]()
+    points = np.random.default_rng(0).normal(size=(200, 3)) * 1.2
+    fast = distance_to_mesh(points, np.asarray(mesh.vertices), np.asarray(mesh.faces))
+    slow = point_triangle_distance(points[:, None], np.asarray(mesh.vertices)[mesh.faces][None]).min(1)
+    np.testing.assert_allclose(fast, slow, atol=1e-12)
+    every = np.repeat(mesh.triangles[None], len(points), 0).reshape(-1, 3, 3)
+    nearest = trimesh.triangles.closest_point(every, np.repeat(points, len(mesh.faces), 0))
+    independent = np.linalg.norm(nearest.reshape(len(points), -1, 3) - points[:, None], axis=-1).min(1)
+    np.testing.assert_allclose(fast, independent, atol=1e-9)
+
+
+def test_degenerate_triangles_count_as_segments() -> None:
+    triangle = np.array([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]])
+    points = np.array([[1.5, 1.0, 0.0], [3.0, 0.0, 0.0], [-2.0, 0.0, 0.0]])
+    np.testing.assert_allclose(point_triangle_distance(points, triangle[None]), [1.0, 1.0, 2.0])
+
+
+def test_an_empty_mesh_is_infinitely_far() -> None:
+    assert np.isinf(distance_to_mesh(np.zeros((2, 3)), np.zeros((0, 3)), np.zeros((0, 3), int))).all()
