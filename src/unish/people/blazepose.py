@@ -1,0 +1,183 @@
+"""BlazePose (Bazarevsky et al., 2020) on LiteRT: a detector for large people in any pose, and landmarks with masks.
+
+The numbers (anchors, thresholds, margins) are those of the published MediaPipe graphs.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from numpy import ndarray
+from torch import Tensor
+
+from unish.errors import InputError
+from unish.people.boxes import box_iou, clip_box
+from unish.people.protocols import Detection, Pose
+from unish.people.regions import Region, cut_region
+from unish.structs import NUM_LANDMARKS
+
+REGION_MARGIN = 1.25
+"""Side of a region over the diameter of the circle around the body."""
+
+_DETECTOR_SIZE = 224
+_LANDMARK_SIZE = 256
+_GRIDS = (28, 2), (14, 2), (7, 6)
+_MAX_OVERLAP = 0.3
+_REFINE_WINDOW = 7
+_REFINE_MIN = 0.5
+_HIP_CENTRE, _BODY_CIRCLE = 33, 34
+_MASK_SIZE = 128
+
+
+def load_interpreter(path: Path, *, num_threads: int) -> Any:
+    """A LiteRT interpreter, ready to run.
+
+    Raises:
+        InputError: the file is not a LiteRT model.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        interpreter = Interpreter(str(path), num_threads=num_threads)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: not a usable LiteRT model ({error}); remove it and run again") from None
+    return interpreter
+
+
+def run_interpreter(interpreter: Any, picture: Float32[ndarray, "H W 3"]) -> list[ndarray]:
+    """The outputs, batch dimension dropped, in the model's order."""
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture[None])
+    interpreter.invoke()
+    return [interpreter.get_tensor(output["index"])[0] for output in interpreter.get_output_details()]
+
+
+def sigmoid(x: ndarray) -> ndarray:
+    """1 / (1 + e⁻ˣ) without overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+class BlazePoseDetector:
+    """``Detector`` for one or two large people, upside down and curled up included.
+
+    It sees the head and the hips; the box that it reports is the upright square around the body circle.
+    """
+
+    def __init__(self, model: Path, *, min_score: float = 0.5, num_threads: int = 2):
+        self.interpreter = load_interpreter(model, num_threads=num_threads)
+        self.min_score = min_score
+        self.anchors = make_anchors()
+
+    def detect(self, images: UInt8[Tensor, "T H W 3"]) -> list[list[Detection]]:
+        """The people in each picture, best first."""
+        return [self._detect_one(image) for image in images]
+
+    @torch.inference_mode()
+    def _detect_one(self, image: UInt8[Tensor, "H W 3"]) -> list[Detection]:
+        height, width = image.shape[:2]
+        whole = Region(x=width / 2, y=height / 2, side=max(height, width))
+        square = cut_region(image.permute(2, 0, 1).float(), whole, _DETECTOR_SIZE) / 127.5 - 1
+        raw, logits = run_interpreter(self.interpreter, square.permute(1, 2, 0).contiguous().numpy())
+        scores = sigmoid(logits[:, 0])
+        likely = scores >= self.min_score
+        # Numbers of one anchor: box centre, box size (offsets), then four points: hip centre, body circle, two of the chest.
+        numbers = raw[likely].reshape(-1, 6, 2) / _DETECTOR_SIZE
+        numbers[:, [0, 2, 3, 4, 5]] += self.anchors[likely][:, None]
+        found = []
+        for points, score in merge_overlapping(numbers, scores[likely]):
+            hip, top = whole.to_picture(points[2]), whole.to_picture(points[3])
+            region = Region.around_body(hip, top, margin=REGION_MARGIN)
+            radius = region.side / REGION_MARGIN / 2
+            box = clip_box(np.array([*(hip - radius), *(hip + radius)]), (height, width))
+            found.append(Detection(box_xyxy=box, score=score, region=region))
+        return found
+
+
+def make_anchors() -> Float32[ndarray, "2254 2"]:
+    """Centres of the detector's anchors in [0, 1]², x before y, in the order of its outputs."""
+    anchors = []
+    for grid, count in _GRIDS:
+        y, x = np.meshgrid(np.arange(grid), np.arange(grid), indexing="ij")
+        centres = (np.stack([x, y], axis=-1).reshape(-1, 1, 2) + 0.5) / grid
+        anchors.append(np.repeat(centres, count, axis=1).reshape(-1, 2))
+    return np.concatenate(anchors).astype(np.float32)
+
+
+def merge_overlapping(
+    numbers: Float32[ndarray, "N 6 2"], scores: Float32[ndarray, "N"]
+) -> list[tuple[Float32[ndarray, "6 2"], float]]:
+    """Weighted non-maximum suppression: each best detection becomes the score-weighted mean of those it overlaps."""
+    boxes = np.concatenate([numbers[:, 0] - numbers[:, 1] / 2, numbers[:, 0] + numbers[:, 1] / 2], axis=-1)
+    overlap = box_iou(boxes, boxes)
+    left = np.ones(len(scores), bool)
+    merged = []
+    for index in np.argsort(-scores, kind="stable"):
+        if left[index]:
+            group = left & (overlap[index] > _MAX_OVERLAP)
+            group[index] = True
+            merged.append((np.average(numbers[group], axis=0, weights=scores[group]), float(scores[index])))
+            left &= ~group
+    return merged
+
+
+class BlazePoseLandmarks:
+    """``LandmarkModel``: 33 landmarks, 3-D landmarks and a mask, 256² pixels at a time."""
+
+    def __init__(self, model: Path, *, num_threads: int = 2):
+        self.interpreter = load_interpreter(model, num_threads=num_threads)
+
+    @torch.inference_mode()
+    def read_pose(self, picture: Float32[Tensor, "3 H W"], region: Region) -> Pose:
+        """``picture`` is RGB in [0, 1]. Always answers; ``Pose.score`` says whether there is anybody."""
+        square = cut_region(picture, region, _LANDMARK_SIZE)
+        points, score, mask, heat, world = run_interpreter(
+            self.interpreter, square.permute(1, 2, 0).contiguous().numpy()
+        )
+        points = points.reshape(39, 5)
+        spots = refine_by_heat(points[:, :2] / _LANDMARK_SIZE, sigmoid(heat))
+        px = region.to_picture(spots)
+        next_region = Region.around_body(px[_HIP_CENTRE], px[_BODY_CIRCLE], margin=REGION_MARGIN)
+        world = world.reshape(39, 3)[:NUM_LANDMARKS].copy()
+        # The model sees an upright crop; what is left to undo is the turn of the crop in the picture plane.
+        world[:, :2] = world[:, :2] @ region.axes().T
+        visible = np.concatenate([px, sigmoid(points[:, 3:4])], axis=-1)[:NUM_LANDMARKS]
+        return Pose(
+            px=visible.astype(np.float32),
+            world=world.astype(np.float32),
+            score=float(score[0]),
+            region=region,
+            next_region=next_region,
+            mask=shrink_mask(mask[..., 0]),
+        )
+
+
+def refine_by_heat(spots: Float32[ndarray, "N 2"], heat: Float32[ndarray, "h w N"]) -> Float32[ndarray, "N 2"]:
+    """Move each landmark to the centre of mass of its heat map nearby, where the map is sure. Coordinates in [0, 1]²."""
+    height, width = heat.shape[:2]
+    reach = _REFINE_WINDOW // 2
+    refined = spots.copy()
+    for index, (x, y) in enumerate(spots):
+        column, row = math.floor(x * width), math.floor(y * height)
+        if not (0 <= column < width and 0 <= row < height):
+            continue
+        rows, columns = slice(max(row - reach, 0), row + reach + 1), slice(max(column - reach, 0), column + reach + 1)
+        window = heat[rows, columns, index]
+        if window.max() >= _REFINE_MIN:
+            y_index, x_index = np.mgrid[
+                rows.start : rows.start + window.shape[0], columns.start : columns.start + window.shape[1]
+            ]
+            refined[index] = (x_index * window).sum() / width, (y_index * window).sum() / height
+            refined[index] /= window.sum()
+    return refined
+
+
+def shrink_mask(logits: Float32[ndarray, "H W"]) -> UInt8[ndarray, "m m"]:
+    """Mean probability of blocks, as bytes: all that a mask at the network's resolution needs, at a 16th of the memory."""
+    factor = logits.shape[0] // _MASK_SIZE
+    blocks = sigmoid(logits).reshape(_MASK_SIZE, factor, _MASK_SIZE, factor).mean(axis=(1, 3))
+    return np.round(blocks * 255).astype(np.uint8)

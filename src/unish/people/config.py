@@ -1,0 +1,39 @@
+"""Settings of the people stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unish.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleConfig:
+    """How people are found and followed.
+
+    Attributes:
+        model: landmark model: ``full`` (comes with one download from the package index) or ``heavy`` (needs npm).
+        mirror: read every pose a second time from the mirrored picture and average; doubles the time of the landmarks.
+        max_people: keep the N people who take up most of the video; ``None`` = all, 0 = do not look for anybody.
+        detector_long_side: pixels of the longer side that the person detector sees.
+        min_detector_score: weakest detection that is looked at; weak ones need landmarks that agree (see ``observe``).
+        min_landmark_score: below it, the person keeps a box but has no landmarks.
+        min_seconds, min_frames: shorter tracks are dropped, as far as the clip itself is not shorter.
+        num_threads: of the landmark model.
+    """
+
+    model: str = "full"
+    mirror: bool = False
+    max_people: int | None = None
+    detector_long_side: int = 608
+    min_detector_score: float = 0.25
+    min_landmark_score: float = 0.5
+    min_seconds: float = 0.5
+    min_frames: int = 3
+    num_threads: int = 2
+
+    def __post_init__(self) -> None:
+        if self.model not in ("full", "heavy"):
+            raise InputError(f"landmark model is {self.model!r}; choose full or heavy")
+        if self.max_people is not None and self.max_people < 0:
+            raise InputError(f"number of people is {self.max_people}; give 0 (scene only) or more, or all")

@@ -1,0 +1,102 @@
+"""Person masks in the picture: from each person's own mask to one label per pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int16, UInt8
+from numpy import ndarray
+from torch import Tensor
+
+from unish.people.boxes import clip_box
+from unish.people.protocols import Observation, Pose
+
+_MIN_PROBABILITY = 0.5
+# Limbs, torso and head as pairs of BlazePose landmarks: what "near the body" means where two masks overlap.
+_BONES = np.array(
+    [[0, 11], [0, 12], [11, 12], [11, 13], [13, 15], [12, 14], [14, 16], [11, 23], [12, 24], [23, 24], [11, 24]]
+    + [[12, 23], [23, 25], [25, 27], [27, 31], [24, 26], [26, 28], [28, 32], [15, 19], [16, 20]]
+)
+
+
+class LandmarkSegmenter:
+    """``Segmenter`` that uses the masks that came with the landmarks, and an ellipse in the box where there are none."""
+
+    def segment(
+        self, image: UInt8[Tensor, "H W 3"], people: Sequence[Observation], size: tuple[int, int]
+    ) -> Float32[ndarray, "P h w"]:
+        """Probability of each person at each pixel of the picture shrunk to ``size`` = (h, w)."""
+        height, width = size
+        factor = np.array([image.shape[1] / width, image.shape[0] / height])
+        out = np.zeros((len(people), height, width), np.float32)
+        for layer, person in zip(out, people, strict=True):
+            bounds = person.pose.region.bounds() if _has_mask(person.pose) else person.box_xyxy
+            x0, y0, x1, y1 = clip_box(np.asarray(bounds) / np.tile(factor, 2), size)
+            rows, columns = slice(int(y0), int(np.ceil(y1))), slice(int(x0), int(np.ceil(x1)))
+            y, x = np.mgrid[rows, columns]
+            points = (np.stack([x, y], axis=-1) + 0.5) * factor
+            if _has_mask(person.pose):
+                layer[rows, columns] = sample_mask(person.pose, points)
+            else:
+                layer[rows, columns] = _ellipse(person.box_xyxy, points)
+        return out
+
+
+def _has_mask(pose: Pose | None) -> bool:
+    return pose is not None and pose.mask is not None
+
+
+def sample_mask(pose: Pose, points: Float[ndarray, "h w 2"]) -> Float32[ndarray, "h w"]:
+    """Bilinear samples of a pose's mask at points of the picture; 0 outside its region."""
+    spots = torch.from_numpy(2 * pose.region.from_picture(points) - 1).float()
+    mask = torch.from_numpy(pose.mask).float()[None, None] / 255
+    sampled = torch.nn.functional.grid_sample(
+        mask, spots[None], mode="bilinear", padding_mode="zeros", align_corners=False
+    )
+    return sampled[0, 0].numpy()
+
+
+def _ellipse(box: Float[ndarray, "4"], points: Float[ndarray, "h w 2"]) -> Float32[ndarray, "h w"]:
+    """A stand-in for a mask: the ellipse that touches the sides of the box, sure enough to count, never to win."""
+    centre, half = (box[:2] + box[2:]) / 2, np.maximum((box[2:] - box[:2]) / 2, 0.5)
+    return np.where((((points - centre) / half) ** 2).sum(axis=-1) <= 1, 0.51, 0.0).astype(np.float32)
+
+
+def label_pixels(
+    probabilities: Float32[ndarray, "P h w"], people: Sequence[Observation], picture_size: tuple[int, int]
+) -> Int16[ndarray, "h w"]:
+    """Index of the person at each pixel, −1 = scene.
+
+    Where several masks claim a pixel, the person whose limbs are nearest (in units of the body's size) gets it, unless
+    another mask is clearly surer.
+    """
+    count, height, width = probabilities.shape
+    labels = np.full((height, width), -1, np.int16)
+    if count == 0:
+        return labels
+    claims = probabilities >= _MIN_PROBABILITY
+    best = probabilities.argmax(axis=0).astype(np.int16)
+    labels = np.where(claims.any(axis=0), best, labels)
+    rows, columns = np.nonzero(claims.sum(axis=0) > 1)
+    if len(rows):
+        factor = np.array([picture_size[1] / width, picture_size[0] / height])
+        points = (np.stack([columns, rows], axis=-1) + 0.5) * factor
+        distance = np.stack([_distance_to_body(person, points) for person in people])
+        distance -= 0.2 * probabilities[:, rows, columns]
+        distance[~claims[:, rows, columns]] = np.inf
+        labels[rows, columns] = distance.argmin(axis=0)
+    return labels
+
+
+def _distance_to_body(person: Observation, points: Float[ndarray, "N 2"]) -> Float[ndarray, "N"]:
+    """Distance of pixels to the nearest limb, in lengths of the box diagonal (a whole one without a pose)."""
+    diagonal = max(float(np.hypot(*(person.box_xyxy[2:] - person.box_xyxy[:2]))), 1.0)
+    if person.pose is None:
+        return np.ones(len(points))
+    start, end = person.pose.px[_BONES[:, 0], :2], person.pose.px[_BONES[:, 1], :2]
+    along = end - start
+    share = ((points[:, None] - start) * along).sum(-1) / np.maximum((along**2).sum(-1), 1e-6)
+    nearest = start + np.clip(share, 0, 1)[..., None] * along
+    return np.linalg.norm(points[:, None] - nearest, axis=-1).min(axis=1) / diagonal

@@ -1,0 +1,111 @@
+"""What the parts of the people stage promise one another, so that any of them can be replaced by a better one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from jaxtyping import Float, Float32, UInt8
+from numpy import ndarray
+from torch import Tensor
+
+from unish.people.regions import Region
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Detection:
+    """A person, as a detector sees one.
+
+    Attributes:
+        box_xyxy: pixels of the picture, clipped to it.
+        score: probability.
+        region: where a landmark model should look, if the detector knows; else it follows from the box.
+    """
+
+    box_xyxy: Float[ndarray, "4"]
+    score: float
+    region: Region | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pose:
+    """Landmarks of one person in one picture.
+
+    Attributes:
+        px: x, y in pixels of the picture and visibility 0..1.
+        world: metres around the middle of the hips, camera axes in the person's own viewing ray (see
+            ``structs.Landmarks.world``).
+        score: probability that a person is in the region.
+        region: where the model looked.
+        next_region: where to look for the same person again (centred and turned upright by the landmarks).
+        mask: probability of belonging to the person × 255, over ``region``; ``None`` from models without masks.
+    """
+
+    px: Float32[ndarray, "33 3"]
+    world: Float32[ndarray, "33 3"]
+    score: float
+    region: Region
+    next_region: Region
+    mask: UInt8[ndarray, "m m"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Observation:
+    """One person in one frame, before an identity is known.
+
+    Attributes:
+        box_xyxy: pixels of the picture, around what is visible of the person.
+        score: how sure it is that this is a person, all evidence taken together, 0..1.
+        appearance: unit-sum colour histogram (see ``appearance``).
+        pose: ``None`` when the landmarks are not to be trusted (too small, cut off).
+        detected: a detector saw the person; otherwise only landmarks did, where the person was a moment ago.
+    """
+
+    box_xyxy: Float[ndarray, "4"]
+    score: float
+    appearance: Float[ndarray, "bins"]
+    pose: Pose | None = None
+    detected: bool = True
+
+
+class Detector(Protocol):
+    """Finds people in single pictures."""
+
+    def detect(self, images: UInt8[Tensor, "T H W 3"]) -> list[list[Detection]]:
+        """The people in each picture, best first, none of them twice."""
+        ...
+
+
+class LandmarkModel(Protocol):
+    """Reads the pose of the one person in a region."""
+
+    def read_pose(self, picture: Float32[Tensor, "3 H W"], region: Region) -> Pose:
+        """``picture`` is RGB in [0, 1]. Always answers; ``Pose.score`` says whether there is anybody."""
+        ...
+
+
+class Segmenter(Protocol):
+    """Says which pixels belong to which person."""
+
+    def segment(
+        self, image: UInt8[Tensor, "H W 3"], people: Sequence[Observation], size: tuple[int, int]
+    ) -> Float32[ndarray, "P h w"]:
+        """Probability of each person at each pixel of the picture shrunk to ``size`` = (h, w)."""
+        ...
+
+
+class Tracker(Protocol):
+    """Gives identities to observations, frame after frame."""
+
+    def predict(self, time_s: float, segment: int) -> list[Region]:
+        """Where to look for the people who were seen a moment ago, in case a detector misses them."""
+        ...
+
+    def update(self, time_s: float, segment: int, people: Sequence[Observation]) -> None:
+        """Take in the observations of the next frame."""
+        ...
+
+    def identities(self) -> list[dict[int, Observation]]:
+        """After the last frame: for each person the observations by frame number, in order of first appearance."""
+        ...

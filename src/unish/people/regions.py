@@ -1,0 +1,82 @@
+"""Rotated squares of a picture: what landmark models look at, and the way back to the picture."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from numpy import ndarray
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """A square of the picture, possibly beyond its border.
+
+    Attributes:
+        x, y: centre, pixels of the picture (pixel centres at +0.5).
+        side: pixels.
+        angle: radians, positive from x (right) to y (down): the direction in the picture of the square's own right.
+    """
+
+    x: float
+    y: float
+    side: float
+    angle: float = 0.0
+
+    @classmethod
+    def around_box(cls, box_xyxy: Float[ndarray, "4"], *, margin: float) -> Region:
+        """Upright, ``margin`` times the longer side of the box."""
+        x0, y0, x1, y1 = (float(value) for value in box_xyxy)
+        return cls(x=(x0 + x1) / 2, y=(y0 + y1) / 2, side=margin * max(x1 - x0, y1 - y0, 1.0))
+
+    @classmethod
+    def around_body(cls, centre: Float[ndarray, "2"], top: Float[ndarray, "2"], *, margin: float) -> Region:
+        """From the two alignment points of BlazePose: hip centre, and a point on the circle around the whole body.
+
+        The direction hip → head becomes "up" in the region (Bazarevsky et al., "BlazePose", 2020, §2.2; the constants
+        are those of the published MediaPipe graph).
+        """
+        dx, dy = float(top[0] - centre[0]), float(top[1] - centre[1])
+        angle = math.pi / 2 - math.atan2(-dy, dx)
+        angle -= 2 * math.pi * math.floor((angle + math.pi) / (2 * math.pi))
+        side = max(2 * math.hypot(dx, dy) * margin, 1.0)
+        return cls(x=float(centre[0]), y=float(centre[1]), side=side, angle=angle)
+
+    def to_picture(self, points: Float[ndarray, "*batch 2"]) -> Float[ndarray, "*batch 2"]:
+        """Region coordinates in [0, 1]² (x right, y down in the region) to pixels of the picture."""
+        local = (np.asarray(points) - 0.5) * self.side
+        return local @ self.axes().T + np.array([self.x, self.y])
+
+    def from_picture(self, points: Float[ndarray, "*batch 2"]) -> Float[ndarray, "*batch 2"]:
+        """Inverse of ``to_picture``."""
+        return (np.asarray(points) - np.array([self.x, self.y])) @ self.axes() / self.side + 0.5
+
+    def axes(self) -> Float[ndarray, "2 2"]:
+        """Columns: the region's right and down, in the picture. Also turns its 3-D x and y into the picture's."""
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        return np.array([[cos, -sin], [sin, cos]])
+
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(x0, y0, x1, y1) of the smallest upright box around the region."""
+        half = self.side / 2 * (abs(math.cos(self.angle)) + abs(math.sin(self.angle)))
+        return self.x - half, self.y - half, self.x + half, self.y + half
+
+
+def cut_region(picture: Float32[Tensor, "C H W"], region: Region, size: int) -> Float32[Tensor, "C size size"]:
+    """Bilinear samples of a region at size² pixel centres; zero outside the picture (padded, never squeezed)."""
+    height, width = picture.shape[-2:]
+    scale = picture.new_tensor([width, height])
+    cos, sin = math.cos(region.angle) * region.side, math.sin(region.angle) * region.side
+    # affine_grid runs over [-1, 1] in the region and grid_sample over [-1, 1] in the picture, edges (not centres) at ±1.
+    centre = 2 * picture.new_tensor([region.x, region.y]) / scale - 1
+    turn = picture.new_tensor([[cos, -sin], [sin, cos]]) / scale[:, None]
+    grid = torch.nn.functional.affine_grid(
+        torch.cat([turn, centre[:, None]], dim=1)[None], [1, picture.shape[0], size, size], align_corners=False
+    )
+    return torch.nn.functional.grid_sample(
+        picture[None], grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )[0]

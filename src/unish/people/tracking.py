@@ -1,0 +1,189 @@
+"""Who is who over time: frame-to-frame assignment, then tracks of one person joined over gaps and cuts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from scipy.optimize import linear_sum_assignment
+
+from unish.people.appearance import appearance_similarity
+from unish.people.boxes import box_area, box_iou, pose_similarity
+from unish.people.protocols import Observation
+from unish.people.regions import Region
+
+_NEVER = 1e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackerConfig:
+    """Settings of ``HungarianTracker``.
+
+    Attributes:
+        max_gap_s: a person may be missing so long (and always one frame) and be followed by place and motion.
+        max_cost: dearest link between a track and an observation, on a scale of 0 (same) to 1.
+        max_speed: how far a person may get in a second, in lengths of the box diagonal, on top of a quarter at once.
+        min_evidence: surest observation that a track must contain to count as a person.
+        min_likeness: appearance that lets somebody be recognised after a longer absence.
+        clear_lead: by which the best match must beat the second best there.
+        max_blind_s: how long a person may be followed by landmarks alone, without any detector.
+    """
+
+    max_gap_s: float = 1.0
+    max_cost: float = 0.75
+    max_speed: float = 1.5
+    min_evidence: float = 0.6
+    min_likeness: float = 0.9
+    clear_lead: float = 0.02
+    max_blind_s: float = 1.0
+
+
+@dataclass(eq=False)
+class Tracklet:
+    """One person without long gaps: observations by frame, and what is needed to go on."""
+
+    segment: int
+    frames: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    people: list[Observation] = field(default_factory=list)
+
+    def predicted_box(self, time_s: float) -> Float[ndarray, "4"]:
+        """Last box, moved on at the speed of the last two for at most as long as lies between those."""
+        last = self.people[-1].box_xyxy
+        if len(self.people) < 2:
+            return last
+        past, gap = self.times[-1] - self.times[-2], time_s - self.times[-1]
+        step = (last - self.people[-2].box_xyxy).reshape(2, 2).mean(axis=0)
+        return last + np.tile(step, 2) * (0.8 * min(gap / past, 1.0))
+
+    def last_detected_s(self) -> float:
+        """When a detector, not landmarks alone, last saw the person."""
+        for time_s, person in zip(reversed(self.times), reversed(self.people), strict=True):
+            if person.detected:
+                return time_s
+        return -np.inf
+
+    def appearance(self) -> Float[ndarray, "bins"]:
+        """Mean over the whole tracklet."""
+        return np.mean([person.appearance for person in self.people], axis=0)
+
+
+class HungarianTracker:
+    """``Tracker``: the cheapest one-to-one assignment in each frame, then tracklets joined by appearance.
+
+    A person who was missing for more than ``max_gap_s``, or who is seen again after a cut, is recognised by appearance
+    alone, and only when the best match is clearly the best; otherwise the person is a new one. Nothing is linked by
+    place across a cut.
+    """
+
+    def __init__(self, config: TrackerConfig | None = None):
+        self.config = config or TrackerConfig()
+        self.tracklets: list[Tracklet] = []
+        self._num_frames = 0
+        self._previous_s = -np.inf
+
+    def predict(self, time_s: float, segment: int) -> list[Region]:
+        """Where to look for the people of the previous frames whom a detector saw not long ago."""
+        return [
+            tracklet.people[-1].pose.next_region
+            for tracklet in self._active(time_s, segment)
+            if tracklet.people[-1].pose is not None and time_s - tracklet.last_detected_s() <= self.config.max_blind_s
+        ]
+
+    def update(self, time_s: float, segment: int, people: Sequence[Observation]) -> None:
+        """Assign the observations of the next frame to the people seen before, or to new ones."""
+        active = self._active(time_s, segment)
+        cost = np.array([[self._link_cost(old, new, time_s) for new in people] for old in active])
+        taken = set()
+        if cost.size:
+            for row, column in zip(*linear_sum_assignment(cost), strict=True):
+                if cost[row, column] <= self.config.max_cost:
+                    self._append(active[row], time_s, people[column])
+                    taken.add(column)
+        for column, person in enumerate(people):
+            if column not in taken and person.detected:
+                self.tracklets.append(Tracklet(segment=segment))
+                self._append(self.tracklets[-1], time_s, person)
+        self._num_frames += 1
+        self._previous_s = time_s
+
+    def identities(self) -> list[dict[int, Observation]]:
+        """The observations of each person by frame number, in order of first appearance."""
+        sure = [
+            tracklet
+            for tracklet in self.tracklets
+            if max(person.score for person in tracklet.people) >= self.config.min_evidence
+        ]
+        groups = join_tracklets(sure, self.config)
+        return [
+            {
+                frame: person
+                for tracklet in group
+                for frame, person in zip(tracklet.frames, tracklet.people, strict=True)
+            }
+            for group in groups
+        ]
+
+    def _append(self, tracklet: Tracklet, time_s: float, person: Observation) -> None:
+        tracklet.frames.append(self._num_frames)
+        tracklet.times.append(time_s)
+        tracklet.people.append(person)
+
+    def _active(self, time_s: float, segment: int) -> list[Tracklet]:
+        """Tracklets of this shot that may still go on. The person of the very last frame always may."""
+        return [
+            tracklet
+            for tracklet in self.tracklets
+            if tracklet.segment == segment
+            and (time_s - tracklet.times[-1] <= self.config.max_gap_s or tracklet.times[-1] == self._previous_s)
+        ]
+
+    def _link_cost(self, tracklet: Tracklet, person: Observation, time_s: float) -> float:
+        """0 = same place, pose and clothes; 1 = nothing in common; ``_NEVER`` when out of reach."""
+        gap = time_s - tracklet.times[-1]
+        last, here = tracklet.people[-1], person.box_xyxy
+        expected = tracklet.predicted_box(time_s)
+        size = np.sqrt(box_area(last.box_xyxy) * box_area(here)) ** 0.5
+        diagonal = np.hypot(*(last.box_xyxy[2:] - last.box_xyxy[:2]))
+        way = np.hypot(*((here - expected).reshape(2, 2).mean(axis=0)))
+        reach = (0.25 + self.config.max_speed * gap) * max(diagonal, size)
+        growth = abs(np.log(max(box_area(here), 1.0) / max(box_area(last.box_xyxy), 1.0))) / 2
+        if way > reach or growth > 0.7 + gap:
+            return _NEVER
+        place = max(box_iou(expected[None], here[None])[0, 0], 0.5 * (1 - way / reach))
+        colours = appearance_similarity(tracklet.appearance(), person.appearance)
+        likeness = np.clip((colours - 0.7) / 0.3, 0, 1)
+        if last.pose is None or person.pose is None:
+            return float(1 - 0.6 * place - 0.4 * likeness)
+        shift = np.zeros(2) if len(tracklet.people) < 2 else (expected - last.box_xyxy)[:2]
+        shared = (last.pose.px[:, 2] > 0.5) & (person.pose.px[:, 2] > 0.5)
+        same = pose_similarity(last.pose.px[:, :2] + shift, person.pose.px[:, :2], shared, box_area(here))
+        return float(1 - 0.4 * place - 0.3 * same - 0.3 * likeness)
+
+
+def join_tracklets(tracklets: Sequence[Tracklet], config: TrackerConfig) -> list[list[Tracklet]]:
+    """Group tracklets of one person, in order of first appearance.
+
+    Greedy: each tracklet, in order of time, joins the group that looks most like it, if none of that group's frames
+    are its own, the likeness is at least ``min_likeness`` and the runner-up is clearly worse.
+    """
+    groups: list[list[Tracklet]] = []
+    for tracklet in sorted(tracklets, key=lambda one: one.frames[0]):
+        own = set(tracklet.frames)
+        likeness = [
+            max(float(appearance_similarity(old.appearance(), tracklet.appearance())) for old in group)
+            if all(own.isdisjoint(old.frames) for old in group)
+            else 0.0
+            for group in groups
+        ]
+        order = np.argsort(likeness)[::-1]
+        best = likeness[order[0]] if len(order) else 0.0
+        second = likeness[order[1]] if len(order) > 1 else 0.0
+        if best >= config.min_likeness and best - second >= config.clear_lead:
+            groups[order[0]].append(tracklet)
+        else:
+            groups.append([tracklet])
+    return groups
