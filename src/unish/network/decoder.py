@@ -37,8 +37,8 @@ class DecoderConfig:
 class AlternatingDecoder(nn.Module):
     """Blocks 0, 2, … attend within each frame, blocks 1, 3, … over all tokens of the clip (π³, Wang et al. 2025).
 
-    The same learned special tokens are put in front of the patches of every frame. Positions are those of the patch grid
-    alone, so frames in another order give the same tokens in that order.
+    The same learned special tokens are put in front of the patches of every frame. Positions are those of the patch
+    grid alone, so frames in another order give the same tokens in that order.
     """
 
     def __init__(self, config: DecoderConfig) -> None:
@@ -70,7 +70,8 @@ class AlternatingDecoder(nn.Module):
             grid: rows and columns of patches, P = rows · columns.
 
         Returns:
-            (B, N, R + P, 2C): output of the last frame block beside that of the last global block, special tokens first.
+            (B, N, R + P, 2C): output of the last frame block beside that of the last global block; special tokens
+            first.
         """
         num_clips, num_frames = patches.shape[:2]
         tokens = torch.cat(

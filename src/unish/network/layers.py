@@ -6,7 +6,7 @@ Legend: B batch (anything flattened in front), T tokens, S tokens attended to, C
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unish.network.rope import Rotary
@@ -43,22 +43,27 @@ def attend(
     num_heads: int,
     query_rotary: Rotary | None = None,
     key_rotary: Rotary | None = None,
+    key_valid: Bool[Tensor, "B S"] | None = None,
 ) -> Float[Tensor, "B T E"]:
-    """Multi-head softmax attention, scale D^(−1/2), on channels that are head-major (head, D)."""
+    """Multi-head softmax attention, scale D^(−1/2), on channels that are head-major (head, D).
+
+    Keys that are not valid get no weight; every query needs at least one that is.
+    """
     query, key, value = (x.unflatten(-1, (num_heads, -1)).transpose(-2, -3) for x in (query, key, value))
     if query_rotary is not None:
         query = query_rotary.rotate(query)
     if key_rotary is not None:
         key = key_rotary.rotate(key)
-    out = nn.functional.scaled_dot_product_attention(query, key, value)
+    mask = None if key_valid is None else key_valid[..., None, None, :]
+    out = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     return out.transpose(-2, -3).flatten(-2)
 
 
 class Attention(nn.Module):
     """Self-attention with one fused projection, [q | k | v], each head-major.
 
-    With ``qk_norm`` queries and keys pass a LayerNorm over the D numbers of a head (shared by the heads, ε = 1e-5 whatever
-    the block uses) before the rotary embedding.
+    With ``qk_norm`` queries and keys pass a LayerNorm over the D numbers of a head (shared by the heads, ε = 1e-5
+    whatever the block uses) before the rotary embedding.
     """
 
     def __init__(self, dim: int, num_heads: int, *, qk_norm: bool = False) -> None:

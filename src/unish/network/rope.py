@@ -1,8 +1,8 @@
 """Rotary position embeddings: one axis (time) and two axes (rows and columns of the patch grid).
 
-Su et al., "RoFormer", eq. (34), with the *half-split* pairing: number j of a vector of D is turned together with number
-j + D/2 by the angle position · base^(−2j/D). In two axes the vector is cut into two halves, the first turned by the row and
-the second by the column.
+Su et al., "RoFormer", eq. (34), with the *half-split* pairing: number j of a vector of D is turned together with
+number j + D/2 by the angle position · base^(−2j/D). In two axes the vector is cut into two halves, the first turned by
+the row and the second by the column.
 
 Legend: T tokens, D numbers of one head.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 
@@ -63,28 +63,28 @@ def rotary_1d(
 ) -> Rotary:
     """The whole head for one axis.
 
-    The table has one row per position up to the largest one. When it would be longer than ``max_length``, a table of
-    ``max_length`` rows is stretched over the range by linear interpolation of cosine and sine (the published rule for long
-    clips; cos² + sin² is then slightly below 1).
+    Think of a table with one row per position from 0 to the largest one. Where it would be longer than ``max_length``
+    (decided for each item of the batch), a table of ``max_length`` rows is stretched over the range by linear
+    interpolation of cosine and sine: the published rule for long clips. cos² + sin² is then slightly below 1.
 
     Raises:
         ValueError: ``head_dim`` is odd.
     """
     if head_dim % 2:
         raise ValueError(f"rotary embedding needs an even head size, got {head_dim}")
-    length = int(positions.max()) + 1
-    if max_length is None or length <= max_length:
+    if max_length is None:
         angles = _angles(positions, head_dim, base)
         return Rotary(angles.cos(), angles.sin(), num_axes=1)
-    table = _angles(torch.arange(max_length, device=positions.device), head_dim, base)
-    cos, sin = (
-        torch.nn.functional.interpolate(part.T[None], size=length, mode="linear", align_corners=True)[0].T
-        for part in (table.cos(), table.sin())
-    )
-    return Rotary(cos[positions], sin[positions], num_axes=1)
+    last = positions.amax(dim=-1, keepdim=True)
+    stretched = positions * ((max_length - 1) / last.clamp_min(1))
+    row = torch.where(last < max_length, positions, stretched)
+    lower = row.floor().clamp_max(max_length - 2)
+    share = (row - lower)[..., None]
+    below, above = _angles(lower, head_dim, base), _angles(lower + 1, head_dim, base)
+    return Rotary(torch.lerp(below.cos(), above.cos(), share), torch.lerp(below.sin(), above.sin(), share), num_axes=1)
 
 
-def _angles(positions: Int[Tensor, "*batch"], dim: int, base: float) -> Float[Tensor, "*batch D"]:
+def _angles(positions: Shaped[Tensor, "*batch"], dim: int, base: float) -> Float[Tensor, "*batch D"]:
     """position · base^(−2j/D) for j = 0 … D/2 − 1, twice in a row."""
     exponents = torch.arange(0, dim, 2, device=positions.device, dtype=torch.float32) / dim
     angles = positions[..., None].float() * base**-exponents

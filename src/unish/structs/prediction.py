@@ -38,11 +38,12 @@ class Prediction:
         local_points: (B, N, H, W, 3) camera coordinates, arbitrary scale shared by all frames of a clip.
         point_conf_logits: (B, N, H, W) confidence before the sigmoid.
         c2w: (B, N, 4, 4) camera to world in the same arbitrary scale, world = camera of the first frame.
-        scale: (B,) positive: the mean distance, in metres, of the points that the confidence mask keeps; ``None`` without
-            people.
+        scale: (B,) positive: the mean distance, in metres, of the points that the confidence mask keeps; ``None`` where
+            the network needs people for it and there are none.
         rotations: (B, P, N, 24, 3, 3) SMPL joint rotations, root first, in the camera; ``None`` without people.
         betas: (B, P, 10) one shape per person; ``None`` without people.
         transl: (B, P, N, 3) SMPL translation in the camera, metres, as AlignNet gives it; ``None`` without people.
+        intrinsics: (B, N, 3, 3) pixels, the camera that the network assumed: given, predicted, or solved from the points.
     """
 
     local_points: Float[Tensor, "B N H W 3"]
@@ -52,3 +53,4 @@ class Prediction:
     rotations: Float[Tensor, "B P N 24 3 3"] | None = None
     betas: Float[Tensor, "B P 10"] | None = None
     transl: Float[Tensor, "B P N 3"] | None = None
+    intrinsics: Float[Tensor, "B N 3 3"] | None = None

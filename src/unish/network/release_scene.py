@@ -1,0 +1,123 @@
+"""The published scene branch: π³ (Wang et al. 2025) with the tokens of its decoder handed on.
+
+Legend: B clips, N frames, H×W pixels, h×w patches of s×s pixels, R special tokens of a frame, T = R + h·w.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unish.geometry.camera import make_intrinsics
+from unish.geometry.focal import focal_to_pixels, recover_focal_and_shift
+from unish.geometry.rigid import invert_rigid
+from unish.network.decoder import AlternatingDecoder, DecoderConfig
+from unish.network.encoders.dinov2 import DinoConfig, DinoEncoder
+from unish.network.heads.branch_decoder import BranchDecoder, BranchDecoderConfig
+from unish.network.heads.camera import CameraHead
+from unish.network.heads.points import PixelHead, points_from_log_depth
+from unish.network.outputs import SceneOutput
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseSceneConfig:
+    """Encoder, decoder and branches; the defaults are the published ones.
+
+    Attributes:
+        camera_dim: width of the camera branch after its decoder.
+        min_confidence: pixels below it do not take part in the focal solve.
+    """
+
+    encoder: DinoConfig = field(default_factory=DinoConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    branch: BranchDecoderConfig = field(default_factory=BranchDecoderConfig)
+    camera_dim: int = 512
+    min_confidence: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.encoder.dim != self.decoder.dim:
+            raise ValueError(f"encoder.dim {self.encoder.dim} must equal decoder.dim {self.decoder.dim}")
+
+
+class ReleaseScene(nn.Module):
+    """Images to point maps, confidences and cameras of one clip, scale unknown."""
+
+    image_mean: Tensor
+    image_std: Tensor
+
+    def __init__(self, config: ReleaseSceneConfig) -> None:
+        super().__init__()
+        self.config = config
+        patch, hidden = config.encoder.patch_size, 2 * config.decoder.dim
+        self.register_buffer("image_mean", torch.tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1))
+        self.register_buffer("image_std", torch.tensor(IMAGENET_STD).reshape(1, 3, 1, 1))
+        self.encoder = DinoEncoder(config.encoder)
+        self.decoder = AlternatingDecoder(config.decoder)
+        self.point_decoder = BranchDecoder(config.branch, input_dim=hidden, output_dim=config.branch.dim)
+        self.point_head = PixelHead(config.branch.dim, 3, patch)
+        self.conf_decoder = BranchDecoder(config.branch, input_dim=hidden, output_dim=config.branch.dim)
+        self.conf_head = PixelHead(config.branch.dim, 1, patch)
+        self.camera_decoder = BranchDecoder(config.branch, input_dim=hidden, output_dim=config.camera_dim)
+        self.camera_head = CameraHead(config.camera_dim)
+        self.conf_decoder.load_state_dict(self.point_decoder.state_dict())  # the published starting point
+
+    @property
+    def hidden_dim(self) -> int:
+        """Channels of ``SceneOutput.hidden``."""
+        return self.decoder.hidden_dim
+
+    def forward(
+        self, images: Float[Tensor, "B N 3 H W"], intrinsics: Float[Tensor, "B N 3 3"] | None = None
+    ) -> SceneOutput:
+        """One pass over a clip.
+
+        Args:
+            images: RGB in [0, 1]; height and width are multiples of the patch size.
+            intrinsics: pixels; solved from the point maps when not given (no gradient passes through that).
+
+        Raises:
+            ValueError: the image size is not a multiple of the patch size.
+        """
+        num_clips, num_frames, _, height, width = images.shape
+        patch = self.config.encoder.patch_size
+        if height % patch or width % patch:
+            raise ValueError(
+                f"images of {height}x{width} do not divide into patches of {patch} pixels; resize them first"
+            )
+        grid = height // patch, width // patch
+
+        normalised = (images.flatten(0, 1) - self.image_mean) / self.image_std
+        patches = self.encoder(normalised)
+        hidden = self.decoder(patches.unflatten(0, (num_clips, num_frames)), grid)
+        frames = hidden.flatten(0, 1)
+
+        num_special = self.config.decoder.num_special_tokens
+        points = self.point_head(self.point_decoder(frames, grid)[:, num_special:], grid)
+        local_points = points_from_log_depth(points).unflatten(0, (num_clips, num_frames))
+        logits = self.conf_head(self.conf_decoder(frames, grid)[:, num_special:], grid)[..., 0]
+        logits = logits.unflatten(0, (num_clips, num_frames))
+        poses = self.camera_head(self.camera_decoder(frames, grid)[:, num_special:])
+        poses = poses.unflatten(0, (num_clips, num_frames))
+        if intrinsics is None:
+            intrinsics = self.solve_intrinsics(local_points, logits)
+        return SceneOutput(
+            local_points=local_points,
+            point_conf_logits=logits,
+            c2w=invert_rigid(poses[:, :1]) @ poses,
+            intrinsics=intrinsics,
+            hidden=hidden,
+        )
+
+    def solve_intrinsics(
+        self, local_points: Float[Tensor, "B N H W 3"], logits: Float[Tensor, "B N H W"]
+    ) -> Float[Tensor, "B N 3 3"]:
+        """The camera that explains each point map, with the principal point in the image centre."""
+        height, width = logits.shape[-2:]
+        focal, _ = recover_focal_and_shift(local_points, logits.sigmoid() > self.config.min_confidence)
+        return make_intrinsics(focal_to_pixels(focal, height, width), height, width)

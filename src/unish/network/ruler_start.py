@@ -1,0 +1,146 @@
+"""The closed-form starting point of AlignNet: the posed metric body is a ruler.
+
+A body whose pose and shape are known, seen through a known camera, can stand in one place only; its depth over the
+scene's depth at the same pixels is the scale of the scene.
+
+Legend: B clips, P people, N frames, K landmarks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unish.geometry.ruler import solve_translation
+from unish.geometry.statistics import weighted_median
+from unish.network.outputs import HumanOutput, SceneOutput
+from unish.structs import BodyParams, HumanInputs
+
+NUM_EVIDENCE = 4
+MIN_CONFIDENCE = 0.1
+
+_RULER_LANDMARKS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
+"""Shoulders, elbows, wrists, hips, knees, ankles: the face pitches with the head, hands and feet are foreshortened."""
+
+_HIPS_AND_KNEES = (6, 7, 8, 9)
+"""Where they stand in ``_RULER_LANDMARKS``. Without them the length of a person is a guess, so they gate the ruler."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RulerSolution:
+    """Where the ruler puts everybody.
+
+    Attributes:
+        pelvis: (B, P, N, 3) rest pelvis plus translation, metres, camera: the point that the body turns about.
+        rest_pelvis: (B, P, N, 3) rest pelvis of each shape.
+        metres_per_unit: (B,) closed-form scale of the scene; 1 where no person can be a ruler.
+        evidence: (B, P, N, 4) what AlignNet reads about the solution: log distance, reprojection residual over body
+            size, log of the scene's depth (in metres) over the body's, and the trust in the ruler; 0 where not valid.
+    """
+
+    pelvis: Float[Tensor, "B P N 3"]
+    rest_pelvis: Float[Tensor, "B P N 3"]
+    metres_per_unit: Float[Tensor, "B"]
+    evidence: Float[Tensor, "B P N 4"]
+
+    def move_along_ray(self, log_factor: Float[Tensor, "B P N"]) -> Float[Tensor, "B P N 3"]:
+        """SMPL translation after the distance of every pelvis was multiplied by exp(``log_factor``)."""
+        return self.pelvis * log_factor[..., None].exp() - self.rest_pelvis
+
+
+class RulerStart(nn.Module):
+    """No parameters; holds the body whose landmarks are compared with the observed ones."""
+
+    def __init__(self, body_name: str = "free") -> None:
+        super().__init__()
+        self.body_name = body_name
+
+    @cached_property
+    def body(self) -> Any:
+        """Read on first use, so that a network can be built without its numbers (on the meta device)."""
+        from unish.body import load_body
+        return load_body(self.body_name)
+
+    def forward(self, scene: SceneOutput, people: HumanOutput, humans: HumanInputs) -> RulerSolution:
+        """Solve all people and frames of all clips.
+
+        Raises:
+            ValueError: ``humans`` has no ``landmarks_px``.
+        """
+        if humans.landmarks_px is None:
+            raise ValueError("starting from the ruler needs humans.landmarks_px")
+        body = self.body.to(people.rotations.device)
+        params = BodyParams(
+            betas=people.betas[:, :, None].expand(*people.rotations.shape[:3], -1),
+            global_orient=people.rotations[..., 0, :, :],
+            body_pose=people.rotations[..., 1:, :, :],
+            transl=torch.zeros_like(people.rotations[..., 0, 0]),
+        )
+        landmarks = body.landmarks(params)[..., _RULER_LANDMARKS, :]
+        observed = humans.landmarks_px[..., _RULER_LANDMARKS, :]
+        weights = torch.where(humans.valid[..., None], observed[..., 2].nan_to_num(0.0), 0.0)
+        intrinsics = scene.intrinsics[:, None].expand(-1, weights.shape[1], -1, -1, -1)
+        transl, residual_px = solve_translation(landmarks, observed[..., :2], weights, intrinsics)
+
+        scene_depth = sample_depth(scene, observed[..., :2])
+        depth = landmarks[..., 2] + transl[..., None, 2]
+        known = (weights > 0) & (depth > 0) & (scene_depth > 0)
+        log_ratio = torch.where(known, depth, 1.0).log() - torch.where(known, scene_depth, 1.0).log()
+        trust = weights[..., _HIPS_AND_KNEES].mean(-1)
+        votes = torch.where(known, weights * trust[..., None].square(), 0.0)
+        log_scale = weighted_median(log_ratio.flatten(1), votes.flatten(1)).nan_to_num(0.0)
+
+        rest_pelvis = body.rest_joints(params.betas)[..., 0, :]
+        pelvis = rest_pelvis + transl
+        in_frame = weighted_median(log_ratio, torch.where(known, weights, 0.0)).nan_to_num(0.0)
+        evidence = torch.stack(
+            [
+                pelvis.norm(dim=-1).clamp_min(0.1).log(),
+                _relative_residual(residual_px, landmarks, depth, scene.intrinsics),
+                log_scale[:, None, None] - in_frame,
+                trust,
+            ],
+            dim=-1,
+        )
+        return RulerSolution(
+            pelvis=pelvis,
+            rest_pelvis=rest_pelvis,
+            metres_per_unit=log_scale.exp(),
+            evidence=torch.where(humans.valid[..., None], evidence, 0.0),
+        )
+
+
+def masked_mean_distance(scene: SceneOutput) -> Float[Tensor, "B"]:
+    """Mean distance from the camera of all points with confidence above 0.1, in the scene's unit."""
+    mask = (scene.point_conf_logits.sigmoid() > MIN_CONFIDENCE).to(scene.local_points.dtype)
+    distance = scene.local_points.norm(dim=-1)
+    return (distance * mask).sum((1, 2, 3)) / (mask.sum((1, 2, 3)) + 1e-8)
+
+
+def sample_depth(scene: SceneOutput, pixels: Float[Tensor, "B P N K 2"]) -> Float[Tensor, "B P N K"]:
+    """The scene's depth at the nearest pixel; 0 outside of the image, where the pixel is NaN or confidence is low."""
+    height, width = scene.point_conf_logits.shape[-2:]
+    sure = scene.point_conf_logits.sigmoid() > MIN_CONFIDENCE
+    depth = torch.where(sure, scene.local_points[..., 2], 0.0).flatten(2)  # (B, N, H·W)
+    inside = (pixels >= 0).all(-1) & (pixels[..., 0] < width) & (pixels[..., 1] < height)
+    cell = torch.where(inside[..., None], pixels, 0.0).floor().long()
+    index = cell[..., 1] * width + cell[..., 0]  # (B, P, N, K)
+    picked = depth[:, None].expand(-1, index.shape[1], -1, -1).gather(-1, index)
+    return torch.where(inside, picked, 0.0)
+
+
+def _relative_residual(
+    residual_px: Float[Tensor, "B P N"],
+    landmarks: Float[Tensor, "B P N K 3"],
+    depth: Float[Tensor, "B P N K"],
+    intrinsics: Float[Tensor, "B N 3 3"],
+) -> Float[Tensor, "B P N"]:
+    """Reprojection residual over the size of the body in the picture, at most 1."""
+    spread = (landmarks - landmarks.mean(-2, keepdim=True)).norm(dim=-1).mean(-1)
+    size_px = spread / depth.mean(-1).clamp_min(0.1) * intrinsics[:, None, :, 0, 0]
+    return (residual_px / size_px.clamp_min(1.0)).clamp_max(1.0)
