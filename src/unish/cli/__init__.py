@@ -1,0 +1,88 @@
+"""The command line: one file per subcommand, whose heavy imports happen when it runs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from unish.cli import assets, doctor, evaluate, export, reconstruct, synth, train
+from unish.cli.arguments import OneLineParser
+from unish.cli.terminal import NativeChatter, say_error, write_log
+from unish.errors import InputError
+
+SUBCOMMANDS = (reconstruct, export, synth, train, evaluate, assets, doctor)
+
+OK, INTERNAL_FAILURE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+_USERS_MACHINE = {
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOSPC: "no space left on the device",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would be larger than allowed",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EISDIR: "this is a folder, not a file",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+"""Trouble of the machine, not of the program: exit 2 with what the user can change."""
+
+
+def build_parser() -> OneLineParser:
+    parser = OneLineParser(
+        prog="unish",
+        description="Scene, cameras and metric human bodies from one monocular video.",
+        example="unish reconstruct dance.mp4 --out out/dance",
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    for module in SUBCOMMANDS:
+        subparser = subparsers.add_parser(
+            module.NAME, help=module.SUMMARY, description=module.SUMMARY, example=module.EXAMPLE
+        )
+        module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 2 for bad input or usage, 1 for a fault of the program."""
+    with NativeChatter() as chatter:
+        try:
+            with warnings.catch_warnings():
+                if not sys.warnoptions:
+                    # Degraded results are listed at the end and in report.json; stderr is kept for errors.
+                    warnings.simplefilter("ignore")
+                args = build_parser().parse_args(argv)
+                args.run(args)
+                sys.stdout.flush()
+        except SystemExit as leaving:  # argparse after --help or --version
+            return int(leaving.code or 0)
+        except InputError as error:
+            return say_error(str(error), BAD_INPUT)
+        except KeyboardInterrupt:
+            return say_error("interrupted; nothing half-written was left", INTERRUPTED)
+        except BrokenPipeError:
+            # The reader of our output has gone (`unish … | head`); nothing is left to say, also not at shutdown.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return OK
+        except MemoryError:
+            return say_error("not enough memory; use a smaller --size, or fewer frames with --max-frames", BAD_INPUT)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _USERS_MACHINE:
+                place = f"{error.filename}: " if error.filename else ""
+                return say_error(f"{place}{_USERS_MACHINE[error.errno]}; choose another place or free it", BAD_INPUT)
+            log = write_log(error, chatter.read())
+            return say_error(
+                f"internal failure ({type(error).__name__}); please report it with {log}", INTERNAL_FAILURE
+            )
+    return OK
+
+
+def _version() -> str:
+    from unish import __version__
+
+    return f"unish {__version__}"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ _SMALLEST_SIDE = 32
 """Pictures with a shorter side than this (pixels) carry nothing to reconstruct."""
 
 
+@runtime_checkable
 class SourceFrame(Protocol):
     """What the file and the folder reader both yield: cheap to hold, converted on demand."""
 
@@ -183,7 +184,7 @@ def _chosen(
         for _, chosen in sampler.push(frame.time_s, (position, frame)):
             yield chosen
         if progress is not None:
-            progress("read", position + 1, source.total)
+            progress("read video", position + 1, source.total)
     for _, chosen in sampler.finish():
         yield chosen
 

@@ -1,0 +1,119 @@
+"""Parsing of arguments with errors of one line, and the types that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from unish.errors import InputError
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Raises ``InputError`` instead of printing a usage box, and shows an example under ``--help``."""
+
+    def __init__(self, *, example: str, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(epilog=f"example:\n  {example}", allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see `{self.prog} --help`")
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quiet", action="store_true", help="no progress bars and no closing table")
+
+
+def positive_float(text: str) -> float:
+    value = _number(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def seconds(text: str) -> float:
+    value = _number(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative; seconds count from the start of the video")
+    return value
+
+
+def at_least(lowest: int) -> Any:
+    """A parser of whole numbers that are not below ``lowest``."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if value < lowest:
+            raise argparse.ArgumentTypeError(f"{value} is below {lowest}")
+        return value
+
+    return parse
+
+
+def existing_file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{text}: no such file")
+    return path
+
+
+def intrinsics(text: str) -> tuple[float, float, float, float]:
+    """``fx,fy,cx,cy``: four finite positive numbers."""
+    parts = text.split(",")
+    if len(parts) != 4:
+        raise argparse.ArgumentTypeError(f"{text!r} has {len(parts)} numbers; give fx,fy,cx,cy")
+    fx, fy, cx, cy = (positive_float(part) for part in parts)
+    return fx, fy, cx, cy
+
+
+def everyone_or_count(text: str) -> int | None:
+    return None if text == "all" else at_least(0)(text)
+
+
+@contextmanager
+def output_folder(path: Path) -> Iterator[Path]:
+    """``path`` as a writable folder, checked before the work starts; folders made for it go again if it stays empty.
+
+    Raises:
+        InputError: it is a file, or nothing can be written there.
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    probe = path / f".unish-{os.getpid()}.part"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except FileExistsError:
+        raise InputError(f"{path}: this is a file; give a folder to write into") from None
+    except OSError as error:
+        _remove_empty(made)
+        raise InputError(f"{path}: cannot write there ({error.strerror}); choose another folder with --out") from None
+    try:
+        yield path
+    finally:
+        _remove_empty(made)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return value

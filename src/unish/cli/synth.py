@@ -1,0 +1,35 @@
+"""``unish synth``: synthetic clips with exact ground truth."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from unish.cli.arguments import add_quiet, at_least, output_folder
+from unish.cli.terminal import Bars
+
+NAME = "synth"
+SUMMARY = "make synthetic clips with exact ground truth"
+EXAMPLE = "unish synth --out out/synth --clips 4 --seed 0"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for clip-000000.npz and so on")
+    parser.add_argument("--clips", type=at_least(1), required=True, metavar="N", help="how many clips")
+    parser.add_argument(
+        "--seed", type=at_least(0), default=0, help="clip i depends on the seed and i alone (default 0)"
+    )
+    add_quiet(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    with output_folder(args.out) as out:
+        from unish.synthetic import write_clips
+
+        bars = Bars(quiet=args.quiet)
+        try:
+            write_clips(out, num_clips=args.clips, seed=args.seed, progress=bars)
+        finally:
+            bars.close()
+    if not args.quiet:
+        print(f"{args.clips} clips in {args.out}")
