@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Float16, Float32, Float64, Int16, Int32, Int64, UInt8
@@ -16,6 +16,7 @@ from unish.errors import InputError
 FORMAT = "unish-reconstruction/1"
 
 
+@runtime_checkable
 class PosesBodies(Protocol):
     """Anything that turns axis-angle SMPL parameters into vertices (see ``unish.body.Body``)."""
 
@@ -107,7 +108,9 @@ class Reconstruction:
         missing = sorted(names - arrays.keys())
         if missing:
             raise InputError(f"{path}: missing keys {', '.join(missing)}; run `unish reconstruct` again")
-        values = {key: str(value) if value.dtype.kind == "U" else value for key, value in arrays.items() if key in names}
+        values = {
+            key: str(value) if value.dtype.kind == "U" else value for key, value in arrays.items() if key in names
+        }
         return cls(**values, extra={key: value for key, value in arrays.items() if key not in names})
 
     def world_points(self) -> Float32[ndarray, "T H W 3"]:
@@ -135,5 +138,3 @@ class Reconstruction:
         out = np.full((*shown.shape, *posed.shape[1:]), np.nan, np.float32)
         out[person, frame] = posed
         return out
-
-

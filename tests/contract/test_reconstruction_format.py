@@ -1,0 +1,109 @@
+"""``unish-reconstruction/1``: the keys, types and axes that readers outside this package rely on."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unish.errors import InputError
+from unish.structs import FORMAT, Reconstruction
+
+# Changing a line here needs a decision record and a new format version; adding a key does not.
+PUBLISHED = {
+    "segment": ("i4", "T"),
+    "timestamps_s": ("f8", "T"),
+    "frame_indices": ("i8", "T"),
+    "source_size": ("i4", "2"),
+    "image_size": ("i4", "2"),
+    "images": ("u1", "T H W 3"),
+    "intrinsics": ("f4", "T 3 3"),
+    "c2w": ("f4", "T 4 4"),
+    "depth": ("f4", "T H W"),
+    "point_conf": ("f2", "T H W"),
+    "person_masks": ("i2", "T H W"),
+    "person_ids": ("i4", "P"),
+    "person_valid": ("b1", "P T"),
+    "person_filled": ("b1", "P T"),
+    "boxes_xyxy": ("f4", "P T 4"),
+    "landmarks_px": ("f4", "P T 33 3"),
+    "betas": ("f4", "P 10"),
+    "global_orient_aa": ("f4", "P T 3"),
+    "body_pose_aa": ("f4", "P T 69"),
+    "transl": ("f4", "P T 3"),
+    "joints": ("f4", "P T 24 3"),
+    "gravity": ("f4", "3"),
+    "floor": ("f4", "4"),
+}
+STRINGS = {"format", "body_model", "model", "version"}
+
+
+def make_reconstruction(num_people: int) -> Reconstruction:
+    sizes = {"T": 3, "H": 4, "W": 5, "P": num_people}
+    arrays = {
+        name: np.zeros([sizes.get(axis) or (0 if axis == "P" else int(axis)) for axis in axes.split()], dtype)
+        for name, (dtype, axes) in PUBLISHED.items()
+    }
+    arrays["intrinsics"][:] = np.eye(3)
+    arrays["c2w"][:] = np.eye(4)
+    return Reconstruction(
+        **arrays,
+        faces=np.zeros((1, 3), np.int32),
+        body_model="free",
+        model="small",
+        version="0",
+        extra={"truth": np.ones(2)},
+    )
+
+
+@pytest.mark.parametrize("num_people", [0, 2])
+def test_files_hold_what_is_published(tmp_path: Path, num_people: int) -> None:
+    path = tmp_path / "reconstruction.npz"
+    make_reconstruction(num_people).save(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    with np.load(path, allow_pickle=False) as file:
+        assert str(file["format"]) == FORMAT == "unish-reconstruction/1"
+        assert set(PUBLISHED) | STRINGS <= set(file.files)
+        for name, (dtype, axes) in PUBLISHED.items():
+            assert file[name].dtype == np.dtype(dtype), name
+            assert file[name].ndim == len(axes.split()), name
+        assert all(file[name].dtype.kind == "U" for name in STRINGS)
+
+
+def test_attributes_are_the_keys() -> None:
+    names = {field.name for field in fields(Reconstruction)}
+    assert names == set(PUBLISHED) | STRINGS | {"faces", "extra"}
+
+
+@pytest.mark.parametrize("num_people", [0, 2])
+def test_round_trip(tmp_path: Path, num_people: int) -> None:
+    before = make_reconstruction(num_people)
+    before.save(tmp_path / "a.npz")
+    after = Reconstruction.load(tmp_path / "a.npz")
+    for name in PUBLISHED:
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+    assert (after.body_model, after.model, after.version) == ("free", "small", "0")
+    np.testing.assert_array_equal(after.extra["truth"], np.ones(2))
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "foreign", "short"])
+def test_files_that_are_none_are_refused_in_one_line(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.npz"
+    if kind == "text":
+        path.write_text("not an archive")
+    elif kind == "foreign":
+        np.savez(path, format="other/1")
+    elif kind == "short":
+        np.savez(path, format=FORMAT, depth=np.zeros(3))
+    with pytest.raises(InputError) as error:
+        Reconstruction.load(path)
+    assert "\n" not in str(error.value) and str(path) in str(error.value)
+
+
+def test_a_pickle_inside_is_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, format=np.array([{"run": "me"}], dtype=object))
+    with pytest.raises(InputError):
+        Reconstruction.load(path)
