@@ -1,0 +1,51 @@
+# Two commands do everything on a fresh clone that has Python (3.11 or newer), git and make:
+#   make demo   the main job on a real clip, into out/demo/  (VIDEO=path for your own, SYNTHETIC=1 for a rendered one)
+#   make test   every test that this machine can run
+# Both share the environment in .venv/ and refresh it when pyproject.toml or constraints.txt has changed.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help env demo test check format
+
+# The first interpreter that is new enough; PYTHON=... overrides it.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+STAMP := .venv/.installed
+WORKERS ?= 2
+
+# On Linux the default torch from PyPI brings gigabytes of CUDA. This page offers the CPU builds, whose version ("+cpu")
+# sorts above the plain one, so pip takes them when it can reach the page. TORCH_LINKS= (empty) takes what PyPI gives.
+TORCH_LINKS ?= https://download.pytorch.org/whl/cpu/torch/
+
+help:
+	@sed -n 's/^# \{0,2\}//p;/^$$/q' Makefile
+	@echo "  make check  format, lint, types, import layers and the fast tests"
+
+env: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found; install one, or run make PYTHON=/path/to/python3." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "python -m venv failed; on Debian: apt install python3-venv." >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_LINKS),--find-links $(TORCH_LINKS)) torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,render]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/python -m unish.cli.demo $(if $(VIDEO),--video "$(VIDEO)") $(if $(filter-out 0,$(SYNTHETIC)),--synthetic)
+
+# One thread per worker: two processes with a thread per core each get in one another's way.
+test: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not media and not parity"
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
