@@ -1,0 +1,316 @@
+"""The fast renderer: OpenGL 3.3 without a window, through EGL (a graphics card, or Mesa's llvmpipe on the CPU)."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32
+from numpy import ndarray
+
+from unish.errors import InputError
+from unish.render.plain import NEAR
+from unish.render.scene import SCENE_ID, SKY_ID, Frame, Lighting, Mesh, Scene
+
+FAR = 1000.0
+SHADOW_SIDE = 512
+
+VERTEX_SHADER = """
+#version 330
+uniform mat4 w2c; uniform mat4 projection; uniform mat4 to_shadow;
+in vec3 position; in vec3 normal; in vec3 colour; in vec2 uv; in float layer; in float identity;
+out vec3 world; out vec3 world_normal; out vec3 tint; out vec2 texel; flat out float slice; flat out float person;
+out float z; out vec4 in_shadow;
+void main() {
+    vec4 local = w2c * vec4(position, 1.0);
+    world = position; world_normal = normal; tint = colour; texel = uv; slice = layer; person = identity; z = local.z;
+    in_shadow = to_shadow * vec4(position, 1.0);
+    gl_Position = projection * local;
+}
+"""
+
+COLOUR_SHADER = """
+#version 330
+uniform sampler2DArray textures; uniform sampler2DShadow shadows; uniform float shadow_on;
+uniform vec3 eye, up, sun_direction, sun_colour, sky_colour, ground_colour, fog_colour; uniform float fog_density;
+uniform vec3 lamp_position[2]; uniform vec3 lamp_colour[2];
+in vec3 world; in vec3 world_normal; in vec3 tint; in vec2 texel; flat in float slice; in float z; in vec4 in_shadow;
+out vec4 result;
+float sunlit(vec3 n) {
+    if (shadow_on < 0.5) return 1.0;
+    vec3 at = in_shadow.xyz * 0.5 + 0.5;
+    if (any(lessThan(at, vec3(0.0))) || any(greaterThan(at, vec3(1.0)))) return 1.0;
+    at.z -= 0.004;
+    float sum = 0.0;
+    for (int i = 0; i < 4; ++i)
+        sum += texture(shadows, at + vec3(vec2(i & 1, i >> 1) - 0.5, 0.0) * vec3(1.5 / SHADOW_SIDE));
+    return 0.25 * sum;
+}
+void main() {
+    vec3 albedo = tint;
+    if (slice > -0.5) albedo *= texture(textures, vec3(texel, slice)).rgb;
+    albedo = pow(clamp(albedo, 0.0, 1.0), vec3(2.2));
+    vec3 colour = albedo;
+    float len = length(world_normal);
+    if (len > 0.1) {
+        vec3 n = world_normal / len;
+        if (dot(n, eye - world) < 0.0) n = -n;
+        vec3 light = mix(ground_colour, sky_colour, 0.5 + 0.5 * dot(n, up));
+        float facing = max(dot(n, sun_direction), 0.0);
+        if (facing > 0.0) light += facing * sun_colour * sunlit(n);
+        for (int i = 0; i < 2; ++i) {
+            vec3 ray = lamp_position[i] - world; float d2 = dot(ray, ray);
+            light += lamp_colour[i] * max(dot(n, ray), 0.0) / sqrt(d2 + 1e-9) / (0.3 + d2);
+        }
+        colour = mix(fog_colour, albedo * light, exp(-fog_density * z));
+    }
+    result = vec4(pow(clamp(colour, 0.0, 1.0), vec3(1.0 / 2.2)), 1.0);
+}
+""".replace("SHADOW_SIDE", str(float(SHADOW_SIDE)))
+
+TRUTH_SHADER = """
+#version 330
+uniform vec3 eye; uniform mat4 w2c;
+in vec3 world; in vec3 world_normal; flat in float person; in float z;
+layout(location = 0) out vec4 surface; layout(location = 1) out float identity;
+void main() {
+    float len = length(world_normal);
+    vec3 n = len > 1e-6 ? world_normal / len : vec3(0.0);
+    if (dot(n, eye - world) < 0.0) n = -n;
+    surface = vec4(mat3(w2c) * n, z); identity = person;
+}
+"""
+
+SHADOW_VERTEX_SHADER = """
+#version 330
+uniform mat4 to_shadow; in vec3 position;
+void main() { gl_Position = to_shadow * vec4(position, 1.0); }
+"""
+SHADOW_FRAGMENT_SHADER = "#version 330\nvoid main() {}"
+
+
+class EglRenderer:
+    """Colours with 4× multisampling, mip-mapped textures and sun shadows; truth in a second pass at the pixel centres.
+
+    Raises:
+        InputError: moderngl is not installed, or the system has no EGL that gives OpenGL 3.3.
+    """
+
+    name = "egl"
+
+    def __init__(self) -> None:
+        # One thread of llvmpipe per process: who wants more cores starts more processes.
+        os.environ.setdefault("LP_NUM_THREADS", "1")
+        try:
+            import moderngl
+        except ImportError:
+            raise InputError("OpenGL rendering needs moderngl; pip install 'unish[render]'") from None
+        try:
+            self._gl: Any = moderngl.create_context(standalone=True, backend="egl", require=330)
+        except Exception as error:
+            raise InputError(f"no OpenGL through EGL ({error}); install libegl1 and libgl1-mesa-dri") from None
+        self._gl.enable(moderngl.DEPTH_TEST)
+        self._colour = self._gl.program(vertex_shader=VERTEX_SHADER, fragment_shader=COLOUR_SHADER)
+        self._truth = self._gl.program(vertex_shader=VERTEX_SHADER, fragment_shader=TRUTH_SHADER)
+        self._shadow = self._gl.program(vertex_shader=SHADOW_VERTEX_SHADER, fragment_shader=SHADOW_FRAGMENT_SHADER)
+        self._shadow_map = self._gl.depth_texture((SHADOW_SIDE, SHADOW_SIDE))
+        self._shadow_map.compare_func = "<="
+        self._shadow_map.filter = (moderngl.LINEAR, moderngl.LINEAR)
+        self._shadow_target = self._gl.framebuffer(depth_attachment=self._shadow_map)
+        self._parts: list[_Part] = []
+        self._textures: ndarray | None = None
+        self._texture_array: Any = None
+        self._targets: dict[tuple[int, int], _Targets] = {}
+
+    def load(self, scene: Scene) -> None:
+        """Upload everything that stays through the clip."""
+        for part in self._parts:
+            part.release()
+        meshes = (scene.shell, scene.objects, scene.people)
+        self._parts = [_Part(self._gl, mesh, (self._colour, self._truth, self._shadow)) for mesh in meshes]
+        self._light = scene.lighting
+        if scene.textures is not self._textures:
+            self._upload_textures(scene.textures)
+        self._set_light(scene.lighting)
+
+    def draw(
+        self,
+        people_vertices: Float32[ndarray, "V 3"],
+        people_normals: Float32[ndarray, "V 3"],
+        w2c: Float[ndarray, "4 4"],
+        intrinsics: Float[ndarray, "3 3"],
+        size: tuple[int, int],
+    ) -> Frame:
+        """Draw the loaded scene with the people where they are now (scene axes)."""
+        self._parts[2].move(people_vertices, people_normals)
+        targets = self._targets.get(size)
+        if targets is None:
+            targets = self._targets[size] = _Targets(self._gl, size)
+        self._draw_shadows()
+        projection = projection_matrix(intrinsics, size)
+        eye = -w2c[:3, :3].T @ w2c[:3, 3]
+        for program in (self._colour, self._truth):
+            _set(program, "w2c", w2c.T)
+            _set(program, "projection", projection.T)
+            _set(program, "eye", eye)
+        if self._texture_array is not None:
+            self._texture_array.use(0)
+        self._shadow_map.use(1)
+        targets.colour.use()
+        targets.colour.clear(*(self._light.fog_colour.clip(0, 1) ** (1 / 2.2)).tolist())
+        for part in self._parts:
+            part.render(0)
+        targets.truth.use()
+        targets.truth.clear()
+        for part in self._parts:
+            part.render(1)
+        return targets.read(self._gl)
+
+    def _draw_shadows(self) -> None:
+        if self._light.shadow_radius <= 0:
+            return
+        self._shadow_target.use()
+        self._shadow_target.clear()
+        for part in self._parts[1:]:
+            part.render(2)
+
+    def _upload_textures(self, textures: ndarray) -> None:
+        import moderngl
+
+        if self._texture_array is not None:
+            self._texture_array.release()
+            self._texture_array = None
+        self._textures = textures
+        if len(textures) == 0:
+            return
+        num, side = textures.shape[:2]
+        self._texture_array = self._gl.texture_array((side, side, num), 3, np.ascontiguousarray(textures).tobytes())
+        self._texture_array.build_mipmaps()
+        self._texture_array.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
+
+    def _set_light(self, light: Lighting) -> None:
+        for name in ("sun_direction", "sun_colour", "sky_colour", "ground_colour", "fog_colour", "up"):
+            _set(self._colour, name, getattr(light, name))
+        _set(self._colour, "lamp_position", light.lamp_positions)
+        _set(self._colour, "lamp_colour", light.lamp_colours)
+        self._colour["fog_density"].value = light.fog_density
+        self._colour["shadow_on"].value = float(light.shadow_radius > 0)
+        self._colour["textures"].value = 0
+        self._colour["shadows"].value = 1
+        to_shadow = shadow_matrix(light).T
+        _set(self._colour, "to_shadow", to_shadow)
+        _set(self._shadow, "to_shadow", to_shadow)
+
+
+class _Part:
+    """One mesh on the graphics side: what may move (positions, normals) apart from what may not."""
+
+    def __init__(self, gl: Any, mesh: Mesh, programs: tuple[Any, Any, Any]) -> None:
+        self._num_vertices = len(mesh.vertices)
+        self._arrays: list[Any] = []
+        self._buffers: list[Any] = []
+        if len(mesh.faces) == 0:
+            return
+        looks = np.concatenate([mesh.colours, mesh.uv, mesh.layers[:, None], mesh.ids[:, None]], axis=1)
+        geometry = np.concatenate([mesh.vertices, mesh.normals], axis=1)
+        self._geometry = gl.buffer(geometry.astype(np.float32).tobytes(), dynamic=True)
+        looks_buffer = gl.buffer(looks.astype(np.float32).tobytes())
+        index = gl.buffer(np.ascontiguousarray(mesh.faces, np.int32).tobytes())
+        self._buffers = [self._geometry, looks_buffer, index]
+        colour, truth, shadow = programs
+        self._arrays = [
+            gl.vertex_array(
+                colour,
+                [
+                    (self._geometry, "3f 3f", "position", "normal"),
+                    (looks_buffer, "3f 2f 1f 1x4", "colour", "uv", "layer"),
+                ],
+                index,
+            ),
+            gl.vertex_array(
+                truth,
+                [(self._geometry, "3f 3f", "position", "normal"), (looks_buffer, "6x4 1f", "identity")],
+                index,
+            ),
+            gl.vertex_array(shadow, [(self._geometry, "3f 3x4", "position")], index),
+        ]
+
+    def move(self, vertices: ndarray, normals: ndarray) -> None:
+        if len(vertices) != self._num_vertices:
+            raise ValueError(f"{len(vertices)} vertices given for a mesh of {self._num_vertices}")
+        if self._arrays:
+            self._geometry.write(np.concatenate([vertices, normals], axis=1).astype(np.float32).tobytes())
+
+    def render(self, which: int) -> None:
+        """Draw with program 0 (colour), 1 (truth) or 2 (shadow)."""
+        if self._arrays:
+            self._arrays[which].render()
+
+    def release(self) -> None:
+        for item in (*self._arrays, *self._buffers):
+            item.release()
+
+
+class _Targets:
+    """Framebuffers of one image size."""
+
+    def __init__(self, gl: Any, size: tuple[int, int]) -> None:
+        self._size = size
+        shape = (size[1], size[0])
+        samples = min(4, gl.max_samples)
+        self.colour = gl.framebuffer(
+            [gl.renderbuffer(shape, 4, samples=samples)], gl.depth_renderbuffer(shape, samples=samples)
+        )
+        self._resolved = gl.framebuffer([gl.renderbuffer(shape, 4)])
+        self.truth = gl.framebuffer(
+            [gl.renderbuffer(shape, 4, dtype="f4"), gl.renderbuffer(shape, 1, dtype="f4")], gl.depth_renderbuffer(shape)
+        )
+
+    def read(self, gl: Any) -> Frame:
+        height, width = self._size
+        gl.copy_framebuffer(self._resolved, self.colour)
+        colour = np.frombuffer(self._resolved.read(components=3, alignment=1), np.uint8).reshape(height, width, 3)
+        surface = np.frombuffer(self.truth.read(components=4, dtype="f4"), np.float32).reshape(height, width, 4)
+        identity = np.frombuffer(self.truth.read(components=1, attachment=1, dtype="f4"), np.float32)
+        hit = surface[..., 3] > 0
+        ids = np.where(hit, np.rint(identity.reshape(height, width)), SCENE_ID).astype(np.int16)
+        return Frame(
+            colour=colour,
+            depth=np.where(hit & (ids != SKY_ID), surface[..., 3], 0).astype(np.float32),
+            ids=ids,
+            normals=np.ascontiguousarray(surface[..., :3]),
+        )
+
+
+def projection_matrix(intrinsics: Float[ndarray, "3 3"], size: tuple[int, int]) -> Float32[ndarray, "4 4"]:
+    """Camera points to OpenGL clip coordinates. Row 0 of the framebuffer is the top row of the picture: nothing to flip.
+
+    GL's pixel centres lie at +0.5 as ours do, so x_ndc = 2u/W − 1 and y_ndc = 2v/H − 1.
+    """
+    height, width = size
+    to_ndc = np.array([[2 / width, 0, -1], [0, 2 / height, -1], [0, 0, 1]])
+    matrix = np.zeros((4, 4))
+    matrix[:2, :3] = (to_ndc @ intrinsics)[:2]
+    matrix[2, 2:] = (FAR + NEAR) / (FAR - NEAR), -2 * FAR * NEAR / (FAR - NEAR)
+    matrix[3, 2] = 1
+    return matrix.astype(np.float32)
+
+
+def shadow_matrix(light: Lighting) -> Float32[ndarray, "4 4"]:
+    """Parallel projection along the sun that fits the ball of shadows into the clip cube."""
+    radius = max(light.shadow_radius, 1e-3)
+    forward = -light.sun_direction.astype(np.float64)
+    helper = np.array([1.0, 0, 0]) if abs(forward[0]) < 0.9 else np.array([0, 1.0, 0])
+    right = np.cross(forward, helper)
+    right /= np.linalg.norm(right)
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.stack([right, np.cross(forward, right), forward]) / radius
+    matrix[:3, 3] = -matrix[:3, :3] @ light.shadow_centre
+    return matrix.astype(np.float32)
+
+
+def _set(program: Any, name: str, value: ndarray) -> None:
+    """Set a uniform if the compiler has kept it."""
+    if name in program:
+        program[name].write(np.ascontiguousarray(value, np.float32).tobytes())

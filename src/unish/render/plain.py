@@ -1,0 +1,281 @@
+"""A z-buffer rasteriser in numpy: exact, without any system package, and slow. The twin that checks the OpenGL one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float32, Int
+from numpy import ndarray
+
+from unish.render.scene import SCENE_ID, SKY_ID, Frame, Lighting, Mesh, Scene, join_meshes, vertex_normals
+
+NEAR = 0.02
+"""Surfaces closer than this (metres) are cut off, in both renderers."""
+CANDIDATES_AT_ONCE = 2_000_000
+
+
+class Fragments(NamedTuple):
+    """What each pixel centre sees.
+
+    Attributes:
+        depth: (H, W) z in the unit of the vertices; 0 where nothing was hit.
+        face: (H, W) index of the face; −1 where nothing was hit.
+        barycentrics: (H, W, 3) weights of the face's three vertices *in space* (perspective-correct); 0 without a face.
+    """
+
+    depth: Float32[ndarray, "H W"]
+    face: Int[ndarray, "H W"]
+    barycentrics: Float32[ndarray, "H W 3"]
+
+
+def rasterize(
+    vertices_cam: Float[ndarray, "V 3"],
+    faces: Int[ndarray, "F 3"],
+    intrinsics: Float[ndarray, "3 3"],
+    size: tuple[int, int],
+    *,
+    near: float = NEAR,
+) -> Fragments:
+    """Nearest surface at every pixel centre (+0.5), both sides of every face.
+
+    Args:
+        vertices_cam: camera axes (x right, y down, z forward).
+        faces: vertex indices.
+        intrinsics: in pixels of the image.
+        size: (height, width).
+        near: nothing with z below this is drawn; faces that cross the plane are cut there exactly.
+    """
+    height, width = size
+    corners, weights, parents = _cut_at_near_plane(np.asarray(vertices_cam, np.float64)[faces], near)
+    projected = corners @ np.asarray(intrinsics, np.float64).T
+    pixels = projected[..., :2] / projected[..., 2:]
+    first, count = _candidate_boxes(pixels, size)
+    depth = np.full(height * width, np.inf)
+    winner = np.full(height * width, -1, np.int64)
+    bary = np.zeros((height * width, 3), np.float32)
+    for block in _blocks(count[:, 0] * count[:, 1]):
+        triangle, pixel, z, share = _cover(block, pixels, corners[..., 2], first, count, width)
+        # Nearest first within each pixel; on equal depth the lower face index, so that the order is defined.
+        order = np.lexsort((parents[triangle], z, pixel))
+        keep = order[np.unique(pixel[order], return_index=True)[1]]
+        keep = keep[z[keep] < depth[pixel[keep]]]
+        at = pixel[keep]
+        depth[at], winner[at] = z[keep], parents[triangle[keep]]
+        bary[at] = np.einsum("nk,nkj->nj", share[keep], weights[triangle[keep]])
+    depth[winner < 0] = 0.0
+    return Fragments(
+        depth.reshape(size).astype(np.float32), winner.reshape(size), bary.reshape(height, width, 3)
+    )
+
+
+def render_mesh(
+    vertices_cam: Float[ndarray, "V 3"],
+    faces: Int[ndarray, "F 3"],
+    intrinsics: Float[ndarray, "3 3"],
+    size: tuple[int, int],
+) -> tuple[Float32[ndarray, "H W"], Float32[ndarray, "H W 3"]]:
+    """Depth (0 = nothing) and smooth unit normals in camera axes, turned towards the camera (0 = nothing)."""
+    fragments = rasterize(vertices_cam, faces, intrinsics, size)
+    normals = vertex_normals(np.asarray(vertices_cam, np.float32), np.asarray(faces, np.int32))
+    return fragments.depth, _towards_camera(_interpolate(fragments, faces, normals), vertices_cam, faces, fragments)
+
+
+class PlainRenderer:
+    """The numpy twin of the OpenGL renderer: same depth, ids and normals; colours without shadows and filtering."""
+
+    name = "plain"
+
+    def load(self, scene: Scene) -> None:
+        self._scene = scene
+        self._still = join_meshes([scene.shell, scene.objects])
+
+    def draw(
+        self,
+        people_vertices: Float32[ndarray, "V 3"],
+        people_normals: Float32[ndarray, "V 3"],
+        w2c: Float[ndarray, "4 4"],
+        intrinsics: Float[ndarray, "3 3"],
+        size: tuple[int, int],
+    ) -> Frame:
+        """Draw the loaded scene with the people where they are now (scene axes)."""
+        people = self._scene.people
+        moved = Mesh(
+            vertices=people_vertices,
+            normals=people_normals,
+            faces=people.faces,
+            colours=people.colours,
+            uv=people.uv,
+            layers=people.layers,
+            ids=people.ids,
+        )
+        mesh = join_meshes([self._still, moved])
+        rotation, translation = w2c[:3, :3], w2c[:3, 3]
+        camera_vertices = mesh.vertices @ rotation.T + translation
+        fragments = rasterize(camera_vertices, mesh.faces, intrinsics, size)
+        hit = fragments.face >= 0
+        ids = np.where(hit, mesh.ids[mesh.faces[fragments.face, 0]], SCENE_ID).astype(np.int16)
+        drawn_normals = _interpolate(fragments, mesh.faces, mesh.normals)
+        colour = _shade(self._scene, mesh, fragments, drawn_normals, w2c)
+        sky = ids == SKY_ID
+        return Frame(
+            colour=colour,
+            depth=np.where(sky, 0, fragments.depth).astype(np.float32),
+            ids=ids,
+            normals=_towards_camera(drawn_normals @ rotation.T, camera_vertices, mesh.faces, fragments),
+        )
+
+
+def _cut_at_near_plane(
+    triangles: Float[ndarray, "F 3 3"], near: float
+) -> tuple[Float[ndarray, "M 3 3"], Float[ndarray, "M 3 3"], Int[ndarray, "M"]]:
+    """Parts of the triangles beyond the plane: corners, each corner as weights of its parent's corners, parent index."""
+    beyond = triangles[..., 2] >= near
+    num_beyond = beyond.sum(1)
+    whole = np.flatnonzero(num_beyond == 3)
+    corners, parents = [triangles[whole]], [whole]
+    weights = [np.broadcast_to(np.eye(3), (len(whole), 3, 3))]
+    for wanted in (1, 2):
+        cut = np.flatnonzero(num_beyond == wanted)
+        # Rotate the corners so that the lone one (the only one beyond, or the only one behind) comes first.
+        lone = np.argmax(beyond[cut] if wanted == 1 else ~beyond[cut], axis=1)
+        turned = np.eye(3)[(lone[:, None] + np.arange(3)) % 3]
+        z = np.einsum("mkj,mj->mk", turned, triangles[cut][..., 2])
+        toward = ((near - z[:, :1]) / (z[:, 1:] - z[:, :1]))[..., None]
+        edge = turned[:, :1] * (1 - toward) + turned[:, 1:] * toward  # where edges lone→1 and lone→2 meet the plane
+        if wanted == 1:
+            pieces = [np.stack([turned[:, 0], edge[:, 0], edge[:, 1]], axis=1)]
+        else:
+            pieces = [
+                np.stack([edge[:, 0], turned[:, 1], turned[:, 2]], axis=1),
+                np.stack([edge[:, 0], turned[:, 2], edge[:, 1]], axis=1),
+            ]
+        for piece in pieces:
+            weights.append(piece)
+            corners.append(piece @ triangles[cut])
+            parents.append(cut)
+    return np.concatenate(corners), np.concatenate(weights), np.concatenate(parents)
+
+
+def _candidate_boxes(
+    pixels: Float[ndarray, "M 3 2"], size: tuple[int, int]
+) -> tuple[Int[ndarray, "M 2"], Int[ndarray, "M 2"]]:
+    """First (column, row) and number of (columns, rows) whose pixel centres lie in each triangle's bounding box."""
+    last_pixel = np.array([size[1], size[0]]) - 1
+    first = np.clip(np.ceil(pixels.min(1) - 0.5), 0, last_pixel + 1).astype(np.int64)
+    last = np.clip(np.floor(pixels.max(1) - 0.5), -1, last_pixel).astype(np.int64)
+    return first, np.maximum(last - first + 1, 0)
+
+
+def _blocks(candidates: Int[ndarray, "M"]) -> list[Int[ndarray, "B"]]:
+    """Indices of the triangles that have candidates, in blocks of bounded memory."""
+    index = np.flatnonzero(candidates)
+    total = np.cumsum(candidates[index])
+    return [part for part in np.split(index, _cuts(total)) if len(part)]
+
+
+def _cuts(total: Int[ndarray, "M"]) -> Int[ndarray, "C"]:
+    if len(total) == 0:
+        return np.zeros(0, np.int64)
+    return np.flatnonzero(np.diff(total // CANDIDATES_AT_ONCE)) + 1
+
+
+def _cover(
+    block: Int[ndarray, "B"],
+    pixels: Float[ndarray, "M 3 2"],
+    depths: Float[ndarray, "M 3"],
+    first: Int[ndarray, "M 2"],
+    count: Int[ndarray, "M 2"],
+    width: int,
+) -> tuple[Int[ndarray, "N"], Int[ndarray, "N"], Float[ndarray, "N"], Float[ndarray, "N 3"]]:
+    """Every (triangle, pixel) pair that covers: triangle, flat pixel index, z, weights of the corners in space."""
+    num = count[block, 0] * count[block, 1]
+    triangle = np.repeat(block, num)
+    within = np.arange(num.sum()) - np.repeat(np.cumsum(num) - num, num)
+    column = first[triangle, 0] + within % count[triangle, 0]
+    row = first[triangle, 1] + within // count[triangle, 0]
+    centre = np.stack([column + 0.5, row + 0.5], axis=1)
+    corner = pixels[triangle] - centre[:, None]
+    following, last = corner[:, [1, 2, 0]], corner[:, [2, 0, 1]]
+    # Twice the signed area of the pixel with the edge that faces each corner.
+    areas = following[..., 0] * last[..., 1] - following[..., 1] * last[..., 0]
+    total = areas.sum(1)
+    inside = ((areas >= 0).all(1) | (areas <= 0).all(1)) & (total != 0)
+    triangle, areas, total = triangle[inside], areas[inside], total[inside]
+    over_z = areas / total[:, None] / depths[triangle]
+    z = 1.0 / over_z.sum(1)  # 1/z is linear in the image
+    return triangle, (row * width + column)[inside], z, over_z * z[:, None]
+
+
+def _interpolate(
+    fragments: Fragments, faces: Int[ndarray, "F 3"], values: Float[ndarray, "V C"]
+) -> Float[ndarray, "H W C"]:
+    """Vertex values at the pixels; 0 where nothing was hit (its barycentrics are 0)."""
+    if len(faces) == 0:
+        return np.zeros((*fragments.face.shape, values.shape[1]), np.float32)
+    return np.einsum("hwk,hwkc->hwc", fragments.barycentrics, values[faces[fragments.face]])
+
+
+def _towards_camera(
+    normals: Float[ndarray, "H W 3"],
+    vertices_cam: Float[ndarray, "V 3"],
+    faces: Int[ndarray, "F 3"],
+    fragments: Fragments,
+) -> Float32[ndarray, "H W 3"]:
+    """Unit length, and turned so that normal · viewing ray is not positive; zero stays zero."""
+    points = _interpolate(fragments, faces, np.asarray(vertices_cam, np.float32))
+    length = np.linalg.norm(normals, axis=-1, keepdims=True)
+    unit = normals / np.maximum(length, 1e-6) * (length > 1e-6)
+    away = (unit * points).sum(-1, keepdims=True) > 0
+    return np.where(away, -unit, unit).astype(np.float32)
+
+
+def _shade(
+    scene: Scene,
+    mesh: Mesh,
+    fragments: Fragments,
+    normals: Float[ndarray, "H W 3"],
+    w2c: Float[ndarray, "4 4"],
+) -> ndarray:
+    """sRGB of every pixel: Lambert sun, lamps and hemisphere light without shadows; nearest texel."""
+    light = scene.lighting
+    points = _interpolate(fragments, mesh.faces, mesh.vertices)
+    albedo = _interpolate(fragments, mesh.faces, mesh.colours) * _nearest_texels(scene, mesh, fragments)
+    albedo = np.clip(albedo, 0, 1) ** 2.2
+    length = np.linalg.norm(normals, axis=-1, keepdims=True)
+    lit = length > 0.1
+    normal = normals / np.maximum(length, 1e-6)
+    view = -w2c[:3, :3].T @ w2c[:3, 3] - points
+    normal = np.where((normal * view).sum(-1, keepdims=True) < 0, -normal, normal)
+    shaded = np.where(lit, albedo * _irradiance(light, points, normal), albedo)
+    haze = 1 - np.exp(-light.fog_density * fragments.depth)[..., None] * np.ones_like(shaded)
+    colour = np.where(lit, shaded * (1 - haze) + light.fog_colour * haze, shaded)
+    colour = np.where(fragments.face[..., None] >= 0, colour, light.fog_colour)
+    return (np.clip(colour, 0, 1) ** (1 / 2.2) * 255 + 0.5).astype(np.uint8)
+
+
+def _irradiance(
+    light: Lighting, points: Float[ndarray, "H W 3"], normal: Float[ndarray, "H W 3"]
+) -> Float[ndarray, "H W 3"]:
+    """Light that reaches each point, linear RGB."""
+    upward = (0.5 + 0.5 * normal @ light.up)[..., None]
+    total = light.ground_colour * (1 - upward) + light.sky_colour * upward
+    total = total + np.maximum(normal @ light.sun_direction, 0)[..., None] * light.sun_colour
+    for position, colour in zip(light.lamp_positions, light.lamp_colours, strict=True):
+        ray = position - points
+        distance2 = (ray**2).sum(-1, keepdims=True)
+        facing = np.maximum((normal * ray).sum(-1, keepdims=True), 0) / np.sqrt(distance2 + 1e-9)
+        total = total + colour * facing / (0.3 + distance2)
+    return total
+
+
+def _nearest_texels(scene: Scene, mesh: Mesh, fragments: Fragments) -> Float[ndarray, "H W 3"]:
+    """Texture colour in 0..1; 1 where a face has no texture."""
+    if len(mesh.faces) == 0 or len(scene.textures) == 0:
+        return np.ones((*fragments.face.shape, 3), np.float32)
+    side = scene.textures.shape[1]
+    layer = mesh.layers[mesh.faces[fragments.face, 0]]
+    uv = _interpolate(fragments, mesh.faces, mesh.uv)
+    texel = np.floor((uv % 1.0) * side).astype(np.int64).clip(0, side - 1)
+    colours = scene.textures[np.maximum(layer, 0), texel[..., 1], texel[..., 0]] / np.float32(255)
+    return np.where((layer >= 0)[..., None], colours, np.float32(1))

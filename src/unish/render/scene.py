@@ -1,0 +1,138 @@
+"""What a renderer is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int16, Int32, UInt8
+from numpy import ndarray
+
+SCENE_ID = -1
+"""Identity of everything that is neither a person nor the sky."""
+SKY_ID = -2
+"""Identity of the sky: it is drawn, but it has no depth."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mesh:
+    """Triangles with the looks of their vertices. Lengths in metres, colours as sRGB in 0..1.
+
+    Attributes:
+        vertices: (V, 3).
+        faces: (F, 3) indices of vertices; both sides are drawn.
+        normals: (V, 3) unit; zero marks a vertex that is drawn unlit (sky, window panes, screens).
+        colours: (V, 3) albedo, multiplied with the texture.
+        uv: (V, 2) texture coordinates; the texture repeats every 1.
+        layers: (V,) layer of the texture array, −1 = no texture.
+        ids: (V,) person index, ``SCENE_ID`` or ``SKY_ID``; equal on the three vertices of a face.
+    """
+
+    vertices: Float32[ndarray, "V 3"]
+    faces: Int32[ndarray, "F 3"]
+    normals: Float32[ndarray, "V 3"]
+    colours: Float32[ndarray, "V 3"]
+    uv: Float32[ndarray, "V 2"]
+    layers: Int16[ndarray, "V"]
+    ids: Int16[ndarray, "V"]
+
+
+def empty_mesh() -> Mesh:
+    """A mesh of no triangles."""
+    return Mesh(
+        vertices=np.zeros((0, 3), np.float32),
+        faces=np.zeros((0, 3), np.int32),
+        normals=np.zeros((0, 3), np.float32),
+        colours=np.zeros((0, 3), np.float32),
+        uv=np.zeros((0, 2), np.float32),
+        layers=np.zeros(0, np.int16),
+        ids=np.zeros(0, np.int16),
+    )
+
+
+def join_meshes(meshes: Sequence[Mesh]) -> Mesh:
+    """One mesh with all triangles, in the order given."""
+    meshes = [empty_mesh(), *meshes]
+    offsets = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes[:-1]])
+    return Mesh(
+        vertices=np.concatenate([mesh.vertices for mesh in meshes]),
+        faces=np.concatenate([mesh.faces + np.int32(start) for mesh, start in zip(meshes, offsets, strict=True)]),
+        normals=np.concatenate([mesh.normals for mesh in meshes]),
+        colours=np.concatenate([mesh.colours for mesh in meshes]),
+        uv=np.concatenate([mesh.uv for mesh in meshes]),
+        layers=np.concatenate([mesh.layers for mesh in meshes]),
+        ids=np.concatenate([mesh.ids for mesh in meshes]),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lighting:
+    """Linear RGB intensities: 1 lights a white surface that faces the light to full white.
+
+    Attributes:
+        sun_direction: (3,) unit vector towards the sun.
+        sun_colour: (3,); its shadows fall within ``shadow_radius`` of ``shadow_centre``.
+        sky_colour, ground_colour: (3,) ambient light from above and from below.
+        lamp_positions, lamp_colours: (2, 3) point lights, intensity at 1 m.
+        fog_colour: (3,); fog_density: (per metre) share that replaces the colour is 1 − exp(−density · z).
+        shadow_centre: (3,) metres; shadow_radius: metres, 0 = no shadows.
+        up: (3,) unit vector.
+    """
+
+    sun_direction: Float32[ndarray, "3"]
+    sun_colour: Float32[ndarray, "3"]
+    sky_colour: Float32[ndarray, "3"]
+    ground_colour: Float32[ndarray, "3"]
+    lamp_positions: Float32[ndarray, "2 3"]
+    lamp_colours: Float32[ndarray, "2 3"]
+    fog_colour: Float32[ndarray, "3"]
+    fog_density: float
+    shadow_centre: Float32[ndarray, "3"]
+    shadow_radius: float
+    up: Float32[ndarray, "3"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """One clip's geometry. ``people`` keeps its topology and looks; its vertices and normals come anew for every frame.
+
+    ``shell`` (walls, ground, sky) casts no shadow; ``objects`` and ``people`` do.
+    """
+
+    shell: Mesh
+    objects: Mesh
+    people: Mesh
+    lighting: Lighting
+    textures: UInt8[ndarray, "L S S 3"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """One rendered picture.
+
+    Attributes:
+        colour: (H, W, 3) sRGB.
+        depth: (H, W) z in metres at the pixel centre; 0 where nothing or only sky was hit.
+        ids: (H, W) person index, ``SCENE_ID`` (also where nothing was hit) or ``SKY_ID``.
+        normals: (H, W, 3) unit, camera axes, turned towards the camera; 0 where nothing or something unlit was hit.
+    """
+
+    colour: UInt8[ndarray, "H W 3"]
+    depth: Float32[ndarray, "H W"]
+    ids: Int16[ndarray, "H W"]
+    normals: Float32[ndarray, "H W 3"]
+
+
+def vertex_normals(vertices: Float32[ndarray, "V 3"], faces: Int32[ndarray, "F 3"]) -> Float32[ndarray, "V 3"]:
+    """Unit normals, the mean of the adjacent faces weighted by area; zero at vertices without a face."""
+    first, second, third = (vertices[faces[:, corner]] for corner in range(3))
+    face_normals = np.cross(second - first, third - first)
+    sums = np.stack(
+        [
+            np.bincount(faces.ravel(), weights=np.repeat(face_normals[:, axis], 3), minlength=len(vertices))
+            for axis in range(3)
+        ],
+        axis=1,
+    )
+    return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float32)

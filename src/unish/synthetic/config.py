@@ -1,0 +1,40 @@
+"""What a synthetic clip looks like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+HELD_BACK_SEED = 20_260_101
+"""Clips 0–19 of this seed are for evaluation only: no training shard may use it."""
+SKY_DEPTH = 200.0
+"""Depth in metres that truth gives the sky; every real surface in view is nearer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthConfig:
+    """Settings of synthetic clips. Everything else about a clip is drawn from (seed, index).
+
+    Attributes:
+        size: (height, width) in pixels.
+        num_frames: frames per clip.
+        fps: sampling rate; ``None`` draws one of 3, 6, 6, 12, 15 per clip.
+        max_people: at most this many people (0–4 are drawn, two or fewer mostly).
+        min_people: at least this many.
+        sensor: exposure, noise and white balance of a real camera; off gives clean renders.
+        normals: keep the surface normals as extra key ``normals``.
+        body: body model to pose.
+        textures: folder of images to use beside the procedural textures.
+        renderer: ``egl``, ``plain``, or ``auto`` (egl where it works).
+    """
+
+    size: tuple[int, int] = (224, 160)
+    num_frames: int = 24
+    fps: float | None = 6.0
+    max_people: int = 4
+    min_people: int = 0
+    sensor: bool = True
+    normals: bool = False
+    body: str = "free"
+    textures: str | None = None
+    renderer: Literal["auto", "egl", "plain"] = "auto"

@@ -1,0 +1,143 @@
+"""Simple solids in stage axes (y up, metres), each a mesh with texture coordinates in metres / tile size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from unish.render.scene import SCENE_ID, Mesh, vertex_normals
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paint:
+    """Looks of a surface: an sRGB tint, a texture layer (−1 = none), the size of one texture tile in metres.
+
+    ``lit`` is false for what shines by itself (sky, window panes, screens).
+    """
+
+    colour: tuple[float, float, float] = (0.8, 0.8, 0.8)
+    layer: int = -1
+    tile: float = 1.0
+    lit: bool = True
+    identity: int = SCENE_ID
+
+
+def make_mesh(vertices: ndarray, faces: ndarray, uv_metres: ndarray, paint: Paint, normals: ndarray | None = None) -> Mesh:
+    """Mesh from arrays; normals are smooth over shared vertices unless given."""
+    vertices = np.asarray(vertices, np.float32)
+    faces = np.asarray(faces, np.int32)
+    num = len(vertices)
+    if normals is None:
+        normals = vertex_normals(vertices, faces)
+    return Mesh(
+        vertices=vertices,
+        faces=faces,
+        normals=(normals if paint.lit else np.zeros_like(vertices)).astype(np.float32),
+        colours=np.broadcast_to(np.asarray(paint.colour, np.float32), (num, 3)).copy(),
+        uv=(np.asarray(uv_metres) / paint.tile).astype(np.float32),
+        layers=np.full(num, paint.layer, np.int16),
+        ids=np.full(num, paint.identity, np.int16),
+    )
+
+
+_BOX_AXES = [(0, 1, 2), (0, 2, 1), (1, 2, 0)]
+
+
+def make_box(size: Sequence[float], paint: Paint, centre: Sequence[float] = (0.0, 0.0, 0.0)) -> Mesh:
+    """Axis-aligned box of ``size`` (x, y, z) around ``centre``, flat-shaded, texture upright on its sides."""
+    half = np.asarray(size, np.float64) / 2
+    vertices, normals, uv = [], [], []
+    for across, up, out in _BOX_AXES:
+        for sign in (-1, 1):
+            for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
+                corner = np.zeros(3)
+                corner[across], corner[up], corner[out] = a * half[across], b * half[up], sign * half[out]
+                normal = np.zeros(3)
+                normal[out] = sign
+                vertices.append(corner)
+                normals.append(normal)
+                uv.append(((a + 1) * half[across], (1 - b) * half[up]) if up == 1 else ((a + 1) * half[across], (b + 1) * half[up]))
+    start = np.arange(0, 24, 4)[:, None]
+    faces = np.concatenate([start + [0, 1, 2], start + [0, 2, 3]])
+    return make_mesh(np.asarray(vertices) + centre, faces, np.asarray(uv), paint, np.asarray(normals))
+
+
+def make_quad(corner: Sequence[float], across: Sequence[float], up: Sequence[float], paint: Paint, cells: int = 1) -> Mesh:
+    """Parallelogram corner + a·across + b·up, cut into cells × cells; texture v = 0 at the top edge."""
+    a, b = np.meshgrid(np.linspace(0, 1, cells + 1), np.linspace(0, 1, cells + 1), indexing="ij")
+    across_v, up_v = np.asarray(across, np.float64), np.asarray(up, np.float64)
+    vertices = np.asarray(corner) + a[..., None] * across_v + b[..., None] * up_v
+    uv = np.stack([a * np.linalg.norm(across_v), (1 - b) * np.linalg.norm(up_v)], axis=-1)
+    return make_mesh(vertices.reshape(-1, 3), grid_faces(cells + 1, cells + 1), uv.reshape(-1, 2), paint)
+
+
+def make_turned(profile: Sequence[tuple[float, float]], paint: Paint, sides: int = 14) -> Mesh:
+    """Solid of revolution about y through (radius, height) points; smooth around, creased between rings of the profile."""
+    rings = np.asarray(profile, np.float64)
+    pieces = []
+    angle = np.linspace(0, 2 * np.pi, sides + 1)
+    circle = np.stack([np.cos(angle), np.zeros_like(angle), np.sin(angle)], axis=1)
+    for low, high in zip(rings[:-1], rings[1:], strict=True):
+        if np.allclose(low, high):
+            continue
+        vertices = np.concatenate([circle * low[0] + [0, low[1], 0], circle * high[0] + [0, high[1], 0]])
+        around = angle * max(low[0], high[0])
+        uv = np.concatenate([np.stack([around, np.full_like(angle, -low[1])], 1), np.stack([around, np.full_like(angle, -high[1])], 1)])
+        slope = high - low
+        normals = circle * slope[1] + np.array([0, -slope[0], 0])
+        normals = np.tile(normals / np.linalg.norm(slope), (2, 1))
+        pieces.append(make_mesh(vertices, grid_faces(2, sides + 1), uv, paint, normals))
+    return join(pieces)
+
+
+def make_cylinder(radius: float, height: float, paint: Paint, sides: int = 14) -> Mesh:
+    """Closed cylinder standing on y = 0."""
+    return make_turned([(0, 0), (radius, 0), (radius, height), (0, height)], paint, sides)
+
+
+def make_blob(rng: np.random.Generator, radii: Sequence[float], paint: Paint, roughness: float = 0.15) -> Mesh:
+    """Ellipsoid around the origin with smooth random bumps (relative size ``roughness``): rocks, crowns, cushions."""
+    rows, columns = 9, 14
+    polar, azimuth = np.meshgrid(np.linspace(0, np.pi, rows), np.linspace(0, 2 * np.pi, columns), indexing="ij")
+    unit = np.stack([np.sin(polar) * np.cos(azimuth), np.cos(polar), np.sin(polar) * np.sin(azimuth)], axis=-1)
+    waves = rng.normal(size=(6, 3)) * 2.5
+    bumps = np.sin(unit @ waves.T + rng.uniform(0, 2 * np.pi, 6)).sum(-1) / 6 * 2
+    vertices = unit * (1 + roughness * bumps)[..., None] * np.asarray(radii)
+    uv = np.stack([azimuth * radii[0], polar * radii[1]], axis=-1)
+    faces = grid_faces(rows, columns)
+    normals = unit / np.asarray(radii)
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    return make_mesh(vertices.reshape(-1, 3), faces, uv.reshape(-1, 2), paint, normals.reshape(-1, 3))
+
+
+def grid_faces(rows: int, columns: int) -> ndarray:
+    """Two triangles per cell of a rows × columns grid of vertices."""
+    corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).reshape(-1, 1)
+    return np.concatenate([corner + [0, 1, columns + 1], corner + [0, columns + 1, columns]]).astype(np.int32)
+
+
+def join(meshes: Sequence[Mesh]) -> Mesh:
+    """One mesh of many."""
+    from unish.render.scene import join_meshes
+
+    return join_meshes(meshes)
+
+
+def place(mesh: Mesh, position: Sequence[float], yaw: float = 0.0) -> Mesh:
+    """Turn about the vertical by ``yaw`` (radians), then move."""
+    rotation = yaw_matrix(yaw).astype(np.float32)
+    return replace(
+        mesh,
+        vertices=mesh.vertices @ rotation.T + np.asarray(position, np.float32),
+        normals=mesh.normals @ rotation.T,
+    )
+
+
+def yaw_matrix(yaw: float) -> Float[ndarray, "3 3"]:
+    """Rotation about +y; positive turns +z towards +x."""
+    c, s = np.cos(yaw), np.sin(yaw)
+    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])

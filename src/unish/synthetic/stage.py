@@ -1,0 +1,113 @@
+"""The place where a clip happens: geometry, obstacles, light. Stage axes: y up, metres, floor at y = 0 where people are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from unish.render.scene import Lighting, Mesh
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prop:
+    """A thing that stands somewhere, with its axis-aligned bounds."""
+
+    mesh: Mesh
+    low: Float[ndarray, "3"]
+    high: Float[ndarray, "3"]
+
+    @classmethod
+    def of(cls, mesh: Mesh) -> Prop:
+        return cls(mesh=mesh, low=mesh.vertices.min(0), high=mesh.vertices.max(0))
+
+    def overlaps(self, other: Prop, gap: float = 0.02) -> bool:
+        """Do the bounds come closer than ``gap``?"""
+        return bool(np.all(self.low < other.high + gap) and np.all(other.low < self.high + gap))
+
+    def distance(self, points: Float[ndarray, "N 3"]) -> Float[ndarray, "N"]:
+        """Distance of points to the bounds; 0 inside."""
+        return np.linalg.norm(np.maximum(np.maximum(self.low - points, points - self.high), 0), axis=-1)
+
+    def blocks(self, start: Float[ndarray, "3"], end: Float[ndarray, "3"]) -> bool:
+        """Does the segment between two points pass through the bounds? (Slab test.)"""
+        step = np.where(np.abs(end - start) < 1e-9, 1e-9, end - start)
+        near, far = (self.low - start) / step, (self.high - start) / step
+        return bool(max(np.minimum(near, far).max(), 0.0) <= min(np.maximum(near, far).min(), 1.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepOut:
+    """Floor discs that furniture must leave free, because people use them.
+
+    Attributes:
+        centres: (K, 2) x, z; radius: metres.
+    """
+
+    centres: Float[ndarray, "K 2"]
+    radius: float
+
+    def hits(self, prop: Prop) -> bool:
+        """Does the prop stand in a disc? (Things above head height never do.)"""
+        if len(self.centres) == 0 or prop.low[1] > 2.1:
+            return False
+        low, high = prop.low[[0, 2]], prop.high[[0, 2]]
+        outside = np.maximum(np.maximum(low - self.centres, self.centres - high), 0)
+        return bool((np.linalg.norm(outside, axis=1) < self.radius).any())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A place ready to be filmed.
+
+    Attributes:
+        kind: what it is.
+        shell: surfaces that cast no shadow (walls, ground, sky).
+        props: what stands in it.
+        lighting: as the renderer takes it.
+        low, high: (3,) bounds within which a camera may be.
+        ground: height of the floor at (N, 2) positions (x, z).
+        outdoors: is there a sky?
+    """
+
+    kind: str
+    shell: Mesh
+    props: tuple[Prop, ...]
+    lighting: Lighting
+    low: Float[ndarray, "3"]
+    high: Float[ndarray, "3"]
+    ground: Callable[[Float[ndarray, "N 2"]], Float[ndarray, "N"]]
+    outdoors: bool
+
+    def clear(self, points: Float[ndarray, "N 3"], gap: float) -> Bool[ndarray, "N"]:
+        """Which points are inside the bounds, above the ground and at least ``gap`` away from every prop."""
+        free = np.all((points >= self.low) & (points <= self.high), axis=1)
+        free &= points[:, 1] > self.ground(points[:, [0, 2]]) + 0.25
+        for prop in self.props:
+            free &= prop.distance(points) >= gap
+        return free
+
+
+def flat_ground(positions: Float[ndarray, "N 2"]) -> Float[ndarray, "N"]:
+    """Height of an even floor."""
+    return np.zeros(len(positions))
+
+
+def add_props(
+    rng: np.random.Generator,
+    props: list[Prop],
+    keep_out: KeepOut,
+    candidates: int,
+    draw: Callable[[np.random.Generator], Mesh | None],
+) -> None:
+    """Append up to ``candidates`` drawn meshes that touch neither each other nor the people's floor."""
+    for _ in range(candidates):
+        mesh = draw(rng)
+        if mesh is None or len(mesh.vertices) == 0:
+            continue
+        prop = Prop.of(mesh)
+        if not keep_out.hits(prop) and not any(prop.overlaps(other) for other in props):
+            props.append(prop)
