@@ -15,10 +15,6 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 WORKERS ?= 2
 
-# On Linux the default torch from PyPI brings gigabytes of CUDA. This page offers the CPU builds, whose version ("+cpu")
-# sorts above the plain one, so pip takes them when it can reach the page. TORCH_LINKS= (empty) takes what PyPI gives.
-TORCH_LINKS ?= https://download.pytorch.org/whl/cpu/torch/
-
 help:
 	@sed -n 's/^# \{0,2\}//p;/^$$/q' Makefile
 	@echo "  make check  format, lint, types, import layers and the fast tests"
@@ -28,7 +24,7 @@ env: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found; install one, or run make PYTHON=/path/to/python3." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "python -m venv failed; on Debian: apt install python3-venv." >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_LINKS),--find-links $(TORCH_LINKS)) torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,render]'
 	@touch $@
 

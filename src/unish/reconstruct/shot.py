@@ -101,12 +101,15 @@ def _solve_cameras(
     local_points: Float[Tensor, "T H W 3"], mask: Bool[Tensor, "T H W"], known: Float[Tensor, "3 3"] | None
 ) -> tuple[Float[Tensor, "T 3 3"], Float[Tensor, "T H W"]]:
     """Intrinsics and z-depth. The shift that the focal solve finds belongs to the depth, and so to all that follows."""
-    if known is not None:
-        return known.expand(local_points.shape[0], 3, 3), local_points[..., 2]
-    focal, shift = recover_focal_and_shift(local_points, mask)
     height, width = mask.shape[1:]
-    intrinsics = make_intrinsics(focal_to_pixels(focal, height, width), height, width)
-    return intrinsics, (local_points[..., 2] + shift[:, None, None]).clamp_min(0.0)
+    num_frames = local_points.shape[0]
+    half_diagonal = (height**2 + width**2) ** 0.5 / 2
+    known_focal = None if known is None else (known[0, 0] + known[1, 1]).expand(num_frames) / 2 / half_diagonal
+    focal, shift = recover_focal_and_shift(local_points, mask, focal=known_focal)
+    depth = (local_points[..., 2] + shift[:, None, None]).clamp_min(0.0)
+    if known is not None:
+        return known.expand(num_frames, 3, 3), depth
+    return make_intrinsics(focal_to_pixels(focal, height, width), height, width), depth
 
 
 def _place(
