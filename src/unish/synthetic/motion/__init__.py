@@ -1,13 +1,16 @@
 """Motion of people without a body: joint rotations in SMPL order and a path of the pelvis over a floor."""
 
+from unish.synthetic.motion.library import MotionLibrary, read_motion
 from unish.synthetic.motion.procedural import ACTIONS, sample_motion
 from unish.synthetic.motion.record import Motion, mirror_motion, place_on_floor, resample_motion, turn_motion
 
 __all__ = [
     "ACTIONS",
     "Motion",
+    "MotionLibrary",
     "mirror_motion",
     "place_on_floor",
+    "read_motion",
     "resample_motion",
     "sample_motion",
     "turn_motion",
