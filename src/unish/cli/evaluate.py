@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from unish.cli.arguments import add_quiet, output_folder
-from unish.cli.terminal import Bars
+from unish.cli.progress import make_progress
 
 NAME = "evaluate"
 SUMMARY = "measure a method on a benchmark"
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     with output_folder(args.out.parent):
         from unish import evaluation
 
-        bars = Bars(quiet=args.quiet)
+        bars = make_progress(quiet=args.quiet)
         try:
             evaluation.run(args.benchmark, data=args.data, method=args.method, out=args.out, progress=bars)
         finally:

@@ -16,7 +16,8 @@ from unish.cli.arguments import (
     positive_float,
     seconds,
 )
-from unish.cli.terminal import Bars, print_table
+from unish.cli.progress import make_progress
+from unish.cli.terminal import print_table
 from unish.errors import InputError
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> None:
         settings = pipeline.Settings(**given)
         if settings.overlap >= settings.window:
             raise InputError(f"--overlap {settings.overlap} must be below --window {settings.window}; lower it")
-        bars = Bars(quiet=args.quiet)
+        bars = make_progress(quiet=args.quiet)
         try:
             result = pipeline.run(args.input, settings=settings, progress=bars)
             paths = pipeline.write_outputs(result, out, progress=bars)

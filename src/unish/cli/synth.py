@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from unish.cli.arguments import add_quiet, at_least, output_folder
-from unish.cli.terminal import Bars
+from unish.cli.progress import make_progress
 
 NAME = "synth"
 SUMMARY = "make synthetic clips with exact ground truth"
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     with output_folder(args.out) as out:
         from unish.synthetic import write_clips
 
-        bars = Bars(quiet=args.quiet)
+        bars = make_progress(quiet=args.quiet)
         try:
             write_clips(out, num_clips=args.clips, seed=args.seed, progress=bars)
         finally:

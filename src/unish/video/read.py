@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -144,9 +144,9 @@ def _check_options(
     for name, value in (("fps", fps), ("source fps", source_fps)):
         if not (math.isfinite(value) and value > 0):
             raise InputError(f"{name} is {value:g}; give a number above 0")
-    for name, value in (("start", start), ("end", end)):
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            raise InputError(f"{name} is {value:g}; give seconds from the start of the video, 0 or more")
+    for name, limit in (("start", start), ("end", end)):
+        if limit is not None and not (math.isfinite(limit) and limit >= 0):
+            raise InputError(f"{name} is {limit:g}; give seconds from the start of the video, 0 or more")
     if end is not None and (start or 0.0) >= end:
         raise InputError(f"start ({start or 0:g} s) is not before end ({end:g} s); swap or change them")
     if max_frames is not None and max_frames < 1:
@@ -176,8 +176,8 @@ def _chosen(
     progress: Progress | None,
 ) -> Iterator[tuple[int, SourceFrame]]:
     """Used frames with their position among the frames that were compared for cuts."""
-    position = -1
-    for position, frame in enumerate(source):
+    frames: Iterable[SourceFrame] = source
+    for position, frame in enumerate(frames):
         if frame.time_s > sampler.end:
             break
         cuts.push(frame.time_s, frame.thumbnail())

@@ -1,0 +1,45 @@
+"""Colours for depths and people."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+_NEAR_TO_FAR = np.array(
+    [(122, 4, 3), (222, 61, 8), (253, 141, 39), (237, 208, 58), (164, 252, 60), (49, 242, 153), (41, 187, 236),
+     (70, 107, 227), (48, 18, 59)],
+    np.float64,
+)  # fmt: skip
+"""sRGB anchors from near (warm) to far (cool), equally spaced; each neighbour pair differs in hue and in lightness."""
+
+_PEOPLE = np.array(
+    [(236, 112, 99), (93, 173, 226), (88, 214, 141), (244, 208, 63), (175, 122, 197), (245, 176, 65), (72, 201, 176),
+     (240, 98, 146)],
+    np.uint8,
+)  # fmt: skip
+
+
+def depth_range(depth: Float[ndarray, "T H W"]) -> tuple[float, float]:
+    """(near, far) in metres that hold the middle 96 % of all defined depths; (1, 10) where none is defined."""
+    sample = depth.ravel()[:: max(1, depth.size // 1_000_000)]
+    sample = sample[np.isfinite(sample) & (sample > 0)]
+    if not len(sample):
+        return 1.0, 10.0
+    near, far = np.quantile(sample, (0.02, 0.98))
+    return float(near), float(max(far, 1.05 * near))
+
+
+def depth_colours(depth: Float[ndarray, "*shape"], near: float, far: float) -> UInt8[ndarray, "*shape 3"]:
+    """sRGB by the logarithm of depth, so that equal colour steps are equal ratios; dark grey where depth is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.log(depth / near) / np.log(far / near)
+    position = np.nan_to_num(share, nan=0.0, posinf=1.0, neginf=0.0).clip(0, 1) * (len(_NEAR_TO_FAR) - 1)
+    anchors = np.arange(len(_NEAR_TO_FAR))
+    colours = np.stack([np.interp(position, anchors, _NEAR_TO_FAR[:, channel]) for channel in range(3)], axis=-1)
+    return np.where((depth > 0)[..., None], colours.round(), 32).astype(np.uint8)
+
+
+def person_colour(person_id: int) -> UInt8[ndarray, "3"]:
+    """The sRGB colour of an identity, the same in every file."""
+    return _PEOPLE[person_id % len(_PEOPLE)]

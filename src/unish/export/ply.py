@@ -1,0 +1,39 @@
+"""``ply``: the point cloud of all frames, binary little-endian."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from unish.export.points import choose_points
+from unish.export.whole_files import written_beside
+from unish.structs import Reconstruction
+
+_VERTEX = np.dtype(
+    [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1"), ("confidence", "<f4"),
+     ("person", "<i4"), ("frame", "<i4"), ("segment", "<i4")]
+)  # fmt: skip
+_PLY_NAMES = {"<f4": "float", "<i4": "int", "|u1": "uchar"}
+
+
+def write_ply(path: Path, reconstruction: Reconstruction, *, max_points: int = 2_000_000) -> None:
+    """Write world points (metres, OpenCV axes of the first camera) with colour, confidence, person, frame and segment.
+
+    ``person`` is the identity of the person that a point belongs to, −1 for the scene; ``frame`` counts used frames.
+    """
+    points = choose_points(reconstruction, max_points=max_points, keep_people=True)
+    rows = np.empty(len(points.xyz), _VERTEX)
+    for axis, name in enumerate("xyz"):
+        rows[name] = points.xyz[:, axis]
+    for channel, name in enumerate(("red", "green", "blue")):
+        rows[name] = points.colours[:, channel]
+    identities = np.append(reconstruction.person_ids, -1)  # index −1, the scene, takes the last
+    rows["confidence"], rows["person"] = points.confidence, identities[points.person]
+    rows["frame"], rows["segment"] = points.frame, reconstruction.segment[points.frame]
+    properties = [f"property {_PLY_NAMES[_VERTEX[name].str]} {name}" for name in _VERTEX.names or ()]
+    lines = ["ply", "format binary_little_endian 1.0", "comment metres; OpenCV axes of the first camera"]
+    lines += [f"element vertex {len(rows)}", *properties, "end_header", ""]
+    with written_beside(path) as beside, beside.open("wb") as file:
+        file.write("\n".join(lines).encode("ascii"))
+        file.write(rows.tobytes())

@@ -1,0 +1,78 @@
+"""A manageable subset of the points of a reconstruction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int, UInt8
+from numpy import ndarray
+
+from unish.geometry.surfaces import depth_edges
+from unish.structs import Reconstruction
+
+_MIN_CONFIDENCE = 0.2
+_EDGE_STEP = 0.1
+"""Relative change of depth between neighbours that counts as an edge; floors seen at a flat angle stay below it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenPoints:
+    """N points in world metres.
+
+    Attributes:
+        xyz: (N, 3).
+        colours: (N, 3) sRGB.
+        confidence: (N,) 0..1.
+        person: (N,) index into the people axis, −1 = scene.
+        frame: (N,) index of the used frame.
+    """
+
+    xyz: Float32[ndarray, "N 3"]
+    colours: UInt8[ndarray, "N 3"]
+    confidence: Float32[ndarray, "N"]
+    person: Int[ndarray, "N"]
+    frame: Int[ndarray, "N"]
+
+
+def choose_points(reconstruction: Reconstruction, *, max_points: int, keep_people: bool) -> ChosenPoints:
+    """At most ``max_points``, spread evenly over all frames; the same ones every time.
+
+    Left out are pixels without depth, of low confidence, and on depth edges, where depth mixes two surfaces.
+    """
+    num_frames = reconstruction.num_frames
+    share = max(1, max_points // num_frames)
+    generator = np.random.default_rng(0)
+    chosen = []
+    for frame in range(num_frames):
+        depth = reconstruction.depth[frame]
+        keep = (depth > 0) & (reconstruction.point_conf[frame] >= _MIN_CONFIDENCE)
+        z = torch.from_numpy(np.ascontiguousarray(depth))
+        keep &= ~depth_edges(z, z > 0, relative_step=_EDGE_STEP).numpy()
+        if not keep_people:
+            keep &= reconstruction.person_masks[frame] < 0
+        rows, columns = np.nonzero(keep)
+        if len(rows) > share:
+            some = np.sort(generator.choice(len(rows), share, replace=False))
+            rows, columns = rows[some], columns[some]
+        chosen.append(_take(reconstruction, frame, rows, columns))
+    return ChosenPoints(
+        **{name: np.concatenate([getattr(part, name) for part in chosen]) for name in ChosenPoints.__annotations__}
+    )
+
+
+def _take(
+    reconstruction: Reconstruction, frame: int, rows: Int[ndarray, "N"], columns: Int[ndarray, "N"]
+) -> ChosenPoints:
+    z = reconstruction.depth[frame][rows, columns].astype(np.float64)
+    pixels = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], axis=1)
+    local = pixels @ np.linalg.inv(reconstruction.intrinsics[frame].astype(np.float64)).T * z[:, None]
+    c2w = reconstruction.c2w[frame].astype(np.float64)
+    return ChosenPoints(
+        xyz=(local @ c2w[:3, :3].T + c2w[:3, 3]).astype(np.float32),
+        colours=reconstruction.images[frame][rows, columns],
+        confidence=reconstruction.point_conf[frame][rows, columns].astype(np.float32),
+        person=reconstruction.person_masks[frame][rows, columns].astype(np.int64),
+        frame=np.full(len(rows), frame),
+    )

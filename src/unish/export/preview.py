@@ -1,0 +1,202 @@
+"""``preview.mp4``: every used frame beside its depth, with the bodies, boxes and identities drawn over both."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+from jaxtyping import Float, Float32, UInt8
+from numpy import ndarray
+from PIL import Image, ImageDraw, ImageFont
+
+from unish.body import Body
+from unish.export.colours import depth_colours, depth_range, person_colour
+from unish.export.whole_files import written_beside
+from unish.render.plain import render_mesh
+from unish.structs import Reconstruction
+from unish.structs.progress import Progress
+
+_PANEL_SIDE = 640
+"""Long side, in pixels, that smaller processed frames are enlarged to, so that text and edges stay legible."""
+_BAR_HEIGHT = 36
+_TICKS_M = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 1000)
+_BODY_OPACITY = 0.75
+_FILLED_OPACITY = 0.35
+_CLOSE_M = 0.05
+_MILLISECONDS = Fraction(1, 1000)
+
+Region = tuple[slice, slice]
+
+
+def write_preview(
+    path: Path, reconstruction: Reconstruction, body: Body, *, fps: float, progress: Progress | None = None
+) -> None:
+    """Write an H.264 mp4 that plays the used frames at their own times.
+
+    Args:
+        path: the final name; the file appears there whole or not at all.
+        reconstruction: any number of people, also none, and of frames, also one.
+        body: the model that poses the parameters of ``reconstruction``.
+        fps: nominal frame rate, which decides how long the last frame is shown.
+        progress: told after every frame.
+    """
+    painter = _Painter(reconstruction, body)
+    with written_beside(path) as beside, av.open(str(beside), "w", format="mp4") as container:
+        stream = _add_stream(container, painter.size, fps)
+        first_s = float(reconstruction.timestamps_s[0])
+        for frame in range(reconstruction.num_frames):
+            picture = av.VideoFrame.from_ndarray(painter.paint(frame), format="rgb24")
+            picture.pts = round((float(reconstruction.timestamps_s[frame]) - first_s) / _MILLISECONDS)
+            picture.time_base = _MILLISECONDS
+            picture.duration = round(1000 / fps)
+            container.mux(stream.encode(picture))
+            if progress is not None:
+                progress("preview", frame + 1, reconstruction.num_frames)
+        container.mux(stream.encode(None))
+
+
+def paint_frame(reconstruction: Reconstruction, body: Body, frame: int) -> UInt8[ndarray, "h w 3"]:
+    """One frame of the preview as a picture."""
+    return _Painter(reconstruction, body).paint(frame)
+
+
+class _Painter:
+    """What stays the same over all frames: sizes, colour scale, faces."""
+
+    def __init__(self, reconstruction: Reconstruction, body: Body) -> None:
+        self.reconstruction, self.body = reconstruction, body
+        height, width = reconstruction.images.shape[1:3]
+        zoom = max(1.0, _PANEL_SIDE / max(height, width))
+        # Even sizes: 4:2:0 video stores colour for every second pixel.
+        self.panel = (2 * round(height * zoom / 2), 2 * round(width * zoom / 2))
+        self.size = (self.panel[0] + _BAR_HEIGHT, 2 * self.panel[1])
+        self.range = depth_range(reconstruction.depth)
+        self.zoom = np.array([self.panel[1] / width, self.panel[0] / height])
+        self.faces = reconstruction.faces.astype(np.int64)
+
+    def paint(self, frame: int) -> UInt8[ndarray, "h w 3"]:
+        source = _resize(self.reconstruction.images[frame], self.panel, Image.Resampling.BICUBIC)
+        depth = depth_colours(self.reconstruction.depth[frame], *self.range)
+        panels = [source, _resize(depth, self.panel, Image.Resampling.NEAREST)]
+        for region, opacity, shade in self._draw_bodies(frame):
+            for panel in panels:
+                panel[region] = _blend(panel[region], shade, opacity)
+        canvas = Image.new("RGB", self.size[::-1], (16, 16, 16))
+        for column, panel in enumerate(panels):
+            picture = Image.fromarray(panel)
+            self._draw_boxes(ImageDraw.Draw(picture), frame)
+            canvas.paste(picture, (column * self.panel[1], 0))
+        self._draw_legend(canvas, frame)
+        return np.asarray(canvas)
+
+    def _draw_bodies(self, frame: int) -> list[tuple[Region, Float32[ndarray, "h w"], Float32[ndarray, "h w 3"]]]:
+        """(region, opacity, shaded colour) of every body in panel pixels, far ones first so that near ones cover them."""
+        record = self.reconstruction
+        shown = np.flatnonzero(record.person_valid[:, frame] | record.person_filled[:, frame])
+        if not len(shown):
+            return []
+        world = self.body.vertices_from_axis_angle(
+            record.betas[shown], record.global_orient_aa[shown, frame], record.body_pose_aa[shown, frame],
+            record.transl[shown, frame],
+        )  # fmt: skip
+        w2c = np.linalg.inv(record.c2w[frame].astype(np.float64))
+        camera = world @ w2c[:3, :3].T + w2c[:3, 3]
+        intrinsics = record.intrinsics[frame].astype(np.float64) * np.array([*self.zoom, 1.0])[:, None]
+        layers = []
+        for index in np.argsort(-camera[:, :, 2].mean(axis=1)):
+            person = shown[index]
+            region = _region_of(camera[index], intrinsics, self.panel)
+            size = (region[0].stop - region[0].start, region[1].stop - region[1].start)
+            if min(size) == 0:
+                continue
+            shifted = intrinsics.copy()
+            shifted[:2, 2] -= region[1].start, region[0].start
+            depth, normals = render_mesh(camera[index].astype(np.float32), self.faces, shifted, size)
+            strength = _BODY_OPACITY if record.person_valid[person, frame] else _FILLED_OPACITY
+            colour = _shade(normals, int(record.person_ids[person]))
+            layers.append((region, (depth > 0) * np.float32(strength), colour))
+        return layers
+
+    def _draw_boxes(self, draw: ImageDraw.ImageDraw, frame: int) -> None:
+        record = self.reconstruction
+        for person in np.flatnonzero(record.person_valid[:, frame]):
+            box = record.boxes_xyxy[person, frame]
+            if not np.isfinite(box).all():
+                continue
+            left, top, right, bottom = (box * np.tile(self.zoom, 2)).tolist()
+            person_id = int(record.person_ids[person])
+            colour = tuple(person_colour(person_id).tolist())
+            draw.rectangle((left, top, max(left, right), max(top, bottom)), outline=colour, width=2)
+            place = (max(0.0, left) + 3, max(0.0, top) + 2)
+            draw.text(place, str(person_id), fill="white", font=_FONT, stroke_width=2, stroke_fill=colour)
+
+    def _draw_legend(self, canvas: Image.Image, frame: int) -> None:
+        """Time under the source frame; under the depth, its colours with metres written on them."""
+        draw = ImageDraw.Draw(canvas)
+        (height, width), (near, far) = self.panel, self.range
+        clock = f"{self.reconstruction.timestamps_s[frame]:.2f} s   frame {self.reconstruction.frame_indices[frame]}"
+        draw.text((8, height + 10), clock, fill="white", font=_FONT)
+        span = width - 16
+        scale = near * (far / near) ** np.linspace(0, 1, span)
+        bar = np.broadcast_to(depth_colours(scale, near, far), (10, span, 3))
+        canvas.paste(Image.fromarray(np.ascontiguousarray(bar)), (width + 8, height + 4))
+        free_from = 0.0
+        for metres in _TICKS_M:
+            if not near <= metres <= far:
+                continue
+            x = width + 8 + span * np.log(metres / near) / np.log(far / near)
+            label = f"{metres:g} m"
+            half = draw.textlength(label, font=_FONT) / 2
+            if x - half < max(free_from, width + 2) or x + half > 2 * width - 2:
+                continue
+            draw.line((x, height + 4, x, height + 16), fill="white", width=1)
+            draw.text((x - half, height + 17), label, fill="white", font=_FONT)
+            free_from = x + half + 10
+
+
+def _add_stream(container: OutputContainer, size: tuple[int, int], fps: float) -> VideoStream:
+    name = next((name for name in ("libx264", "libopenh264", "mpeg4") if name in av.codecs_available), "mpeg4")
+    options = {"crf": "20", "preset": "veryfast"} if name == "libx264" else {}
+    stream = container.add_stream(name, rate=Fraction(fps).limit_denominator(1000), options=options)
+    assert isinstance(stream, VideoStream)
+    stream.height, stream.width = size
+    stream.pix_fmt = "yuv420p"
+    stream.time_base = stream.codec_context.time_base = _MILLISECONDS
+    return stream
+
+
+def _region_of(camera: Float[ndarray, "V 3"], intrinsics: Float[ndarray, "3 3"], size: tuple[int, int]) -> Region:
+    """Rows and columns of the picture that a body can cover; all of it when the body reaches behind the camera."""
+    if camera[:, 2].min() < _CLOSE_M:
+        return slice(0, size[0]), slice(0, size[1])
+    projected = camera @ intrinsics.T
+    pixels = projected[:, :2] / projected[:, 2:]
+    low, high = np.floor(pixels.min(axis=0)).astype(int), np.ceil(pixels.max(axis=0)).astype(int) + 1
+    left, top = np.clip(low, 0, size[::-1]).tolist()
+    right, bottom = np.clip(high, 0, size[::-1]).tolist()
+    return slice(top, bottom), slice(left, right)
+
+
+def _shade(normals: Float[ndarray, "H W 3"], person_id: int) -> Float32[ndarray, "H W 3"]:
+    """The person's colour under a light at the camera and slightly above it."""
+    light = np.array([0.0, -0.3, -1.0]) / np.hypot(0.3, 1.0)
+    lit = 0.35 + 0.65 * np.maximum(normals @ light, 0.0)
+    return (lit[..., None] * person_colour(person_id)).astype(np.float32)
+
+
+def _blend(
+    image: UInt8[ndarray, "H W 3"], colour: Float32[ndarray, "H W 3"], opacity: Float32[ndarray, "H W"]
+) -> UInt8[ndarray, "H W 3"]:
+    share = opacity[..., None]
+    return (image * (1 - share) + colour * share).round().astype(np.uint8)
+
+
+def _resize(image: UInt8[ndarray, "H W 3"], size: tuple[int, int], method: Image.Resampling) -> UInt8[ndarray, "h w 3"]:
+    return np.array(Image.fromarray(image).resize(size[::-1], method))
+
+
+_FONT = ImageFont.load_default(size=15)
