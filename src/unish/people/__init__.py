@@ -1,6 +1,8 @@
 """Clip → Tracks, Landmarks and Crops: who is where in the picture. Every part is behind a Protocol (``protocols``)."""
 
 from unish.people.config import PeopleConfig
+from unish.people.crops import cut_crops
 from unish.people.find import find_people
+from unish.people.tracks_file import read_tracks
 
-__all__ = ["PeopleConfig", "find_people"]
+__all__ = ["PeopleConfig", "cut_crops", "find_people", "read_tracks"]

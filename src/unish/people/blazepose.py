@@ -68,7 +68,7 @@ class BlazePoseDetector:
     It sees the head and the hips; the box that it reports is the upright square around the body circle.
     """
 
-    def __init__(self, model: Path, *, min_score: float = 0.5, num_threads: int = 2):
+    def __init__(self, model: Path, *, min_score: float = 0.7, num_threads: int = 2):
         self.interpreter = load_interpreter(model, num_threads=num_threads)
         self.min_score = min_score
         self.anchors = make_anchors()
@@ -85,7 +85,7 @@ class BlazePoseDetector:
         raw, logits = run_interpreter(self.interpreter, square.permute(1, 2, 0).contiguous().numpy())
         scores = sigmoid(logits[:, 0])
         likely = scores >= self.min_score
-        # Numbers of one anchor: box centre, box size (offsets), then four points: hip centre, body circle, two of the chest.
+        # Per anchor: box centre, box size, then four points: hip centre, body circle, two of the chest.
         numbers = raw[likely].reshape(-1, 6, 2) / _DETECTOR_SIZE
         numbers[:, [0, 2, 3, 4, 5]] += self.anchors[likely][:, None]
         found = []
@@ -165,19 +165,17 @@ def refine_by_heat(spots: Float32[ndarray, "N 2"], heat: Float32[ndarray, "h w N
         column, row = math.floor(x * width), math.floor(y * height)
         if not (0 <= column < width and 0 <= row < height):
             continue
-        rows, columns = slice(max(row - reach, 0), row + reach + 1), slice(max(column - reach, 0), column + reach + 1)
-        window = heat[rows, columns, index]
+        top, left = max(row - reach, 0), max(column - reach, 0)
+        window = heat[top : row + reach + 1, left : column + reach + 1, index]
         if window.max() >= _REFINE_MIN:
-            y_index, x_index = np.mgrid[
-                rows.start : rows.start + window.shape[0], columns.start : columns.start + window.shape[1]
-            ]
-            refined[index] = (x_index * window).sum() / width, (y_index * window).sum() / height
-            refined[index] /= window.sum()
+            total = window.sum()
+            refined[index, 0] = (left + window.sum(axis=0) @ np.arange(window.shape[1]) / total) / width
+            refined[index, 1] = (top + window.sum(axis=1) @ np.arange(window.shape[0]) / total) / height
     return refined
 
 
 def shrink_mask(logits: Float32[ndarray, "H W"]) -> UInt8[ndarray, "m m"]:
-    """Mean probability of blocks, as bytes: all that a mask at the network's resolution needs, at a 16th of the memory."""
+    """Mean probability of blocks, as bytes: enough for the network's resolution, in a 16th of the memory."""
     factor = logits.shape[0] // _MASK_SIZE
     blocks = sigmoid(logits).reshape(_MASK_SIZE, factor, _MASK_SIZE, factor).mean(axis=(1, 3))
     return np.round(blocks * 255).astype(np.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -11,18 +11,22 @@ from numpy import ndarray
 from torch import Tensor
 
 from unish.people.boxes import clip_box
-from unish.people.protocols import Observation, Pose
+from unish.people.protocols import Observation, Pose, Segmenter
+from unish.structs import Clip
 
 _MIN_PROBABILITY = 0.5
 # Limbs, torso and head as pairs of BlazePose landmarks: what "near the body" means where two masks overlap.
-_BONES = np.array(
-    [[0, 11], [0, 12], [11, 12], [11, 13], [13, 15], [12, 14], [14, 16], [11, 23], [12, 24], [23, 24], [11, 24]]
-    + [[12, 23], [23, 25], [25, 27], [27, 31], [24, 26], [26, 28], [28, 32], [15, 19], [16, 20]]
-)
+# fmt: off
+_BONES = np.array([
+    [0, 11], [0, 12], [11, 12], [11, 23], [12, 24], [23, 24], [11, 24], [12, 23],  # head and torso
+    [11, 13], [13, 15], [15, 19], [12, 14], [14, 16], [16, 20],  # arms
+    [23, 25], [25, 27], [27, 31], [24, 26], [26, 28], [28, 32],  # legs
+])
+# fmt: on
 
 
 class LandmarkSegmenter:
-    """``Segmenter`` that uses the masks that came with the landmarks, and an ellipse in the box where there are none."""
+    """``Segmenter`` that uses the masks that came with the landmarks; an ellipse in the box where there are none."""
 
     def segment(
         self, image: UInt8[Tensor, "H W 3"], people: Sequence[Observation], size: tuple[int, int]
@@ -62,6 +66,20 @@ def _ellipse(box: Float[ndarray, "4"], points: Float[ndarray, "h w 2"]) -> Float
     """A stand-in for a mask: the ellipse that touches the sides of the box, sure enough to count, never to win."""
     centre, half = (box[:2] + box[2:]) / 2, np.maximum((box[2:] - box[:2]) / 2, 0.5)
     return np.where((((points - centre) / half) ** 2).sum(axis=-1) <= 1, 0.51, 0.0).astype(np.float32)
+
+
+def draw_labels(
+    people: Sequence[Mapping[int, Observation]], clip: Clip, size: tuple[int, int], segmenter: Segmenter
+) -> Int16[Tensor, "T h w"]:
+    """Index into ``people`` at each pixel of each frame, −1 = scene. ``people`` are observations by frame number."""
+    labels = np.full((clip.num_frames, *size), -1, np.int16)
+    for frame in range(clip.num_frames):
+        rows = np.array([row for row, person in enumerate(people) if frame in person], np.int16)
+        if len(rows):
+            present = [people[row][frame] for row in rows]
+            found = label_pixels(segmenter.segment(clip.images[frame], present, size), present, clip.size)
+            labels[frame] = np.where(found >= 0, rows[found], -1)
+    return torch.from_numpy(labels)
 
 
 def label_pixels(

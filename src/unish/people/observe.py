@@ -19,7 +19,7 @@ BOX_MARGIN = 1.25
 """Side of the first region that is cut around a detector's box, over its longer side."""
 
 _LANDMARK_WEIGHT = 0.6
-_SUPPORT_WEIGHT = 0.5
+_SUPPORT_WEIGHT = 0.45
 _MIN_EVIDENCE = 0.5
 _MIN_VISIBILITY = 0.5
 _SAME_POSE = 0.6
@@ -77,6 +77,17 @@ def observe(
         if not _is_covered(region, found):
             _add(found, frame, landmarks.read_pose(frame.picture, region), None, 0.0, min_landmark_score)
     return found
+
+
+def observe_box(
+    frame: Frame, box_xyxy: Float[ndarray, "4"], landmarks: LandmarkModel, *, min_landmark_score: float
+) -> Observation:
+    """A person whose box is known: the landmarks of whoever is in it, if they are good enough."""
+    pose = read_twice(frame, Region.around_box(box_xyxy, margin=BOX_MARGIN), landmarks)
+    if pose is not None and (pose.score < min_landmark_score or not fits_box(pose, box_xyxy)):
+        pose = None
+    appearance = describe_appearance(frame.picture, box_xyxy, pose)
+    return Observation(box_xyxy=box_xyxy, score=1.0, appearance=appearance, pose=pose)
 
 
 def read_twice(frame: Frame, region: Region, landmarks: LandmarkModel) -> Pose | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
@@ -69,6 +69,7 @@ class Observation:
     detected: bool = True
 
 
+@runtime_checkable
 class Detector(Protocol):
     """Finds people in single pictures."""
 
@@ -77,6 +78,7 @@ class Detector(Protocol):
         ...
 
 
+@runtime_checkable
 class LandmarkModel(Protocol):
     """Reads the pose of the one person in a region."""
 
@@ -85,6 +87,7 @@ class LandmarkModel(Protocol):
         ...
 
 
+@runtime_checkable
 class Segmenter(Protocol):
     """Says which pixels belong to which person."""
 
@@ -95,6 +98,7 @@ class Segmenter(Protocol):
         ...
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """Gives identities to observations, frame after frame."""
 

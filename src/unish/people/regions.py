@@ -71,7 +71,7 @@ def cut_region(picture: Float32[Tensor, "C H W"], region: Region, size: int) -> 
     height, width = picture.shape[-2:]
     scale = picture.new_tensor([width, height])
     cos, sin = math.cos(region.angle) * region.side, math.sin(region.angle) * region.side
-    # affine_grid runs over [-1, 1] in the region and grid_sample over [-1, 1] in the picture, edges (not centres) at ±1.
+    # affine_grid spans [-1, 1] in the region, grid_sample [-1, 1] in the picture: edges, not centres, are at ±1.
     centre = 2 * picture.new_tensor([region.x, region.y]) / scale - 1
     turn = picture.new_tensor([[cos, -sin], [sin, cos]]) / scale[:, None]
     grid = torch.nn.functional.affine_grid(

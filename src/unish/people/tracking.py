@@ -35,7 +35,7 @@ class TrackerConfig:
     max_gap_s: float = 1.0
     max_cost: float = 0.75
     max_speed: float = 1.5
-    min_evidence: float = 0.6
+    min_evidence: float = 0.8
     min_likeness: float = 0.9
     clear_lead: float = 0.02
     max_blind_s: float = 1.0

@@ -1,0 +1,82 @@
+"""From observations of identified people to the records that leave this stage."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Int16
+from torch import Tensor
+
+from unish.errors import DegradedResultWarning
+from unish.people.boxes import box_area
+from unish.people.config import PeopleConfig
+from unish.people.protocols import Observation
+from unish.structs import NUM_LANDMARKS, Clip, Landmarks, Tracks
+
+Person = Mapping[int, Observation]
+"""The observations of one person by frame number of the clip."""
+
+
+def select_people(
+    people: Mapping[int, Person], clip: Clip, config: PeopleConfig
+) -> tuple[dict[int, Person], list[str]]:
+    """Drop what is too short to be used, keep the most prominent ``max_people``; and say so.
+
+    A clip that is itself shorter than ``min_seconds`` or ``min_frames`` asks for no more than its own length.
+    """
+    times = clip.timestamps_s.numpy()
+    steps = np.diff(times)
+    # A frame stands for the time until the next one, so three frames at six per second last half a second.
+    step = float(np.median(steps)) if len(steps) else 0.0
+    min_frames = min(config.min_frames, clip.num_frames)
+    min_seconds = min(config.min_seconds, float(times[-1] - times[0]) + step)
+    kept = {
+        identity: person
+        for identity, person in people.items()
+        if len(person) >= min_frames and times[max(person)] - times[min(person)] + step >= min_seconds - 1e-6
+    }
+    messages = []
+    if dropped := len(people) - len(kept):
+        who = "1 person was" if dropped == 1 else f"{dropped} people were"
+        messages.append(
+            f"{who} left out, seen for less than {config.min_seconds:g} s or {config.min_frames} used frames"
+        )
+    if config.max_people is not None and len(kept) > config.max_people:
+        ranked = sorted(kept, key=lambda identity: _prominence(kept[identity]), reverse=True)
+        kept = {identity: kept[identity] for identity in sorted(ranked[: config.max_people])}
+    return kept, messages
+
+
+def _prominence(person: Person) -> float:
+    """Size and time together: the sum over frames of the square root of the box area."""
+    return float(sum(np.sqrt(box_area(seen.box_xyxy)) for seen in person.values()))
+
+
+def pack(
+    people: Mapping[int, Person], clip: Clip, labels: Int16[Tensor, "T h w"], messages: Sequence[str] = ()
+) -> tuple[Tracks, Landmarks]:
+    """People by identity → records; NaN where nothing was seen. Issues the messages as warnings, too."""
+    shape = len(people), clip.num_frames
+    valid, score = np.zeros(shape, bool), np.zeros(shape, np.float32)
+    boxes = np.full((*shape, 4), np.nan, np.float32)
+    px = np.full((*shape, NUM_LANDMARKS, 3), np.nan, np.float32)
+    world = px.copy()
+    for row, person in enumerate(people.values()):
+        for frame, seen in person.items():
+            valid[row, frame], boxes[row, frame] = True, seen.box_xyxy
+            if seen.pose is not None:
+                px[row, frame], world[row, frame] = seen.pose.px, seen.pose.world
+                score[row, frame] = seen.pose.score
+    for message in messages:
+        warnings.warn(message, DegradedResultWarning, stacklevel=3)
+    tracks = Tracks(
+        person_ids=torch.tensor(list(people), dtype=torch.int64),
+        valid=torch.from_numpy(valid),
+        boxes_xyxy=torch.from_numpy(boxes),
+        masks=labels,
+        warnings=tuple(messages),
+    )
+    return tracks, Landmarks(px=torch.from_numpy(px), world=torch.from_numpy(world), score=torch.from_numpy(score))

@@ -1,0 +1,157 @@
+"""Tracks that the user brings along instead of the detector's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int16
+from numpy import ndarray
+from torch import Tensor
+
+from unish.errors import InputError
+from unish.people.boxes import box_area, clip_box
+from unish.people.config import PeopleConfig
+from unish.people.find import default_landmarks
+from unish.people.masks import LandmarkSegmenter, draw_labels
+from unish.people.observe import Frame, observe_box
+from unish.people.protocols import LandmarkModel, Observation
+from unish.people.records import pack, select_people
+from unish.structs import Clip, Landmarks, Tracks
+from unish.structs.progress import Progress
+
+_FIELDS = "frame_indices (F,), person_ids (P,), boxes_xyxy (P,F,4)"
+
+
+def read_tracks(
+    path: str | Path,
+    clip: Clip,
+    *,
+    mask_size: tuple[int, int],
+    config: PeopleConfig | None = None,
+    landmarks: LandmarkModel | None = None,
+    progress: Progress | None = None,
+) -> tuple[Tracks, Landmarks]:
+    """Tracks from an npz, landmarks from the pictures inside the given boxes.
+
+    The file holds ``frame_indices`` (F,) in the source, increasing; ``person_ids`` (P,), all different; ``boxes_xyxy``
+    (P, F, 4) in source pixels, NaN where absent; and optionally ``masks`` (P, F, h, w) bool over the whole picture in
+    any resolution. Frames of the clip that the file does not name have nobody in them.
+
+    Args:
+        path: the npz; it is read without pickle.
+        clip: the frames.
+        mask_size: (h, w) of the masks.
+        config: settings; the limits on length and number of people hold here, too.
+        landmarks: replacement of the default landmark model.
+        progress: called after each frame.
+
+    Raises:
+        InputError: the file is missing or unreadable, lacks a key, or holds a wrong shape, type or value.
+    """
+    config = config or PeopleConfig()
+    arrays = _load(Path(path))
+    frame_of = _match_frames(path, arrays["frame_indices"], clip)
+    factor = np.tile([clip.size[1] / clip.source_size[1], clip.size[0] / clip.source_size[0]], 2)
+    landmarks = landmarks or default_landmarks(config)
+    people: dict[int, dict[int, Observation]] = {int(identity): {} for identity in np.sort(arrays["person_ids"])}
+    for done, (column, index) in enumerate(frame_of.items(), start=1):
+        frame = Frame.of(clip.images[index])
+        for identity, boxes in zip(arrays["person_ids"], arrays["boxes_xyxy"], strict=True):
+            box = clip_box(boxes[column] * factor, clip.size)
+            if np.isfinite(box).all() and box_area(box) > 0:
+                people[int(identity)][index] = observe_box(
+                    frame, box, landmarks, min_landmark_score=config.min_landmark_score
+                )
+        if progress is not None:
+            progress("find people", done, len(frame_of))
+    chosen, messages = select_people({key: one for key, one in people.items() if one}, clip, config)
+    if not chosen:
+        messages.append(f"{path}: nobody is in the used frames: only the scene is reconstructed")
+    if "masks" in arrays:
+        rows = [int(np.nonzero(arrays["person_ids"] == identity)[0][0]) for identity in chosen]
+        labels = _given_labels(arrays["masks"], rows, frame_of, clip.num_frames, mask_size)
+    else:
+        labels = draw_labels(list(chosen.values()), clip, mask_size, LandmarkSegmenter())
+    return pack(chosen, clip, labels, messages)
+
+
+def _load(path: Path) -> dict[str, ndarray]:
+    """The arrays, checked one by one."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise InputError(f"{path}: holds a single array; save an npz with {_FIELDS}")
+            names = [name for name in ("frame_indices", "person_ids", "boxes_xyxy", "masks") if name in file.files]
+            arrays = {name: file[name] for name in names}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; give an npz with {_FIELDS}") from None
+    except InputError:
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: not a readable npz ({reason}); save one with numpy.savez, without objects") from None
+    missing = [name for name in ("frame_indices", "person_ids", "boxes_xyxy") if name not in arrays]
+    if missing:
+        raise InputError(f"{path}: {', '.join(missing)} missing; save an npz with {_FIELDS}")
+    _check_axes(path, arrays)
+    _check_boxes(path, arrays["boxes_xyxy"])
+    return arrays
+
+
+def _check_axes(path: Path, arrays: dict[str, ndarray]) -> None:
+    frames, ids, boxes = arrays["frame_indices"], arrays["person_ids"], arrays["boxes_xyxy"]
+    for name, array in (("frame_indices", frames), ("person_ids", ids)):
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise InputError(f"{path}: {name} is {array.dtype} {array.shape}; give whole numbers in one dimension")
+    if (np.diff(frames.astype(np.int64)) <= 0).any() or (len(frames) and frames[0] < 0):
+        raise InputError(f"{path}: frame_indices must increase and start at 0 or above; sort them and drop duplicates")
+    if len(np.unique(ids)) != len(ids):
+        raise InputError(f"{path}: person_ids has an id twice; give each person one row")
+    expected = (len(ids), len(frames), 4)
+    if boxes.shape != expected or boxes.dtype.kind not in "fiu":
+        raise InputError(
+            f"{path}: boxes_xyxy is {boxes.dtype} {boxes.shape}; give numbers of shape {expected} (P, F, 4)"
+        )
+    masks = arrays.get("masks")
+    if masks is not None and (masks.dtype != bool or masks.ndim != 4 or masks.shape[:2] != expected[:2]):
+        raise InputError(
+            f"{path}: masks is {masks.dtype} {masks.shape}; give bool of shape ({expected[0]}, {expected[1]}, h, w)"
+        )
+    if masks is not None and 0 in masks.shape[2:]:
+        raise InputError(f"{path}: masks is empty, {masks.shape}; leave it out if there are none")
+
+
+def _check_boxes(path: Path, boxes: ndarray) -> None:
+    absent = np.isnan(boxes.astype(np.float64))
+    if (absent.any(axis=-1) != absent.all(axis=-1)).any() or np.isinf(boxes.astype(np.float64)).any():
+        raise InputError(f"{path}: boxes_xyxy has boxes that are partly NaN or infinite; make absent ones all NaN")
+    present = boxes[~absent.any(axis=-1)]
+    if (present[:, 2:] <= present[:, :2]).any():
+        raise InputError(f"{path}: boxes_xyxy has boxes with x1 <= x0 or y1 <= y0; give left, top, right, bottom")
+
+
+def _match_frames(path: str | Path, frame_indices: ndarray, clip: Clip) -> dict[int, int]:
+    """Column in the file → frame of the clip, for the frames that both have."""
+    used = {int(source): index for index, source in enumerate(clip.frame_indices)}
+    matched = {column: used[int(source)] for column, source in enumerate(frame_indices) if int(source) in used}
+    if not matched:
+        some = ", ".join(str(int(source)) for source in clip.frame_indices[:4])
+        raise InputError(f"{path}: none of its frame_indices is used; the used frames of the source are {some} …")
+    return matched
+
+
+def _given_labels(
+    masks: Bool[ndarray, "P F h w"], rows: list[int], frame_of: dict[int, int], num_frames: int, size: tuple[int, int]
+) -> Int16[Tensor, "T hh ww"]:
+    """Labels from the user's masks, averaged down (or interpolated up) to the size; the first person wins a tie."""
+    labels = torch.full((num_frames, *size), -1, dtype=torch.int16)
+    for column, index in frame_of.items():
+        if not rows:
+            break
+        layers = torch.from_numpy(masks[rows, column]).float()[:, None]
+        shares = torch.nn.functional.interpolate(layers, size, mode="bilinear", antialias=True)[:, 0]
+        best, who = shares.max(dim=0)
+        labels[index] = torch.where(best >= 0.5, who, -1).to(torch.int16)
+    return labels
