@@ -1,7 +1,7 @@
 """Configuration of the whole network: presets, and JSON beside the weights.
 
-Every part's own configuration stands next to the part; here they are put together. The slots ``scene`` and ``human`` hold
-one of several branches, told apart in JSON by ``kind``.
+Every part's own configuration stands next to the part; here they are put together. The slots ``scene`` and ``human``
+hold one of several branches, told apart in JSON by ``kind``.
 """
 
 from __future__ import annotations
@@ -39,13 +39,22 @@ class UniSHConfig:
     Attributes:
         name: preset, or what its maker called it.
         body: name of the body model that ``betas`` belong to.
+        long_side: of the images it is usually given, pixels.
+        multiple: of which both sides of the images are a multiple.
     """
 
     name: str = "release"
     body: str = "smpl"
+    long_side: int = 518
+    multiple: int = 14
     scene: SceneConfig = field(default_factory=ReleaseSceneConfig)
     human: HumanConfig = field(default_factory=CropBranchConfig)
     align: AlignNetConfig = field(default_factory=AlignNetConfig)
+
+    @property
+    def reads_crops(self) -> bool:
+        """Whether the human branch reads crops of people (else landmarks)."""
+        return isinstance(self.human, CropBranchConfig)
 
     def to_json(self) -> str:
         """Indented JSON, every value spelled out, ``from_json`` gives an equal configuration."""
@@ -75,6 +84,8 @@ def small_config() -> UniSHConfig:
     return UniSHConfig(
         name="small",
         body="free",
+        long_side=512,
+        multiple=16,
         scene=SmallSceneConfig(),
         human=LandmarkBranchConfig(),
         align=AlignNetConfig(dim=128, num_heads=4, mlp_dim=256, start_from_ruler=True),
@@ -86,6 +97,8 @@ def tiny_config() -> UniSHConfig:
     return UniSHConfig(
         name="tiny",
         body="free",
+        long_side=64,
+        multiple=16,
         scene=SmallSceneConfig(decoder=DecoderConfig(dim=32, depth=2, num_heads=2, num_special_tokens=2)),
         human=LandmarkBranchConfig(),
         align=AlignNetConfig(dim=32, num_heads=2, mlp_dim=32, depth=1, start_from_ruler=True),
@@ -102,8 +115,8 @@ PRESETS: dict[str, typing.Callable[[], UniSHConfig]] = {
 def _encode(value: Any) -> Any:
     if not dataclasses.is_dataclass(value):
         return list(value) if isinstance(value, tuple) else value
-    kind = {"kind": name for name, cls in _KINDS.items() if cls is type(value)}
-    return kind | {f.name: _encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    kinds = [("kind", name) for name, cls in _KINDS.items() if cls is type(value)]
+    return dict(kinds) | {f.name: _encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
 
 
 def _decode(cls: type, data: Any, where: str) -> Any:

@@ -64,6 +64,7 @@ class RulerStart(nn.Module):
     def body(self) -> Any:
         """Read on first use, so that a network can be built without its numbers (on the meta device)."""
         from unish.body import load_body
+
         return load_body(self.body_name)
 
     def forward(self, scene: SceneOutput, people: HumanOutput, humans: HumanInputs) -> RulerSolution:

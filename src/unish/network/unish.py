@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -14,6 +16,7 @@ from unish.network.human.crop_branch import CropBranch, CropBranchConfig
 from unish.network.human.landmark_branch import LandmarkBranch, LandmarkBranchConfig
 from unish.network.release_scene import ReleaseScene, ReleaseSceneConfig
 from unish.network.small_scene import SmallScene, SmallSceneConfig
+from unish.network.weights import StoredWeights, find_weights, save_weights
 from unish.structs import HumanInputs, Prediction
 
 _SCENES = {ReleaseSceneConfig: ReleaseScene, SmallSceneConfig: SmallScene}
@@ -34,6 +37,7 @@ class UniSH(nn.Module):
     def __init__(self, config: UniSHConfig) -> None:
         super().__init__()
         self.config = config
+        self._stored: StoredWeights | None = None
         self.scene = _SCENES[type(config.scene)](config.scene)
         self.human = _HUMANS[type(config.human)](config.human)
         self.align = AlignNet(
@@ -82,9 +86,19 @@ class UniSH(nn.Module):
             transl=aligned.transl,
         )
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Name and sha256 of the weights this network was loaded from; without files, that it was not loaded."""
+        return f"{self.config.name} (not loaded)" if self._stored is None else self._stored.fingerprint()
+
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, device: str | torch.device = "cpu") -> UniSH:
-        """Load weights and configuration; see ``unish.network.weights.load_pretrained``.
+        """Load weights with their configuration, in float32 and ready for inference.
 
         Args:
             name_or_path: ``small``, a folder written by ``save_pretrained``, a published ``.safetensors`` file, or
@@ -94,12 +108,22 @@ class UniSH(nn.Module):
         Raises:
             InputError: no such weights, or a file that is broken or does not fit.
         """
-        from unish.network.weights import load_pretrained
+        stored = find_weights(name_or_path)
+        # The published network is built without numbers, so that memory holds its weights once. Every tensor that it
+        # has is in the checkpoint; the small one also has constants that are not.
+        published = isinstance(stored.config.scene, ReleaseSceneConfig)
+        with torch.device("meta") if published else nullcontext():
+            model = cls(stored.config)
+        stored.load_into(model, device)
+        model._stored = stored
+        return model.to(device).eval()
 
-        return load_pretrained(name_or_path, device)
+    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype | None = None, shard_size: str = "5GB") -> None:
+        """Write ``config.json`` and ``model.safetensors`` into ``folder``.
 
-    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
-        """Write ``config.json`` and ``model.safetensors``; see ``unish.network.weights.save_pretrained``."""
-        from unish.network.weights import save_pretrained
-
-        save_pretrained(self, folder, dtype=dtype)
+        Args:
+            folder: made when missing; weights that are there already are replaced.
+            dtype: of all floating-point tensors in the file (``torch.float16`` for shipping); unchanged if ``None``.
+            shard_size: above it the weights are split into several files with an index.
+        """
+        save_weights(self.config, self.state_dict(), folder, dtype=dtype, shard_size=shard_size)

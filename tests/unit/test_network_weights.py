@@ -1,0 +1,179 @@
+"""Configuration and weights on disk: exact round trips, and one clear line for everything that is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from network_models import tiny_release
+from safetensors.torch import load_file, save_file
+
+from unish.errors import InputError
+from unish.network.adapters import to_published
+from unish.network.config import PRESETS, UniSHConfig
+from unish.network.unish import UniSH
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    torch.manual_seed(1)
+    UniSH(PRESETS["tiny"]()).save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_configurations_survive_json(name) -> None:
+    config = PRESETS[name]()
+    assert UniSHConfig.from_json(config.to_json()) == config
+
+
+def test_left_out_keys_get_their_defaults() -> None:
+    config = UniSHConfig.from_json('{"scene": {"kind": "release", "camera_dim": 64}}')
+    assert config == UniSHConfig(scene=dataclasses.replace(UniSHConfig().scene, camera_dim=64))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("not json", "not JSON"),
+        ("[]", "expected an object"),
+        ('{"colour": 3}', "unknown key colour"),
+        ('{"align": {"dimension": 3}}', "config.align: unknown key dimension"),
+        ('{"align": {"dim": "wide"}}', "config.align.dim: 'wide'"),
+        ('{"align": {"dim": true}}', "config.align.dim: True"),
+        ('{"scene": {"kind": "large"}}', "kind is 'large'; known are release, small"),
+        ('{"scene": {"kind": "release", "decoder": {"depth": 3}}}', "depth must be even"),
+    ],
+)
+def test_bad_configurations_are_named(text, complaint) -> None:
+    with pytest.raises(InputError) as caught:
+        UniSHConfig.from_json(text)
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_saved_weights_come_back_bit_for_bit(saved) -> None:
+    torch.manual_seed(1)
+    original, loaded = UniSH(PRESETS["tiny"]()), UniSH.from_pretrained(saved)
+    assert loaded.config == original.config
+    assert not loaded.training
+    for (name, a), (other, b) in zip(original.state_dict().items(), loaded.state_dict().items(), strict=True):
+        assert name == other
+        assert torch.equal(a, b), name
+    assert [p.requires_grad for p in loaded.parameters()] == [p.requires_grad for p in original.parameters()]
+    assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
+    assert loaded.fingerprint.startswith("tiny sha256:")
+    assert "not loaded" in original.fingerprint
+
+
+def test_half_precision_files_load_as_float32(saved, tmp_path) -> None:
+    UniSH.from_pretrained(saved).save_pretrained(tmp_path / "half", dtype=torch.float16)
+    assert (tmp_path / "half/model.safetensors").stat().st_size < 0.6 * (saved / "model.safetensors").stat().st_size
+    half = UniSH.from_pretrained(tmp_path / "half")
+    assert {p.dtype for p in half.parameters()} == {torch.float32}
+
+
+def test_shards_come_back_whole_and_replace_what_was_there(saved) -> None:
+    model = UniSH.from_pretrained(saved)
+    model.save_pretrained(saved, shard_size="1MB")
+    assert not (saved / "model.safetensors").exists()
+    assert len(list(saved.glob("model-*.safetensors"))) > 1
+    loaded = UniSH.from_pretrained(saved).state_dict()
+    assert all(torch.equal(tensor, loaded[name]) for name, tensor in model.state_dict().items())
+    model.save_pretrained(saved)
+    assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_published_names_are_understood(tmp_path, monkeypatch) -> None:
+    torch.manual_seed(2)
+    monkeypatch.setitem(PRESETS, "release", tiny_release)
+    model = UniSH(tiny_release())
+    published = {name: tensor.clone() for name, tensor in to_published(model.state_dict()).items()}
+    save_file(published, tmp_path / "published.safetensors")
+    loaded = UniSH.from_pretrained(tmp_path / "published.safetensors")
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name]), name
+
+    del published["alignnet.init_cam"]
+    published["pi3.encoder.mask_token"] = torch.zeros(1)
+    save_file(published, tmp_path / "published.safetensors")
+    with pytest.raises(InputError, match="missing"):
+        UniSH.from_pretrained(tmp_path / "published.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda state: state.pop("align.scale_token"), "1 missing (align.scale_token)"),
+        (lambda state: state.update(extra=torch.zeros(1)), "1 unexpected (extra)"),
+        (
+            lambda state: state.update({"align.scale_token": torch.zeros(1, 1, 3)}),
+            "1 of the wrong shape (align.scale_token",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(saved, change, complaint) -> None:
+    state = load_file(saved / "model.safetensors")
+    change(state)
+    save_file(state, saved / "model.safetensors")
+    with pytest.raises(InputError) as caught:
+        UniSH.from_pretrained(saved)
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a tensor file", b"\x10\x00\x00\x00\x00\x00\x00\x00{}"])
+def test_broken_files_are_one_line(saved, content) -> None:
+    (saved / "model.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match="not a readable safetensors file") as caught:
+        UniSH.from_pretrained(saved)
+    assert "\n" not in str(caught.value)
+
+
+def test_cut_files_are_one_line(saved) -> None:
+    whole = (saved / "model.safetensors").read_bytes()
+    (saved / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="not a readable safetensors file"):
+        UniSH.from_pretrained(saved)
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("medium", "give small, a path, or OWNER/NAME"),
+        ("release", "download unish_release.safetensors"),
+        ("tiny", "no weights come with this package"),
+        ("/nowhere/at/all", "no such file or folder"),
+        ("nowhere/model.safetensors", "no such file or folder"),
+    ],
+)
+def test_names_without_weights_say_what_to_do(name, complaint, monkeypatch) -> None:
+    monkeypatch.setattr("huggingface_hub.list_repo_files", lambda *_: pytest.fail("looked up online"))
+    with pytest.raises(InputError) as caught:
+        UniSH.from_pretrained(name)
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_weights_names_the_missing_file(saved) -> None:
+    (saved / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"model\.safetensors: missing"):
+        UniSH.from_pretrained(saved)
+
+
+def test_a_text_file_is_not_weights(tmp_path) -> None:
+    (tmp_path / "weights.bin").write_text(json.dumps({}))
+    with pytest.raises(InputError, match=r"must be a \.safetensors file"):
+        UniSH.from_pretrained(tmp_path / "weights.bin")
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch) -> None:
+    def refuse(*_: str) -> list[str]:
+        raise OSError("no route to host\nand more")
+
+    monkeypatch.setattr("huggingface_hub.list_repo_files", refuse)
+    with pytest.raises(InputError, match="could not be fetched") as caught:
+        UniSH.from_pretrained("someone/something")
+    assert "\n" not in str(caught.value)
