@@ -135,9 +135,8 @@ class BlazePoseLandmarks:
     def read_pose(self, picture: Float32[Tensor, "3 H W"], region: Region) -> Pose:
         """``picture`` is RGB in [0, 1]. Always answers; ``Pose.score`` says whether there is anybody."""
         square = cut_region(picture, region, _LANDMARK_SIZE)
-        points, score, mask, heat, world = run_interpreter(
-            self.interpreter, square.permute(1, 2, 0).contiguous().numpy()
-        )
+        outputs = run_interpreter(self.interpreter, square.permute(1, 2, 0).contiguous().numpy())
+        points, score, mask, heat, world = outputs
         points = points.reshape(39, 5)
         spots = refine_by_heat(points[:, :2] / _LANDMARK_SIZE, sigmoid(heat))
         px = region.to_picture(spots)
@@ -157,7 +156,7 @@ class BlazePoseLandmarks:
 
 
 def refine_by_heat(spots: Float32[ndarray, "N 2"], heat: Float32[ndarray, "h w N"]) -> Float32[ndarray, "N 2"]:
-    """Move each landmark to the centre of mass of its heat map nearby, where the map is sure. Coordinates in [0, 1]²."""
+    """Move each landmark in [0, 1]² to the centre of mass of its heat map nearby, where the map is sure."""
     height, width = heat.shape[:2]
     reach = _REFINE_WINDOW // 2
     refined = spots.copy()
@@ -175,7 +174,7 @@ def refine_by_heat(spots: Float32[ndarray, "N 2"], heat: Float32[ndarray, "h w N
 
 
 def shrink_mask(logits: Float32[ndarray, "H W"]) -> UInt8[ndarray, "m m"]:
-    """Mean probability of blocks, as bytes: enough for the network's resolution, in a 16th of the memory."""
+    """Mean probability of 2×2 blocks, as bytes: enough for masks at the network's resolution."""
     factor = logits.shape[0] // _MASK_SIZE
     blocks = sigmoid(logits).reshape(_MASK_SIZE, factor, _MASK_SIZE, factor).mean(axis=(1, 3))
     return np.round(blocks * 255).astype(np.uint8)
