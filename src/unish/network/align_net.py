@@ -156,7 +156,15 @@ class AlignNet(nn.Module):
     and of the closed-form scale.
     """
 
-    def __init__(self, config: AlignNetConfig, *, hidden_dim: int, token_dim: int, num_special_tokens: int) -> None:
+    def __init__(
+        self,
+        config: AlignNetConfig,
+        *,
+        hidden_dim: int,
+        token_dim: int,
+        num_special_tokens: int,
+        body: str = "free",
+    ) -> None:
         super().__init__()
         self.config = config
         self.num_special_tokens = num_special_tokens
@@ -165,10 +173,10 @@ class AlignNet(nn.Module):
         self.patch_adapter = _adapter(hidden_dim, config.dim)
         self.special_adapter = _adapter(hidden_dim, config.dim)
         self.layers = nn.ModuleList(AlignLayer(config) for _ in range(config.depth))
-        self.translation = nn.Linear(config.dim, 3)
+        self.translation = nn.Linear(config.dim, 1 if config.start_from_ruler else 3)
         self.scale = nn.Linear(config.dim, 1)
         if config.start_from_ruler:
-            self.ruler = RulerStart()
+            self.ruler = RulerStart(body)
             self.evidence = nn.Linear(NUM_EVIDENCE, config.dim)
             for layer in (self.evidence, self.translation, self.scale):
                 nn.init.zeros_(layer.weight)
@@ -186,9 +194,9 @@ class AlignNet(nn.Module):
         token: Float[Tensor, "B P N E"],
         valid: Bool[Tensor, "B P N"],
         positions: Int[Tensor, "B N"],
-        evidence: Float[Tensor, "B P N K"] | None = None,
-    ) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P N 3"]]:
-        """Raw numbers before any meaning is given to them: one per person for the scale, three per person and frame."""
+        evidence: Float[Tensor, "B P N 4"] | None = None,
+    ) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P N K"]]:
+        """Raw numbers before any meaning is given to them: one per person for the scale, K per person and frame."""
         human = self.human_adapter(token)
         if evidence is not None:
             human = human + self.evidence(evidence)
@@ -203,7 +211,7 @@ class AlignNet(nn.Module):
     def forward(
         self, scene: SceneOutput, people: HumanOutput, humans: HumanInputs, timestamps: Float[Tensor, "B N"]
     ) -> Alignment:
-        """Metric scale and translations. The published form needs at least one person; see the class for the other."""
+        """Metric scale and translations of at least one person (see ``scale_without_people``)."""
         positions = time_positions(timestamps, self.config.positions_per_second)
         if not self.config.start_from_ruler:
             raw_scale, raw = self.read(scene.hidden, people.token, humans.valid, positions)
@@ -212,9 +220,9 @@ class AlignNet(nn.Module):
         start = self.ruler(scene, people, humans)
         raw_scale, raw = self.read(scene.hidden, people.token, humans.valid, positions, start.evidence)
         scale = start.metres_per_unit * masked_mean_distance(scene) * _mean_over_people(raw_scale, humans.valid).exp()
-        return Alignment(scale=scale, transl=start.move_along_ray(raw[..., 2]))
+        return Alignment(scale=scale, transl=start.move_along_ray(raw[..., 0]))
 
-    def scale_without_people(self, scene: SceneOutput) -> Float[Tensor, "B"] | None:
+    def scale_without_people(self, scene: SceneOutput, timestamps: Float[Tensor, "B N"]) -> Float[Tensor, "B"] | None:
         """The scale token alone reads the clip. ``None`` in the published form, whose scale always comes from a person.
 
         The starting point is that the scene branch, trained in metres, has a unit of about one metre.
@@ -224,7 +232,7 @@ class AlignNet(nn.Module):
         num_clips, num_frames = scene.hidden.shape[:2]
         nobody = scene.hidden.new_zeros(num_clips, 1, num_frames, self.human_adapter[0].normalized_shape[0])
         valid = torch.zeros(num_clips, 1, num_frames, dtype=torch.bool, device=scene.hidden.device)
-        positions = torch.zeros(num_clips, num_frames, dtype=torch.long, device=scene.hidden.device)
+        positions = time_positions(timestamps, self.config.positions_per_second)
         raw_scale, _ = self.read(scene.hidden, nobody, valid, positions)
         return masked_mean_distance(scene) * raw_scale[:, 0].exp()
 

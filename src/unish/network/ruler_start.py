@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unish.geometry.ruler import solve_translation
@@ -56,7 +56,7 @@ class RulerSolution:
 class RulerStart(nn.Module):
     """No parameters; holds the body whose landmarks are compared with the observed ones."""
 
-    def __init__(self, body_name: str = "free") -> None:
+    def __init__(self, body_name: str) -> None:
         super().__init__()
         self.body_name = body_name
 
@@ -68,42 +68,44 @@ class RulerStart(nn.Module):
         return load_body(self.body_name)
 
     def forward(self, scene: SceneOutput, people: HumanOutput, humans: HumanInputs) -> RulerSolution:
-        """Solve all people and frames of all clips.
+        """Solve all people and frames of all clips, in float32 whatever the network runs in.
 
         Raises:
             ValueError: ``humans`` has no ``landmarks_px``.
         """
         if humans.landmarks_px is None:
             raise ValueError("starting from the ruler needs humans.landmarks_px")
-        body = self.body.to(people.rotations.device)
-        params = BodyParams(
-            betas=people.betas[:, :, None].expand(*people.rotations.shape[:3], -1),
-            global_orient=people.rotations[..., 0, :, :],
-            body_pose=people.rotations[..., 1:, :, :],
-            transl=torch.zeros_like(people.rotations[..., 0, 0]),
-        )
-        landmarks = body.landmarks(params)[..., _RULER_LANDMARKS, :]
-        observed = humans.landmarks_px[..., _RULER_LANDMARKS, :]
-        weights = torch.where(humans.valid[..., None], observed[..., 2].nan_to_num(0.0), 0.0)
-        intrinsics = scene.intrinsics[:, None].expand(-1, weights.shape[1], -1, -1, -1)
-        transl, residual_px = solve_translation(landmarks, observed[..., :2], weights, intrinsics)
+        with torch.autocast(people.rotations.device.type, enabled=False):
+            return self._solve(scene, people, humans.landmarks_px[..., _RULER_LANDMARKS, :].float(), humans.valid)
 
-        scene_depth = sample_depth(scene, observed[..., :2])
+    def _solve(
+        self,
+        scene: SceneOutput,
+        people: HumanOutput,
+        observed: Float[Tensor, "B P N K 3"],
+        valid: Bool[Tensor, "B P N"],
+    ) -> RulerSolution:
+        landmarks, rest_pelvis = self._pose_landmarks(people)
+        weights = torch.where(valid[..., None], observed[..., 2].nan_to_num(0.0), 0.0)
+        intrinsics = scene.intrinsics.float()
+        per_person = intrinsics[:, None].expand(-1, valid.shape[1], -1, -1, -1)
+        transl, residual_px = solve_translation(landmarks, observed[..., :2], weights, per_person)
+
         depth = landmarks[..., 2] + transl[..., None, 2]
+        scene_depth = sample_depth(scene, observed[..., :2])
         known = (weights > 0) & (depth > 0) & (scene_depth > 0)
         log_ratio = torch.where(known, depth, 1.0).log() - torch.where(known, scene_depth, 1.0).log()
+        votes = torch.where(known, weights, 0.0)
         trust = weights[..., _HIPS_AND_KNEES].mean(-1)
-        votes = torch.where(known, weights * trust[..., None].square(), 0.0)
-        log_scale = weighted_median(log_ratio.flatten(1), votes.flatten(1)).nan_to_num(0.0)
+        of_clip = votes * trust[..., None].square()
+        log_scale = weighted_median(log_ratio.flatten(1), of_clip.flatten(1)).nan_to_num(0.0)
 
-        rest_pelvis = body.rest_joints(params.betas)[..., 0, :]
         pelvis = rest_pelvis + transl
-        in_frame = weighted_median(log_ratio, torch.where(known, weights, 0.0)).nan_to_num(0.0)
         evidence = torch.stack(
             [
                 pelvis.norm(dim=-1).clamp_min(0.1).log(),
-                _relative_residual(residual_px, landmarks, depth, scene.intrinsics),
-                log_scale[:, None, None] - in_frame,
+                _relative_residual(residual_px, landmarks, depth, intrinsics),
+                log_scale[:, None, None] - weighted_median(log_ratio, votes).nan_to_num(0.0),
                 trust,
             ],
             dim=-1,
@@ -112,8 +114,21 @@ class RulerStart(nn.Module):
             pelvis=pelvis,
             rest_pelvis=rest_pelvis,
             metres_per_unit=log_scale.exp(),
-            evidence=torch.where(humans.valid[..., None], evidence, 0.0),
+            evidence=torch.where(valid[..., None], evidence, 0.0),
         )
+
+    def _pose_landmarks(self, people: HumanOutput) -> tuple[Float[Tensor, "B P N K 3"], Float[Tensor, "B P N 3"]]:
+        """Ruler landmarks about the body origin, in camera axes, and the rest pelvis of each shape; metres."""
+        rotations = people.rotations.float()
+        betas = people.betas.float()[:, :, None].expand(*rotations.shape[:3], -1)
+        params = BodyParams(
+            betas=betas,
+            global_orient=rotations[..., 0, :, :],
+            body_pose=rotations[..., 1:, :, :],
+            transl=torch.zeros_like(rotations[..., 0, 0]),
+        )
+        body = self.body.to(rotations.device)
+        return body.landmarks(params)[..., _RULER_LANDMARKS, :], body.rest_joints(betas)[..., 0, :]
 
 
 def masked_mean_distance(scene: SceneOutput) -> Float[Tensor, "B"]:

@@ -45,6 +45,7 @@ class UniSH(nn.Module):
             hidden_dim=self.scene.hidden_dim,
             token_dim=config.human.token_dim,
             num_special_tokens=config.scene.decoder.num_special_tokens,
+            body=config.body,
         )
 
     def forward(
@@ -71,7 +72,7 @@ class UniSH(nn.Module):
                 point_conf_logits=scene.point_conf_logits,
                 c2w=scene.c2w,
                 intrinsics=scene.intrinsics,
-                scale=self.align.scale_without_people(scene),
+                scale=self.align.scale_without_people(scene, timestamps),
             )
         people = self.human(humans, timestamps, scene.intrinsics)
         aligned = self.align(scene, people, humans, timestamps)

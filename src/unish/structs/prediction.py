@@ -43,7 +43,7 @@ class Prediction:
         rotations: (B, P, N, 24, 3, 3) SMPL joint rotations, root first, in the camera; ``None`` without people.
         betas: (B, P, 10) one shape per person; ``None`` without people.
         transl: (B, P, N, 3) SMPL translation in the camera, metres, as AlignNet gives it; ``None`` without people.
-        intrinsics: (B, N, 3, 3) pixels, the camera that the network assumed: given, predicted, or solved from the points.
+        intrinsics: (B, N, 3, 3) pixels, the camera that the network assumed: given, predicted, or solved from points.
     """
 
     local_points: Float[Tensor, "B N H W 3"]
