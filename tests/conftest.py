@@ -10,7 +10,7 @@ from jaxtyping import install_import_hook
 
 # Before anything imports unish: from here on a wrong shape or dtype at a public signature is an error. The second
 # argument is the checker that jaxtyping wraps; tests/contract/test_shapes.py fails if it stops working.
-install_import_hook("unish", "beartype.beartype")
+install_import_hook("unish", "shape_checker.check")
 
 import torch  # noqa: E402
 

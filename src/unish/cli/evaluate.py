@@ -32,6 +32,6 @@ def run(args: argparse.Namespace) -> None:
 
         bars = make_progress(quiet=args.quiet)
         try:
-            evaluation.run(args.benchmark, data=args.data, method=args.method, out=args.out, progress=bars)
+            evaluation.evaluate(args.benchmark, data=args.data, method=args.method, out=args.out, progress=bars)
         finally:
             bars.close()

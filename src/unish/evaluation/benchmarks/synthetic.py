@@ -1,0 +1,44 @@
+"""Clips of ``unish synth``, whose truth is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from unish.body import load_body
+from unish.evaluation.compare import compare_with_truth
+from unish.evaluation.predictor import Predictor, Request
+from unish.evaluation.results import Row, mean_of_rows
+from unish.structs import Reconstruction
+from unish.synthetic import clip_from_truth, observe_people
+
+
+class SyntheticBenchmark:
+    """Every ``clip-*.npz`` of a folder, at its own rate.
+
+    The people stage is not part of it: boxes, masks and landmarks come from the truth (``observe_people``), so that
+    what is measured is the network and the reconstruction. Real clips measure the detector.
+    """
+
+    needs = "clip-*.npz as `unish synth` writes them"
+
+    def sequences(self, data: Path) -> list[str]:
+        return sorted(path.stem for path in data.glob("clip-*.npz"))
+
+    def score(self, data: Path, sequence: str, predictor: Predictor) -> Row:
+        truth = Reconstruction.load(data / f"{sequence}.npz")
+        body = load_body("free")
+        request = Request(
+            name=sequence,
+            source=clip_from_truth(truth),
+            people_finder=lambda clip, size: observe_people(truth, body, size),
+        )
+        answer = predictor.predict(request)
+        return compare_with_truth(answer.reconstruction, truth, answer.body)
+
+    def summarise(self, rows: Mapping[str, Row]) -> Row:
+        """Means over clips."""
+        return mean_of_rows(list(rows.values()))
+
+
+SYNTHETIC = SyntheticBenchmark()
