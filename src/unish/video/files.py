@@ -108,21 +108,28 @@ class FileSource:
                     continue
                 turns = round(frame.rotation / 90) % 4
                 yield FileFrame(index=index, time_s=time_s, frame=frame, rotation=turns, pixel_aspect=aspect)
-        self._judge_end(clock, stream, num_bad)
+        self._judge_end(clock, _declared_duration(container, stream), num_bad)
 
-    def _judge_end(self, clock: _Clock, stream: VideoStream, num_bad: int) -> None:
+    def _judge_end(self, clock: _Clock, declared_s: float, num_bad: int) -> None:
         if clock.num_read == 0:
             raise InputError(
                 f"{self.path}: not one picture could be decoded; the file is empty or broken, give another"
             )
-        declared = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
-        missing = declared - clock.end_s
+        missing = declared_s - clock.end_s
         if num_bad or (clock.num_read > 1 and missing > _MISSING_FRAMES * clock.interval_s):
-            detail = f"{num_bad} damaged pieces were left out" if num_bad else f"it declares {declared:.2f} s"
+            detail = f"{num_bad} damaged pieces were left out" if num_bad else f"it declares {declared_s:.2f} s"
             self.warnings.append(
                 f"{self.path.name} is damaged or ends early: {clock.num_read} frames up to {clock.end_s:.2f} s could "
                 f"be read, {detail}; the result covers what decoded"
             )
+
+
+def _declared_duration(container: InputContainer, stream: VideoStream) -> float:
+    """Seconds of picture that the headers promise; 0 where they say nothing about it."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    # Some formats give the length of the whole file only, which sound may stretch.
+    return container.duration / av.time_base if container.duration and len(container.streams) == 1 else 0.0
 
 
 @dataclass

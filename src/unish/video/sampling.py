@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -13,9 +14,10 @@ Frame = TypeVar("Frame")
 class TickSampler(Generic[Frame]):
     """Picks, from frames that arrive in time order, the one nearest to each tick ``start + k / fps``, none twice.
 
-    A source slower than ``fps`` therefore gives each of its frames once, and a variable frame rate is followed by time
-    rather than by count. One frame is held back until its successor shows which of the two is nearer, so memory does
-    not grow with the length of the source.
+    A frame more than half a tick away is not taken for it: after a gap in the source the next picture is waited for. A
+    source slower than ``fps`` gives each of its frames once, and a variable frame rate is followed by time rather than
+    by count. One frame is held back until its successor shows which of the two is nearer, so memory does not grow with
+    the length of the source.
 
     Attributes:
         fps: ticks per second.
@@ -28,26 +30,32 @@ class TickSampler(Generic[Frame]):
     end: float
     _tick: int = 0
     _held: tuple[float, Frame] | None = None
+    _interval_s: float = math.inf
 
     def push(self, time_s: float, frame: Frame) -> Iterator[tuple[float, Frame]]:
         """Take the next frame; yields the held-back frame when a tick is nearer to it than to this one."""
         if time_s < self.start - _SLACK_S or time_s > self.end + _SLACK_S:
             return
         if self._held is not None:
+            self._interval_s = time_s - self._held[0]
             yield from self._choose_held(until=(self._held[0] + time_s) / 2)
         self._held = (time_s, frame)
 
     def finish(self) -> Iterator[tuple[float, Frame]]:
-        """After the last frame: yields it when a tick lies within half a tick of it."""
+        """After the last frame: yields it when a tick lies as near as to a frame that had a successor."""
         if self._held is not None:
-            yield from self._choose_held(until=self._held[0] + 0.5 / self.fps)
+            yield from self._choose_held(until=self._held[0] + self._interval_s / 2)
 
     def _choose_held(self, until: float) -> Iterator[tuple[float, Frame]]:
+        assert self._held is not None
+        held_s = self._held[0]
         chosen = False
-        while self.start + self._tick / self.fps < until - _SLACK_S:
+        # Ticks beyond half a tick after the frame belong to no frame, and there may be no end to them.
+        until = min(until, held_s + 1.0 / self.fps)
+        while (tick_s := self.start + self._tick / self.fps) < until - _SLACK_S:
             self._tick += 1
-            chosen = True
-        if chosen and self._held is not None:
+            chosen |= abs(tick_s - held_s) <= 0.5 / self.fps + _SLACK_S
+        if chosen:
             yield self._held
 
 
