@@ -17,6 +17,7 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 from unish.synthetic.motion.anatomy import CHANNELS, INDEX, channel_limits
 
 Curve = Float[ndarray, "M"]
+Keys = list[tuple[int | float, int | float]]
 
 
 @dataclass
@@ -55,10 +56,10 @@ class Score:
     def __getitem__(self, name: str) -> Curve:
         return self.degrees[:, INDEX[name]]
 
-    def add(self, name: str, value: Curve | float) -> None:
+    def add(self, name: str, value: Curve | float | int) -> None:
         self.degrees[:, INDEX[name]] += value
 
-    def put(self, name: str, value: Curve | float, weight: Curve | float = 1.0) -> None:
+    def put(self, name: str, value: Curve | float | int, weight: Curve | float = 1.0) -> None:
         """Blend a channel towards a value."""
         self.degrees[:, INDEX[name]] += weight * (value - self[name])
 
@@ -94,7 +95,7 @@ def repeat(
     return level * level * (3 - 2 * level)
 
 
-def periodic(phase: Curve, keys: list[tuple[float, float]]) -> Curve:
+def periodic(phase: Curve, keys: Keys) -> Curve:
     """Smooth periodic curve through (phase in [0, 1), value) keys."""
     x, y = np.array(keys).T
     return CubicSpline(np.append(x, 1 + x[0]), np.append(y, y[0]), bc_type="periodic")(phase % 1.0)
@@ -135,7 +136,7 @@ def walk(rng: np.random.Generator, time: Curve) -> Score:
         ankle=[(0, 1), (0.08, -5), (0.45, 9), (0.62, -17), (0.8, 0)],
     )  # fmt: skip
     _swing_arms(score, phase, swing=rng.uniform(5, 28) * stride, elbow=rng.uniform(5, 25))
-    score.turn_rate += _wander(rng, time, 18)
+    score.turn_rate += _wander(rng, time, 18.0)
     return score
 
 
@@ -154,7 +155,7 @@ def run(rng: np.random.Generator, time: Curve) -> Score:
     score.add("pelvis_pitch", rng.uniform(0, 8))
     flight = ((phase % 0.5) - 0.38) / 0.12
     score.clearance += np.where(flight > 0, 4 * flight * (1 - flight), 0) * rng.uniform(0.02, 0.08)
-    score.turn_rate += _wander(rng, time, 22)
+    score.turn_rate += _wander(rng, time, 22.0)
     return score
 
 
@@ -168,7 +169,7 @@ def step_about(rng: np.random.Generator, time: Curve) -> Score:
         ankle=[(0, 0), (0.45, 3), (0.65, -12), (0.85, 0)],
     )  # fmt: skip
     _swing_arms(score, phase, swing=rng.uniform(0, 18), elbow=rng.uniform(0, 30))
-    score.turn_rate += rng.choice([-1, 1]) * rng.uniform(0, 110) + _wander(rng, time, 20)
+    score.turn_rate += rng.choice([-1, 1]) * rng.uniform(0, 110) + _wander(rng, time, 20.0)
     return score
 
 
@@ -198,7 +199,7 @@ def crouch(rng: np.random.Generator, time: Curve) -> Score:
         score.add(f"{side}_arm_flex", rng.uniform(0, 60))
         score.add(f"{side}_elbow", rng.uniform(0, 70))
     score.add("pelvis_side", 6 * drift(rng, time, rate_hz=0.6, size=1)[:, 0])
-    score.turn_rate += _wander(rng, time, 30)
+    score.turn_rate += _wander(rng, time, 30.0)
     score.flatten_feet()
     return score
 
@@ -287,7 +288,7 @@ def jump(rng: np.random.Generator, time: Curve) -> Score:
     score.add("left_ankle", -30 * np.sin(np.pi * airborne))
     score.add("right_ankle", -30 * np.sin(np.pi * airborne))
     score.clearance += 4 * height * airborne * (1 - airborne)
-    score.turn_rate += _wander(rng, time, 20)
+    score.turn_rate += _wander(rng, time, 20.0)
     return score
 
 
@@ -321,7 +322,7 @@ def kick(rng: np.random.Generator, time: Curve) -> Score:
     score.add(f"{leg}_arm_abduct", 30 * pulse)
     score.flatten_feet()
     score.put(f"{leg}_ankle", -25.0, pulse)
-    score.turn_rate += _wander(rng, time, 25)
+    score.turn_rate += _wander(rng, time, 25.0)
     return score
 
 
@@ -338,7 +339,7 @@ def free(rng: np.random.Generator, time: Curve) -> Score:
     for name in ("pelvis_pitch", "pelvis_side", "pelvis_twist"):
         poses[:, INDEX[name]] *= rng.choice([0.25, 1.0])
     score.degrees = PchipInterpolator(knots, poses)(time)
-    score.turn_rate += _wander(rng, time, 45)
+    score.turn_rate += _wander(rng, time, 45.0)
     return score
 
 
@@ -346,9 +347,9 @@ def _gait(
     score: Score,
     phase: Curve,
     *,
-    hip: list[tuple[float, float]],
-    knee: list[tuple[float, float]],
-    ankle: list[tuple[float, float]],
+    hip: Keys,
+    knee: Keys,
+    ankle: Keys,
 ) -> None:
     """Both legs through one cycle (heel strike at phase 0), half a cycle apart; the pelvis follows."""
     for side, offset in (("left", 0.0), ("right", 0.5)):

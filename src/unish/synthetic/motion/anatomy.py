@@ -2,7 +2,8 @@
 
 A pose is one number per channel in radians. All zero is standing with hanging arms. Signs are the clinical ones:
 flexion forward (knee: backward), abduction outward, hip rotation outward, arm twist inward; the trunk leans and turns
-to the left for positive ``side`` and ``twist``. Left and right channels have the same sign, so that swapping them mirrors a pose.
+to the left for positive ``side`` and ``twist``. Left and right channels have the same sign, so that swapping them
+mirrors a pose.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from unish.synthetic.motion.skeleton import MIRROR, NOMINAL_REST_JOINTS, leg_length, pose_skeleton
+from unish.body.joints import MIRRORED_JOINTS
+from unish.synthetic.motion.skeleton import NOMINAL_REST_JOINTS, leg_length, pose_skeleton
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ def place_on_floor(motion: Motion, rest_joints: Float[Tensor, "24 3"]) -> Float[
 def mirror_motion(motion: Motion) -> Motion:
     """The motion in a mirror that swaps left and right (x → −x)."""
     flip = torch.tensor([-1.0, 1.0, 1.0])
-    rotations = motion.rotations[:, list(MIRROR)] * (flip[:, None] * flip)
+    rotations = motion.rotations[:, list(MIRRORED_JOINTS)] * (flip[:, None] * flip)
     return replace(motion, global_orient=rotations[:, 0], body_pose=rotations[:, 1:], root=motion.root * flip)
 
 

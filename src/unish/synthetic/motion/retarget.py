@@ -16,9 +16,10 @@ from numpy import ndarray
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
+from unish.body.joints import PARENTS
 from unish.errors import InputError
 from unish.synthetic.motion.record import Motion
-from unish.synthetic.motion.skeleton import NOMINAL_REST_JOINTS, PARENTS, leg_length, pose_skeleton
+from unish.synthetic.motion.skeleton import NOMINAL_REST_JOINTS, leg_length, pose_skeleton
 from unish.synthetic.motion.source import SourceClip
 
 # Names of a joint without its side, in order of preference: "shoulder" is a collar in skeletons that also have "arm".

@@ -10,11 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
-"""Parent of each of the 24 SMPL joints (pelvis 0, left before right, hands last)."""
-
-MIRROR = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22)
-"""Index of the same joint on the other side."""
+from unish.body.skinning import chain_joints
 
 NOMINAL_REST_JOINTS: Float[Tensor, "24 3"] = torch.tensor(
     [
@@ -46,14 +42,6 @@ NUM_SOLE_POINTS = 8
 """The first eight contact points are under the feet: two heel and two toe points, left and right in turn."""
 
 
-def chain_rotations(local: Float[Tensor, "*batch 24 3 3"]) -> Float[Tensor, "*batch 24 3 3"]:
-    """Rotations relative to the parent → rotations relative to the world (root included)."""
-    world: list[Tensor] = []
-    for joint, parent in enumerate(PARENTS):
-        world.append(local[..., joint, :, :] if parent < 0 else world[parent] @ local[..., joint, :, :])
-    return torch.stack(world, dim=-3)
-
-
 def pose_skeleton(
     local: Float[Tensor, "*batch 24 3 3"], rest_joints: Float[Tensor, "24 3"] = NOMINAL_REST_JOINTS
 ) -> tuple[Float[Tensor, "*batch 24 3"], Float[Tensor, "*batch 20 3"]]:
@@ -63,14 +51,7 @@ def pose_skeleton(
         local: rotations relative to the parent, root first.
         rest_joints: rest joints of the body in use; contact offsets grow with its legs.
     """
-    world = chain_rotations(local)
-    joints: list[Tensor] = []
-    for joint, parent in enumerate(PARENTS):
-        if parent < 0:
-            joints.append(torch.zeros_like(world[..., 0, :, 0]))
-        else:
-            joints.append(joints[parent] + world[..., parent, :, :] @ (rest_joints[joint] - rest_joints[parent]))
-    posed = torch.stack(joints, dim=-2)
+    world, posed = chain_joints((rest_joints - rest_joints[:1]).expand(*local.shape[:-3], 24, 3), local)
     carriers = list(CONTACT_JOINTS)
     offsets = CONTACT_OFFSETS.to(rest_joints) * (leg_length(rest_joints) / leg_length(NOMINAL_REST_JOINTS))
     contacts = posed[..., carriers, :] + (world[..., carriers, :, :] @ offsets[..., None])[..., 0]
