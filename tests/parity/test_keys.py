@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from unish.network import PRESETS, UniSH
 from unish.network.adapters import UNUSED_COPIES, name_from_published, name_to_published, to_published
-from unish.network.config import PRESETS
-from unish.network.unish import UniSH
 
 pytestmark = [pytest.mark.parity]
 

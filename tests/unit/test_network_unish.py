@@ -6,8 +6,7 @@ import pytest
 import torch
 from network_models import tiny_release
 
-from unish.network.config import PRESETS
-from unish.network.unish import UniSH
+from unish.network import PRESETS, UniSH
 from unish.structs import HumanInputs, Prediction
 
 NUM_CLIPS, NUM_FRAMES, HEIGHT, WIDTH = 2, 3, 48, 64

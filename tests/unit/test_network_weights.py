@@ -12,9 +12,8 @@ from network_models import tiny_release
 from safetensors.torch import load_file, save_file
 
 from unish.errors import InputError
+from unish.network import PRESETS, UniSH, UniSHConfig
 from unish.network.adapters import to_published
-from unish.network.config import PRESETS, UniSHConfig
-from unish.network.unish import UniSH
 
 
 @pytest.fixture

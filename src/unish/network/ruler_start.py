@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from unish.body import Body, load_body
 from unish.geometry.ruler import solve_translation
 from unish.geometry.statistics import weighted_median
 from unish.network.outputs import HumanOutput, SceneOutput
@@ -61,10 +61,8 @@ class RulerStart(nn.Module):
         self.body_name = body_name
 
     @cached_property
-    def body(self) -> Any:
+    def body(self) -> Body:
         """Read on first use, so that a network can be built without its numbers (on the meta device)."""
-        from unish.body import load_body
-
         return load_body(self.body_name)
 
     def forward(self, scene: SceneOutput, people: HumanOutput, humans: HumanInputs) -> RulerSolution:
@@ -125,7 +123,7 @@ class RulerStart(nn.Module):
             betas=betas,
             global_orient=rotations[..., 0, :, :],
             body_pose=rotations[..., 1:, :, :],
-            transl=torch.zeros_like(rotations[..., 0, 0]),
+            transl=torch.zeros_like(rotations[..., 0, :, 0]),
         )
         body = self.body.to(rotations.device)
         return body.landmarks(params)[..., _RULER_LANDMARKS, :], body.rest_joints(betas)[..., 0, :]
