@@ -241,7 +241,7 @@ def _shade(
     light = scene.lighting
     points = _interpolate(fragments, mesh.faces, mesh.vertices)
     albedo = _interpolate(fragments, mesh.faces, mesh.colours) * _nearest_texels(scene, mesh, fragments)
-    albedo = np.clip(albedo, 0, 1) ** 2.2
+    albedo = albedo**2  # gamma 2 stands for sRGB's curve in both renderers
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     lit = length > 0.1
     normal = normals / np.maximum(length, 1e-6)
@@ -251,7 +251,7 @@ def _shade(
     haze = 1 - np.exp(-light.fog_density * fragments.depth)[..., None] * np.ones_like(shaded)
     colour = np.where(lit, shaded * (1 - haze) + light.fog_colour * haze, shaded)
     colour = np.where(fragments.face[..., None] >= 0, colour, light.fog_colour)
-    return (np.clip(colour, 0, 1) ** (1 / 2.2) * 255 + 0.5).astype(np.uint8)
+    return (np.sqrt(np.clip(colour, 0, 1)) * 255 + 0.5).astype(np.uint8)
 
 
 def _irradiance(

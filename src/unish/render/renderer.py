@@ -32,8 +32,10 @@ class Renderer(Protocol):
         """Draw a frame of ``size`` (height, width); vertices, normals and ``w2c`` are in the axes of the scene."""
 
 
-def make_renderer(kind: Literal["auto", "egl", "plain"] = "auto") -> Renderer:
+def make_renderer(kind: Literal["auto", "egl", "plain"] = "auto", *, samples: int = 4) -> Renderer:
     """The OpenGL renderer if this machine can, the plain one otherwise (``auto``, with a warning), or the one named.
+
+    ``samples`` per pixel smooth the edges of the colours (OpenGL only; 1 = not at all).
 
     Raises:
         InputError: ``egl`` was asked for and moderngl or the system's EGL is missing.
@@ -46,7 +48,7 @@ def make_renderer(kind: Literal["auto", "egl", "plain"] = "auto") -> Renderer:
     from unish.render.egl import EglRenderer
 
     try:
-        return EglRenderer()
+        return EglRenderer(samples=samples)
     except InputError as error:
         if kind == "egl":
             raise

@@ -218,7 +218,7 @@ def _light_outdoors(rng: Rng, haze: ndarray) -> Lighting:
         ground_colour=(sky * rng.uniform(0.3, 0.7)).astype(np.float32),
         lamp_positions=np.zeros((2, 3), np.float32),
         lamp_colours=np.zeros((2, 3), np.float32),
-        fog_colour=(haze**2.2).astype(np.float32),
+        fog_colour=(haze**2).astype(np.float32),
         fog_density=float(rng.exponential(0.01)) if rng.random() < 0.5 else 0.0,
         shadow_centre=np.zeros(3, np.float32),
         shadow_radius=rng.uniform(10.0, 16.0),

@@ -22,8 +22,6 @@ from unish.synthetic.stage import Prop
 from unish.synthetic.textures import TextureBank
 
 Rng = np.random.Generator
-HEIGHTS = (1.0, 2.05)
-"""Standing heights that are kept, metres."""
 APART = 0.75
 """Least distance between two pelvises, metres."""
 
@@ -93,12 +91,10 @@ def cast_people(
 
 
 def _draw_shape(rng: Rng, body: Body) -> Float[torch.Tensor, "10"]:
-    """A body shape of plausible height."""
-    for _ in range(20):
-        betas = torch.from_numpy(np.clip(rng.normal(0, 1.1, 10), -2.5, 2.5).astype(np.float32))
-        if HEIGHTS[0] <= float(body.standing_height(betas)) <= HEIGHTS[1]:
-            return betas
-    return torch.zeros(10)
+    """Of many random shapes the one nearest to a height drawn for an adult (mostly) or a child."""
+    height = np.clip(rng.normal(1.70, 0.1), 1.4, 2.05) if rng.random() < 0.85 else rng.uniform(1.05, 1.5)
+    betas = torch.from_numpy(np.clip(rng.normal(0, 1.0, (48, 10)), -2.5, 2.5).astype(np.float32))
+    return betas[int((body.standing_height(betas) - float(height)).abs().argmin())]
 
 
 def _find_place(rng: Rng, path: ndarray, taken: list[ndarray], spread: float) -> Float[ndarray, "2"] | None:

@@ -29,7 +29,8 @@ def make_room(rng: Rng, bank: TextureBank, kind: str, people: Float[ndarray, "K 
     low = people.min(0) if len(people) else np.zeros(2)
     high = people.max(0) if len(people) else np.zeros(2)
     size = np.maximum(size, high - low + 1.4)
-    centre = rng.uniform(high + 0.7 - size / 2, low - 0.7 + size / 2)
+    slack = (size - (high - low + 1.4)) / 2
+    centre = (low + high) / 2 + rng.uniform(-1, 1, 2) * slack
     walls_low, walls_high = centre - size / 2, centre + size / 2
     keep_out = KeepOut(centres=people, radius=0.45)
     props = list(fixtures)

@@ -1,0 +1,115 @@
+"""Training shards: many short clips of one picture size, stacked in one safetensors file that can be memory-mapped."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy import ndarray
+from safetensors.numpy import save_file
+
+from unish.errors import InputError
+from unish.structs import Reconstruction
+from unish.structs.progress import Progress
+from unish.synthetic.clip import make_clip
+from unish.synthetic.config import HELD_BACK_SEED, SynthConfig
+
+SHARD_FORMAT = "unish-shard/1"
+SHARD_PEOPLE = 4
+"""Length of the people axis; missing people are zero and not valid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardConfig:
+    """Settings of training shards.
+
+    Attributes:
+        sizes: (height, width) choices, multiples of 16; shard s has size s modulo their number.
+        clips_per_shard: C.
+        clip: settings of each clip (its ``size`` is replaced).
+    """
+
+    sizes: tuple[tuple[int, int], ...] = ((160, 224), (224, 160), (128, 224), (192, 192))
+    clips_per_shard: int = 64
+    clip: SynthConfig = SynthConfig(num_frames=5, fps=None, samples=1)
+
+
+def write_shards(
+    out: str | Path,
+    *,
+    num_shards: int,
+    seed: int,
+    first: int = 0,
+    config: ShardConfig = ShardConfig(),  # noqa: B008 (frozen)
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Write ``shard-000000.safetensors`` …, shards ``first`` to ``first + num_shards − 1``, keeping those already there.
+
+    Shard s holds clips s·C to s·C + C − 1 of ``seed``; what each array means stands in docs/data.md.
+
+    Raises:
+        InputError: the seed that is held back for evaluation was asked for, or the folder cannot be written.
+    """
+    if seed == HELD_BACK_SEED:
+        raise InputError(f"seed {seed} is held back for evaluation; train on another one")
+    out = Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made ({error.strerror}); choose another folder") from None
+    paths = []
+    for done, shard in enumerate(range(first, first + num_shards)):
+        if progress is not None:
+            progress("shards", done, num_shards)
+        path = out / f"shard-{shard:06d}.safetensors"
+        paths.append(path)
+        if path.exists():
+            continue
+        settings = replace(config.clip, size=config.sizes[shard % len(config.sizes)])
+        start = shard * config.clips_per_shard
+        clips = [stack_clip(make_clip(seed, start + i, settings)) for i in range(config.clips_per_shard)]
+        arrays = {name: np.stack([clip[name] for clip in clips]) for name in clips[0]}
+        notes = {"format": SHARD_FORMAT, "seed": str(seed), "first_clip": str(start), "config": json.dumps(asdict(settings))}
+        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            save_file(arrays, beside, metadata=notes)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    if progress is not None:
+        progress("shards", num_shards, num_shards)
+    return paths
+
+
+def stack_clip(truth: Reconstruction) -> dict[str, ndarray]:
+    """The arrays of one clip as a shard holds them, without the leading clip axis."""
+    people = {
+        "person_valid": truth.person_valid,
+        "betas": truth.betas,
+        "global_orient_aa": truth.extra["truth_global_orient_aa"],
+        "body_pose_aa": truth.extra["truth_body_pose_aa"],
+        "transl": truth.extra["truth_transl"],
+        "joints": truth.extra["truth_joints"],
+        "landmarks_px": truth.extra["truth_landmarks_px"],
+    }
+    return {
+        "images": truth.images,
+        "depth": truth.depth.astype(np.float16),
+        "ids": truth.person_masks.astype(np.int8),
+        "intrinsics": truth.intrinsics,
+        "c2w": truth.c2w,
+        "timestamps": truth.timestamps_s.astype(np.float32),
+        "gravity": truth.gravity,
+        "floor": truth.floor,
+        **{name: _pad_people(values) for name, values in people.items()},
+    }
+
+
+def _pad_people(values: ndarray) -> ndarray:
+    """Zeros up to ``SHARD_PEOPLE`` along the first axis."""
+    padded = np.zeros((SHARD_PEOPLE, *values.shape[1:]), values.dtype)
+    padded[: len(values)] = values
+    return padded
