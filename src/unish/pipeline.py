@@ -228,12 +228,7 @@ def _default_finder(settings: Settings, progress: Progress | None) -> PeopleFind
         tracks = settings.tracks
         return lambda clip, size: read_tracks(tracks, clip, mask_size=size)
     config = PeopleConfig(max_people=settings.people)
-
-    def report(done: int, total: int) -> None:
-        if progress is not None:
-            progress("find people", done, total)
-
-    return lambda clip, size: find_people(clip, mask_size=size, config=config, progress=report)
+    return lambda clip, size: find_people(clip, mask_size=size, config=config, progress=progress)
 
 
 def _rescale_people(
