@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -21,9 +21,16 @@ BOX_MARGIN = 1.25
 _LANDMARK_WEIGHT = 0.6
 _SUPPORT_WEIGHT = 0.45
 _MIN_EVIDENCE = 0.5
+_MIN_FIRST_SCORE = 0.1
+_MIN_EXPECTED_SCORE = 0.5
 _MIN_VISIBILITY = 0.5
 _SAME_POSE = 0.6
+_SAME_TRUNK = 0.25
+_TRUNK = np.array([11, 12, 23, 24])
 _SAME_BOX = 0.6
+_UPGRADE_BOX = 0.35
+_MAX_STRAY = 0.3
+_MIN_AREA = 16
 _MASK_INSIDE = 128
 
 
@@ -62,51 +69,75 @@ def observe(
         landmarks: reads poses.
         min_landmark_score: below it a person keeps a box only.
     """
-    found: list[Observation] = []
-    for detection in detections:
-        region = Region.around_box(detection.box_xyxy, margin=BOX_MARGIN)
-        pose = read_twice(frame, region, landmarks)
-        if pose is not None and not fits_box(pose, detection.box_xyxy):
-            pose = None
-        _add(found, frame, pose, detection.box_xyxy, detection.score, min_landmark_score)
-    for detection in support:
-        if detection.region is not None and not _is_covered(detection.region, found):
-            pose = read_twice(frame, detection.region, landmarks)
-            _add(found, frame, pose, None, _SUPPORT_WEIGHT * detection.score, min_landmark_score)
-    for region in expected:
-        if not _is_covered(region, found):
-            _add(found, frame, landmarks.read_pose(frame.picture, region), None, 0.0, min_landmark_score)
-    return found
+    candidates = Candidates(frame=frame, min_landmark_score=min_landmark_score)
+    boxes = np.array([one.box_xyxy for one in detections]).reshape(-1, 4)
+    for index, detection in enumerate(detections):
+        pose = read_box(frame, boxes, index, expected, landmarks)
+        candidates.add(pose, detection.box_xyxy, detection.score)
+    for region in candidates.unexplained([one.region for one in support if one.region is not None]):
+        score = max(one.score for one in support if one.region is region)
+        candidates.add(read_twice(frame, region, landmarks), None, _SUPPORT_WEIGHT * score)
+    for region in candidates.unexplained(expected):
+        pose = landmarks.read_pose(frame.picture, region)
+        if np.hypot(pose.next_region.x - region.x, pose.next_region.y - region.y) < _MAX_STRAY * region.side:
+            candidates.add(pose, None, 0.0)
+    return candidates.people
 
 
 def observe_box(
     frame: Frame, box_xyxy: Float[ndarray, "4"], landmarks: LandmarkModel, *, min_landmark_score: float
 ) -> Observation:
     """A person whose box is known: the landmarks of whoever is in it, if they are good enough."""
-    pose = read_twice(frame, Region.around_box(box_xyxy, margin=BOX_MARGIN), landmarks)
-    if pose is not None and (pose.score < min_landmark_score or not fits_box(pose, box_xyxy)):
+    pose = read_box(frame, box_xyxy[None], 0, (), landmarks)
+    if pose is not None and pose.score < min_landmark_score:
         pose = None
     appearance = describe_appearance(frame.picture, box_xyxy, pose)
     return Observation(box_xyxy=box_xyxy, score=1.0, appearance=appearance, pose=pose)
 
 
+def read_box(
+    frame: Frame,
+    boxes: Float[ndarray, "N 4"],
+    index: int,
+    expected: Sequence[Region],
+    landmarks: LandmarkModel,
+) -> Pose | None:
+    """The pose of the person in one of the boxes; ``None`` when only neighbours are seen there.
+
+    A region cut around a box of people in contact may show the neighbour better than the person; then the region where
+    the person was a moment ago is tried.
+    """
+    region = Region.around_box(boxes[index], margin=BOX_MARGIN)
+    pose = read_twice(frame, region, landmarks)
+    if pose is not None and belongs_to_box(pose, boxes, index):
+        return pose
+    near = [other for other in expected if _region_distance(region, other) < _MAX_STRAY]
+    for other in sorted(near, key=lambda one: _region_distance(region, one)):
+        pose = landmarks.read_pose(frame.picture, other)
+        if pose.score >= _MIN_EXPECTED_SCORE and belongs_to_box(pose, boxes, index):
+            return pose
+    return None
+
+
 def read_twice(frame: Frame, region: Region, landmarks: LandmarkModel) -> Pose | None:
     """The pose after one re-crop around the first answer, which halves the error of a crop made from a box."""
     first = landmarks.read_pose(frame.picture, region)
-    if first.score < 0.1:
+    if first.score < _MIN_FIRST_SCORE:
         return None
     second = landmarks.read_pose(frame.picture, first.next_region)
     return second if second.score >= 0.5 * first.score else first
 
 
-def fits_box(pose: Pose, box_xyxy: Float[ndarray, "4"]) -> bool:
-    """Whether the landmarks are those of the person in the box and not of a neighbour."""
+def belongs_to_box(pose: Pose, boxes: Float[ndarray, "N 4"], index: int) -> bool:
+    """Whether the landmarks are those of the person in this box and not of somebody in another one."""
     own = landmark_box(pose)
     if own is None:
         return False
-    overlap = box_iou(own[None], box_xyxy[None])[0, 0]
-    inside = max(box_containment(own[None], box_xyxy[None])[0, 0], box_containment(box_xyxy[None], own[None])[0, 0])
-    return bool(overlap > 0.3 or (inside > 0.8 and overlap > 0.15))
+    overlap = box_iou(own[None], boxes)[0]
+    box = boxes[index]
+    inside = max(box_containment(own[None], box[None])[0, 0], box_containment(box[None], own[None])[0, 0])
+    fits = overlap[index] > 0.3 or (inside > 0.8 and overlap[index] > 0.15)
+    return bool(fits and overlap[index] >= overlap.max() - 0.1)
 
 
 def landmark_box(pose: Pose) -> Float[ndarray, "4"] | None:
@@ -141,58 +172,92 @@ def fit_box(pose: Pose | None, given: Float[ndarray, "4"] | None, size: tuple[in
     return own
 
 
-def _add(
-    found: list[Observation],
-    frame: Frame,
-    pose: Pose | None,
-    box: Float[ndarray, "4"] | None,
-    detector_score: float,
-    min_landmark_score: float,
-) -> None:
-    """Append the observation if the evidence is strong enough and nobody was found there already.
+@dataclass(kw_only=True)
+class Candidates:
+    """The people found so far in one frame; ``add`` keeps out the imagined and those who are there already."""
 
-    Evidence of detector and landmarks adds up as if they erred independently (noisy or).
-    """
-    pose_score = pose.score if pose is not None else 0.0
-    evidence = 1 - (1 - detector_score) * (1 - _LANDMARK_WEIGHT * pose_score)
-    if pose_score < min_landmark_score:
-        pose = None
-    if evidence < _MIN_EVIDENCE or (pose is None and box is None):
-        return
-    fitted = fit_box(pose, box, frame.size)
-    if box_area(fitted) < 16:
-        return
-    for other in found:
-        if pose is not None and other.pose is not None and same_pose(pose, other.pose, box_area(other.box_xyxy)):
-            # Two boxes led to one body. The better detection came first; a box of its own may still be a person.
-            pose = None
-            if box is None:
-                return
-            fitted = clip_box(box, frame.size)
-            evidence = detector_score
-        if box_iou(fitted[None], other.box_xyxy[None])[0, 0] > _SAME_BOX and (pose is None or other.pose is None):
+    frame: Frame
+    min_landmark_score: float
+    people: list[Observation] = field(default_factory=list)
+
+    def add(self, pose: Pose | None, box: Float[ndarray, "4"] | None, detector_score: float) -> None:
+        """Take in a person if the evidence is strong enough, or add the pose to one who so far has a box only.
+
+        Evidence of detector and landmarks adds up as if they erred independently (noisy or).
+        """
+        pose_score = pose.score if pose is not None else 0.0
+        evidence = _either(detector_score, _LANDMARK_WEIGHT * pose_score)
+        if pose_score < self.min_landmark_score or self._is_taken(pose):
+            # Two boxes that lead to one body are two people if the second box is sure and well apart.
+            pose, evidence = None, detector_score
+        if evidence < _MIN_EVIDENCE or (pose is None and box is None):
             return
-    if evidence < _MIN_EVIDENCE:
-        return
-    appearance = describe_appearance(frame.picture, fitted, pose)
-    found.append(
-        Observation(box_xyxy=fitted, score=evidence, appearance=appearance, pose=pose, detected=detector_score > 0)
-    )
+        fitted = fit_box(pose, box, self.frame.size)
+        if box_area(fitted) < _MIN_AREA:
+            return
+        rival = self._rival(fitted, has_pose=pose is not None)
+        if box is None and rival is not None:
+            both = _either(self.people[rival].score, evidence)
+            self.people[rival] = self._observation(fitted, both, pose, detected=True)
+        elif pose is not None or rival is None:
+            self.people.append(self._observation(fitted, evidence, pose, detected=detector_score > 0))
+
+    def unexplained(self, regions: Sequence[Region]) -> list[Region]:
+        """The regions whose person was not found yet; each person found explains the nearest region at most."""
+        poses = [person.pose for person in self.people if person.pose is not None]
+        pairs = sorted(
+            (near, row, column)
+            for row, region in enumerate(regions)
+            for column, pose in enumerate(poses)
+            if (near := _region_distance(region, pose.next_region)) < _MAX_STRAY
+        )
+        rows: set[int] = set()
+        columns: set[int] = set()
+        for _, row, column in pairs:
+            if row not in rows and column not in columns:
+                rows.add(row)
+                columns.add(column)
+        return [region for row, region in enumerate(regions) if row not in rows]
+
+    def _is_taken(self, pose: Pose | None) -> bool:
+        return pose is not None and any(
+            other.pose is not None and same_body(pose, other.pose, box_area(other.box_xyxy)) for other in self.people
+        )
+
+    def _rival(self, box: Float[ndarray, "4"], *, has_pose: bool) -> int | None:
+        """Who claims the same place: for a pose, somebody with a box alone; for a box, anybody."""
+        overlap = box_iou(box[None], np.array([other.box_xyxy for other in self.people]).reshape(-1, 4))[0]
+        if has_pose:
+            overlap[[other.pose is not None for other in self.people]] = 0
+        best = int(overlap.argmax()) if len(overlap) else -1
+        return best if best >= 0 and overlap[best] > (_UPGRADE_BOX if has_pose else _SAME_BOX) else None
+
+    def _observation(self, box: Float[ndarray, "4"], score: float, pose: Pose | None, *, detected: bool) -> Observation:
+        appearance = describe_appearance(self.frame.picture, box, pose)
+        return Observation(box_xyxy=box, score=score, appearance=appearance, pose=pose, detected=detected)
 
 
-def same_pose(first: Pose, second: Pose, area: float) -> bool:
-    """Whether two readings are of one body."""
+def _either(first: float, second: float) -> float:
+    return 1 - (1 - first) * (1 - second)
+
+
+def same_body(first: Pose, second: Pose, area: float) -> bool:
+    """Whether two readings are of one body: the whole pose agrees, or at least the trunk is in the very same place.
+
+    Limbs of two readings of a half-hidden person may differ; the trunks of two people who hug do not coincide.
+    """
     shared = (first.px[:, 2] >= _MIN_VISIBILITY) & (second.px[:, 2] >= _MIN_VISIBILITY)
-    return pose_similarity(first.px[:, :2], second.px[:, :2], shared, area) > _SAME_POSE
+    if pose_similarity(first.px[:, :2], second.px[:, :2], shared, area) > _SAME_POSE:
+        return True
+    trunks = first.px[_TRUNK, :2], second.px[_TRUNK, :2]
+    lengths = [np.linalg.norm(trunk[:2].mean(axis=0) - trunk[2:].mean(axis=0)) for trunk in trunks]
+    # Left and right may be mixed up in one of the readings.
+    apart = min(np.linalg.norm(trunks[0] - trunks[1][order], axis=-1).mean() for order in ([0, 1, 2, 3], [1, 0, 3, 2]))
+    return bool(apart < _SAME_TRUNK * max(*lengths, 1.0))
 
 
-def _is_covered(region: Region, found: Sequence[Observation]) -> bool:
-    """Whether the person that a region is meant for was found already."""
-    for other in found:
-        if other.pose is None:
-            continue
-        near = np.hypot(region.x - other.pose.next_region.x, region.y - other.pose.next_region.y)
-        ratio = region.side / other.pose.next_region.side
-        if near < 0.15 * max(region.side, other.pose.next_region.side) and 0.5 < ratio < 2:
-            return True
-    return False
+def _region_distance(first: Region, second: Region) -> float:
+    """Distance of the centres over the larger side; infinite when the sides differ by more than a factor of two."""
+    if not 0.5 < first.side / second.side < 2:
+        return np.inf
+    return float(np.hypot(first.x - second.x, first.y - second.y) / max(first.side, second.side))

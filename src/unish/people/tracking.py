@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from unish.people.appearance import appearance_similarity
 from unish.people.boxes import box_area, box_iou, pose_similarity
-from unish.people.protocols import Observation
+from unish.people.protocols import Observation, Pose
 from unish.people.regions import Region
 
 _NEVER = 1e6
@@ -66,6 +66,10 @@ class Tracklet:
                 return time_s
         return -np.inf
 
+    def last_pose(self) -> Pose | None:
+        """The most recent landmarks."""
+        return next((person.pose for person in reversed(self.people) if person.pose is not None), None)
+
     def appearance(self) -> Float[ndarray, "bins"]:
         """Mean over the whole tracklet."""
         return np.mean([person.appearance for person in self.people], axis=0)
@@ -87,11 +91,12 @@ class HungarianTracker:
 
     def predict(self, time_s: float, segment: int) -> list[Region]:
         """Where to look for the people of the previous frames whom a detector saw not long ago."""
-        return [
-            tracklet.people[-1].pose.next_region
-            for tracklet in self._active(time_s, segment)
-            if tracklet.people[-1].pose is not None and time_s - tracklet.last_detected_s() <= self.config.max_blind_s
-        ]
+        regions = []
+        for tracklet in self._active(time_s, segment):
+            last = tracklet.last_pose()
+            if last is not None and time_s - tracklet.last_detected_s() <= self.config.max_blind_s:
+                regions.append(last.next_region)
+        return regions
 
     def update(self, time_s: float, segment: int, people: Sequence[Observation]) -> None:
         """Assign the observations of the next frame to the people seen before, or to new ones."""
