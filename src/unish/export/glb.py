@@ -16,6 +16,7 @@ from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
 from unish.body import Body
+from unish.body.joints import JOINT_NAMES, PARENTS
 from unish.export.colours import person_colour
 from unish.export.gltf_builder import GltfBuilder
 from unish.export.points import choose_points
@@ -92,7 +93,7 @@ def _add_path(builder: GltfBuilder, parent: int, record: Reconstruction, frames:
     depth = record.depth[frames]
     size = _FRUSTUM_SHARE * float(np.median(depth[depth > 0])) if (depth > 0).any() else 0.1
     some = frames[np.unique(np.linspace(0, len(frames) - 1, min(len(frames), _MAX_FRUSTA)).round().astype(int))]
-    segments = np.concatenate([_frustum(record, frame, size) for frame in some]).astype(np.float32)
+    segments = np.concatenate([_frustum(record, frame, size) for frame in some.tolist()]).astype(np.float32)
     lines = {"POSITION": builder.add_array(segments, target=gltf.ARRAY_BUFFER)}
     mesh = builder.add_mesh(lines, mode=gltf.LINES, name="cameras")
     builder.add_node("cameras", parent=parent, mesh=mesh)
@@ -130,11 +131,11 @@ def _add_body(builder: GltfBuilder, world: int, times: int, record: Reconstructi
     first = int(np.argmax(valid))
     top = builder.add_node(name, parent=world)
     joints: list[int] = []
-    for joint, above in enumerate(np.asarray(body.parents).tolist()):
+    for joint, above in enumerate(PARENTS):
         offset = roots[first] if joint == 0 else rest[joint] - rest[above]
         joints.append(
             builder.add_node(
-                f"{name} {_JOINT_NAMES[joint]}",
+                f"{name} {JOINT_NAMES[joint]}",
                 parent=top if joint == 0 else joints[above],
                 translation=offset.tolist(),
                 rotation=rotations[first, joint].tolist(),
@@ -223,10 +224,3 @@ def _to_linear_u16(rgba: ndarray) -> ndarray:
     values = rgba / 255.0
     values[:, :3] = _to_linear(values[:, :3])
     return (values * 65535).round().astype(np.uint16)
-
-
-_JOINT_NAMES = (
-    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
-    "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder",
-    "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand", "right_hand",
-)  # fmt: skip

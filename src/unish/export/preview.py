@@ -94,7 +94,7 @@ class _Painter:
         return np.asarray(canvas)
 
     def _draw_bodies(self, frame: int) -> list[tuple[Region, Float32[ndarray, "h w"], Float32[ndarray, "h w 3"]]]:
-        """(region, opacity, shaded colour) of every body in panel pixels, far ones first so that near ones cover them."""
+        """(region, opacity, colour) of every body in panel pixels, far ones first so that near ones cover them."""
         record = self.reconstruction
         shown = np.flatnonzero(record.person_valid[:, frame] | record.person_filled[:, frame])
         if not len(shown):
