@@ -81,7 +81,7 @@ class Reconstruction:
         beside = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             with beside.open("wb") as file:
-                np.savez_compressed(file, **arrays, **self.extra)
+                np.savez_compressed(file, **(arrays | self.extra))
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
@@ -108,7 +108,7 @@ class Reconstruction:
         missing = sorted(names - arrays.keys())
         if missing:
             raise InputError(f"{path}: missing keys {', '.join(missing)}; run `unish reconstruct` again")
-        values = {
+        values: dict[str, Any] = {
             key: str(value) if value.dtype.kind == "U" else value for key, value in arrays.items() if key in names
         }
         return cls(**values, extra={key: value for key, value in arrays.items() if key not in names})
