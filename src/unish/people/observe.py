@@ -22,7 +22,8 @@ _LANDMARK_WEIGHT = 0.6
 _SUPPORT_WEIGHT = 0.45
 _MIN_EVIDENCE = 0.5
 _MIN_FIRST_SCORE = 0.1
-_MIN_EXPECTED_SCORE = 0.5
+_MIN_RETRY_SCORE = 0.5
+_TIGHT_MARGIN = 1.0
 _MIN_VISIBILITY = 0.5
 _SAME_POSE = 0.6
 _SAME_TRUNK = 0.25
@@ -104,19 +105,24 @@ def read_box(
 ) -> Pose | None:
     """The pose of the person in one of the boxes; ``None`` when only neighbours are seen there.
 
-    A region cut around a box of people in contact may show the neighbour better than the person; then the region where
-    the person was a moment ago is tried.
+    A region cut around the box of somebody in close contact may show the neighbour better. Then a tighter region, and
+    the one where the person was a moment ago, are tried, and what fits the box best is taken.
     """
     region = Region.around_box(boxes[index], margin=BOX_MARGIN)
     pose = read_twice(frame, region, landmarks)
-    if pose is not None and belongs_to_box(pose, boxes, index):
+    if pose is None or belongs_to_box(pose, boxes, index):
         return pose
+    tight = landmarks.read_pose(frame.picture, Region.around_box(boxes[index], margin=_TIGHT_MARGIN))
+    tries = [tight, landmarks.read_pose(frame.picture, tight.next_region)]
     near = [other for other in expected if _region_distance(region, other) < _MAX_STRAY]
-    for other in sorted(near, key=lambda one: _region_distance(region, one)):
-        pose = landmarks.read_pose(frame.picture, other)
-        if pose.score >= _MIN_EXPECTED_SCORE and belongs_to_box(pose, boxes, index):
-            return pose
-    return None
+    tries += [landmarks.read_pose(frame.picture, other) for other in near]
+    tries = [one for one in tries if one.score >= _MIN_RETRY_SCORE and belongs_to_box(one, boxes, index)]
+    return max(tries, key=lambda one: one.score * _overlap_with(one, boxes[index]), default=None)
+
+
+def _overlap_with(pose: Pose, box: Float[ndarray, "4"]) -> float:
+    own = landmark_box(pose)
+    return 0.0 if own is None else float(box_iou(own[None], box[None])[0, 0])
 
 
 def read_twice(frame: Frame, region: Region, landmarks: LandmarkModel) -> Pose | None:
