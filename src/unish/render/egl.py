@@ -19,66 +19,51 @@ SHADOW_SIDE = 512
 VERTEX_SHADER = """
 #version 330
 uniform mat4 w2c; uniform mat4 projection; uniform mat4 to_shadow;
-in vec3 position; in vec3 normal; in vec3 colour; in vec2 uv; in float layer; in float identity;
-out vec3 world; out vec3 world_normal; out vec3 tint; out vec2 texel; flat out float slice; flat out float person;
+in vec3 position; in vec3 normal; in vec3 tint; in vec2 uv; in float layer; in float identity;
+out vec3 world; out vec3 world_normal; out vec3 paint; out vec2 texel; flat out float slice; flat out float person;
 out float z; out vec4 in_shadow;
 void main() {
     vec4 local = w2c * vec4(position, 1.0);
-    world = position; world_normal = normal; tint = colour; texel = uv; slice = layer; person = identity; z = local.z;
+    world = position; world_normal = normal; paint = tint; texel = uv; slice = layer; person = identity; z = local.z;
     in_shadow = to_shadow * vec4(position, 1.0);
     gl_Position = projection * local;
 }
 """
 
-COLOUR_SHADER = """
+FRAGMENT_SHADER = """
 #version 330
-uniform sampler2DArray textures; uniform sampler2DShadow shadows; uniform float shadow_on;
-uniform vec3 eye, up, sun_direction, sun_colour, sky_colour, ground_colour, fog_colour; uniform float fog_density; uniform int num_lamps;
-uniform vec3 lamp_position[2]; uniform vec3 lamp_colour[2];
-in vec3 world; in vec3 world_normal; in vec3 tint; in vec2 texel; flat in float slice; in float z; in vec4 in_shadow;
-out vec4 result;
-float sunlit(vec3 n) {
-    if (shadow_on < 0.5) return 1.0;
+uniform sampler2DArray textures; uniform sampler2DShadow shadows; uniform float shadow_on; uniform mat4 w2c;
+uniform vec3 eye, up, sun_direction, sun_colour, sky_colour, ground_colour, fog_colour; uniform float fog_density;
+uniform int num_lamps; uniform vec3 lamp_position[2]; uniform vec3 lamp_colour[2];
+in vec3 world; in vec3 world_normal; in vec3 paint; in vec2 texel; flat in float slice; flat in float person;
+in float z; in vec4 in_shadow;
+layout(location = 0) out vec4 colour; layout(location = 1) out vec4 surface; layout(location = 2) out float identity;
+float sunlit() {
     vec3 at = in_shadow.xyz * 0.5 + 0.5;
-    if (any(lessThan(at, vec3(0.0))) || any(greaterThan(at, vec3(1.0)))) return 1.0;
-    at.z -= 0.004;
-    float sum = 0.0;
-    for (int i = 0; i < 4; ++i)
-        sum += texture(shadows, at + vec3(vec2(i & 1, i >> 1) - 0.5, 0.0) * vec3(1.5 / SHADOW_SIDE));
-    return 0.25 * sum;
+    if (shadow_on < 0.5 || any(lessThan(at, vec3(0.0))) || any(greaterThan(at, vec3(1.0)))) return 1.0;
+    return texture(shadows, at - vec3(0.0, 0.0, 0.004));
 }
 void main() {
-    vec3 albedo = tint;
+    vec3 albedo = paint;
     if (slice > -0.5) albedo *= texture(textures, vec3(texel, slice)).rgb;
-    albedo *= albedo;
-    vec3 colour = albedo;
+    albedo *= albedo;  // gamma 2 stands for sRGB's curve in both renderers
+    vec3 result = albedo, n = vec3(0.0);
     float len = length(world_normal);
     if (len > 0.1) {
-        vec3 n = world_normal / len;
+        n = world_normal / len;
         if (dot(n, eye - world) < 0.0) n = -n;
         vec3 light = mix(ground_colour, sky_colour, 0.5 + 0.5 * dot(n, up));
-        float facing = max(dot(n, sun_direction), 0.0);
-        if (facing > 0.0) light += facing * sun_colour * sunlit(n);
+        float facing = dot(n, sun_direction);
+        if (facing > 0.0) light += facing * sun_colour * sunlit();
         for (int i = 0; i < num_lamps; ++i) {
             vec3 ray = lamp_position[i] - world; float d2 = dot(ray, ray);
             light += lamp_colour[i] * max(dot(n, ray), 0.0) / sqrt(d2 + 1e-9) / (0.3 + d2);
         }
-        colour = mix(fog_colour, albedo * light, exp(-fog_density * z));
+        result = mix(fog_colour, albedo * light, exp(-fog_density * z));
     }
-    result = vec4(sqrt(clamp(colour, 0.0, 1.0)), 1.0);
-}
-""".replace("SHADOW_SIDE", str(float(SHADOW_SIDE)))
-
-TRUTH_SHADER = """
-#version 330
-uniform vec3 eye; uniform mat4 w2c;
-in vec3 world; in vec3 world_normal; flat in float person; in float z;
-layout(location = 0) out vec4 surface; layout(location = 1) out float identity;
-void main() {
-    float len = length(world_normal);
-    vec3 n = len > 1e-6 ? world_normal / len : vec3(0.0);
-    if (dot(n, eye - world) < 0.0) n = -n;
-    surface = vec4(mat3(w2c) * n, z); identity = person;
+    colour = vec4(sqrt(clamp(result, 0.0, 1.0)), 1.0);
+    surface = vec4(mat3(w2c) * n, z);
+    identity = person;
 }
 """
 
@@ -91,10 +76,10 @@ SHADOW_FRAGMENT_SHADER = "#version 330\nvoid main() {}"
 
 
 class EglRenderer:
-    """Colours with mip-mapped textures and sun shadows; truth in a second pass at the pixel centres.
+    """Depth, ids, normals and colours at the pixel centres in one pass; mip-mapped textures and sun shadows.
 
     Args:
-        samples: samples per pixel of the colours' edges. On a CPU 4 costs half as much again as 1.
+        samples: above 1, the colours come from a second, multisampled pass with smooth edges.
 
     Raises:
         InputError: moderngl is not installed, or the system has no EGL that gives OpenGL 3.3.
@@ -115,8 +100,7 @@ class EglRenderer:
             raise InputError(f"no OpenGL through EGL ({error}); install libegl1 and libgl1-mesa-dri") from None
         self._samples = min(samples, self._gl.max_samples) if samples > 1 else 0
         self._gl.enable(moderngl.DEPTH_TEST)
-        self._colour = self._gl.program(vertex_shader=VERTEX_SHADER, fragment_shader=COLOUR_SHADER)
-        self._truth = self._gl.program(vertex_shader=VERTEX_SHADER, fragment_shader=TRUTH_SHADER)
+        self._surface = self._gl.program(vertex_shader=VERTEX_SHADER, fragment_shader=FRAGMENT_SHADER)
         self._shadow = self._gl.program(vertex_shader=SHADOW_VERTEX_SHADER, fragment_shader=SHADOW_FRAGMENT_SHADER)
         self._shadow_map = self._gl.depth_texture((SHADOW_SIDE, SHADOW_SIDE))
         self._shadow_map.compare_func = "<="
@@ -132,7 +116,7 @@ class EglRenderer:
         for part in self._parts:
             part.release()
         meshes = (scene.shell, scene.objects, scene.people)
-        self._parts = [_Part(self._gl, mesh, (self._colour, self._truth, self._shadow)) for mesh in meshes]
+        self._parts = [_Part(self._gl, mesh, (self._surface, self._shadow)) for mesh in meshes]
         self._light = scene.lighting
         if scene.textures is not self._textures:
             self._upload_textures(scene.textures)
@@ -154,22 +138,18 @@ class EglRenderer:
         self._draw_shadows()
         projection = projection_matrix(intrinsics, size)
         eye = -w2c[:3, :3].T @ w2c[:3, 3]
-        for program in (self._colour, self._truth):
-            _set(program, "w2c", w2c.T)
-            _set(program, "projection", projection.T)
-            _set(program, "eye", eye)
+        _set(self._surface, "w2c", w2c.T)
+        _set(self._surface, "projection", projection.T)
+        _set(self._surface, "eye", eye)
         if self._texture_array is not None:
             self._texture_array.use(0)
         self._shadow_map.use(1)
-        targets.colour.use()
-        targets.colour.clear(*np.sqrt(self._light.fog_colour.clip(0, 1)).tolist())
-        # Roughly front to back, so that most hidden fragments are never shaded.
-        for part in reversed(self._parts):
-            part.render(0)
-        targets.truth.use()
-        targets.truth.clear()
-        for part in reversed(self._parts):
-            part.render(1)
+        for target in targets.passes:
+            target.use()
+            target.clear()
+            # Roughly front to back, so that most hidden fragments are never shaded.
+            for part in reversed(self._parts):
+                part.draw()
         return targets.read(self._gl)
 
     def _draw_shadows(self) -> None:
@@ -178,7 +158,7 @@ class EglRenderer:
         self._shadow_target.use()
         self._shadow_target.clear()
         for part in self._parts[1:]:
-            part.render(2)
+            part.draw_shadow()
 
     def _upload_textures(self, textures: ndarray) -> None:
         import moderngl
@@ -192,27 +172,27 @@ class EglRenderer:
         num, side = textures.shape[:2]
         self._texture_array = self._gl.texture_array((side, side, num), 3, np.ascontiguousarray(textures).tobytes())
         self._texture_array.build_mipmaps()
-        self._texture_array.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
+        self._texture_array.filter = (moderngl.LINEAR_MIPMAP_NEAREST, moderngl.LINEAR)
 
     def _set_light(self, light: Lighting) -> None:
         for name in ("sun_direction", "sun_colour", "sky_colour", "ground_colour", "fog_colour", "up"):
-            _set(self._colour, name, getattr(light, name))
-        _set(self._colour, "lamp_position", light.lamp_positions)
-        _set(self._colour, "lamp_colour", light.lamp_colours)
-        self._colour["num_lamps"].value = 2 if light.lamp_colours.any() else 0
-        self._colour["fog_density"].value = light.fog_density
-        self._colour["shadow_on"].value = float(light.shadow_radius > 0)
-        self._colour["textures"].value = 0
-        self._colour["shadows"].value = 1
+            _set(self._surface, name, getattr(light, name))
+        _set(self._surface, "lamp_position", light.lamp_positions)
+        _set(self._surface, "lamp_colour", light.lamp_colours)
+        self._surface["num_lamps"].value = 2 if light.lamp_colours.any() else 0
+        self._surface["fog_density"].value = light.fog_density
+        self._surface["shadow_on"].value = float(light.shadow_radius > 0)
+        self._surface["textures"].value = 0
+        self._surface["shadows"].value = 1
         to_shadow = shadow_matrix(light).T
-        _set(self._colour, "to_shadow", to_shadow)
+        _set(self._surface, "to_shadow", to_shadow)
         _set(self._shadow, "to_shadow", to_shadow)
 
 
 class _Part:
     """One mesh on the graphics side: what may move (positions, normals) apart from what may not."""
 
-    def __init__(self, gl: Any, mesh: Mesh, programs: tuple[Any, Any, Any]) -> None:
+    def __init__(self, gl: Any, mesh: Mesh, programs: tuple[Any, Any]) -> None:
         self._num_vertices = len(mesh.vertices)
         self._arrays: list[Any] = []
         self._buffers: list[Any] = []
@@ -224,19 +204,14 @@ class _Part:
         looks_buffer = gl.buffer(looks.astype(np.float32).tobytes())
         index = gl.buffer(np.ascontiguousarray(mesh.faces, np.int32).tobytes())
         self._buffers = [self._geometry, looks_buffer, index]
-        colour, truth, shadow = programs
+        surface, shadow = programs
         self._arrays = [
             gl.vertex_array(
-                colour,
+                surface,
                 [
                     (self._geometry, "3f 3f", "position", "normal"),
-                    (looks_buffer, "3f 2f 1f 1x4", "colour", "uv", "layer"),
+                    (looks_buffer, "3f 2f 1f 1f", "tint", "uv", "layer", "identity"),
                 ],
-                index,
-            ),
-            gl.vertex_array(
-                truth,
-                [(self._geometry, "3f 3f", "position", "normal"), (looks_buffer, "6x4 1f", "identity")],
                 index,
             ),
             gl.vertex_array(shadow, [(self._geometry, "3f 3x4", "position")], index),
@@ -248,10 +223,13 @@ class _Part:
         if self._arrays:
             self._geometry.write(np.concatenate([vertices, normals], axis=1).astype(np.float32).tobytes())
 
-    def render(self, which: int) -> None:
-        """Draw with program 0 (colour), 1 (truth) or 2 (shadow)."""
+    def draw(self) -> None:
         if self._arrays:
-            self._arrays[which].render()
+            self._arrays[0].render()
+
+    def draw_shadow(self) -> None:
+        if self._arrays:
+            self._arrays[1].render()
 
     def release(self) -> None:
         for item in (*self._arrays, *self._buffers):
@@ -264,20 +242,29 @@ class _Targets:
     def __init__(self, gl: Any, size: tuple[int, int], samples: int) -> None:
         self._size = size
         shape = (size[1], size[0])
-        self.colour = gl.framebuffer(
-            [gl.renderbuffer(shape, 4, samples=samples)], gl.depth_renderbuffer(shape, samples=samples)
+        self._whole = gl.framebuffer(
+            [gl.renderbuffer(shape, 4), gl.renderbuffer(shape, 4, dtype="f4"), gl.renderbuffer(shape, 1, dtype="f4")],
+            gl.depth_renderbuffer(shape),
         )
-        self._resolved = gl.framebuffer([gl.renderbuffer(shape, 4)])
-        self.truth = gl.framebuffer(
-            [gl.renderbuffer(shape, 4, dtype="f4"), gl.renderbuffer(shape, 1, dtype="f4")], gl.depth_renderbuffer(shape)
-        )
+        self.passes = [self._whole]
+        self._smooth: Any = None
+        if samples:
+            self._smooth = gl.framebuffer(
+                [gl.renderbuffer(shape, 4, samples=samples)], gl.depth_renderbuffer(shape, samples=samples)
+            )
+            self._resolved = gl.framebuffer([gl.renderbuffer(shape, 4)])
+            self.passes.append(self._smooth)
 
     def read(self, gl: Any) -> Frame:
         height, width = self._size
-        gl.copy_framebuffer(self._resolved, self.colour)
-        colour = np.frombuffer(self._resolved.read(components=3, alignment=1), np.uint8).reshape(height, width, 3)
-        surface = np.frombuffer(self.truth.read(components=4, dtype="f4"), np.float32).reshape(height, width, 4)
-        identity = np.frombuffer(self.truth.read(components=1, attachment=1, dtype="f4"), np.float32)
+        coloured = self._whole
+        if self._smooth is not None:
+            gl.copy_framebuffer(self._resolved, self._smooth)
+            coloured = self._resolved
+        colour = np.frombuffer(coloured.read(components=3, alignment=1), np.uint8).reshape(height, width, 3)
+        surface = np.frombuffer(self._whole.read(components=4, attachment=1, dtype="f4"), np.float32)
+        surface = surface.reshape(height, width, 4)
+        identity = np.frombuffer(self._whole.read(components=1, attachment=2, dtype="f4"), np.float32)
         hit = surface[..., 3] > 0
         ids = np.where(hit, np.rint(identity.reshape(height, width)), SCENE_ID).astype(np.int16)
         return Frame(

@@ -250,7 +250,7 @@ def _shade(
     shaded = np.where(lit, albedo * _irradiance(light, points, normal), albedo)
     haze = 1 - np.exp(-light.fog_density * fragments.depth)[..., None] * np.ones_like(shaded)
     colour = np.where(lit, shaded * (1 - haze) + light.fog_colour * haze, shaded)
-    colour = np.where(fragments.face[..., None] >= 0, colour, light.fog_colour)
+    colour = np.where(fragments.face[..., None] >= 0, colour, 0)
     return (np.sqrt(np.clip(colour, 0, 1)) * 255 + 0.5).astype(np.uint8)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from unish.render.scene import SCENE_ID, Mesh, vertex_normals
+from unish.render.scene import SCENE_ID, Mesh, join_meshes, vertex_normals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,26 +44,30 @@ def make_mesh(vertices: ndarray, faces: ndarray, uv_metres: ndarray, paint: Pain
     )
 
 
-_BOX_AXES = [(0, 1, 2), (0, 2, 1), (1, 2, 0)]
+def _unit_box() -> tuple[ndarray, ndarray, ndarray, ndarray, ndarray]:
+    """Corners in ±1, normals, and for the texture the axes (across, up) of each vertex and its place on them in 0..1."""
+    corners, normals, axes, share = [], [], [], []
+    for across, up, out in ((0, 1, 2), (0, 2, 1), (2, 1, 0)):
+        for sign in (-1, 1):
+            for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
+                corner, normal = np.zeros(3), np.zeros(3)
+                corner[across], corner[up], corner[out], normal[out] = a, b, sign, sign
+                corners.append(corner)
+                normals.append(normal)
+                axes.append((across, up))
+                share.append(((1 + a) / 2, (1 - b) / 2))
+    start = np.arange(0, 24, 4)[:, None]
+    faces = np.concatenate([start + [0, 1, 2], start + [0, 2, 3]]).astype(np.int32)
+    return np.array(corners), np.array(normals, np.float32), np.array(axes), np.array(share), faces
+
+
+_CORNERS, _NORMALS, _AXES, _SHARE, _FACES = _unit_box()
 
 
 def make_box(size: Sequence[float], paint: Paint, centre: Sequence[float] = (0.0, 0.0, 0.0)) -> Mesh:
     """Axis-aligned box of ``size`` (x, y, z) around ``centre``, flat-shaded, texture upright on its sides."""
-    half = np.asarray(size, np.float64) / 2
-    vertices, normals, uv = [], [], []
-    for across, up, out in _BOX_AXES:
-        for sign in (-1, 1):
-            for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
-                corner = np.zeros(3)
-                corner[across], corner[up], corner[out] = a * half[across], b * half[up], sign * half[out]
-                normal = np.zeros(3)
-                normal[out] = sign
-                vertices.append(corner)
-                normals.append(normal)
-                uv.append(((a + 1) * half[across], (1 - b) * half[up]) if up == 1 else ((a + 1) * half[across], (b + 1) * half[up]))
-    start = np.arange(0, 24, 4)[:, None]
-    faces = np.concatenate([start + [0, 1, 2], start + [0, 2, 3]])
-    return make_mesh(np.asarray(vertices) + centre, faces, np.asarray(uv), paint, np.asarray(normals))
+    size = np.asarray(size, np.float64)
+    return make_mesh(_CORNERS * (size / 2) + centre, _FACES, _SHARE * size[_AXES], paint, _NORMALS)
 
 
 def make_quad(corner: Sequence[float], across: Sequence[float], up: Sequence[float], paint: Paint, cells: int = 1) -> Mesh:
@@ -78,20 +82,20 @@ def make_quad(corner: Sequence[float], across: Sequence[float], up: Sequence[flo
 def make_turned(profile: Sequence[tuple[float, float]], paint: Paint, sides: int = 14) -> Mesh:
     """Solid of revolution about y through (radius, height) points; smooth around, creased between rings of the profile."""
     rings = np.asarray(profile, np.float64)
-    pieces = []
+    low, high = rings[:-1], rings[1:]
     angle = np.linspace(0, 2 * np.pi, sides + 1)
     circle = np.stack([np.cos(angle), np.zeros_like(angle), np.sin(angle)], axis=1)
-    for low, high in zip(rings[:-1], rings[1:], strict=True):
-        if np.allclose(low, high):
-            continue
-        vertices = np.concatenate([circle * low[0] + [0, low[1], 0], circle * high[0] + [0, high[1], 0]])
-        around = angle * max(low[0], high[0])
-        uv = np.concatenate([np.stack([around, np.full_like(angle, -low[1])], 1), np.stack([around, np.full_like(angle, -high[1])], 1)])
-        slope = high - low
-        normals = circle * slope[1] + np.array([0, -slope[0], 0])
-        normals = np.tile(normals / np.linalg.norm(slope), (2, 1))
-        pieces.append(make_mesh(vertices, grid_faces(2, sides + 1), uv, paint, normals))
-    return join(pieces)
+    ends = np.stack([low, high], axis=1)[:, :, None]  # (bands, 2, 1, radius and height)
+    vertices = ends[..., :1] * circle + ends[..., 1:] * np.array([0, 1.0, 0])
+    around = np.maximum(low[:, 0], high[:, 0])[:, None, None] * angle
+    uv = np.stack([np.broadcast_to(around, vertices.shape[:3]), -vertices[..., 1]], axis=-1)
+    slope = (high - low)[:, None, None]
+    normals = circle * slope[..., 1:] - slope[..., :1] * np.array([0, 1.0, 0])
+    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
+    normals = np.broadcast_to(normals, vertices.shape)
+    starts = np.arange(len(low))[:, None, None] * 2 * (sides + 1)
+    faces = (grid_faces(2, sides + 1) + starts).reshape(-1, 3)
+    return make_mesh(vertices.reshape(-1, 3), faces, uv.reshape(-1, 2), paint, normals.reshape(-1, 3))
 
 
 def make_cylinder(radius: float, height: float, paint: Paint, sides: int = 14) -> Mesh:
@@ -122,8 +126,6 @@ def grid_faces(rows: int, columns: int) -> ndarray:
 
 def join(meshes: Sequence[Mesh]) -> Mesh:
     """One mesh of many."""
-    from unish.render.scene import join_meshes
-
     return join_meshes(meshes)
 
 
