@@ -116,10 +116,9 @@ class AlignLayer(nn.Module):
         self, query: Float[Tensor, "B P Q C"], rotary: Rotary, valid: Bool[Tensor, "B P Q"]
     ) -> Float[Tensor, "B P Q C"]:
         """People do not see one another: every person is an item of the batch. ``rotary`` has no people axis."""
-        tokens = query.flatten(0, 1)
-        per_person = Rotary(
-            *(x.repeat_interleave(query.shape[1], dim=0) for x in (rotary.cos, rotary.sin)), num_axes=rotary.num_axes
-        )
+        people, tokens = query.shape[1], query.flatten(0, 1)
+        cos, sin = (x.repeat_interleave(people, dim=0) for x in (rotary.cos, rotary.sin))
+        per_person = Rotary(cos, sin, num_axes=rotary.num_axes)
         attended = self.self_attn(tokens, tokens, per_person, per_person, valid.flatten(0, 1))
         return self.norm1(query + attended.reshape_as(query))
 
@@ -127,9 +126,9 @@ class AlignLayer(nn.Module):
         self, query: Float[Tensor, "B P Q C"], memory: Float[Tensor, "B S C"], rotary: Rotary, memory_rotary: Rotary
     ) -> Float[Tensor, "B P Q C"]:
         """Queries are independent here, so all people read one copy of the memory."""
-        people = query.shape[1]
-        tokens = query.flatten(1, 2)
-        repeated = Rotary(*(x.repeat(1, 1, people, 1) for x in (rotary.cos, rotary.sin)), num_axes=rotary.num_axes)
+        people, tokens = query.shape[1], query.flatten(1, 2)
+        cos, sin = (x.repeat(1, 1, people, 1) for x in (rotary.cos, rotary.sin))
+        repeated = Rotary(cos, sin, num_axes=rotary.num_axes)
         attended = self.cross_attn(tokens, memory, repeated, memory_rotary)
         return self.norm2(query + attended.reshape_as(query))
 
@@ -167,6 +166,7 @@ class AlignNet(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
+        self.token_dim = token_dim
         self.num_special_tokens = num_special_tokens
         self.scale_token = nn.Parameter(0.02 * torch.randn(1, 1, config.dim))
         self.human_adapter = _adapter(token_dim, config.dim)
@@ -230,7 +230,7 @@ class AlignNet(nn.Module):
         if not self.config.start_from_ruler:
             return None
         num_clips, num_frames = scene.hidden.shape[:2]
-        nobody = scene.hidden.new_zeros(num_clips, 1, num_frames, self.human_adapter[0].normalized_shape[0])
+        nobody = scene.hidden.new_zeros(num_clips, 1, num_frames, self.token_dim)
         valid = torch.zeros(num_clips, 1, num_frames, dtype=torch.bool, device=scene.hidden.device)
         positions = time_positions(timestamps, self.config.positions_per_second)
         raw_scale, _ = self.read(scene.hidden, nobody, valid, positions)

@@ -154,7 +154,9 @@ def _relative_residual(
     depth: Float[Tensor, "B P N K"],
     intrinsics: Float[Tensor, "B N 3 3"],
 ) -> Float[Tensor, "B P N"]:
-    """Reprojection residual over the size of the body in the picture, at most 1."""
+    """Reprojection residual over the size of the body in the picture, at most 1; 1 where there is none."""
+    measured = residual_px.isfinite()
     spread = (landmarks - landmarks.mean(-2, keepdim=True)).norm(dim=-1).mean(-1)
     size_px = spread / depth.mean(-1).clamp_min(0.1) * intrinsics[:, None, :, 0, 0]
-    return (residual_px / size_px.clamp_min(1.0)).clamp_max(1.0)
+    ratio = torch.where(measured, residual_px, 0.0) / size_px.clamp_min(1.0)
+    return torch.where(measured, ratio.clamp_max(1.0), 1.0)
