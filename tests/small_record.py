@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from unish.body import Body
-from unish.body.joints import PARENTS
+from unish.body import PARENTS, Body
 from unish.structs import Reconstruction
 
 _JOINTS = np.array(
@@ -41,14 +40,13 @@ def make_figure() -> Body:
         name="figure",
         faces=torch.from_numpy(np.concatenate(faces)),
         template=template,
-        shape_dirs=template[..., None] * growth,
+        shape_directions=template[..., None] * growth,
         joint_template=joints,
-        joint_dirs=joints[..., None] * growth,
-        weights=torch.from_numpy(np.concatenate(weights)),
+        joint_directions=joints[..., None] * growth,
         landmark_template=torch.zeros(33, 3),
-        landmark_dirs=torch.zeros(33, 3, 10),
-        landmark_joints=torch.zeros(33, dtype=torch.int64),
-        contact_vertices={},
+        landmark_directions=torch.zeros(33, 3, 10),
+        landmark_weights=torch.eye(33, 24),
+        skin_weights=torch.from_numpy(np.concatenate(weights)),
     )
 
 

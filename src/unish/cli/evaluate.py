@@ -28,10 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     with output_folder(args.out.parent):
-        from unish import evaluation
+        from unish.evaluation import evaluate
 
-        bars = make_progress(quiet=args.quiet)
+        progress = make_progress(quiet=args.quiet)
         try:
-            evaluation.evaluate(args.benchmark, data=args.data, method=args.method, out=args.out, progress=bars)
+            evaluate(args.benchmark, data=args.data, method=args.method, out=args.out, progress=progress)
         finally:
-            bars.close()
+            progress.close()

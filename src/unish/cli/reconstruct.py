@@ -102,12 +102,12 @@ def run(args: argparse.Namespace) -> None:
         settings = pipeline.Settings(**given)
         if settings.overlap >= settings.window:
             raise InputError(f"--overlap {settings.overlap} must be below --window {settings.window}; lower it")
-        bars = make_progress(quiet=args.quiet)
+        progress = make_progress(quiet=args.quiet)
         try:
-            result = pipeline.run(args.input, settings=settings, progress=bars)
-            paths = pipeline.write_outputs(result, out, progress=bars)
+            result = pipeline.run(args.input, settings=settings, progress=progress)
+            paths = pipeline.write_outputs(result, out, progress=progress)
         finally:
-            bars.close()
+            progress.close()
     if not args.quiet:
         print_summary(result, paths)
 

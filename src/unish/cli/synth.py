@@ -15,7 +15,9 @@ EXAMPLE = "unish synth --out out/synth --clips 4 --seed 0"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for clip-000000.npz and so on")
-    parser.add_argument("--clips", type=at_least(1), required=True, metavar="N", help="how many clips")
+    amount = parser.add_mutually_exclusive_group(required=True)
+    amount.add_argument("--clips", type=at_least(1), metavar="N", help="how many clips")
+    amount.add_argument("--shards", type=at_least(1), metavar="N", help="how many training shards, instead of clips")
     parser.add_argument(
         "--seed", type=at_least(0), default=0, help="clip i depends on the seed and i alone (default 0)"
     )
@@ -25,11 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     with output_folder(args.out) as out:
         from unish.synthetic import write_clips
+        from unish.synthetic.shards import write_shards
 
-        bars = make_progress(quiet=args.quiet)
+        progress = make_progress(quiet=args.quiet)
         try:
-            write_clips(out, num_clips=args.clips, seed=args.seed, progress=bars)
+            if args.clips is not None:
+                paths = write_clips(out, num_clips=args.clips, seed=args.seed, progress=progress)
+            else:
+                paths = write_shards(out, num_shards=args.shards, seed=args.seed, progress=progress)
         finally:
-            bars.close()
+            progress.close()
     if not args.quiet:
-        print(f"{args.clips} clips in {args.out}")
+        print(f"{len(paths)} files in {args.out}, from {paths[0].name} on")

@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from unish.cli.arguments import add_quiet, output_folder
+from unish.cli.arguments import add_quiet, output_folder, positive_float
 
 NAME = "train"
 SUMMARY = "train by a named recipe"
-EXAMPLE = "unish train small --out runs/small --resume"
+EXAMPLE = "unish train small-scene --out runs/small-scene --data out/shards --resume"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="name of a recipe; an unknown name lists them")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN_DIR", help="folder for checkpoints and logs")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="training shards (default RUN_DIR/shards)")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in RUN_DIR")
+    parser.add_argument("--minutes", type=positive_float, help="end after this time, summed over resumes")
     add_quiet(parser)
 
 
@@ -23,4 +25,5 @@ def run(args: argparse.Namespace) -> None:
     with output_folder(args.out) as out:
         from unish import training
 
-        training.run(args.recipe, out, resume=args.resume, progress=not args.quiet)
+        data = args.data or out / "shards"
+        training.run(args.recipe, out=out, data=data, resume=args.resume, minutes=args.minutes)

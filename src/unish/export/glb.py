@@ -15,13 +15,12 @@ from jaxtyping import Float, Float64, Int
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
-from unish.body import Body
-from unish.body.joints import JOINT_NAMES, PARENTS
+from unish.body import JOINT_NAMES, Body
 from unish.export.colours import person_colour
 from unish.export.gltf_builder import GltfBuilder
 from unish.export.points import choose_points
 from unish.render.scene import vertex_normals
-from unish.structs import BodyParams, Reconstruction
+from unish.structs import Reconstruction
 
 _MAX_FRUSTA = 60
 _FRUSTUM_SHARE = 0.06
@@ -131,7 +130,7 @@ def _add_body(builder: GltfBuilder, world: int, times: int, record: Reconstructi
     first = int(np.argmax(valid))
     top = builder.add_node(name, parent=world)
     joints: list[int] = []
-    for joint, above in enumerate(PARENTS):
+    for joint, above in enumerate(body.parents):
         offset = roots[first] if joint == 0 else rest[joint] - rest[above]
         joints.append(
             builder.add_node(
@@ -173,17 +172,8 @@ def _motion(
 
 
 def _add_body_mesh(builder: GltfBuilder, record: Reconstruction, body: Body, person: int, name: str) -> int:
-    identity = torch.eye(3)
-    rest = body.vertices(
-        BodyParams(
-            betas=torch.from_numpy(record.betas[person]),
-            global_orient=identity,
-            body_pose=identity.expand(23, 3, 3),
-            transl=torch.zeros(3),
-        )
-    )
-    vertices = rest.float().cpu().numpy()
-    joints, weights = _strongest(body.weights.cpu().numpy())
+    vertices = body.shape(torch.from_numpy(record.betas[person])).vertices.float().cpu().numpy()
+    joints, weights = _strongest(body.skin_weights.cpu().numpy())
     attributes = {
         "POSITION": builder.add_array(vertices, target=gltf.ARRAY_BUFFER),
         "NORMAL": builder.add_array(_unit_normals(vertices, record.faces), target=gltf.ARRAY_BUFFER),
