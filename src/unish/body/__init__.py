@@ -1,7 +1,22 @@
-"""The SMPL-format body: parameters → joints, landmarks, vertices."""
+"""The SMPL-format body: staged layer, the free body and licensed files, names of joints and landmarks, the pelvis rule."""
 
-from unish.body.body import Body, match_shape
 from unish.body.frames import move_body
-from unish.body.load import load_body
+from unish.body.joints import JOINT_LANDMARKS, JOINT_NAMES, LANDMARK_NAMES, PARENTS
+from unish.body.loading import load_body
+from unish.body.matching import match_shape
+from unish.body.model import Body, PosedSkeleton, ShapedBody
+from unish.body.population import sample_betas
 
-__all__ = ["Body", "load_body", "match_shape", "move_body"]
+__all__ = [
+    "JOINT_LANDMARKS",
+    "JOINT_NAMES",
+    "LANDMARK_NAMES",
+    "PARENTS",
+    "Body",
+    "PosedSkeleton",
+    "ShapedBody",
+    "load_body",
+    "match_shape",
+    "move_body",
+    "sample_betas",
+]

@@ -64,7 +64,9 @@ class Body:
         """Posed BlazePose landmarks."""
         rest = self.rest_joints(params.betas)
         turned, positions = chain_joints(rest, _rotations(params))
-        local = apply_shape(self.landmark_template, self.landmark_dirs, params.betas) - rest[..., self.landmark_joints, :]
+        local = (
+            apply_shape(self.landmark_template, self.landmark_dirs, params.betas) - rest[..., self.landmark_joints, :]
+        )
         moved = (turned[..., self.landmark_joints, :, :] @ local[..., None])[..., 0]
         return moved + positions[..., self.landmark_joints, :] + params.transl[..., None, :]
 

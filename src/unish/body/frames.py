@@ -25,6 +25,4 @@ def move_body(
     """
     rotation, translation = rigid[..., :3, :3], rigid[..., :3, 3]
     turned = (rotation @ (params.transl + rest_pelvis)[..., None])[..., 0]
-    return replace(
-        params, global_orient=rotation @ params.global_orient, transl=turned + translation - rest_pelvis
-    )
+    return replace(params, global_orient=rotation @ params.global_orient, transl=turned + translation - rest_pelvis)

@@ -14,9 +14,9 @@ from unish.body.joints import PARENTS
 
 
 def apply_shape(
-    template: Float[Tensor, "N 3"], directions: Float[Tensor, "N 3 S"], betas: Float[Tensor, "*batch S"]
-) -> Float[Tensor, "*batch N 3"]:
-    """Rest points of a shape: template + directions · betas, metres."""
+    template: Float[Tensor, "N C"], directions: Float[Tensor, "N C S"], betas: Float[Tensor, "*batch S"]
+) -> Float[Tensor, "*batch N C"]:
+    """Rest points of a shape (all coordinates or some): template + directions · betas, metres."""
     return template + (betas @ directions.flatten(0, 1).mT).unflatten(-1, template.shape)
 
 

@@ -1,0 +1,115 @@
+"""Read the pickle of a licensed SMPL model without running what is in it.
+
+A pickle may name any function of any module and have it called. This reader resolves a short list of names that arrays
+need and refuses every other one; chumpy, the library whose arrays the published files contain, is never imported: a stub
+takes the place of its classes and only keeps the array inside.
+"""
+
+from __future__ import annotations
+
+import codecs
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from unish.errors import InputError
+
+
+class ChumpyArray:
+    """Stands for any chumpy class: keeps the state, runs nothing."""
+
+    def __init__(self, *_: object) -> None:
+        self.state: dict[str, Any] = {}
+
+    def __setstate__(self, state: object) -> None:
+        self.state = state if isinstance(state, dict) else {}
+
+    def to_array(self) -> np.ndarray:
+        """The values; chumpy's ``Ch`` keeps them under ``x``, its ``Select`` picks ``idxs`` from the array ``a``."""
+        if "x" in self.state:
+            return np.asarray(self.state["x"])
+        if {"a", "idxs"} <= self.state.keys():
+            source = self.state["a"]
+            source = source.to_array() if isinstance(source, ChumpyArray) else np.asarray(source)
+            picked = source.ravel()[np.asarray(self.state["idxs"])]
+            return picked.reshape(self.state.get("preferred_shape", picked.shape))
+        raise InputError("the SMPL file holds a chumpy expression instead of an array; convert the file to .npz first")
+
+
+class SparseMatrix:
+    """Stands for scipy's csc and csr matrices: collects the state, from which the matrix is built anew."""
+
+    layout: type = sparse.csc_matrix
+
+    def __init__(self, *_: object) -> None:
+        self.state: dict[str, Any] = {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+    def to_array(self) -> np.ndarray:
+        shape = self.state.get("_shape", self.state.get("shape"))
+        parts = (self.state["data"], self.state["indices"], self.state["indptr"])
+        return np.asarray(self.layout(parts, shape=shape).todense())
+
+
+class CscMatrix(SparseMatrix):
+    layout = sparse.csc_matrix
+
+
+class CsrMatrix(SparseMatrix):
+    layout = sparse.csr_matrix
+
+
+def _encode_latin1(text: str, encoding: str) -> bytes:
+    """The only call of ``codecs.encode`` that pickled arrays make: Python 2 strings of raw bytes."""
+    if encoding != "latin1":
+        raise InputError(f"the SMPL file asks for the codec {encoding!r}; only plain SMPL pickles are read")
+    return codecs.encode(text, encoding)
+
+
+_ALLOWED: dict[tuple[str, str], Any] = {("_codecs", "encode"): _encode_latin1}
+for _core in ("numpy.core", "numpy._core"):
+    _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = np._core.multiarray._reconstruct
+    _ALLOWED[f"{_core}.multiarray", "scalar"] = np._core.multiarray.scalar
+_ALLOWED["numpy", "ndarray"] = np.ndarray
+_ALLOWED["numpy", "dtype"] = np.dtype
+for _name, _class in (("csc", CscMatrix), ("csr", CsrMatrix)):
+    for _module in (f"scipy.sparse.{_name}", f"scipy.sparse._{_name}"):
+        _ALLOWED[_module, f"{_name}_matrix"] = _class
+for _module, _name in (("chumpy.ch", "Ch"), ("chumpy", "Ch"), ("chumpy.reordering", "Select")):
+    _ALLOWED[_module, _name] = ChumpyArray
+
+
+class RestrictedUnpickler(pickle.Unpickler):
+    """Resolves the names of ``_ALLOWED`` and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise InputError(
+                f"the pickle asks for {module}.{name}, which no SMPL model needs; it was refused and nothing was run"
+            ) from None
+
+
+def read_pickled_arrays(path: Path) -> dict[str, Any]:
+    """The dictionary of a pickled SMPL model, every chumpy or sparse value as a plain array.
+
+    Raises:
+        InputError: not a pickle of a dictionary, or one that names anything but arrays.
+    """
+    try:
+        with path.open("rb") as file:
+            content = RestrictedUnpickler(file, encoding="latin1").load()
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except Exception as error:
+        raise InputError(f"{path}: not a readable pickle ({error}); give an SMPL model as .pkl or .npz") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: the pickle holds no dictionary; give an SMPL model as .pkl or .npz")
+    plain = (ChumpyArray, SparseMatrix)
+    return {str(key): value.to_array() if isinstance(value, plain) else value for key, value in content.items()}
