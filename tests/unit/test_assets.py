@@ -129,7 +129,7 @@ def test_a_wrong_download_is_not_kept(index, tmp_path):
 
 def test_a_package_without_the_file_is_reported(index):
     del index.content["pack/first.bin"]
-    with pytest.raises(InputError, match="does not hold pack/first.bin"):
+    with pytest.raises(InputError, match=r"does not hold pack/first\.bin"):
         assets.fetch("first")
 
 

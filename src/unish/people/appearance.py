@@ -42,9 +42,11 @@ def describe_appearance(
     return np.concatenate([_histograms(colours, inside & upper), _histograms(colours, inside & ~upper)]) / 6
 
 
-def appearance_similarity(first: Float[ndarray, "*batch bins"], second: Float[ndarray, "*batch bins"]) -> ndarray:
+def appearance_similarity(
+    first: Float[ndarray, "*batch bins"], second: Float[ndarray, "*batch bins"]
+) -> Float[ndarray, "*batch"]:
     """Bhattacharyya coefficient: 1 = same colours in the same shares."""
-    return np.sqrt(first * second).sum(axis=-1)
+    return np.asarray(np.sqrt(first * second).sum(axis=-1))
 
 
 def _histograms(colours: Float32[Tensor, "3 n n"], keep: ndarray) -> Float[ndarray, "36"]:

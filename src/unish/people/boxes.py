@@ -25,7 +25,7 @@ def box_containment(first: Float[ndarray, "N 4"], second: Float[ndarray, "M 4"])
 
 def box_area(boxes: Float[ndarray, "*batch 4"]) -> Float[ndarray, "*batch"]:
     """Square pixels."""
-    return np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1)
+    return np.asarray(np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1))
 
 
 def clip_box(box: Float[ndarray, "4"], size: tuple[int, int]) -> Float[ndarray, "4"]:

@@ -227,7 +227,8 @@ class Candidates:
 
     def _is_taken(self, pose: Pose | None) -> bool:
         return pose is not None and any(
-            other.pose is not None and same_body(pose, other.pose, box_area(other.box_xyxy)) for other in self.people
+            other.pose is not None and same_body(pose, other.pose, float(box_area(other.box_xyxy)))
+            for other in self.people
         )
 
     def _rival(self, box: Float[ndarray, "4"], *, has_pose: bool) -> int | None:

@@ -165,7 +165,7 @@ class HungarianTracker:
             return float(1 - 0.6 * place - 0.4 * likeness)
         shift = np.zeros(2) if len(tracklet.people) < 2 else (expected - last.box_xyxy)[:2]
         shared = (last.pose.px[:, 2] > 0.5) & (person.pose.px[:, 2] > 0.5)
-        same = pose_similarity(last.pose.px[:, :2] + shift, person.pose.px[:, :2], shared, box_area(here))
+        same = pose_similarity(last.pose.px[:, :2] + shift, person.pose.px[:, :2], shared, float(box_area(here)))
         return float(1 - 0.4 * place - 0.3 * same - 0.3 * likeness)
 
 
