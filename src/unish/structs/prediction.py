@@ -1,4 +1,4 @@
-"""What goes into and comes out of the network. The scale of a prediction is unknown; see ``Reconstruction`` for metres."""
+"""What goes into and comes out of the network. A prediction has no scale yet; see ``Reconstruction`` for metres."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor
 class HumanInputs:
     """Evidence about people for the human branch, B clips × P people × N frames.
 
-    A landmark branch reads ``landmarks_*``; a crop branch reads ``patches`` and ``bbox_info``. Whatever the branch in use
-    does not read may be ``None``.
+    A landmark branch reads ``landmarks_*``; a crop branch reads ``patches`` and ``bbox_info``. Whatever the branch in
+    use does not read may be ``None``.
 
     Attributes:
         valid: (B, P, N) the person was observed.
