@@ -157,13 +157,15 @@ def _check_options(
 
 def _open_source(path: Path, source_fps: float) -> FileSource | FolderSource:
     try:
-        is_folder, is_file = path.is_dir(), path.exists()
+        is_folder, exists, is_file = path.is_dir(), path.exists(), path.is_file()
     except OSError as error:
         raise InputError(f"{path}: cannot be reached ({error.strerror}); check the path and its permissions") from None
     if is_folder:
         return FolderSource(paths=list_images(path), source_fps=source_fps)
-    if not is_file:
+    if not exists:
         raise InputError(f"{path}: no such file or folder; check the path")
+    if not is_file:  # opening a pipe or a device could wait for ever
+        raise InputError(f"{path}: this is neither a file nor a folder; save the video to a file first")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return FolderSource(paths=[path], source_fps=source_fps)
     return FileSource(path=path)
