@@ -31,7 +31,11 @@ def make_scene(shadows: bool = False) -> Scene:
         shadow_radius=6.0 if shadows else 0.0, up=np.array([0, 1, 0], np.float32),
     )  # fmt: skip
     return Scene(
-        shell=join_meshes([floor, sky]), objects=box, people=join_meshes([person, other]), lighting=light, textures=textures
+        shell=join_meshes([floor, sky]),
+        objects=box,
+        people=join_meshes([person, other]),
+        lighting=light,
+        textures=textures,
     )
 
 

@@ -72,7 +72,9 @@ def test_no_faces_give_an_empty_picture() -> None:
 def test_a_fine_sphere_has_its_analytic_depth_and_normals() -> None:
     rows, columns = 121, 241
     polar, azimuth = np.meshgrid(np.linspace(0, np.pi, rows), np.linspace(0, 2 * np.pi, columns), indexing="ij")
-    unit = np.stack([np.sin(polar) * np.cos(azimuth), np.cos(polar), np.sin(polar) * np.sin(azimuth)], -1).reshape(-1, 3)
+    unit = np.stack([np.sin(polar) * np.cos(azimuth), np.cos(polar), np.sin(polar) * np.sin(azimuth)], -1).reshape(
+        -1, 3
+    )
     centre = np.array([0.2, -0.1, 3.0])
     depth, normals = render_mesh(unit * 0.8 + centre, grid_faces(rows, columns), INTRINSICS, SIZE)
     rays = pixel_rays()

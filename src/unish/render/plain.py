@@ -64,9 +64,7 @@ def rasterize(
         depth[at], winner[at] = z[keep], parents[triangle[keep]]
         bary[at] = np.einsum("nk,nkj->nj", share[keep], weights[triangle[keep]])
     depth[winner < 0] = 0.0
-    return Fragments(
-        depth.reshape(size).astype(np.float32), winner.reshape(size), bary.reshape(height, width, 3)
-    )
+    return Fragments(depth.reshape(size).astype(np.float32), winner.reshape(size), bary.reshape(height, width, 3))
 
 
 def render_mesh(

@@ -121,9 +121,7 @@ def _draw_movement(
     return start + np.outer(progress, reach * direction), target.copy()
 
 
-def _draw_scan(
-    rng: Rng, start: ndarray, target: ndarray, move: ndarray, progress: ndarray
-) -> tuple[ndarray, ndarray]:
+def _draw_scan(rng: Rng, start: ndarray, target: ndarray, move: ndarray, progress: ndarray) -> tuple[ndarray, ndarray]:
     """A hand-held scan: position and the looked-at point wander independently along smooth curves."""
     bend = np.sin(np.pi * progress)[:, None]
     position = start + progress[:, None] * move + bend * rng.normal(0, 0.15, 3) * np.linalg.norm(move)

@@ -164,7 +164,11 @@ def _make_way(
             prop
             for prop in kept
             if any(prop is seat for seat in seats)
-            or not any(prop.blocks(positions[middle], pelvis[middle] + [0, lift, 0]) for pelvis in pelvises for lift in (0.0, 0.4))
+            or not any(
+                prop.blocks(positions[middle], pelvis[middle] + [0, lift, 0])
+                for pelvis in pelvises
+                for lift in (0.0, 0.4)
+            )
         ]
     return replace(stage, props=tuple(kept))
 
@@ -177,4 +181,3 @@ def _check(config: SynthConfig) -> None:
         raise InputError(f"{config.min_people} to {config.max_people} people asked for; use 0 <= min <= max <= 4")
     if config.fps is not None and not 0 < config.fps <= 240:
         raise InputError(f"a frame rate of {config.fps} was asked for; use 0 < fps <= 240")
-

@@ -14,7 +14,9 @@ from unish.synthetic.textures import TextureBank, random_colour
 Rng = np.random.Generator
 FABRICS = ("stripes", "checker", "noise", "carpet", "cloudy", "poster", "noise", "bricks")
 SKIN = np.array([[0.96, 0.80, 0.69], [0.87, 0.67, 0.53], [0.70, 0.48, 0.35], [0.45, 0.29, 0.20], [0.30, 0.19, 0.13]])
-HAIR = np.array([[0.08, 0.06, 0.05], [0.25, 0.16, 0.1], [0.45, 0.3, 0.18], [0.75, 0.6, 0.35], [0.6, 0.6, 0.6], [0.5, 0.2, 0.1]])
+HAIR = np.array(
+    [[0.08, 0.06, 0.05], [0.25, 0.16, 0.1], [0.45, 0.3, 0.18], [0.75, 0.6, 0.35], [0.6, 0.6, 0.6], [0.5, 0.2, 0.1]]
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,9 @@ class BodyMap:
     face_marks: Float[ndarray, "4 3"]
 
 
-def map_body(rest: ndarray, faces: ndarray, joints: Float[ndarray, "24 3"], landmarks: Float[ndarray, "33 3"]) -> BodyMap:
+def map_body(
+    rest: ndarray, faces: ndarray, joints: Float[ndarray, "24 3"], landmarks: Float[ndarray, "33 3"]
+) -> BodyMap:
     """Measure a T-posed body with SMPL joints."""
     hip, ankle, shoulder, wrist = joints[1, 1], joints[7, 1], joints[16, 0], joints[20, 0]
     arm = (np.abs(rest[:, 0]) - abs(shoulder)) / (abs(wrist) - abs(shoulder))
@@ -111,5 +115,9 @@ def _paint_head(rng: Rng, body: BodyMap, colours: ndarray) -> None:
     # The hair line falls from the forehead to the nape; long hair falls further.
     slope = rng.uniform(0.6, 1.2) if rng.random() < 0.7 else rng.uniform(1.2, 2.2)
     line = eye_height + 0.45 * (top - eye_height) - slope * np.maximum(back - 0.03, 0)
-    hair = HAIR[rng.integers(len(HAIR))] * rng.uniform(0.8, 1.2) if rng.random() < 0.85 else random_colour(rng, saturation=0.9)
+    hair = (
+        HAIR[rng.integers(len(HAIR))] * rng.uniform(0.8, 1.2)
+        if rng.random() < 0.85
+        else random_colour(rng, saturation=0.9)
+    )
     colours[body.head & (body.rest[:, 1] > line)] = hair

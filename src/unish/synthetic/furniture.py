@@ -13,7 +13,9 @@ from unish.synthetic.textures import TextureBank, random_colour
 Rng = np.random.Generator
 
 
-def draw_paint(rng: Rng, bank: TextureBank, *kinds: str, tile: tuple[float, float] = (0.6, 1.6), saturation: float = 0.5) -> Paint:
+def draw_paint(
+    rng: Rng, bank: TextureBank, *kinds: str, tile: tuple[float, float] = (0.6, 1.6), saturation: float = 0.5
+) -> Paint:
     """A surface: textured with one of the kinds, sometimes tinted; or, without kinds, mostly plain."""
     if not kinds and rng.random() < 0.5:
         return Paint(colour=tuple(random_colour(rng, saturation=saturation)))
@@ -24,7 +26,9 @@ def draw_paint(rng: Rng, bank: TextureBank, *kinds: str, tile: tuple[float, floa
 
 def draw_picture_paint(rng: Rng, bank: TextureBank, width: float, *kinds: str) -> Paint:
     """A picture that fills a surface ``width`` metres wide."""
-    return Paint(colour=(1.0, 1.0, 1.0), layer=bank.pick(rng, *(kinds or ("poster", "poster", "text", "image"))), tile=width)
+    return Paint(
+        colour=(1.0, 1.0, 1.0), layer=bank.pick(rng, *(kinds or ("poster", "poster", "text", "image"))), tile=width
+    )
 
 
 def make_small_thing(rng: Rng, bank: TextureBank) -> Mesh:
@@ -32,7 +36,11 @@ def make_small_thing(rng: Rng, bank: TextureBank) -> Mesh:
     kind = rng.integers(5)
     size = rng.uniform(0.05, 0.3, 3)
     if kind == 0:
-        return place(make_box(size, draw_paint(rng, bank, "poster", "noise", "text", tile=(0.1, 0.4)), (0, size[1] / 2, 0)), (0, 0, 0), rng.uniform(0, 6))
+        return place(
+            make_box(size, draw_paint(rng, bank, "poster", "noise", "text", tile=(0.1, 0.4)), (0, size[1] / 2, 0)),
+            (0, 0, 0),
+            rng.uniform(0, 6),
+        )
     if kind == 1:
         return make_cylinder(size[0] / 3, size[1], draw_paint(rng, bank, "poster", "stripes", "noise", tile=(0.1, 0.3)))
     if kind == 2:
@@ -42,7 +50,9 @@ def make_small_thing(rng: Rng, bank: TextureBank) -> Mesh:
     pieces, y = [], 0.0
     for _ in range(int(rng.integers(2, 6))):
         thick = rng.uniform(0.015, 0.05)
-        book = make_box((0.16, thick, 0.22), Paint(colour=tuple(random_colour(rng, saturation=0.8))), (0, y + thick / 2, 0))
+        book = make_box(
+            (0.16, thick, 0.22), Paint(colour=tuple(random_colour(rng, saturation=0.8))), (0, y + thick / 2, 0)
+        )
         pieces.append(place(book, (0, 0, 0), rng.uniform(-0.3, 0.3)))
         y += thick
     return join(pieces)
@@ -57,12 +67,18 @@ def make_vase(rng: Rng, bank: TextureBank, height: float) -> Mesh:
 
 def make_table(rng: Rng, bank: TextureBank) -> Mesh:
     """Table or desk with things on it."""
-    width, depth, height = rng.uniform(0.6, 2.0), rng.uniform(0.5, 1.0), rng.choice([rng.uniform(0.68, 0.8), rng.uniform(0.35, 0.5)])
+    width, depth, height = (
+        rng.uniform(0.6, 2.0),
+        rng.uniform(0.5, 1.0),
+        rng.choice([rng.uniform(0.68, 0.8), rng.uniform(0.35, 0.5)]),
+    )
     top, legs = draw_paint(rng, bank, "planks", "marble", "noise"), draw_paint(rng, bank)
     thick = rng.uniform(0.02, 0.06)
     pieces = [make_box((width, thick, depth), top, (0, height - thick / 2, 0))]
     if rng.random() < 0.15:
-        pieces = [make_turned([(0, height - thick), (width / 2, height - thick), (width / 2, height), (0, height)], top, 20)]
+        pieces = [
+            make_turned([(0, height - thick), (width / 2, height - thick), (width / 2, height), (0, height)], top, 20)
+        ]
         pieces.append(make_cylinder(0.05, height - thick, legs))
         pieces.append(make_cylinder(width / 4, 0.03, legs))
         depth = width = width * 0.7
@@ -73,11 +89,39 @@ def make_table(rng: Rng, bank: TextureBank) -> Mesh:
                 at = (sx * (width / 2 - side), (height - thick) / 2, sz * (depth / 2 - side))
                 pieces.append(make_box((side, height - thick, side), legs, at))
     if rng.random() < 0.3 and height > 0.6:
-        pieces.append(place(make_monitor(rng, bank), (rng.uniform(-0.2, 0.2) * width, height, -depth * 0.2), rng.normal(0, 0.2)))
-    for _ in range(int(rng.integers(0, 7))):
-        at = (rng.uniform(-0.4, 0.4) * width, height, rng.uniform(-0.4, 0.4) * depth)
-        pieces.append(place(make_small_thing(rng, bank), at, rng.uniform(0, 6)))
-    return join(pieces)
+        pieces.append(
+            place(make_monitor(rng, bank), (rng.uniform(-0.2, 0.2) * width, height, -depth * 0.2), rng.normal(0, 0.2))
+        )
+    return join([*pieces, *_scatter(rng, bank, width, depth, height, int(rng.integers(0, 9)))])
+
+
+def _scatter(rng: Rng, bank: TextureBank, width: float, depth: float, height: float, count: int) -> list[Mesh]:
+    """Small things on a surface."""
+    places = rng.uniform(-0.42, 0.42, (count, 2)) * (width, depth)
+    return [place(make_small_thing(rng, bank), (x, height, z), rng.uniform(0, 6)) for x, z in places]
+
+
+def make_counter(rng: Rng, bank: TextureBank) -> Mesh:
+    """Row of low cupboards under one top with many things on it, as in kitchens and workshops."""
+    width, depth, height = rng.uniform(1.2, 3.6), rng.uniform(0.5, 0.7), rng.uniform(0.82, 0.98)
+    body, front, top = draw_paint(rng, bank), draw_paint(rng, bank), draw_paint(rng, bank, "marble", "planks", "noise")
+    pieces = [
+        make_box((width, height - 0.04, depth - 0.05), body, (0, height / 2 - 0.02, -0.02)),
+        make_box((width + 0.04, 0.04, depth), top, (0, height - 0.02, 0)),
+    ]
+    doors = int(rng.integers(2, 7))
+    for door in range(doors):
+        at = ((door + 0.5) / doors * width - width / 2, height / 2 - 0.02, depth / 2 - 0.04)
+        pieces.append(make_box((width / doors - 0.02, height - 0.16, 0.016), front, at))
+        handle = (at[0], height * 0.8, depth / 2 - 0.02)
+        pieces.append(make_box((0.12, 0.015, 0.03), Paint(colour=(0.35, 0.35, 0.35)), handle))
+    if rng.random() < 0.5:
+        basin = (rng.uniform(-0.3, 0.3) * width, height + 0.001, 0.02)
+        pieces.append(make_box((0.5, 0.01, depth * 0.6), Paint(colour=(0.55, 0.56, 0.58)), basin))
+        pieces.append(
+            place(make_cylinder(0.015, 0.3, Paint(colour=(0.6, 0.6, 0.6)), 8), (basin[0], height, -depth * 0.35))
+        )
+    return join([*pieces, *_scatter(rng, bank, width, depth * 0.8, height, int(rng.integers(2, 14)))])
 
 
 def make_monitor(rng: Rng, bank: TextureBank) -> Mesh:
@@ -104,7 +148,13 @@ def make_chair(rng: Rng, bank: TextureBank) -> Mesh:
         side = rng.uniform(0.025, 0.05)
         for sx in (-1, 1):
             for sz in (-1, 1):
-                pieces.append(make_box((side, height - 0.05, side), frame, (sx * (width - side) / 2, (height - 0.05) / 2, sz * (width - side) / 2)))
+                pieces.append(
+                    make_box(
+                        (side, height - 0.05, side),
+                        frame,
+                        (sx * (width - side) / 2, (height - 0.05) / 2, sz * (width - side) / 2),
+                    )
+                )
     else:
         pieces += [make_cylinder(0.03, height - 0.05, frame), make_cylinder(0.24, 0.05, frame)]
     if rng.random() < 0.8:
@@ -150,7 +200,9 @@ def make_cabinet(rng: Rng, bank: TextureBank) -> Mesh:
         for row in range(rows):
             at = (-width / 2 + (column + 0.5) * w, (row + 0.5) * h, depth / 2 + 0.008)
             pieces.append(make_box((w - 0.02, h - 0.02, 0.016), front, at))
-            pieces.append(make_box((0.1, 0.015, 0.03), Paint(colour=(0.3, 0.3, 0.3)), (at[0], at[1] + h * 0.2, depth / 2 + 0.03)))
+            pieces.append(
+                make_box((0.1, 0.015, 0.03), Paint(colour=(0.3, 0.3, 0.3)), (at[0], at[1] + h * 0.2, depth / 2 + 0.03))
+            )
     for _ in range(int(rng.integers(0, 4))):
         at = (rng.uniform(-0.4, 0.4) * width, height, rng.uniform(-0.3, 0.3) * depth)
         pieces.append(place(make_small_thing(rng, bank), at))
@@ -196,8 +248,14 @@ def make_sofa(rng: Rng, bank: TextureBank) -> Mesh:
 def make_plant(rng: Rng, bank: TextureBank) -> Mesh:
     """Pot with a crown of leaves-like blobs."""
     radius, tall = rng.uniform(0.1, 0.25), rng.uniform(0.3, 1.2)
-    pieces = [make_turned([(radius * 0.7, 0), (radius, radius * 1.6), (0, radius * 1.6)], draw_paint(rng, bank, tile=(0.2, 0.5)))]
-    leaves = Paint(colour=tuple(rng.uniform(0.7, 1.1) * np.array([0.6, 0.9, 0.5])), layer=bank.pick(rng, "grass"), tile=0.4)
+    pieces = [
+        make_turned(
+            [(radius * 0.7, 0), (radius, radius * 1.6), (0, radius * 1.6)], draw_paint(rng, bank, tile=(0.2, 0.5))
+        )
+    ]
+    leaves = Paint(
+        colour=tuple(rng.uniform(0.7, 1.1) * np.array([0.6, 0.9, 0.5])), layer=bank.pick(rng, "grass"), tile=0.4
+    )
     for _ in range(int(rng.integers(3, 9))):
         at = (*(rng.normal(0, tall * 0.15, 2)), radius * 1.6 + tall * rng.uniform(0.2, 0.9))
         size = rng.uniform(0.05, 0.22, 3) * (0.5 + tall)
@@ -212,7 +270,9 @@ def make_floor_lamp(rng: Rng, bank: TextureBank) -> Mesh:
     metal = Paint(colour=tuple(random_colour(rng, saturation=0.1, high=0.6)))
     wide, narrow = rng.uniform(0.15, 0.28), rng.uniform(0.08, 0.15)
     shade = make_turned([(wide, 0), (narrow, 0.3), (0, 0.3)], Paint(colour=(0.95, 0.9, 0.75), lit=rng.random() < 0.6))
-    return join([make_cylinder(0.15, 0.03, metal), make_cylinder(0.015, height, metal, 8), place(shade, (0, height - 0.25, 0))])
+    return join(
+        [make_cylinder(0.15, 0.03, metal), make_cylinder(0.015, height, metal, 8), place(shade, (0, height - 0.25, 0))]
+    )
 
 
 def make_crates(rng: Rng, bank: TextureBank) -> Mesh:
@@ -220,7 +280,9 @@ def make_crates(rng: Rng, bank: TextureBank) -> Mesh:
     pieces, y = [], 0.0
     for _ in range(int(rng.integers(1, 5))):
         size = rng.uniform(0.2, 0.7, 3)
-        box = make_box(size, draw_paint(rng, bank, "planks", "text", "poster", "noise", "image"), (0, y + size[1] / 2, 0))
+        box = make_box(
+            size, draw_paint(rng, bank, "planks", "text", "poster", "noise", "image"), (0, y + size[1] / 2, 0)
+        )
         pieces.append(place(box, (*rng.normal(0, 0.05, 1), 0, *rng.normal(0, 0.05, 1)), rng.uniform(-0.6, 0.6)))
         y += size[1]
         if y > 1.6:
@@ -230,7 +292,7 @@ def make_crates(rng: Rng, bank: TextureBank) -> Mesh:
 
 FURNITURE: tuple[tuple[Callable[[Rng, TextureBank], Mesh], float], ...] = (
     (make_table, 3.0), (make_chair, 3.0), (make_shelf, 2.5), (make_cabinet, 2.5), (make_bed, 1.0), (make_sofa, 1.5),
-    (make_plant, 1.2), (make_floor_lamp, 0.8), (make_crates, 1.5),
+    (make_counter, 1.5), (make_plant, 1.2), (make_floor_lamp, 0.8), (make_crates, 1.5),
 )  # fmt: skip
 
 

@@ -10,7 +10,17 @@ from numpy import ndarray
 
 from unish.render.scene import SKY_ID, Lighting, Mesh
 from unish.synthetic.furniture import draw_paint, make_crates
-from unish.synthetic.shapes import Paint, grid_faces, join, make_blob, make_box, make_cylinder, make_mesh, make_turned, place
+from unish.synthetic.shapes import (
+    Paint,
+    grid_faces,
+    join,
+    make_blob,
+    make_box,
+    make_cylinder,
+    make_mesh,
+    make_turned,
+    place,
+)
 from unish.synthetic.stage import KeepOut, Prop, Stage, add_props
 from unish.synthetic.textures import GROUND_KINDS, TextureBank, random_colour
 
@@ -43,9 +53,21 @@ def make_ground(rng: Rng, bank: TextureBank, kind: str, people: Float[ndarray, "
     keep_out = KeepOut(centres=people, radius=0.5)
     props = list(fixtures)
     if kind == "street":
-        add_props(rng, props, KeepOut(centres=people, radius=1.0), int(rng.integers(4, 14)), partial(_draw_building, bank=bank, nearest=3.5))
+        add_props(
+            rng,
+            props,
+            KeepOut(centres=people, radius=1.0),
+            int(rng.integers(4, 14)),
+            partial(_draw_building, bank=bank, nearest=3.5),
+        )
     elif rng.random() < 0.4:
-        add_props(rng, props, KeepOut(centres=people, radius=3.0), int(rng.integers(1, 4)), partial(_draw_building, bank=bank, nearest=12.0))
+        add_props(
+            rng,
+            props,
+            KeepOut(centres=people, radius=3.0),
+            int(rng.integers(1, 4)),
+            partial(_draw_building, bank=bank, nearest=12.0),
+        )
     add_props(rng, props, keep_out, int(rng.integers(4, 30)), partial(_draw_outdoor_thing, bank=bank, relief=relief))
     haze = np.clip(np.array([0.72, 0.8, 0.9]) * rng.uniform(0.7, 1.1) + rng.normal(0, 0.04, 3), 0.05, 1)
     shell = [_make_terrain(rng, bank, relief), *_make_strips(rng, bank, hills), _make_sky(rng, bank, haze)]
@@ -89,13 +111,21 @@ def _make_strips(rng: Rng, bank: TextureBank, hills: float) -> list[Mesh]:
 def _make_sky(rng: Rng, bank: TextureBank, haze: ndarray) -> Mesh:
     """Dome with a gradient from the haze at the horizon to the zenith, sometimes clouded."""
     rows, columns, radius = 12, 24, 500.0
-    elevation, azimuth = np.meshgrid(np.radians(np.linspace(-12, 90, rows)), np.linspace(0, 2 * np.pi, columns), indexing="ij")
-    unit = np.stack([np.cos(elevation) * np.cos(azimuth), np.sin(elevation), np.cos(elevation) * np.sin(azimuth)], axis=-1)
+    elevation, azimuth = np.meshgrid(
+        np.radians(np.linspace(-12, 90, rows)), np.linspace(0, 2 * np.pi, columns), indexing="ij"
+    )
+    unit = np.stack(
+        [np.cos(elevation) * np.cos(azimuth), np.sin(elevation), np.cos(elevation) * np.sin(azimuth)], axis=-1
+    )
     cloudy = rng.random() < 0.6
     paint = Paint(layer=bank.pick(rng, "clouds") if cloudy else -1, lit=False, identity=SKY_ID)
     flat = unit[..., [0, 2]] / (0.25 + np.maximum(unit[..., 1:2], 0)) * rng.uniform(0.3, 1.0)
     mesh = make_mesh(unit.reshape(-1, 3) * radius, grid_faces(rows, columns), flat.reshape(-1, 2), paint)
-    zenith = np.clip(np.array([0.35, 0.55, 0.9]) * rng.uniform(0.6, 1.1), 0, 1) if rng.random() < 0.7 else haze * rng.uniform(0.8, 1.2)
+    zenith = (
+        np.clip(np.array([0.35, 0.55, 0.9]) * rng.uniform(0.6, 1.1), 0, 1)
+        if rng.random() < 0.7
+        else haze * rng.uniform(0.8, 1.2)
+    )
     share = np.clip(np.sin(elevation), 0, 1).reshape(-1, 1) ** 0.6
     mesh.colours[:] = np.clip((haze * (1 - share) + zenith * share) * (1.15 if cloudy else 1.0), 0, 1)
     return mesh
@@ -128,8 +158,16 @@ def _draw_outdoor_thing(rng: Rng, bank: TextureBank, relief: Relief) -> Mesh:
 
 def _make_tree(rng: Rng, bank: TextureBank) -> Mesh:
     trunk_height, radius = rng.uniform(1.5, 4), rng.uniform(0.08, 0.35)
-    bark = Paint(colour=tuple(np.array([0.5, 0.38, 0.27]) * rng.uniform(0.6, 1.3)), layer=bank.pick(rng, "noise", "planks"), tile=0.8)
-    leaf = Paint(colour=tuple(np.clip(rng.uniform(0.7, 1.2) * np.array([0.8, 1, 0.7]), 0, 1)), layer=bank.pick(rng, "grass"), tile=rng.uniform(0.5, 1.5))
+    bark = Paint(
+        colour=tuple(np.array([0.5, 0.38, 0.27]) * rng.uniform(0.6, 1.3)),
+        layer=bank.pick(rng, "noise", "planks"),
+        tile=0.8,
+    )
+    leaf = Paint(
+        colour=tuple(np.clip(rng.uniform(0.7, 1.2) * np.array([0.8, 1, 0.7]), 0, 1)),
+        layer=bank.pick(rng, "grass"),
+        tile=rng.uniform(0.5, 1.5),
+    )
     pieces = [make_turned([(radius, 0), (radius * 0.6, trunk_height + 1)], bark, 10)]
     if rng.random() < 0.3:
         tall = rng.uniform(2, 6)
@@ -148,12 +186,19 @@ def _make_tree(rng: Rng, bank: TextureBank) -> Mesh:
 def _make_bush(rng: Rng, bank: TextureBank) -> Mesh:
     leaf = Paint(colour=(0.9, 1.0, 0.85), layer=bank.pick(rng, "grass"), tile=rng.uniform(0.4, 1.0))
     sizes = rng.uniform(0.25, 0.8, (int(rng.integers(1, 5)), 3))
-    return join([place(make_blob(rng, size, leaf, 0.3), (*rng.normal(0, 0.4, 1), size[1] * 0.8, *rng.normal(0, 0.4, 1))) for size in sizes])
+    return join(
+        [
+            place(make_blob(rng, size, leaf, 0.3), (*rng.normal(0, 0.4, 1), size[1] * 0.8, *rng.normal(0, 0.4, 1)))
+            for size in sizes
+        ]
+    )
 
 
 def _make_rock(rng: Rng, bank: TextureBank) -> Mesh:
     size = rng.uniform(0.15, 1.2) * rng.uniform(0.6, 1.3, 3)
-    return place(make_blob(rng, size, draw_paint(rng, bank, "noise", "stones", "asphalt", "marble"), 0.3), (0, size[1] * 0.4, 0))
+    return place(
+        make_blob(rng, size, draw_paint(rng, bank, "noise", "stones", "asphalt", "marble"), 0.3), (0, size[1] * 0.4, 0)
+    )
 
 
 def _make_pole(rng: Rng, bank: TextureBank) -> Mesh:
@@ -168,14 +213,20 @@ def _make_pole(rng: Rng, bank: TextureBank) -> Mesh:
 
 def _make_wall(rng: Rng, bank: TextureBank) -> Mesh:
     length, tall = rng.uniform(1.5, 10), rng.uniform(0.4, 2.5)
-    return make_box((length, tall, rng.uniform(0.1, 0.4)), draw_paint(rng, bank, "bricks", "stones", "planks", "tiles", "poster"), (0, tall / 2, 0))
+    return make_box(
+        (length, tall, rng.uniform(0.1, 0.4)),
+        draw_paint(rng, bank, "bricks", "stones", "planks", "tiles", "poster"),
+        (0, tall / 2, 0),
+    )
 
 
 def _make_bench(rng: Rng, bank: TextureBank) -> Mesh:
     wood = draw_paint(rng, bank, "planks")
     length = rng.uniform(1.2, 2.0)
     pieces = [make_box((length, 0.05, 0.4), wood, (0, 0.45, 0)), make_box((length, 0.35, 0.05), wood, (0, 0.75, -0.2))]
-    pieces += [make_box((0.06, 0.45, 0.38), Paint(colour=(0.2, 0.2, 0.2)), (sx * length * 0.42, 0.22, 0)) for sx in (-1, 1)]
+    pieces += [
+        make_box((0.06, 0.45, 0.38), Paint(colour=(0.2, 0.2, 0.2)), (sx * length * 0.42, 0.22, 0)) for sx in (-1, 1)
+    ]
     return join(pieces)
 
 
@@ -209,7 +260,9 @@ def _light_outdoors(rng: Rng, haze: ndarray) -> Lighting:
     direction = np.array([np.cos(elevation) * np.cos(azimuth), np.sin(elevation), np.cos(elevation) * np.sin(azimuth)])
     overcast = rng.random() < 0.35
     low_sun = np.clip(1 - elevation / np.radians(35), 0, 1)
-    sun = np.array([1.0, 0.96 - 0.25 * low_sun, 0.88 - 0.5 * low_sun]) * (rng.uniform(0.0, 0.2) if overcast else rng.uniform(0.6, 1.1))
+    sun = np.array([1.0, 0.96 - 0.25 * low_sun, 0.88 - 0.5 * low_sun]) * (
+        rng.uniform(0.0, 0.2) if overcast else rng.uniform(0.6, 1.1)
+    )
     sky = haze * (rng.uniform(0.6, 0.95) if overcast else rng.uniform(0.25, 0.55))
     return Lighting(
         sun_direction=direction.astype(np.float32),

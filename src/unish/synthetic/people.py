@@ -52,7 +52,9 @@ def load_cast_body(name: str) -> tuple[Body, BodyMap]:
     """A body and its map, once per process."""
     body = load_body(name)
     rest = rest_params(torch.zeros(1, 10))
-    vertices, joints, landmarks = (part[0].numpy() for part in (body.vertices(rest), body.joints(rest), body.landmarks(rest)))
+    vertices, joints, landmarks = (
+        part[0].numpy() for part in (body.vertices(rest), body.joints(rest), body.landmarks(rest))
+    )
     return body, map_body(vertices, body.faces.numpy(), joints, landmarks)
 
 
@@ -141,7 +143,9 @@ def _pose_actor(
         landmarks=body.landmarks(params).numpy(),
         looks=looks,
         action=motion.name,
-        seat=_make_seat(rng, bank, params, joints, (vertices + lift[:, None]).numpy()) if motion.name.startswith("sit") else None,
+        seat=_make_seat(rng, bank, params, joints, (vertices + lift[:, None]).numpy())
+        if motion.name.startswith("sit")
+        else None,
     )
 
 

@@ -9,7 +9,14 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from unish.render.scene import Lighting, Mesh
-from unish.synthetic.furniture import draw_furniture, draw_paint, draw_picture_paint, make_shelf, make_small_thing
+from unish.synthetic.furniture import (
+    draw_furniture,
+    draw_paint,
+    draw_picture_paint,
+    make_cabinet,
+    make_shelf,
+    make_small_thing,
+)
 from unish.synthetic.shapes import Paint, join, make_box, make_quad, place, yaw_matrix
 from unish.synthetic.stage import KeepOut, Prop, Stage, add_props, flat_ground
 from unish.synthetic.textures import FLOOR_KINDS, WALL_KINDS, TextureBank, random_colour
@@ -35,10 +42,19 @@ def make_room(rng: Rng, bank: TextureBank, kind: str, people: Float[ndarray, "K 
     keep_out = KeepOut(centres=people, radius=0.45)
     props = list(fixtures)
     area = float(np.prod(size))
-    wanted = int(rng.uniform(0.4, 2.2) * min(area, 45) ** 0.8)
-    add_props(rng, props, keep_out, wanted, partial(_draw_against_wall, bank=bank, low=walls_low, high=walls_high))
+    wanted = int(rng.uniform(0.4, 2.8) * min(area, 45) ** 0.8)
+    add_props(
+        rng,
+        props,
+        keep_out,
+        wanted,
+        partial(_draw_against_wall, bank=bank, low=walls_low, high=walls_high, height=height),
+    )
     add_props(rng, props, keep_out, wanted // 3, partial(_draw_free, bank=bank, low=walls_low, high=walls_high))
-    shell = [_make_hull(rng, bank, walls_low, walls_high, height), *_dress_walls(rng, bank, walls_low, walls_high, height)]
+    shell = [
+        _make_hull(rng, bank, walls_low, walls_high, height),
+        *_dress_walls(rng, bank, walls_low, walls_high, height),
+    ]
     if rng.random() < 0.4:
         shell.append(_make_rug(rng, bank, walls_low, walls_high))
     middle = np.array([centre[0], 0.8, centre[1]])
@@ -58,7 +74,11 @@ def _make_hull(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray, height:
     """Floor, ceiling and four walls, with skirting boards at times."""
     width, depth = high - low
     floor = draw_paint(rng, bank, *FLOOR_KINDS, tile=(0.8, 3.0), saturation=0.2)
-    ceiling = Paint(colour=tuple(random_colour(rng, saturation=0.1, low=0.75)), layer=bank.pick(rng, "noise", "cloudy", "tiles") if rng.random() < 0.5 else -1, tile=2.0)
+    ceiling = Paint(
+        colour=tuple(random_colour(rng, saturation=0.1, low=0.75)),
+        layer=bank.pick(rng, "noise", "cloudy", "tiles") if rng.random() < 0.5 else -1,
+        tile=2.0,
+    )
     pieces = [
         make_quad((low[0], 0, low[1]), (width, 0, 0), (0, 0, depth), floor),
         make_quad((low[0], height, low[1]), (width, 0, 0), (0, 0, depth), ceiling),
@@ -70,8 +90,12 @@ def _make_hull(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray, height:
     if rng.random() < 0.5:
         board = Paint(colour=tuple(random_colour(rng, saturation=0.3, low=0.2)))
         tall = rng.uniform(0.05, 0.2)
-        pieces += [make_box((width, tall, 0.03), board, ((low[0] + high[0]) / 2, tall / 2, z)) for z in (low[1], high[1])]
-        pieces += [make_box((0.03, tall, depth), board, (x, tall / 2, (low[1] + high[1]) / 2)) for x in (low[0], high[0])]
+        pieces += [
+            make_box((width, tall, 0.03), board, ((low[0] + high[0]) / 2, tall / 2, z)) for z in (low[1], high[1])
+        ]
+        pieces += [
+            make_box((0.03, tall, depth), board, (x, tall / 2, (low[1] + high[1]) / 2)) for x in (low[0], high[0])
+        ]
     return join(pieces)
 
 
@@ -116,29 +140,61 @@ def _draw_wall_thing(rng: Rng, bank: TextureBank, height: float) -> tuple[float,
         width, tall = rng.uniform(0.75, 1.0), min(rng.uniform(1.95, 2.15), height - 0.05)
         leaf = draw_paint(rng, bank, "planks", "noise", "cloudy")
         knob = make_box((0.12, 0.03, 0.06), Paint(colour=(0.5, 0.5, 0.5)), (width * 0.38, 1.02, 0.06))
-        return width + 0.16, join([make_box((width + 0.16, tall + 0.08, 0.04), frame, (0, tall / 2 + 0.04, 0)), make_box((width, tall, 0.06), leaf, (0, tall / 2, 0)), knob])
+        return width + 0.16, join(
+            [
+                make_box((width + 0.16, tall + 0.08, 0.04), frame, (0, tall / 2 + 0.04, 0)),
+                make_box((width, tall, 0.06), leaf, (0, tall / 2, 0)),
+                knob,
+            ]
+        )
     if kind == "window":
         width, tall = rng.uniform(0.6, 2.2), rng.uniform(0.7, min(1.6, height - 1.0))
         middle = min(0.85 + tall / 2, height - tall / 2 - 0.1)
-        glow = Paint(colour=tuple(np.array([0.85, 0.92, 1.0]) * rng.uniform(0.5, 1.0)), layer=bank.pick(rng, "facade", "poster", "grass", "cloudy"), tile=max(width, tall), lit=False)
-        pieces = [make_box((width + 0.12, tall + 0.12, 0.05), frame, (0, middle, 0)), make_box((width, tall, 0.055), glow, (0, middle, 0))]
-        pieces += [make_box((0.04, tall, 0.07), frame, (x * width, middle, 0)) for x in (np.linspace(-0.5, 0.5, int(rng.integers(2, 5)))[1:-1])]
+        glow = Paint(
+            colour=tuple(np.array([0.85, 0.92, 1.0]) * rng.uniform(0.5, 1.0)),
+            layer=bank.pick(rng, "facade", "poster", "grass", "cloudy"),
+            tile=max(width, tall),
+            lit=False,
+        )
+        pieces = [
+            make_box((width + 0.12, tall + 0.12, 0.05), frame, (0, middle, 0)),
+            make_box((width, tall, 0.055), glow, (0, middle, 0)),
+        ]
+        pieces += [
+            make_box((0.04, tall, 0.07), frame, (x * width, middle, 0))
+            for x in (np.linspace(-0.5, 0.5, int(rng.integers(2, 5)))[1:-1])
+        ]
         if rng.random() < 0.4:
             cloth = draw_paint(rng, bank, "stripes", "noise", "carpet", tile=(0.2, 0.6))
-            pieces += [make_box((0.3, tall + 0.5, 0.08), cloth, (sx * (width / 2 + 0.1), middle, 0.05)) for sx in (-1, 1)]
+            pieces += [
+                make_box((0.3, tall + 0.5, 0.08), cloth, (sx * (width / 2 + 0.1), middle, 0.05)) for sx in (-1, 1)
+            ]
         return width + 0.6, join(pieces)
     width = rng.uniform(0.25, 1.2) if kind == "picture" else rng.uniform(0.8, 2.4)
     tall = width * rng.uniform(0.6, 1.4) if kind == "picture" else rng.uniform(0.4, 1.0)
     tall = min(tall, height - 1.2)
     middle = rng.uniform(1.1 + tall / 4, max(height - tall / 2 - 0.1, 1.15 + tall / 4))
     middle = min(middle, height - tall / 2 - 0.05)
-    picture = draw_picture_paint(rng, bank, width) if kind == "picture" else draw_paint(rng, bank, "text", "planks", "tiles", "poster", "books")
-    return width + 0.06, join([make_box((width + 0.06, tall + 0.06, 0.03), frame, (0, middle, 0)), make_box((width, tall, 0.04), picture, (0, middle, 0))])
+    picture = (
+        draw_picture_paint(rng, bank, width)
+        if kind == "picture"
+        else draw_paint(rng, bank, "text", "planks", "tiles", "poster", "books")
+    )
+    return width + 0.06, join(
+        [
+            make_box((width + 0.06, tall + 0.06, 0.03), frame, (0, middle, 0)),
+            make_box((width, tall, 0.04), picture, (0, middle, 0)),
+        ]
+    )
 
 
-def _draw_against_wall(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray) -> Mesh | None:
-    """A piece of furniture with its back to a wall."""
-    mesh = make_shelf(rng, bank) if rng.random() < 0.1 else draw_furniture(rng, bank)
+def _draw_against_wall(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray, height: float) -> Mesh | None:
+    """A piece of furniture with its back to a wall, at times hung on it."""
+    hung = rng.random() < 0.15
+    mesh = (make_shelf if rng.random() < 0.4 else make_cabinet)(rng, bank) if hung else draw_furniture(rng, bank)
+    rise = rng.uniform(1.3, 1.6) if hung else 0.0
+    if hung and mesh.vertices[:, 1].max() + rise > height - 0.02:
+        return None
     corner, across = _walls(low, high)[rng.integers(4)]
     length = float(np.linalg.norm(across))
     along = across / length
@@ -148,7 +204,9 @@ def _draw_against_wall(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray)
         return None
     inward = yaw_matrix(yaw) @ np.array([0, 0, 1.0])
     back = -mesh.vertices[:, 2].min() + rng.exponential(0.05) + 0.04
-    return _inside(place(mesh, corner + along * rng.uniform(half, length - half) + inward * back, yaw), low, high)
+    return _inside(
+        place(mesh, corner + along * rng.uniform(half, length - half) + inward * back + [0, rise, 0], yaw), low, high
+    )
 
 
 def _draw_free(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray) -> Mesh | None:

@@ -26,7 +26,9 @@ class Paint:
     identity: int = SCENE_ID
 
 
-def make_mesh(vertices: ndarray, faces: ndarray, uv_metres: ndarray, paint: Paint, normals: ndarray | None = None) -> Mesh:
+def make_mesh(
+    vertices: ndarray, faces: ndarray, uv_metres: ndarray, paint: Paint, normals: ndarray | None = None
+) -> Mesh:
     """Mesh from arrays; normals are smooth over shared vertices unless given."""
     vertices = np.asarray(vertices, np.float32)
     faces = np.asarray(faces, np.int32)
@@ -70,7 +72,9 @@ def make_box(size: Sequence[float], paint: Paint, centre: Sequence[float] = (0.0
     return make_mesh(_CORNERS * (size / 2) + centre, _FACES, _SHARE * size[_AXES], paint, _NORMALS)
 
 
-def make_quad(corner: Sequence[float], across: Sequence[float], up: Sequence[float], paint: Paint, cells: int = 1) -> Mesh:
+def make_quad(
+    corner: Sequence[float], across: Sequence[float], up: Sequence[float], paint: Paint, cells: int = 1
+) -> Mesh:
     """Parallelogram corner + a·across + b·up, cut into cells × cells; texture v = 0 at the top edge."""
     a, b = np.meshgrid(np.linspace(0, 1, cells + 1), np.linspace(0, 1, cells + 1), indexing="ij")
     across_v, up_v = np.asarray(across, np.float64), np.asarray(up, np.float64)

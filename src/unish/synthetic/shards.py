@@ -72,7 +72,12 @@ def write_shards(
         start = shard * config.clips_per_shard
         clips = [stack_clip(make_clip(seed, start + i, settings)) for i in range(config.clips_per_shard)]
         arrays = {name: np.stack([clip[name] for clip in clips]) for name in clips[0]}
-        notes = {"format": SHARD_FORMAT, "seed": str(seed), "first_clip": str(start), "config": json.dumps(asdict(settings))}
+        notes = {
+            "format": SHARD_FORMAT,
+            "seed": str(seed),
+            "first_clip": str(start),
+            "config": json.dumps(asdict(settings)),
+        }
         beside = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             save_file(arrays, beside, metadata=notes)

@@ -63,14 +63,18 @@ def make_texture_bank(seed: int, folder: str | None = None) -> TextureBank:
     return TextureBank(np.stack(layers), tuple(kinds))
 
 
-def random_colour(rng: np.random.Generator, *, saturation: float = 0.5, low: float = 0.15, high: float = 0.95) -> ndarray:
+def random_colour(
+    rng: np.random.Generator, *, saturation: float = 0.5, low: float = 0.15, high: float = 0.95
+) -> ndarray:
     """sRGB with value in [low, high] and saturation up to the given one, biased to the muted."""
     value, strength = rng.uniform(low, high), saturation * rng.random() ** 1.5
     hue = np.abs((rng.random() * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
     return value * (1 - strength + strength * np.clip(hue, 0, 1))
 
 
-def power_noise(rng: np.random.Generator, exponent: float, stretch: tuple[float, float] = (1.0, 1.0)) -> Float[ndarray, "S S"]:
+def power_noise(
+    rng: np.random.Generator, exponent: float, stretch: tuple[float, float] = (1.0, 1.0)
+) -> Float[ndarray, "S S"]:
     """Tileable noise in 0..1 with amplitude spectrum 1/f^exponent; ``stretch`` scales the frequencies of (y, x)."""
     fy, fx = np.meshgrid(np.fft.fftfreq(SIDE) * stretch[0], np.fft.rfftfreq(SIDE) * stretch[1], indexing="ij")
     spectrum = np.fft.rfft2(rng.normal(size=(SIDE, SIDE))) / np.maximum(np.hypot(fy, fx), 1 / SIDE) ** exponent
@@ -113,7 +117,9 @@ def _grid_cells(rows: int, columns: int, stagger: float, joint: float) -> tuple[
     return row, column, (np.minimum(edge_y, edge_x) < joint).astype(float)
 
 
-def _masonry(rng: np.random.Generator, rows: int, columns: int, stagger: float, base: ndarray, variation: float) -> ndarray:
+def _masonry(
+    rng: np.random.Generator, rows: int, columns: int, stagger: float, base: ndarray, variation: float
+) -> ndarray:
     row, column, joint = _grid_cells(rows, columns, stagger, rng.uniform(0.004, 0.012))
     shade = 1 + rng.normal(0, variation, (rows, columns))[row, column] + (power_noise(rng, 0.6) - 0.5) * 0.25
     return _blend(base * shade[..., None], random_colour(rng, saturation=0.15, low=0.3, high=0.85), joint)
@@ -163,7 +169,11 @@ def _stones(rng: np.random.Generator) -> ndarray:
     joint = np.clip(1 - (distance[:, 1] - distance[:, 0]) * rng.uniform(60, 150), 0, 1).reshape(SIDE, SIDE)
     shade = 1 + rng.normal(0, 0.15, len(points))[index[:, 0] % len(points)].reshape(SIDE, SIDE)
     shade = shade + (power_noise(rng, 0.8) - 0.5) * 0.4
-    return _blend(random_colour(rng, saturation=0.3, low=0.35) * shade[..., None], random_colour(rng, saturation=0.2, high=0.5), joint)
+    return _blend(
+        random_colour(rng, saturation=0.3, low=0.35) * shade[..., None],
+        random_colour(rng, saturation=0.2, high=0.5),
+        joint,
+    )
 
 
 def _grass(rng: np.random.Generator) -> ndarray:
