@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unish.body import Body, load_body
-from unish.body.skinning import apply_shape, chain_joints
+from unish.body.skinning import apply_shape, skin_points
 from unish.geometry.rotation import rotation_angle
 from unish.geometry.ruler import solve_translation
 from unish.network.human.landmark_branch import LandmarkBranch, LandmarkBranchConfig
@@ -174,11 +174,10 @@ def _posed(output: HumanOutput) -> BodyParams:
 def _pose_points(body: Body, params: BodyParams) -> Float[Tensor, "S N 57 3"]:
     """The 33 landmarks, then the 24 joints, with one pass through the joint tree."""
     rest = body.rest_joints(params.betas)
-    turned, joints = chain_joints(rest, torch.cat([params.global_orient[:, :, None], params.body_pose], dim=2))
-    carrier = body.landmark_joints
-    local = apply_shape(body.landmark_template, body.landmark_dirs, params.betas) - rest[..., carrier, :]
-    landmarks = (turned[..., carrier, :, :] @ local[..., None])[..., 0] + joints[..., carrier, :]
-    return torch.cat([landmarks, joints], dim=-2)
+    skeleton = body.pose(rest, params.global_orient, params.body_pose)
+    shaped = apply_shape(body.landmark_template, body.landmark_directions, params.betas)
+    landmarks = skin_points(shaped, body.landmark_weights, rest, skeleton.rotations, skeleton.positions)
+    return torch.cat([landmarks, skeleton.positions], dim=-2)
 
 
 def _frame_weights(batch: LandmarkBatch) -> Float[Tensor, "S N"]:
