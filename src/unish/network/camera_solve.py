@@ -1,0 +1,213 @@
+"""From weighted matches to cameras: closed form and unrolled Gauss–Newton steps, differentiable, in the forward pass.
+
+The points come from the network's own depth, so cameras and point maps agree by construction. Each pair of frames is
+solved alone (rotation that aligns the viewing rays, then a linear translation, then Gauss–Newton on the robust
+reprojection error); a pose graph over all pairs then gives one camera per frame.
+
+Legend: E pairs (any leading batch), Q matches of a pair, N frames. ``first_to_second`` maps points of the first camera
+of a pair into the second. A twist is (translation, rotation vector), applied from the left: T ← exp(twist)·T.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import roma
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unish.geometry.rigid import invert_rigid, make_rigid, transform_points
+from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+
+_STEPS_WITH_GRADIENT = 2
+_MIN_DEPTH = 0.05  # in units of the clip's mean depth: nothing nearer takes part in the solve
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosePrior:
+    """A guess of the relative pose of each pair and how firmly it is held.
+
+    Attributes:
+        twist: (*E, 6), translation in units of the points given to the solver.
+        precision: (*E, 6) > 0, comparable to one match of weight 1 per query.
+    """
+
+    twist: Float[Tensor, "*E 6"]
+    precision: Float[Tensor, "*E 6"]
+
+
+def solve_pairs(
+    points: Float[Tensor, "*E Q 3"],
+    target_rays: Float[Tensor, "*E Q 2"],
+    weights: Float[Tensor, "*E Q"],
+    prior: PosePrior,
+    *,
+    focal: Float[Tensor, "*E"],
+    num_steps: int = 5,
+) -> tuple[Float[Tensor, "*E 4 4"], Float[Tensor, "*E 6 6"]]:
+    """Relative poses that move ``points`` (first camera) onto the rays on which the second camera sees them.
+
+    Args:
+        points: of order 1 in size (divide by the clip's mean depth first).
+        target_rays: (x/z, y/z) in the second camera.
+        weights: ≥ 0; all zero leaves the prior.
+        focal: pixels, so that the robust threshold means pixels.
+
+    Returns:
+        ``first_to_second`` and the curvature of its twist (the weight of this pair in a pose graph).
+    """
+    prior_pose = exp_twist(prior.twist)
+    pose = _start_pose(points, target_rays, weights, prior_pose)
+    # Start wide, so that a rough start pose keeps its matches, end where a match of a few pixels error counts little.
+    for number, threshold_px in enumerate(torch.linspace(8.0, 2.0, num_steps).tolist()):
+        # At the optimum the gradient of the last steps is that of the solution; earlier steps only find it.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and number >= num_steps - _STEPS_WITH_GRADIENT):
+            normal, gradient = _normal_equations(pose, points, target_rays, weights, threshold_px / focal)
+            hessian = normal + torch.diag_embed(prior.precision)
+            step = _solve_damped(hessian, gradient + prior.precision * twist_between(prior_pose, pose))
+            pose = exp_twist(-step) @ pose
+    return pose, hessian
+
+
+def chain_pairs(consecutive: Float[Tensor, "*batch N1 4 4"]) -> Float[Tensor, "*batch N 4 4"]:
+    """w2c of every frame (world = first camera) from the relative poses of neighbours."""
+    pose = torch.eye(4, dtype=consecutive.dtype, device=consecutive.device).expand(*consecutive.shape[:-3], 4, 4)
+    chained = [pose]
+    for step in consecutive.unbind(-3):
+        pose = step @ pose
+        chained.append(pose)
+    return torch.stack(chained, dim=-3)
+
+
+def fuse_pairs(
+    first_to_second: Float[Tensor, "B E 4 4"],
+    curvature: Float[Tensor, "B E 6 6"],
+    pairs: list[tuple[int, int]],
+    num_frames: int,
+    *,
+    num_steps: int = 2,
+) -> Float[Tensor, "B N 4 4"]:
+    """One w2c per frame (world = first camera) that agrees best with all pairs: Gauss–Newton on the pose graph.
+
+    The error of an edge is log(T_ij · T_i · T_j⁻¹), weighted with its curvature. ``pairs`` begin with the
+    consecutive ones, which also give the start.
+    """
+    poses = chain_pairs(first_to_second[:, : num_frames - 1])
+    if len(pairs) < num_frames:
+        return poses
+    first, second = (torch.tensor(side, device=poses.device) for side in zip(*pairs, strict=True))
+    for _ in range(num_steps):
+        error = log_rigid(first_to_second @ poses[:, first] @ invert_rigid(poses[:, second]))  # (B, E, 6)
+        # Moving frame i by a twist moves the error by Ad(T_ij)·twist; moving frame j by −twist.
+        adjoint = rigid_adjoint(first_to_second)
+        # A pair that disagrees with the rest beyond a few times the typical error is probably a false solution.
+        size = error.norm(dim=-1)
+        trust = 1.0 / (1.0 + (size / (3.0 * size.median(dim=-1, keepdim=True).values + 1e-3)) ** 2)
+        information = (curvature * trust[..., None, None]).detach()
+        blocks = _assemble_graph(adjoint, information, error, first, second, num_frames)
+        twist = _solve_damped(*blocks).unflatten(-1, (num_frames - 1, 6))
+        still = twist.new_zeros(twist.shape[0], 1, 6)
+        poses = exp_twist(torch.cat([still, -twist], dim=1)) @ poses
+    return poses
+
+
+def exp_twist(twist: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 4 4"]:
+    """[exp(rotation vector) | translation]: the retraction used here (no screw motion)."""
+    return make_rigid(axis_angle_to_matrix(twist[..., 3:]), twist[..., :3])
+
+
+def log_rigid(pose: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 6"]:
+    """Inverse of ``exp_twist``."""
+    return torch.cat([pose[..., :3, 3], matrix_to_axis_angle(pose[..., :3, :3])], dim=-1)
+
+
+def twist_between(start: Float[Tensor, "*batch 4 4"], end: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 6"]:
+    """Difference of two poses as (t_end − t_start, log(R_end·R_startᵀ))."""
+    rotation = end[..., :3, :3] @ start[..., :3, :3].transpose(-1, -2)
+    return torch.cat([end[..., :3, 3] - start[..., :3, 3], matrix_to_axis_angle(rotation)], dim=-1)
+
+
+def rigid_adjoint(pose: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 6 6"]:
+    """Ad with T·exp(twist) = exp(Ad·twist)·T to first order: [[R, [t]×R], [0, R]]."""
+    rotation = pose[..., :3, :3]
+    top = torch.cat([rotation, _cross_matrix(pose[..., :3, 3]) @ rotation], dim=-1)
+    return torch.cat([top, torch.cat([torch.zeros_like(rotation), rotation], dim=-1)], dim=-2)
+
+
+@torch.no_grad()
+def _start_pose(points: Tensor, target_rays: Tensor, weights: Tensor, prior_pose: Tensor) -> Tensor:
+    """Rotation by Kabsch on unit viewing rays, then the translation that is linear given it; the prior breaks ties.
+
+    No gradient: the Gauss–Newton steps forget where they started, and an SVD has no gradient at equal singular values.
+    """
+    seen = torch.nn.functional.normalize(_homogeneous(target_rays), dim=-1)
+    from_rays = torch.nn.functional.normalize(points, dim=-1)
+    predicted = prior_pose[..., :3, :3]
+    covariance = seen.transpose(-1, -2) @ (from_rays * weights[..., None]) / points.shape[-2] + 1e-4 * predicted
+    rotation = roma.special_procrustes(covariance)
+    # (R·p + t) × ray = 0 for every match: normal equations of a 3-vector t.
+    across = torch.eye(3, dtype=points.dtype, device=points.device) - seen[..., :, None] * seen[..., None, :]
+    across = across * weights[..., None, None]
+    turned = points @ rotation.transpose(-1, -2)
+    left = across.mean(-3) + 1e-4 * torch.eye(3, dtype=points.dtype, device=points.device)
+    right = -(across @ turned[..., None])[..., 0].mean(-2) + 1e-4 * prior_pose[..., :3, 3]
+    return make_rigid(rotation, torch.linalg.solve(left, right))
+
+
+def _normal_equations(
+    pose: Tensor, points: Tensor, target_rays: Tensor, weights: Tensor, threshold: Tensor
+) -> tuple[Float[Tensor, "*E 6 6"], Float[Tensor, "*E 6"]]:
+    """JᵀWJ and JᵀWr of the reprojection error, mean over the matches, Geman–McClure weights."""
+    moved = transform_points(pose, points)
+    depth = moved[..., 2].clamp_min(_MIN_DEPTH)
+    projected = moved[..., :2] / depth[..., None]
+    residual = projected - target_rays
+    squared = residual.square().sum(-1) / threshold[..., None].square()
+    usable = (moved[..., 2] > _MIN_DEPTH) & (points[..., 2] > _MIN_DEPTH)
+    weight = weights * usable / (1.0 + squared.detach()).square()
+
+    x, y, inverse = projected[..., 0], projected[..., 1], 1.0 / depth
+    zero = torch.zeros_like(x)
+    row_x = torch.stack([inverse, zero, -x * inverse, -x * y, 1.0 + x * x, -y], dim=-1)
+    row_y = torch.stack([zero, inverse, -y * inverse, -1.0 - y * y, x * y, x], dim=-1)
+    weighted_x, weighted_y = row_x * weight[..., None], row_y * weight[..., None]
+    count = points.shape[-2]
+    normal = (weighted_x.transpose(-1, -2) @ row_x + weighted_y.transpose(-1, -2) @ row_y) / count
+    gradient = (weighted_x * residual[..., :1] + weighted_y * residual[..., 1:]).sum(-2) / count
+    return normal, gradient
+
+
+def _assemble_graph(
+    adjoint: Tensor, information: Tensor, error: Tensor, first: Tensor, second: Tensor, num_frames: int
+) -> tuple[Tensor, Tensor]:
+    """Normal equations of the pose graph, the first frame fixed: (B, 6(N−1), 6(N−1)) and (B, 6(N−1))."""
+    frames = torch.arange(1, num_frames, device=error.device)
+    moves_first = (first[:, None] == frames).to(error.dtype)[:, None, :, None]  # (E, 1, N−1, 1)
+    moves_second = (second[:, None] == frames).to(error.dtype)[:, None, :, None]
+    identity = torch.eye(6, dtype=error.dtype, device=error.device)
+    jacobian = adjoint[..., :, None, :] * moves_first - identity[:, None, :] * moves_second
+    jacobian = jacobian.flatten(-2)  # (B, E, 6, 6(N−1))
+    weighted = information @ jacobian
+    normal = torch.einsum("beki,bekj->bij", jacobian, weighted)
+    gradient = torch.einsum("beki,bek->bi", weighted, error)
+    return normal, gradient
+
+
+def _solve_damped(
+    hessian: Float[Tensor, "*batch K K"], gradient: Float[Tensor, "*batch K"]
+) -> Float[Tensor, "*batch K"]:
+    """(H + relative and absolute damping)⁻¹·g in float32 (H is symmetric and positive semi-definite)."""
+    diagonal = hessian.diagonal(dim1=-2, dim2=-1)
+    damped = hessian + torch.diag_embed(1e-4 * diagonal + 1e-7)
+    return torch.linalg.solve(damped, gradient)
+
+
+def _homogeneous(xy: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3"]:
+    return torch.cat([xy, torch.ones_like(xy[..., :1])], dim=-1)
+
+
+def _cross_matrix(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    x, y, z = vector.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))

@@ -1,0 +1,157 @@
+"""The convolutional parts of the small scene branch: tokens in, dense maps out, features for matching.
+
+Encoder features have very different sizes per channel, so every use of them starts with a normalisation over channels.
+
+Legend: F frames (B·N flattened), h×w the working size, h4 = h/4, h8 = h/8, h16 = h/16, D channels of a token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+_CONVEX_NEIGHBOURS = 9
+_DENSE_STRIDE = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseMaps:
+    """What the dense head says about every frame: log-depth per working pixel, the rest per stride-4 cell."""
+
+    log_depth: Float[Tensor, "F h w"]
+    conf_logits: Float[Tensor, "F h4 w4"]
+    context: Float[Tensor, "F C h4 w4"]
+
+
+class ChannelNorm(nn.LayerNorm):
+    """LayerNorm over the channels of a feature map, each pixel alone."""
+
+    def forward(self, x: Float[Tensor, "F C h w"]) -> Float[Tensor, "F C h w"]:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class TokenEmbedding(nn.Module):
+    """Encoder features pooled to stride 16, and where in the image (on which viewing ray, if known) each token is."""
+
+    def __init__(self, channels: tuple[int, int, int], dim: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(ChannelNorm(width) for width in channels)
+        self.project = nn.Linear(sum(channels), dim)
+        self.place = nn.Linear(5, dim)
+
+    def forward(
+        self, features: list[Tensor], centres: Float[Tensor, "T 2"], rays: Float[Tensor, "F T 2"] | None
+    ) -> Float[Tensor, "F T D"]:
+        """Tokens row by row.
+
+        Args:
+            features: encoder maps at strides 4, 8, 16.
+            centres: of the tokens, −1…1 along the longer side.
+            rays: (x/z, y/z) of the centres where the intrinsics are known.
+        """
+        pooled = [
+            functional.avg_pool2d(norm(level), 4 >> index)
+            for index, (norm, level) in enumerate(zip(self.norms, features, strict=True))
+        ]
+        tokens = self.project(torch.cat(pooled, dim=1).flatten(2).transpose(1, 2))
+        num_frames = tokens.shape[0]
+        known = centres.new_full((num_frames, centres.shape[0], 1), 0.0 if rays is None else 1.0)
+        rays = torch.zeros_like(known).expand(-1, -1, 2) if rays is None else rays
+        return tokens + self.place(torch.cat([centres.expand(num_frames, -1, -1), known, rays], dim=-1))
+
+
+class MatchFeatures(nn.Module):
+    """Encoder features of all strides, brought to stride 4 and mixed; unit length per pixel. No cross-frame input."""
+
+    def __init__(self, channels: tuple[int, int, int], width: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(ChannelNorm(count) for count in channels)
+        self.projections = nn.ModuleList(nn.Conv2d(count, width, 1) for count in channels)
+        self.mix = nn.Conv2d(width, width, 3, padding=1)
+        self.out = nn.Conv2d(width, width, 1)
+
+    def forward(self, features: list[Tensor]) -> Float[Tensor, "F C h4 w4"]:
+        levels = [
+            project(norm(level)) for project, norm, level in zip(self.projections, self.norms, features, strict=True)
+        ]
+        x = levels[2]
+        for finer in (levels[1], levels[0]):
+            x = finer + _double(x)
+        x = x + self.mix(functional.relu(x))
+        return functional.normalize(self.out(functional.relu(x)).float(), dim=1, eps=1e-3)
+
+
+class DenseHead(nn.Module):
+    """Tokens and skip features → log-depth (a residual on a learnt row prior), confidence, context for the matcher.
+
+    The mean depth of each image row is a strong guess for upright cameras, so the network only predicts what departs
+    from it. The last ×4 is a convex combination of the 3×3 neighbouring cells with learnt weights (Teed & Deng 2020),
+    which keeps depth edges sharp.
+    """
+
+    def __init__(
+        self, token_dim: int, channels: tuple[int, int, int], widths: tuple[int, int, int], row_knots: int
+    ) -> None:
+        super().__init__()
+        coarse, middle, fine = widths
+        self.token_norm = nn.LayerNorm(token_dim)
+        self.from_tokens = nn.Linear(token_dim, coarse)
+        self.skip_norms = nn.ModuleList(ChannelNorm(count) for count in channels)
+        self.skips = nn.ModuleList(
+            nn.Conv2d(count, width, 1) for count, width in zip(channels, widths[::-1], strict=True)
+        )
+        self.narrow = nn.ModuleList([nn.Conv2d(coarse, middle, 1), nn.Conv2d(middle, fine, 1)])
+        self.refine = nn.ModuleList(_Residual(width) for width in widths)
+        self.row_prior = nn.Parameter(torch.full((row_knots,), 1.0))
+        self.depth = nn.Conv2d(fine, 1, 3, padding=1)
+        self.confidence = nn.Conv2d(fine, 1, 1)
+        self.upsampling = nn.Conv2d(fine, _CONVEX_NEIGHBOURS * _DENSE_STRIDE**2, 1)
+        for layer in (self.depth, self.confidence, self.upsampling):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, tokens: Float[Tensor, "F T D"], features: list[Tensor]) -> DenseMaps:
+        """``tokens`` are the patch tokens, row by row; ``features`` the encoder maps at strides 4, 8, 16."""
+        skips = [skip(norm(level)) for skip, norm, level in zip(self.skips, self.skip_norms, features, strict=True)]
+        x = self.from_tokens(self.token_norm(tokens)).transpose(1, 2).unflatten(-1, skips[2].shape[-2:])
+        x = self.refine[0](x + skips[2])
+        x = self.refine[1](_double(self.narrow[0](x)) + skips[1])
+        x = self.refine[2](_double(self.narrow[1](x)) + skips[0])
+        log_depth = self.depth(x).float()[:, 0] + self._row_prior(x.shape[-2])[:, None]
+        return DenseMaps(
+            log_depth=upsample_convex(log_depth, self.upsampling(x).float()),
+            conf_logits=self.confidence(x)[:, 0].float(),
+            context=x,
+        )
+
+    def _row_prior(self, num_rows: int) -> Float[Tensor, "h4"]:
+        return functional.interpolate(self.row_prior[None, None], num_rows, mode="linear", align_corners=True)[0, 0]
+
+
+class _Residual(nn.Module):
+    """x + conv(relu(conv(relu(x))))."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "F C h w"]) -> Float[Tensor, "F C h w"]:
+        return x + self.second(functional.relu(self.first(functional.relu(x))))
+
+
+def upsample_convex(coarse: Float[Tensor, "F h4 w4"], logits: Float[Tensor, "F K h4 w4"]) -> Float[Tensor, "F h w"]:
+    """×4: every fine value is a softmax-weighted mean of the 3×3 coarse cells around it. K = 9 · 16."""
+    weights = logits.unflatten(1, (_CONVEX_NEIGHBOURS, _DENSE_STRIDE**2)).softmax(dim=1)
+    padded = functional.pad(coarse[:, None], (1, 1, 1, 1), mode="replicate")
+    neighbours = functional.unfold(padded, 3).unflatten(-1, coarse.shape[-2:])  # (F, 9, h4, w4)
+    fine = (weights * neighbours[:, :, None]).sum(dim=1)
+    return functional.pixel_shuffle(fine, _DENSE_STRIDE)[:, 0]
+
+
+def _double(x: Float[Tensor, "F C h w"]) -> Float[Tensor, "F C h2 w2"]:
+    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

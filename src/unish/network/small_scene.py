@@ -1,0 +1,251 @@
+"""The small scene branch: frozen ImageNet features, a short cross-frame decoder, cameras solved from soft matches.
+
+    images ─> EfficientNet-Lite0 ─┬─> tokens ─> AlternatingDecoder ─┬─> field of view
+              (strides 4, 8, 16)  │                                 └─> dense head ─> log-depth, confidence, context
+                                  └─> match features ─> Matcher ──────────────────> cameras (``camera_solve``)
+
+Legend: B clips, N frames, F = B·N, H×W the caller's images, h×w the working size (multiples of 16), h4 = h/4 and so on,
+R special tokens, T = h16·w16 patch tokens, Q query cells of a frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unish.geometry.camera import make_intrinsics, pixel_grid, resize_intrinsics, unproject
+from unish.geometry.rigid import invert_rigid, make_rigid
+from unish.network.camera_solve import PosePrior, fuse_pairs, solve_pairs
+from unish.network.correspondence import QUERY_STRIDE, CorrespondenceConfig, Matcher, list_pairs
+from unish.network.decoder import AlternatingDecoder, DecoderConfig
+from unish.network.dense_layers import DenseHead, DenseMaps, MatchFeatures, TokenEmbedding
+from unish.network.encoders.efficientnet import EfficientNetLite0
+from unish.network.outputs import SceneOutput
+
+PATCH_SIZE = 16
+_FRAMES_AT_ONCE = 16
+_START_FOCAL = 0.75  # of the image diagonal: 60° along the long side of a 4:3 image
+_LOG_DEPTH_RANGE = (-3.0, 6.0)  # 5 cm to 400 m
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallSceneConfig:
+    """Sizes of ``SmallScene``.
+
+    Attributes:
+        long_side: working size; images are resized so that their longer side has about this many pixels.
+        decoder: the cross-frame decoder.
+        widths: channels of the dense head at strides 16, 8 and 4.
+        row_knots: control values of the row prior (log-depth as a function of the image row alone).
+        correspondence: how frames are matched.
+    """
+
+    long_side: int = 256
+    decoder: DecoderConfig = field(
+        default_factory=lambda: DecoderConfig(
+            dim=192, depth=6, num_heads=3, num_special_tokens=4, qk_norm=True, layer_scale=None
+        )
+    )
+    widths: tuple[int, int, int] = (96, 64, 48)
+    row_knots: int = 32
+    correspondence: CorrespondenceConfig = field(default_factory=CorrespondenceConfig)
+
+
+class SmallScene(nn.Module):
+    """Clip in, points, confidence, cameras and tokens out, in one pass. See the module's diagram."""
+
+    def __init__(self, config: SmallSceneConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = EfficientNetLite0().requires_grad_(False)
+        self.embed = TokenEmbedding(self.encoder.channels, config.decoder.dim)
+        self.decoder = AlternatingDecoder(config.decoder)
+        hidden = self.decoder.hidden_dim
+        self.focal_head = _make_mlp(hidden, 128, 1)
+        self.dense_head = DenseHead(hidden, self.encoder.channels, config.widths, config.row_knots)
+        self.match_features = MatchFeatures(self.encoder.channels, config.correspondence.channels)
+        self.matcher = Matcher(config.correspondence, context_channels=config.widths[2])
+        self.pose_head = _make_mlp(2 * hidden, 128, 12)
+
+    @property
+    def hidden_dim(self) -> int:
+        """Channels of ``SceneOutput.hidden``."""
+        return self.decoder.hidden_dim
+
+    def forward(
+        self,
+        images: Float[Tensor, "B N 3 H W"],
+        intrinsics: Float[Tensor, "B N 3 3"] | None = None,
+        *,
+        long_side: int | None = None,
+        with_cameras: bool = True,
+        keep_training_outputs: bool = False,
+    ) -> SceneOutput:
+        """Reconstruct a clip up to scale (trained towards metres, but only the person makes it metric).
+
+        Args:
+            images: RGB in [0, 1].
+            intrinsics: pixels of H×W; predicted (one focal length per clip, centred) where ``None``.
+            long_side: working size, where it is not the configured one.
+            with_cameras: ``False`` leaves out matching and solving; every camera is then the identity.
+            keep_training_outputs: fill ``auxiliary`` with what the losses read.
+        """
+        size, (num_clips, num_frames) = images.shape[-2:], images.shape[:2]
+        working = working_size(*size, long_side or self.config.long_side)
+        features = self._encode(_resize_images(images, working))
+        known = None if intrinsics is None else resize_intrinsics(intrinsics.float(), size, working)
+
+        grid = (working[0] // PATCH_SIZE, working[1] // PATCH_SIZE)
+        rays = None if known is None else _token_rays(known.flatten(0, 1), grid)
+        tokens = self.embed(features, _token_centres(grid, like=images), rays)
+        hidden = self.decoder(tokens.unflatten(0, (num_clips, num_frames)), grid)
+
+        log_focal = self._predict_focal(hidden)
+        if known is None:
+            known = _expand_focal(log_focal, num_frames, working)
+        dense = self.dense_head(hidden[:, :, self.config.decoder.num_special_tokens :].flatten(0, 1), features)
+        c2w, auxiliary = torch.eye(4, device=images.device).expand(num_clips, num_frames, 4, 4), {}
+        if with_cameras and num_frames > 1:
+            c2w, auxiliary = self._solve_cameras(hidden, features, dense, known, keep_training_outputs)
+
+        depth = _resize_maps(dense.log_depth, size).clamp(*_LOG_DEPTH_RANGE).exp().unflatten(0, (num_clips, num_frames))
+        if intrinsics is None:
+            intrinsics = resize_intrinsics(known, working, size)
+        return SceneOutput(
+            local_points=unproject(depth, intrinsics.float()),
+            point_conf_logits=_resize_maps(dense.conf_logits, size).unflatten(0, (num_clips, num_frames)),
+            c2w=c2w,
+            intrinsics=intrinsics,
+            hidden=hidden,
+            auxiliary={"log_focal": log_focal, **auxiliary},
+        )
+
+    def _encode(self, images: Float[Tensor, "B N 3 h w"]) -> list[Tensor]:
+        """Encoder features of all frames (flattened) at strides 4, 8, 16, a few frames at a time to bound memory."""
+        with torch.no_grad():
+            chunks = [self.encoder(chunk) for chunk in images.flatten(0, 1).split(_FRAMES_AT_ONCE)]
+        return [torch.cat(level) for level in zip(*chunks, strict=True)]
+
+    def _predict_focal(self, hidden: Float[Tensor, "B N T C"]) -> Float[Tensor, "B"]:
+        """log(focal / diagonal), one per clip, from the special tokens of all frames."""
+        special = hidden[:, :, : self.config.decoder.num_special_tokens].mean(dim=(1, 2))
+        start = torch.log(torch.tensor(_START_FOCAL))
+        return self.focal_head(special)[:, 0].float().clamp(-1.5, 1.5) + start
+
+    def _solve_cameras(
+        self,
+        hidden: Float[Tensor, "B N T C"],
+        features: list[Tensor],
+        dense: DenseMaps,
+        intrinsics: Float[Tensor, "B N 3 3"],
+        keep_training_outputs: bool,
+    ) -> tuple[Float[Tensor, "B N 4 4"], dict[str, Tensor]]:
+        """Match pairs of frames, solve each pair on the depth of its first frame, fuse the pairs into one chain."""
+        frames = hidden.shape[:2]
+        pairs = list_pairs(frames[1], self.config.correspondence.gaps)
+        first, second = (torch.tensor(side, device=hidden.device) for side in zip(*pairs, strict=True))
+        matches = self.matcher(
+            self.match_features(features).unflatten(0, frames),
+            functional.avg_pool2d(dense.context, 2).unflatten(0, frames),
+            pairs,
+            keep_comparison=keep_training_outputs,
+        )
+        prior = self._predict_prior(hidden, first, second)
+        with torch.autocast(hidden.device.type, enabled=False):
+            # Depth learns from its own losses only; poses are solved in units of the clip's mean query depth.
+            points = _points_of_queries(dense.log_depth.detach(), intrinsics.detach().flatten(0, 1)).unflatten(
+                0, frames
+            )
+            unit = points[..., 2].mean(dim=(1, 2))
+            focal = intrinsics.detach()[:, second, 0, 0]
+            centre = intrinsics.detach()[:, second, None, :2, 2]
+            first_to_second, curvature = solve_pairs(
+                (points / unit[:, None, None, None])[:, first],
+                (matches.targets_px[-1].flatten(2, 3) - centre) / focal[..., None, None],
+                matches.weight_logits.sigmoid().flatten(2),
+                prior,
+                focal=focal,
+            )
+            w2c = fuse_pairs(first_to_second, curvature, pairs, frames[1])
+            c2w = _scale_translation(invert_rigid(w2c), unit[:, None])
+        if not keep_training_outputs:
+            return c2w, {}
+        return c2w, {
+            "pairs": torch.stack([first, second]),
+            "targets_px": matches.targets_px,
+            "weight_logits": matches.weight_logits,
+            "log_probability": matches.log_probability,
+            "first_to_second": _scale_translation(first_to_second, unit[:, None]),
+        }
+
+    def _predict_prior(self, hidden: Tensor, first: Tensor, second: Tensor) -> PosePrior:
+        """The pose head: what the tokens of two frames say about their relative pose. Starts as a weak "no motion"."""
+        special = hidden[:, :, : self.config.decoder.num_special_tokens].mean(dim=2)
+        answer = self.pose_head(torch.cat([special[:, first], special[:, second]], dim=-1)).float()
+        twist, log_precision = answer.chunk(2, dim=-1)
+        return PosePrior(twist=0.1 * twist, precision=1e-4 * log_precision.clamp(-6.0, 6.0).exp())
+
+
+def working_size(height: int, width: int, long_side: int) -> tuple[int, int]:
+    """The nearest size with about the same aspect whose sides are multiples of 16 and at least 32."""
+    factor = long_side / max(height, width)
+    rows, columns = (max(2, round(side * factor / PATCH_SIZE)) for side in (height, width))
+    return rows * PATCH_SIZE, columns * PATCH_SIZE
+
+
+def _token_centres(grid: tuple[int, int], *, like: Tensor) -> Float[Tensor, "T 2"]:
+    """Token centres, 0 in the image centre, ±1 at the ends of the longer side."""
+    half = like.new_tensor([grid[1], grid[0]]) / 2
+    return ((pixel_grid(*grid, like=like) - half) / half.max()).flatten(0, 1)
+
+
+def _token_rays(intrinsics: Float[Tensor, "F 3 3"], grid: tuple[int, int]) -> Float[Tensor, "F T 2"]:
+    """(x/z, y/z) of the token centres."""
+    pixels = pixel_grid(*grid, like=intrinsics).flatten(0, 1) * PATCH_SIZE
+    focal = torch.stack([intrinsics[:, 0, 0], intrinsics[:, 1, 1]], dim=-1)
+    return (pixels - intrinsics[:, None, :2, 2]) / focal[:, None]
+
+
+def _expand_focal(log_focal: Float[Tensor, "B"], num_frames: int, size: tuple[int, int]) -> Float[Tensor, "B N 3 3"]:
+    """Intrinsics of all frames from one focal length per clip, given as log(focal / diagonal)."""
+    focal = log_focal.exp() * (size[0] ** 2 + size[1] ** 2) ** 0.5
+    return make_intrinsics(focal, *size)[:, None].expand(-1, num_frames, -1, -1)
+
+
+def _points_of_queries(log_depth: Float[Tensor, "F h w"], intrinsics: Float[Tensor, "F 3 3"]) -> Float[Tensor, "F Q 3"]:
+    """Camera points at the centres of the query cells; each lies between four pixels, whose log-depth is averaged."""
+    below, above = QUERY_STRIDE // 2 - 1, QUERY_STRIDE // 2
+    corners = [log_depth[:, i::QUERY_STRIDE, j::QUERY_STRIDE] for i in (below, above) for j in (below, above)]
+    depth = torch.stack(corners).mean(0).clamp(*_LOG_DEPTH_RANGE).exp()
+    # The query grid is an image of its own whose pixels are the cells.
+    cells = resize_intrinsics(intrinsics, (QUERY_STRIDE, QUERY_STRIDE), (1, 1))
+    return unproject(depth, cells).flatten(1, 2)
+
+
+def _scale_translation(
+    pose: Float[Tensor, "*batch 4 4"], factor: Float[Tensor, "*batch"]
+) -> Float[Tensor, "*batch 4 4"]:
+    return make_rigid(pose[..., :3, :3], pose[..., :3, 3] * factor[..., None])
+
+
+def _resize_images(images: Float[Tensor, "B N 3 H W"], size: tuple[int, int]) -> Float[Tensor, "B N 3 h w"]:
+    if tuple(images.shape[-2:]) == size:
+        return images
+    resized = functional.interpolate(images.flatten(0, 1), size, mode="bilinear", align_corners=False, antialias=True)
+    return resized.unflatten(0, images.shape[:2])
+
+
+def _resize_maps(maps: Float[Tensor, "F h w"], size: tuple[int, int]) -> Float[Tensor, "F H W"]:
+    return functional.interpolate(maps[:, None].float(), size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def _make_mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """LayerNorm, linear, GELU, linear; the last one starts at zero."""
+    last = nn.Linear(hidden, outputs)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.LayerNorm(inputs), nn.Linear(inputs, hidden), nn.GELU(), last)

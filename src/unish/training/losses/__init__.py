@@ -1,0 +1,1 @@
+"""Losses, one file per kind of evidence. Every loss is zero where the prediction equals the truth."""

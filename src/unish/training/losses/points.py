@@ -1,0 +1,109 @@
+"""Depth, points and confidence against exact truth, up to one scale per clip.
+
+Legend: B clips, N frames, H×W pixels, K coordinates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from unish.geometry.alignment import solve_scale
+from unish.geometry.statistics import weighted_median
+
+_FAR = 80.0  # metres: beyond, depth is "far" (sky included); it is clipped to this and counts less
+_FAR_WEIGHT = 0.2
+_NUM_SOLVER_SAMPLES = 4096
+_HALF_GOOD = 0.15  # relative depth error below which a pixel counts as right
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointLosses:
+    """The terms of ``compare_points``, and the scale (B,) that brings each clip onto the truth (no gradient)."""
+
+    log_depth: Tensor
+    points: Tensor
+    edges: Tensor
+    anchor: Tensor
+    confidence: Tensor
+    scale: Float[Tensor, "B"]
+
+
+def compare_points(
+    local_points: Float[Tensor, "B N H W 3"],
+    conf_logits: Float[Tensor, "B N H W"],
+    true_points: Float[Tensor, "B N H W 3"],
+) -> PointLosses:
+    """All losses on the point map. Pixels whose true depth is 0 are undefined.
+
+    ``log_depth``: mean |log z|; ``points``: mean |p|₁/z; ``edges``: differences of log-depth between neighbours; each
+    after the scale that minimises it exactly. ``anchor``: |mean log-depth error| before any scale, which ties the
+    prediction to metres. ``confidence``: cross-entropy against "relative depth error below 15 %".
+    """
+    true_depth = true_points[..., 2]
+    defined = true_depth > 0
+    # Far points keep their direction but not their distance: nobody can see whether a cloud is at 200 m or 2 km.
+    shrink = (_FAR / true_depth.clamp_min(1e-3)).clamp_max(1.0)
+    target = true_points * shrink[..., None]
+    weight = torch.where(shrink < 1.0, _FAR_WEIGHT, 1.0) * defined
+    inverse_depth = 1.0 / target[..., 2].clamp_min(1e-3)
+
+    scale = find_scale(local_points, target, weight * inverse_depth)
+    scaled = local_points * scale[:, None, None, None, None]
+    far_capped = scaled * (_FAR / scaled[..., 2:].detach().clamp_min(1e-3)).clamp_max(1.0)
+    raw_error = far_capped[..., 2].clamp_min(1e-3).log() - target[..., 2].clamp_min(1e-3).log()
+    log_error = raw_error - find_median(raw_error, weight)[:, None, None, None]
+    total = weight.sum().clamp_min(1.0)
+    wrong = ((far_capped - target).abs().sum(-1) * inverse_depth).clamp_max(5.0)
+    near = defined & (shrink >= 1)
+    offset = (local_points[..., 2].clamp_min(1e-3).log() - target[..., 2].clamp_min(1e-3).log()) * near
+    count = near.sum(dim=(1, 2, 3)).clamp_min(1)
+    right = ((log_error.detach().abs() < _HALF_GOOD) & defined).to(conf_logits.dtype)
+    return PointLosses(
+        log_depth=(log_error.abs() * weight).sum() / total,
+        points=(wrong * weight).sum() / total,
+        edges=_edge_loss(log_error, near),
+        anchor=(offset.sum(dim=(1, 2, 3)) / count).abs().mean(),
+        confidence=functional.binary_cross_entropy_with_logits(conf_logits, right),
+        scale=scale,
+    )
+
+
+@torch.no_grad()
+def find_median(values: Float[Tensor, "B *shape"], weight: Float[Tensor, "B *shape"]) -> Float[Tensor, "B"]:
+    """The offset that minimises Σ w·|value − offset|, on an even sample; 0 for a clip without truth."""
+    step = max(1, weight[0].numel() // _NUM_SOLVER_SAMPLES)
+    return weighted_median(values.flatten(1)[:, ::step], weight.flatten(1)[:, ::step]).nan_to_num(0.0)
+
+
+@torch.no_grad()
+def find_scale(
+    predicted: Float[Tensor, "B *shape 3"], target: Float[Tensor, "B *shape 3"], weight: Float[Tensor, "B *shape"]
+) -> Float[Tensor, "B"]:
+    """The scale that minimises Σ w·|s·p − q|₁ exactly, on an even sample of the points; 1 for a clip without truth.
+
+    It has no gradient, which is right because it is the minimiser: with any other fixed scale the loss could be lowered
+    by drifting, until depth is constant. (The same scale in another loss, log-depth for one, is such an "other".)
+    """
+    num_clips, num_points = weight.shape[0], weight[0].numel()
+    step = max(1, num_points // _NUM_SOLVER_SAMPLES)
+    source, wanted = (x.reshape(num_clips, num_points, 3)[:, ::step].flatten(1) for x in (predicted, target))
+    mass = weight.reshape(num_clips, num_points, 1)[:, ::step].expand(-1, -1, 3).flatten(1)
+    scale = solve_scale(source, wanted, mass)
+    return torch.where(scale > 1e-4, scale, torch.ones_like(scale))  # NaN compares false
+
+
+def _edge_loss(log_error: Float[Tensor, "B N H W"], valid: Bool[Tensor, "B N H W"]) -> Tensor:
+    """Mean absolute change of the log-depth error between pixels 1 and 4 apart, along rows and columns."""
+    terms = []
+    for step in (1, 4):
+        for dim in (-1, -2):
+            size = log_error.shape[dim] - step
+            change = (log_error.narrow(dim, step, size) - log_error.narrow(dim, 0, size)).abs().clamp_max(1.0)
+            both = valid.narrow(dim, step, size) & valid.narrow(dim, 0, size)
+            terms.append((change * both).sum() / both.sum().clamp_min(1))
+    return torch.stack(terms).mean()

@@ -1,0 +1,120 @@
+"""Losses: zero on truth, the exact scale, and matches that see occlusion and people."""
+
+import pytest
+import torch
+
+from unish.geometry.camera import make_intrinsics, unproject
+from unish.geometry.rigid import make_rigid
+from unish.geometry.rotation import axis_angle_to_matrix
+from unish.training.losses.cameras import compare_relative_poses, focal_loss, pose_loss, relative_poses
+from unish.training.losses.matches import find_true_matches, match_losses
+from unish.training.losses.points import compare_points, find_scale
+
+SIZE = (48, 64)
+
+
+def make_scene() -> dict[str, torch.Tensor]:
+    """Two cameras before a fronto-parallel wall at 4 m, the second one 0.2 m to the right and turned by 1°."""
+    intrinsics = make_intrinsics(torch.tensor([[60.0, 60.0]]), *SIZE)
+    c2w = torch.eye(4).repeat(1, 2, 1, 1)
+    angle = torch.tensor([0.0, torch.pi / 180, 0.0])
+    c2w[0, 1] = make_rigid(axis_angle_to_matrix(angle), torch.tensor([0.2, 0.0, 0.0]))
+    rays = unproject(torch.ones(1, 2, *SIZE), intrinsics)
+    in_world = rays @ c2w[:, :, None, :3, :3].mT
+    depth = (4.0 - c2w[:, :, 2, 3])[..., None, None] / in_world[..., 2]
+    return {"intrinsics": intrinsics, "c2w": c2w, "depth": depth, "ids": torch.full((1, 2, *SIZE), -1)}
+
+
+def test_point_losses_vanish_on_truth_at_any_scale() -> None:
+    scene = make_scene()
+    truth = unproject(scene["depth"], scene["intrinsics"])
+    losses = compare_points(0.37 * truth, torch.full((1, 2, *SIZE), 20.0), truth)
+    for name in ("log_depth", "points", "edges", "confidence"):
+        assert getattr(losses, name) < 1e-4, name
+    assert losses.scale == pytest.approx(1 / 0.37, rel=1e-4)
+    assert losses.anchor == pytest.approx(-torch.log(torch.tensor(0.37)), rel=1e-3)
+    assert compare_points(truth, torch.full((1, 2, *SIZE), 20.0), truth).anchor < 1e-5
+
+
+def test_undefined_and_far_pixels_do_not_decide() -> None:
+    scene = make_scene()
+    scene["depth"][0, 0, :10] = 0.0
+    scene["depth"][0, 1, :10] = 200.0
+    truth = unproject(scene["depth"], scene["intrinsics"])
+    guess = truth.clone()
+    guess[0, 0, :10] = 7.0
+    guess[0, 1, :10] *= 3.0  # far is far
+    losses = compare_points(guess, torch.full((1, 2, *SIZE), 20.0), truth)
+    assert losses.log_depth < 1e-4
+    assert losses.scale == pytest.approx(1.0, abs=1e-4)
+
+
+def test_scale_equals_brute_force() -> None:
+    generator = torch.Generator().manual_seed(0)
+    predicted = torch.randn(2, 5, 8, 3, generator=generator)
+    target = 1.7 * predicted + 0.8 * torch.randn(2, 5, 8, 3, generator=generator)
+    weight = torch.rand(2, 5, 8, generator=generator)
+    candidates = torch.linspace(0.1, 4.0, 8001)
+    for clip in range(2):
+        error = (candidates[:, None, None, None] * predicted[clip] - target[clip]).abs().sum(-1) * weight[clip]
+        best = candidates[error.sum(dim=(1, 2)).argmin()]
+        assert find_scale(predicted, target, weight)[clip] == pytest.approx(float(best), abs=1e-3)
+
+
+def test_scale_without_truth_is_one() -> None:
+    assert find_scale(torch.rand(1, 4, 4, 3), torch.rand(1, 4, 4, 3), torch.zeros(1, 4, 4)) == 1
+
+
+def test_camera_losses_vanish_on_truth_with_finite_gradients() -> None:
+    scene = make_scene()
+    truth = relative_poses(scene["c2w"], torch.tensor([[0], [1]]))
+    poses = truth.clone().requires_grad_()
+    errors = compare_relative_poses(poses, truth, scale=torch.ones(1), unit=torch.ones(1))
+    loss = pose_loss(errors)
+    loss.backward()
+    assert loss < 1e-4
+    assert poses.grad.isfinite().all()
+    diagonal = (SIZE[0] ** 2 + SIZE[1] ** 2) ** 0.5
+    assert focal_loss((torch.tensor([60.0]) / diagonal).log(), scene["intrinsics"], SIZE) < 1e-6
+
+
+def test_true_matches_show_the_same_wall_point() -> None:
+    scene = make_scene()
+    pairs = torch.tensor([[0], [1]])
+    first_to_second = relative_poses(scene["c2w"], pairs)
+    found = find_true_matches(scene["depth"], scene["ids"], scene["intrinsics"], first_to_second, pairs)
+    # The image centre of camera 1 sees the wall at x = 0; camera 2 sees that point where the closed form says.
+    queries = torch.stack(torch.meshgrid(torch.arange(4, 64, 8), torch.arange(4, 48, 8), indexing="xy"), -1).flatten(
+        0, 1
+    )
+    on_wall = torch.cat([(queries - torch.tensor([32.0, 24.0])) / 60.0 * 4.0, torch.full((48, 1), 4.0)], dim=-1)
+    moved = (on_wall - scene["c2w"][0, 1, :3, 3]) @ scene["c2w"][0, 1, :3, :3]
+    expected = moved[:, :2] / moved[:, 2:] * 60.0 + torch.tensor([32.0, 24.0])
+    torch.testing.assert_close(found.targets_px[0, 0], expected, atol=1e-3, rtol=0)
+    assert found.usable[0, 0].float().mean() > 0.8
+
+
+def test_people_and_hidden_points_are_not_usable() -> None:
+    scene = make_scene()
+    pairs = torch.tensor([[0], [1]])
+    first_to_second = relative_poses(scene["c2w"], pairs)
+    scene["ids"][0, 0, :, :32] = 0
+    scene["depth"][0, 1, :, 40:] = 1.0  # something nearer stands in the second view
+    found = find_true_matches(scene["depth"], scene["ids"], scene["intrinsics"], first_to_second, pairs)
+    usable = found.usable[0, 0].reshape(6, 8)
+    assert not usable[:, :4].any()
+    assert not usable[:, 6:].any()
+    assert usable[1:5, 4].all()
+
+
+def test_match_losses_vanish_on_truth() -> None:
+    scene = make_scene()
+    pairs = torch.tensor([[0], [1]])
+    truth = find_true_matches(
+        scene["depth"], scene["ids"], scene["intrinsics"], relative_poses(scene["c2w"], pairs), pairs
+    )
+    targets = truth.targets_px.reshape(1, 1, 1, 6, 8, 2)
+    logits = torch.where(truth.usable, 20.0, -20.0).reshape(1, 1, 6, 8)
+    losses = match_losses(targets, logits, torch.zeros(1, 1, 48, 48), truth)
+    assert losses["flow"] < 1e-6
+    assert losses["weight"] < 1e-4
