@@ -13,9 +13,12 @@ from unish.errors import InputError
 from unish.people.blazepose import (
     BlazePoseDetector,
     BlazePoseLandmarks,
+    Reading,
+    average_readings,
     load_interpreter,
     make_anchors,
     merge_overlapping,
+    mirror_reading,
     refine_by_heat,
     shrink_mask,
 )
@@ -71,7 +74,7 @@ def test_darknet_weights_of_another_size_are_refused(tmp_path, change):
     _write_darknet(path)
     data = path.read_bytes()
     path.write_bytes(data[:change] if change < 0 else data + b"\0" * change)
-    with pytest.raises(InputError, match="YOLOv4-tiny has 605"):
+    with pytest.raises(InputError, match="YOLOv4-tiny has 6062814"):
         load_darknet(path)
 
 
@@ -142,11 +145,26 @@ def test_heat_near_and_beyond_the_border_is_harmless():
     assert np.isfinite(refined).all() and refined[2].tolist() == pytest.approx([1.2, -0.3])
 
 
-def test_masks_shrink_to_bytes():
+def test_masks_shrink_by_averaging():
     logits = np.full((256, 256), -30, np.float32)
     logits[:, 128:] = 30
     mask = shrink_mask(logits)
-    assert mask.shape == (128, 128) and (mask[:, :64] == 0).all() and (mask[:, 64:] == 255).all()
+    assert mask.shape == (128, 128) and (mask[:, :64] < 1e-9).all() and (mask[:, 64:] == 1).all()
+
+
+def test_mirroring_twice_changes_nothing_and_exchanges_the_sides():
+    random = np.random.default_rng(0)
+    parts = {"spots": (35, 2), "visibility": (33,), "world": (33, 3), "mask": (128, 128)}
+    reading = Reading(score=0.5, **{name: random.random(shape).astype(np.float32) for name, shape in parts.items()})
+    once = mirror_reading(reading)
+    assert once.visibility[11] == reading.visibility[12] and once.visibility[32] == reading.visibility[31]
+    assert once.visibility[1] == reading.visibility[4] and once.visibility[0] == reading.visibility[0]
+    assert once.visibility[7] == reading.visibility[8] and once.world[23, 0] == -reading.world[24, 0]
+    assert once.spots[33, 0] == pytest.approx(1 - reading.spots[33, 0])
+    assert (once.mask[:, 0] == reading.mask[:, -1]).all()
+    twice = mirror_reading(once)
+    assert all(np.allclose(getattr(twice, name), getattr(reading, name)) for name in parts)
+    assert average_readings(reading, once).score == 0.5
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):

@@ -6,6 +6,7 @@ The numbers (anchors, thresholds, margins) are those of the published MediaPipe 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ _REFINE_WINDOW = 7
 _REFINE_MIN = 0.5
 _HIP_CENTRE, _BODY_CIRCLE = 33, 34
 _MASK_SIZE = 128
+# For each landmark its counterpart on the other side: nose, eyes (inner, middle, outer), ears, mouth, then pairs.
+_MIRRORED = np.array([0, 4, 5, 6, 1, 2, 3, *(i + 1 - 2 * (i % 2 == 0) for i in range(7, NUM_LANDMARKS)), 33, 34])
 
 
 def load_interpreter(path: Path, *, num_threads: int) -> Any:
@@ -126,33 +129,86 @@ def merge_overlapping(
 
 
 class BlazePoseLandmarks:
-    """``LandmarkModel``: 33 landmarks, 3-D landmarks and a mask, 256² pixels at a time."""
+    """``LandmarkModel``: 33 landmarks, 3-D landmarks and a mask, 256² pixels at a time.
 
-    def __init__(self, model: Path, *, num_threads: int = 2):
+    Args:
+        model: LiteRT file, full or heavy.
+        mirror: read the mirrored crop, too, and average.
+        num_threads: for LiteRT.
+    """
+
+    def __init__(self, model: Path, *, mirror: bool = False, num_threads: int = 2):
         self.interpreter = load_interpreter(model, num_threads=num_threads)
+        self.mirror = mirror
 
     @torch.inference_mode()
     def read_pose(self, picture: Float32[Tensor, "3 H W"], region: Region) -> Pose:
         """``picture`` is RGB in [0, 1]. Always answers; ``Pose.score`` says whether there is anybody."""
-        square = cut_region(picture, region, _LANDMARK_SIZE)
-        outputs = run_interpreter(self.interpreter, square.permute(1, 2, 0).contiguous().numpy())
-        points, score, mask, heat, world = outputs
-        points = points.reshape(39, 5)
-        spots = refine_by_heat(points[:, :2] / _LANDMARK_SIZE, sigmoid(heat))
-        px = region.to_picture(spots)
-        next_region = Region.around_body(px[_HIP_CENTRE], px[_BODY_CIRCLE], margin=REGION_MARGIN)
-        world = world.reshape(39, 3)[:NUM_LANDMARKS].copy()
+        crop = cut_region(picture, region, _LANDMARK_SIZE).permute(1, 2, 0)
+        reading = self._read_crop(crop)
+        if self.mirror:
+            reading = average_readings(reading, mirror_reading(self._read_crop(crop.flip(1))))
+        px = region.to_picture(reading.spots)
         # The model sees an upright crop; what is left to undo is the turn of the crop in the picture plane.
-        world[:, :2] = world[:, :2] @ region.axes().T
-        visible = np.concatenate([px, sigmoid(points[:, 3:4])], axis=-1)[:NUM_LANDMARKS]
+        world = np.concatenate([reading.world[:, :2] @ region.axes().T, reading.world[:, 2:]], axis=-1)
         return Pose(
-            px=visible.astype(np.float32),
+            px=np.concatenate([px[:NUM_LANDMARKS], reading.visibility[:, None]], axis=-1).astype(np.float32),
             world=world.astype(np.float32),
-            score=float(score[0]),
+            score=reading.score,
             region=region,
-            next_region=next_region,
+            next_region=Region.around_body(px[_HIP_CENTRE], px[_BODY_CIRCLE], margin=REGION_MARGIN),
+            mask=np.round(reading.mask * 255).astype(np.uint8),
+        )
+
+    def _read_crop(self, crop: Float32[Tensor, "n n 3"]) -> Reading:
+        points, score, mask, heat, world = run_interpreter(self.interpreter, crop.contiguous().numpy())
+        points = points.reshape(39, 5)
+        return Reading(
+            spots=refine_by_heat(points[:, :2] / _LANDMARK_SIZE, sigmoid(heat))[: NUM_LANDMARKS + 2],
+            visibility=sigmoid(points[:NUM_LANDMARKS, 3]),
+            world=world.reshape(39, 3)[:NUM_LANDMARKS],
+            score=float(score[0]),
             mask=shrink_mask(mask[..., 0]),
         )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reading:
+    """What the model says about one crop.
+
+    Attributes:
+        spots: in [0, 1]² of the crop: the landmarks, then hip centre and a point on the circle around the body.
+        visibility: 0..1.
+        world: metres, axes of the crop.
+        score: probability that somebody is there.
+        mask: probability of belonging to the person.
+    """
+
+    spots: Float32[ndarray, "35 2"]
+    visibility: Float32[ndarray, "33"]
+    world: Float32[ndarray, "33 3"]
+    score: float
+    mask: Float32[ndarray, "m m"]
+
+
+def mirror_reading(reading: Reading) -> Reading:
+    """What would have been read from the mirrored crop: x turned around, left and right landmarks exchanged."""
+    spots, world = reading.spots[_MIRRORED].copy(), reading.world[_MIRRORED[:NUM_LANDMARKS]].copy()
+    spots[:, 0] = 1 - spots[:, 0]
+    world[:, 0] *= -1
+    return Reading(
+        spots=spots,
+        visibility=reading.visibility[_MIRRORED[:NUM_LANDMARKS]],
+        world=world,
+        score=reading.score,
+        mask=reading.mask[:, ::-1],
+    )
+
+
+def average_readings(first: Reading, second: Reading) -> Reading:
+    """The mean of two readings of one crop."""
+    means = {field.name: (getattr(first, field.name) + getattr(second, field.name)) / 2 for field in fields(Reading)}
+    return Reading(**means)
 
 
 def refine_by_heat(spots: Float32[ndarray, "N 2"], heat: Float32[ndarray, "h w N"]) -> Float32[ndarray, "N 2"]:
@@ -173,8 +229,7 @@ def refine_by_heat(spots: Float32[ndarray, "N 2"], heat: Float32[ndarray, "h w N
     return refined
 
 
-def shrink_mask(logits: Float32[ndarray, "H W"]) -> UInt8[ndarray, "m m"]:
-    """Mean probability of 2×2 blocks, as bytes: enough for masks at the network's resolution."""
+def shrink_mask(logits: Float32[ndarray, "H W"]) -> Float32[ndarray, "m m"]:
+    """Mean probability of blocks of pixels: enough for masks at the network's resolution."""
     factor = logits.shape[0] // _MASK_SIZE
-    blocks = sigmoid(logits).reshape(_MASK_SIZE, factor, _MASK_SIZE, factor).mean(axis=(1, 3))
-    return np.round(blocks * 255).astype(np.uint8)
+    return sigmoid(logits).reshape(_MASK_SIZE, factor, _MASK_SIZE, factor).mean(axis=(1, 3))

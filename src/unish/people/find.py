@@ -83,4 +83,5 @@ def default_detector(config: PeopleConfig) -> Detector:
 
 def default_landmarks(config: PeopleConfig) -> LandmarkModel:
     """BlazePose in the size that the settings ask for, fetched if need be."""
-    return BlazePoseLandmarks(assets.fetch(f"blazepose-{config.model}"), num_threads=config.num_threads)
+    model = assets.fetch(f"blazepose-{config.model}")
+    return BlazePoseLandmarks(model, mirror=config.mirror, num_threads=config.num_threads)

@@ -226,10 +226,10 @@ class Candidates:
         return [region for row, region in enumerate(regions) if row not in rows]
 
     def _is_taken(self, pose: Pose | None) -> bool:
-        return pose is not None and any(
-            other.pose is not None and same_body(pose, other.pose, float(box_area(other.box_xyxy)))
-            for other in self.people
-        )
+        if pose is None:
+            return False
+        others = [other for other in self.people if other.pose is not None]
+        return any(same_body(pose, other.pose, float(box_area(other.box_xyxy))) for other in others)
 
     def _rival(self, box: Float[ndarray, "4"], *, has_pose: bool) -> int | None:
         """Who claims the same place: for a pose, somebody with a box alone; for a box, anybody."""

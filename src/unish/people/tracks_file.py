@@ -21,6 +21,7 @@ from unish.people.records import pack, select_people
 from unish.structs import Clip, Landmarks, Tracks
 from unish.structs.progress import Progress
 
+_REQUIRED = ("frame_indices", "person_ids", "boxes_xyxy")
 _FIELDS = "frame_indices (F,), person_ids (P,), boxes_xyxy (P,F,4)"
 
 
@@ -80,11 +81,11 @@ def read_tracks(
 def _load(path: Path) -> dict[str, ndarray]:
     """The arrays, checked one by one."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise InputError(f"{path}: holds a single array; save an npz with {_FIELDS}")
-            names = [name for name in ("frame_indices", "person_ids", "boxes_xyxy", "masks") if name in file.files]
-            arrays = {name: file[name] for name in names}
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, ndarray):
+            raise InputError(f"{path}: holds a single array; save an npz with {_FIELDS}")
+        with file:
+            arrays = {name: file[name] for name in (*_REQUIRED, "masks") if name in file.files}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give an npz with {_FIELDS}") from None
     except InputError:
@@ -92,7 +93,7 @@ def _load(path: Path) -> dict[str, ndarray]:
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: not a readable npz ({reason}); save one with numpy.savez, without objects") from None
-    missing = [name for name in ("frame_indices", "person_ids", "boxes_xyxy") if name not in arrays]
+    missing = [name for name in _REQUIRED if name not in arrays]
     if missing:
         raise InputError(f"{path}: {', '.join(missing)} missing; save an npz with {_FIELDS}")
     _check_axes(path, arrays)
