@@ -31,6 +31,7 @@ from unish.structs import NUM_LANDMARKS, BodyParams, HumanInputs
 NUM_JOINTS, NUM_BETAS = 24, 10
 _PIXELS_PER_UNIT = 1000.0  # the ruler's tolerances are in pixels; the view's image plane is in focal lengths
 _MIN_WEIGHT = 0.02
+_ERROR_UNIT_M = 0.1  # errors are told in decimetres, so that they weigh as much as poses at the start of training
 _EVIDENCE_DIM = NUM_LANDMARKS * (3 + 3 + 2 + 1) + 2
 _STATE_DIM = NUM_JOINTS * 6 + NUM_BETAS + NUM_LANDMARKS * 5 + 1
 
@@ -250,7 +251,7 @@ def _describe_evidence(view: PersonView, aligned: Float[Tensor, "S N L 3"]) -> F
 
 
 def _describe_state(state: BodyState, view: PersonView, body: Body) -> Float[Tensor, "S N E"]:
-    """The state and how its landmarks, placed by the ruler, miss the observed ones in picture and space (metres)."""
+    """The state and how its landmarks, placed by the ruler, miss the observed ones in picture and space."""
     num_frames = state.rotations.shape[1]
     betas = state.betas[:, None].expand(-1, num_frames, -1)
     params = BodyParams(
@@ -266,10 +267,10 @@ def _describe_state(state: BodyState, view: PersonView, body: Body) -> Float[Ten
     transl, _ = solve_translation(centred, view.flat * _PIXELS_PER_UNIT, weights, intrinsics)
     placed = centred + transl[..., None, :]
     depth = placed[..., 2:].clamp_min(0.1)
-    in_picture = (placed[..., :2] - view.flat * depth).clamp(-2, 2)
-    in_space = (centred - view.points).clamp(-2, 2)
+    in_picture = ((placed[..., :2] - view.flat * depth) / _ERROR_UNIT_M).clamp(-8, 8)
+    in_space = ((centred - view.points) / _ERROR_UNIT_M).clamp(-8, 8)
     # Distance by the ruler over distance by the landmarks' own size: what a wrong shape or pose would explain.
-    stretch = (transl[..., 2:].clamp_min(0.1) * view.inverse_depth[..., None].clamp_min(1e-3)).log().clamp(-2, 2)
+    stretch = (transl[..., 2:].clamp_min(0.1) * view.inverse_depth[..., None].clamp_min(1e-3)).log().clamp(-2, 2) / _ERROR_UNIT_M
     parts = [matrix_to_rot6d(state.rotations).flatten(2), betas, in_picture.flatten(2), in_space.flatten(2), stretch]
     return torch.cat(parts, dim=-1)
 
