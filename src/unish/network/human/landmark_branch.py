@@ -270,7 +270,8 @@ def _describe_state(state: BodyState, view: PersonView, body: Body) -> Float[Ten
     in_picture = ((placed[..., :2] - view.flat * depth) / _ERROR_UNIT_M).clamp(-8, 8)
     in_space = ((centred - view.points) / _ERROR_UNIT_M).clamp(-8, 8)
     # Distance by the ruler over distance by the landmarks' own size: what a wrong shape or pose would explain.
-    stretch = (transl[..., 2:].clamp_min(0.1) * view.inverse_depth[..., None].clamp_min(1e-3)).log().clamp(-2, 2) / _ERROR_UNIT_M
+    ratio = transl[..., 2:].clamp_min(0.1) * view.inverse_depth[..., None].clamp_min(1e-3)
+    stretch = ratio.log().clamp(-2, 2) / _ERROR_UNIT_M
     parts = [matrix_to_rot6d(state.rotations).flatten(2), betas, in_picture.flatten(2), in_space.flatten(2), stretch]
     return torch.cat(parts, dim=-1)
 
