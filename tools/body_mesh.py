@@ -1,7 +1,6 @@
-"""Triangle-mesh surgery for the free body: close the eyes and the mouth, then thin out the mesh, always mirror-symmetric.
+"""Triangle-mesh surgery for the free body: close eyes and mouth, then thin out the mesh, always mirror-symmetric.
 
-Every vertex of the result is a fixed linear combination of source vertices (a sparse matrix), so that whatever deforms
-the source mesh deforms the result in the same way.
+Every vertex of the result is a source vertex, so that whatever deforms the source mesh deforms the result.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from collections import Counter
 
 import numpy as np
 from numpy import ndarray
-from scipy import sparse
 
 
 def boundary_loop(faces: ndarray) -> list[int]:
@@ -154,9 +152,3 @@ def check_closed(faces: ndarray) -> None:
     edges = Counter((a, b) for face in faces for a, b in ((face[0], face[1]), (face[1], face[2]), (face[2], face[0])))
     if max(edges.values()) > 1 or any((b, a) not in edges for a, b in edges):
         raise ValueError("the surface is not closed")
-
-
-def selection_matrix(num_source: int, kept: ndarray) -> sparse.csr_matrix:
-    """(len(kept), num_source) matrix that picks rows."""
-    ones = np.ones(len(kept))
-    return sparse.csr_matrix((ones, (np.arange(len(kept)), kept)), shape=(len(kept), num_source))

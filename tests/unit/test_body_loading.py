@@ -109,7 +109,7 @@ def test_licensed_body_has_landmarks_and_contacts(tmp_path: Path, arrays: dict[s
     )
     off = (body.landmarks(params) - free.landmarks(params)).norm(dim=-1)
     face = [i for i, name in enumerate(LANDMARK_NAMES) if i <= 10]
-    assert off[face].max() < 0.035, "geometric face landmarks agree with the exact ones to a few centimetres"
+    assert off[face].max() < 0.02, "geometric face landmarks agree with the exact ones to two centimetres"
     assert off[[29, 30, 31, 32]].max() < 0.03 and off[17:23].max() < 0.05
     assert body.contact_vertices.keys() == free.contact_vertices.keys()
     assert all(len(indices) > 0 for indices in body.contact_vertices.values())
@@ -166,3 +166,23 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     ):  # fmt: skip
         with pytest.raises(InputError, match=words):
             load_body(tmp_path / name)
+
+
+def test_old_protocols_and_selections_are_read(
+    tmp_path: Path, arrays: dict[str, np.ndarray], fake_chumpy: types.ModuleType
+) -> None:
+    content = {**arrays, "posedirs": fake_chumpy.Ch(arrays["posedirs"])}
+    content["J_regressor"] = sparse.csc_matrix(arrays["J_regressor"])
+    (tmp_path / "old.pkl").write_bytes(pickle.dumps(content, protocol=0))
+    np.savez(tmp_path / "smpl.npz", **arrays)
+    same_body(load_body(tmp_path / "old.pkl"), load_body(tmp_path / "smpl.npz"))
+
+
+def test_chumpy_expressions_are_named(
+    tmp_path: Path, arrays: dict[str, np.ndarray], fake_chumpy: types.ModuleType
+) -> None:
+    odd = fake_chumpy.Ch(arrays["weights"])
+    odd.__dict__ = {"a": 1, "b": 2}
+    path = write_pickle(tmp_path / "odd.pkl", {**arrays, "weights": odd})
+    with pytest.raises(InputError, match="expression"):
+        load_body(path)

@@ -1,4 +1,4 @@
-"""The SMPL-format body: staged layer, the free body and licensed files, names of joints and landmarks, the pelvis rule."""
+"""The SMPL-format body: staged layer, the free body and licensed files, joint and landmark names, the pelvis rule."""
 
 from unish.body.frames import move_body
 from unish.body.joints import JOINT_LANDMARKS, JOINT_NAMES, LANDMARK_NAMES, PARENTS

@@ -27,9 +27,9 @@ def load_body(name_or_path: str | Path = "free") -> Body:
 
     Args:
         name_or_path: ``free`` (the body that ships with the package), or the path of a licensed SMPL model, ``.pkl``
-            (read without running anything in it) or ``.npz`` with the keys v_template, shapedirs, posedirs, J_regressor,
-            weights, kintree_table and f. The first 10 shape directions are used. The 33 landmarks and the contact
-            vertices of a licensed model are found on its template, see ``template_marks``.
+            (read without running anything in it) or ``.npz`` with the keys v_template, shapedirs, posedirs,
+            J_regressor, weights, kintree_table and f. The first 10 shape directions are used. The 33 landmarks and
+            the contact vertices of a licensed model are found on its template, see ``template_marks``.
 
     Raises:
         InputError: no such file, unknown kind of file, missing keys, wrong shapes, or a pickle that wants to run code.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -43,8 +44,8 @@ class Body:
         faces: (F, 3) triangles, counter-clockwise seen from outside.
         template, shape_directions: rest vertices of the mean shape and their change per unit of beta.
         joint_template, joint_directions: the same of the joints (the joint regressor, already applied).
-        landmark_template, landmark_directions, landmark_weights: the same of the 33 BlazePose landmarks, with weights to
-            the joints that carry them.
+        landmark_template, landmark_directions, landmark_weights: the same of the 33 BlazePose landmarks, with weights
+            to the joints that carry them.
         skin_weights: (V, 24), rows sum to 1.
         pose_directions: (207, V · 3) pose correctives, or ``None``.
         contact_vertices: vertex indices by name: left_toe, left_heel, left_palm, left_knee, the same of the right, and
@@ -76,12 +77,12 @@ class Body:
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Body:
         """The same body on another device, or with its float tensors in another precision."""
 
-        def moved(value: object) -> object:
+        def moved(value: Any) -> Any:
             if not isinstance(value, Tensor):
                 return value
             return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
 
-        tensors = {f.name: moved(getattr(self, f.name)) for f in fields(self)}
+        tensors: dict[str, Any] = {f.name: moved(getattr(self, f.name)) for f in fields(self)}
         tensors["contact_vertices"] = {name: moved(indices) for name, indices in self.contact_vertices.items()}
         return replace(self, **tensors)
 

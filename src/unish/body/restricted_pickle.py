@@ -1,15 +1,17 @@
 """Read the pickle of a licensed SMPL model without running what is in it.
 
-A pickle may name any function of any module and have it called. This reader resolves a short list of names that arrays
-need and refuses every other one; chumpy, the library whose arrays the published files contain, is never imported: a stub
-takes the place of its classes and only keeps the array inside.
+A pickle may name any function of any module and have it called. This reader resolves a short list of names that
+arrays need and refuses every other one; chumpy, the library whose arrays the published files contain, is never
+imported: a stub takes the place of its classes and only keeps the array inside.
 """
 
 from __future__ import annotations
 
 import codecs
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,14 +20,24 @@ from scipy import sparse
 from unish.errors import InputError
 
 
-class ChumpyArray:
-    """Stands for any chumpy class: keeps the state, runs nothing."""
+class StoredState:
+    """Stands for a class of the file: keeps the state that was pickled, runs nothing."""
+
+    state: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, *_: object) -> None:
-        self.state: dict[str, Any] = {}
+        pass
 
     def __setstate__(self, state: object) -> None:
-        self.state = state if isinstance(state, dict) else {}
+        if isinstance(state, dict):
+            self.state = state
+
+    def to_array(self) -> np.ndarray:
+        raise NotImplementedError
+
+
+class ChumpyArray(StoredState):
+    """Stands for any chumpy class."""
 
     def to_array(self) -> np.ndarray:
         """The values; chumpy's ``Ch`` keeps them under ``x``, its ``Select`` picks ``idxs`` from the array ``a``."""
@@ -39,16 +51,10 @@ class ChumpyArray:
         raise InputError("the SMPL file holds a chumpy expression instead of an array; convert the file to .npz first")
 
 
-class SparseMatrix:
-    """Stands for scipy's csc and csr matrices: collects the state, from which the matrix is built anew."""
+class SparseMatrix(StoredState):
+    """Stands for scipy's csc and csr matrices, which are built anew from the state."""
 
     layout: type = sparse.csc_matrix
-
-    def __init__(self, *_: object) -> None:
-        self.state: dict[str, Any] = {}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.state = state
 
     def to_array(self) -> np.ndarray:
         shape = self.state.get("_shape", self.state.get("shape"))
@@ -71,10 +77,22 @@ def _encode_latin1(text: str, encoding: str) -> bytes:
     return codecs.encode(text, encoding)
 
 
-_ALLOWED: dict[tuple[str, str], Any] = {("_codecs", "encode"): _encode_latin1}
-for _core in ("numpy.core", "numpy._core"):
-    _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = np._core.multiarray._reconstruct
-    _ALLOWED[f"{_core}.multiarray", "scalar"] = np._core.multiarray.scalar
+def _make_stored_state(kind: type, *_: object) -> StoredState:
+    """What old pickle protocols call to make an object; only the stand-ins of this module can be made."""
+    if not issubclass(kind, StoredState):
+        raise InputError(f"the SMPL file wants to make a {kind.__name__}; it was refused and nothing was run")
+    return kind()
+
+
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("_codecs", "encode"): _encode_latin1,
+    ("copyreg", "_reconstructor"): _make_stored_state,
+    ("builtins", "object"): object,
+}
+for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+    # Asked from arrays themselves, because numpy moved these two functions between versions.
+    _ALLOWED[_module, "_reconstruct"] = np.zeros(1).__reduce__()[0]
+    _ALLOWED[_module, "scalar"] = np.float64(0).__reduce__()[0]
 _ALLOWED["numpy", "ndarray"] = np.ndarray
 _ALLOWED["numpy", "dtype"] = np.dtype
 for _name, _class in (("csc", CscMatrix), ("csr", CsrMatrix)):
@@ -111,5 +129,9 @@ def read_pickled_arrays(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not a readable pickle ({error}); give an SMPL model as .pkl or .npz") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: the pickle holds no dictionary; give an SMPL model as .pkl or .npz")
-    plain = (ChumpyArray, SparseMatrix)
-    return {str(key): value.to_array() if isinstance(value, plain) else value for key, value in content.items()}
+    try:
+        return {str(k): v.to_array() if isinstance(v, StoredState) else v for k, v in content.items()}
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except Exception as error:
+        raise InputError(f"{path}: a broken array ({error!r}); give an SMPL model as .pkl or .npz") from None

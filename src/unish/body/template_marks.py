@@ -1,8 +1,8 @@
 """Find landmarks and contact vertices on the template of any SMPL-format body, by geometry alone.
 
-Vertex numbers belong to one topology; this module asks for extremes instead (the nose is the foremost point of the middle
-of the head), so it serves every template in SMPL's T-pose. The free body's landmarks are more exact: its build script
-reads them off named parts of its source mesh.
+Vertex numbers belong to one topology; this module asks for extremes instead (the nose is the foremost point of the
+middle of the head), so it serves every template in SMPL's T-pose. The free body's landmarks are more exact: its build
+script reads them off named parts of its source mesh.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from numpy import ndarray
 from unish.body.joints import JOINT_LANDMARKS, JOINT_NAMES, LANDMARK_NAMES
 
 _HEAD = JOINT_NAMES.index("head")
-# Places on a head, as shares of the way from the head joint to the top (up) and from the head's middle to the nose tip
-# (ahead), and as a share of half the head's width (out). Rough averages of adult heads; good to about a centimetre.
-_EYE_UP, _MOUTH_UP, _EAR_UP = 0.53, 0.18, 0.45
-_EYE_OUT = {"inner": 0.20, "": 0.42, "outer": 0.62}
-_MOUTH_OUT = 0.32
+# Places on a head: up from the nose tip as a share of the way to the top of the head, out from the middle as a share of
+# half the head's width. Averages of the free body; good to about a centimetre.
+_EYE_UP, _EAR_UP, _MOUTH_UP = 0.27, 0.22, -0.21
+_EYE_OUT = {"inner": 0.23, "": 0.34, "outer": 0.49}
+_MOUTH_OUT = 0.28
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,20 +46,22 @@ def find_landmarks(
     carriers = np.zeros((len(LANDMARK_NAMES), len(JOINT_NAMES)))
     for landmark, joint in JOINT_LANDMARKS.items():
         on_joints[landmark, joint] = carriers[landmark, joint] = 1.0
-    points = {**_find_face(template, skin_weights, joints), **_find_extremities(template, skin_weights, joints)}
+    points = {**_find_face(template, skin_weights), **_find_extremities(template, skin_weights, joints)}
     for name, (vertex, joint) in points.items():
         landmark = LANDMARK_NAMES.index(name)
         on_vertices[landmark, vertex] = carriers[landmark, joint] = 1.0
     return TemplateLandmarks(vertex_weights=on_vertices, joint_weights=on_joints, carriers=carriers)
 
 
-def _find_face(template: ndarray, skin_weights: ndarray, joints: ndarray) -> dict[str, tuple[int, int]]:
+def _find_face(template: ndarray, skin_weights: ndarray) -> dict[str, tuple[int, int]]:
     """Vertex and joint of each landmark of the head: the front-most vertex near its expected place."""
     head = np.flatnonzero(skin_weights.argmax(1) == _HEAD)
     x, y, z = template[head].T
-    base, top, half_width = joints[_HEAD, 1], y.max(), np.abs(x).max()
-    near_middle = (np.abs(x) < 0.25 * half_width) & (y > base)
+    top, half_width = y.max(), np.abs(x).max()
+    # Not the chin, which may be ahead of the nose of a lowered head: the lower quarter is left out.
+    near_middle = (np.abs(x) < 0.25 * half_width) & (y > y.min() + 0.25 * np.ptp(y))
     nose = head[near_middle][z[near_middle].argmax()]
+    base = template[nose, 1]
 
     def front(out: float, up: float) -> int:
         """The surface vertex nearest to a line straight ahead, on the front of the head."""
@@ -92,8 +94,8 @@ def _find_extremities(template: ndarray, skin_weights: ndarray, joints: ndarray)
         knuckle = joints[hand]
         spread = 0.03
         for name, goal in (
-            ("pinky", knuckle + [-0.01 * sign, 0.0, -spread]),
-            ("index", knuckle + [0.0, 0.0, spread]),
+            ("pinky", knuckle + np.array([-0.01 * sign, 0.0, -spread])),
+            ("index", knuckle + np.array([0.0, 0.0, spread])),
             ("thumb", 0.5 * (joints[wrist] + knuckle) + [0.0, -0.01, max(across.max() - knuckle[2], spread) * 0.8]),
         ):
             points[f"{side}_{name}"] = (int(palm[np.linalg.norm(template[palm] - goal, axis=1).argmin()]), wrist)
