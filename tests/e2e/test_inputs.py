@@ -410,7 +410,7 @@ def animated_gif(place: Place) -> Path:
 
 def hard_cut(place: Place) -> Path:
     pictures = numbered_pictures(24)
-    pictures[12:] = 255 - pictures[12:, ::-1]
+    pictures[12:] = pictures[12:, ::-1] * np.array([1.0, 0.4, 0.1])
     return write_video(place.folder / "in.mp4", pictures)
 
 

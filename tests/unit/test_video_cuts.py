@@ -59,6 +59,12 @@ def test_sparse_views_are_no_cuts() -> None:
     assert find(views[:2], interval_s=1.0) == []
 
 
+def test_title_that_appears_is_no_cut() -> None:
+    pictures = shot(10, 30)
+    pictures[15:, 26:] = 255
+    assert find(pictures) == []
+
+
 def test_still_and_black_pictures() -> None:
     assert find(np.zeros((30, 36, 64, 3), np.uint8)) == []
     assert find(np.repeat(shot(9, 1), 30, axis=0)) == []

@@ -27,8 +27,10 @@ _FLASH_FRAMES = 5
 """Longest interruption, in frames, after which the old picture may return without a cut."""
 _SPARSE_S = 0.3
 """Above this time between frames nothing is known about motion without a neighbourhood, and no cut is claimed."""
-_MIN_CHANGE = 0.04
-"""Mean luma change, of 1, below which pictures count as equal."""
+_CHANGE = 0.04
+"""Luma difference, of 1, above which a pixel counts as changed."""
+_MIN_CHANGED = 0.3
+"""Share of changed pixels below which pictures show the same shot, whatever a banner or a person does in them."""
 _NUM_BINS = 4
 """Bins per colour channel."""
 
@@ -107,9 +109,9 @@ def _difference(first: _Look, second: _Look) -> float:
     """0 for equal pictures, about 1 for unrelated ones: histogram distance plus missing correlation.
 
     The correlation is the best over shifts (a third of the width, a quarter of the height), so that pans do not count;
-    nearly equal pictures (two black frames) count as equal, because correlation means nothing there.
+    pictures that are equal over most of their area (two black frames, a title that appears) count as equal.
     """
-    if float(np.abs(first.luma - second.luma).mean()) < _MIN_CHANGE:
+    if float((np.abs(first.luma - second.luma) > _CHANGE).mean()) < _MIN_CHANGED:
         return 0.0
     height, width = first.luma.shape
     correlation = np.fft.irfft2(np.conj(first.spectrum) * second.spectrum, (2 * height, 2 * width))
