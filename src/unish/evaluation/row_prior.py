@@ -1,13 +1,11 @@
 """The row prior: how far things are on average at each height of a picture. A strong baseline for indoor depth.
 
-``python -m unish.evaluation.row_prior FOLDER`` measures it on the clips of ``unish synth`` in FOLDER and writes
-``row_prior.json`` beside this file.
+``tools/measure_row_prior.py`` made ``row_prior.json`` beside this file from 200 clips of ``unish synth``.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,13 +19,13 @@ from unish.evaluation.metrics.depth import MAX_DEPTH_M
 from unish.structs import Reconstruction
 
 NUM_ROWS = 60
-_FILE = Path(__file__).with_name("row_prior.json")
+FILE = Path(__file__).with_name("row_prior.json")
 
 
 @lru_cache(maxsize=1)
 def load_row_prior() -> Float[Tensor, "R"]:
     """Mean depth in metres of ``NUM_ROWS`` equal bands from the top of the picture to its bottom."""
-    return torch.tensor(json.loads(_FILE.read_text())["rows_m"], dtype=torch.float64)
+    return torch.tensor(json.loads(FILE.read_text())["rows_m"], dtype=torch.float64)
 
 
 def row_prior_depth(rows: Float[Tensor, "R"], size: tuple[int, int]) -> Float[Tensor, "1 H W"]:
@@ -52,14 +50,3 @@ def measure_row_prior(folder: Path) -> Float[Tensor, "R"]:
     if not count.all():
         raise InputError(f"{folder}: too few clips for a row prior; make more with `unish synth`")
     return torch.from_numpy(total / count)
-
-
-def main(folder: Path) -> None:
-    """Measure, and write the file that ships."""
-    rows = measure_row_prior(folder)
-    clips = len(list(folder.glob("clip-*.npz")))
-    _FILE.write_text(json.dumps({"clips": clips, "rows_m": [round(float(row), 3) for row in rows]}) + "\n")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
