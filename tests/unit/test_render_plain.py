@@ -110,7 +110,7 @@ def test_neighbouring_faces_leave_no_gap_and_the_nearer_one_wins() -> None:
 
 def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    vertices = rng.normal(0, 1, (60, 3)) + [0, 0, 3]
+    vertices = rng.normal(0, 1, (60, 3)) + np.array([0, 0, 3])
     faces = rng.integers(0, 60, (80, 3))
     whole = rasterize(vertices, faces, INTRINSICS, SIZE)
     monkeypatch.setattr("unish.render.plain.CANDIDATES_AT_ONCE", 500)

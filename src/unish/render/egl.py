@@ -95,13 +95,14 @@ class EglRenderer:
         except ImportError:
             raise InputError("OpenGL rendering needs moderngl; pip install 'unish[render]'") from None
         try:
-            self._gl: Any = moderngl.create_context(standalone=True, backend="egl", require=330)
+            create: Any = moderngl.create_context
+            self._gl: Any = create(standalone=True, backend="egl", require=330)
         except Exception as error:
             raise InputError(f"no OpenGL through EGL ({error}); install libegl1 and libgl1-mesa-dri") from None
         self._samples = min(samples, self._gl.max_samples) if samples > 1 else 0
         self._gl.enable(moderngl.DEPTH_TEST)
-        self._surface = self._gl.program(vertex_shader=VERTEX_SHADER, fragment_shader=FRAGMENT_SHADER)
-        self._shadow = self._gl.program(vertex_shader=SHADOW_VERTEX_SHADER, fragment_shader=SHADOW_FRAGMENT_SHADER)
+        self._surface: Any = self._gl.program(vertex_shader=VERTEX_SHADER, fragment_shader=FRAGMENT_SHADER)
+        self._shadow: Any = self._gl.program(vertex_shader=SHADOW_VERTEX_SHADER, fragment_shader=SHADOW_FRAGMENT_SHADER)
         self._shadow_map = self._gl.depth_texture((SHADOW_SIDE, SHADOW_SIDE))
         self._shadow_map.compare_func = "<="
         self._shadow_map.filter = (moderngl.LINEAR, moderngl.LINEAR)
@@ -276,7 +277,7 @@ class _Targets:
 
 
 def projection_matrix(intrinsics: Float[ndarray, "3 3"], size: tuple[int, int]) -> Float32[ndarray, "4 4"]:
-    """Camera points to OpenGL clip coordinates. Row 0 of the framebuffer is the top row of the picture: nothing to flip.
+    """Camera points to OpenGL clip coordinates. The framebuffer's row 0 is the picture's top row: nothing to flip.
 
     GL's pixel centres lie at +0.5 as ours do, so x_ndc = 2u/W − 1 and y_ndc = 2v/H − 1.
     """

@@ -127,7 +127,7 @@ class PlainRenderer:
 def _cut_at_near_plane(
     triangles: Float[ndarray, "F 3 3"], near: float
 ) -> tuple[Float[ndarray, "M 3 3"], Float[ndarray, "M 3 3"], Int[ndarray, "M"]]:
-    """Parts of the triangles beyond the plane: corners, each corner as weights of its parent's corners, parent index."""
+    """Parts of the triangles beyond the plane: corners, these as weights of the parent's corners, parent index."""
     beyond = triangles[..., 2] >= near
     num_beyond = beyond.sum(1)
     whole = np.flatnonzero(num_beyond == 3)

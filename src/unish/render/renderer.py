@@ -52,5 +52,6 @@ def make_renderer(kind: Literal["auto", "egl", "plain"] = "auto", *, samples: in
     except InputError as error:
         if kind == "egl":
             raise
-        warnings.warn(f"{error}; drawing with the plain renderer, about 50 times slower", DegradedResultWarning)
+        message = f"{error}; drawing with the plain renderer, which is many times slower"
+        warnings.warn(message, DegradedResultWarning, stacklevel=2)
         return PlainRenderer()

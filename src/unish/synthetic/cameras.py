@@ -133,7 +133,7 @@ def _draw_focus(rng: Rng, stage: Stage, people: Float[ndarray, "P N 3"], num: in
     """A person, the middle of all, or a prop."""
     if people.shape[0]:
         focus = people[rng.integers(len(people))] if rng.random() < 0.6 else people.mean(0)
-        return focus + [0, rng.uniform(-0.25, 0.35), 0]
+        return focus + np.array([0, rng.uniform(-0.25, 0.35), 0])
     if stage.props:
         prop = stage.props[rng.integers(len(stage.props))]
         point = rng.uniform(prop.low, np.minimum(prop.high, prop.low + 3))
@@ -209,7 +209,7 @@ def _aim(
 def look_matrices(
     position: Float[ndarray, "N 3"], yaw: Float[ndarray, "N"], down: Float[ndarray, "N"], roll: Float[ndarray, "N"]
 ) -> Float[ndarray, "N 4 4"]:
-    """Camera-to-stage matrices. ``yaw`` from stage +z towards +x, ``down`` below the horizon, ``roll`` about the axis."""
+    """Camera-to-stage matrices. ``yaw`` from +z towards +x, ``down`` below the horizon, ``roll`` about the axis."""
     forward = np.stack([np.sin(yaw) * np.cos(down), -np.sin(down), np.cos(yaw) * np.cos(down)], axis=1)
     right = np.cross(np.array([0.0, -1.0, 0.0]), forward)
     right /= np.linalg.norm(right, axis=1, keepdims=True)

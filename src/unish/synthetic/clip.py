@@ -43,7 +43,7 @@ class Shooting:
     bank: TextureBank
 
 
-def make_clip(seed: int, index: int, config: SynthConfig = SynthConfig()) -> Reconstruction:  # noqa: B008 (frozen)
+def make_clip(seed: int, index: int, config: SynthConfig | None = None) -> Reconstruction:
     """Clip ``index`` of ``seed``: the same arrays every time, whatever else was made before.
 
     Truth in the format of a reconstruction (world = camera of the first frame, metres); ``person_valid`` says that some
@@ -52,6 +52,7 @@ def make_clip(seed: int, index: int, config: SynthConfig = SynthConfig()) -> Rec
     Raises:
         InputError: sizes or counts that make no clip, or the renderer asked for is missing.
     """
+    config = config or SynthConfig()
     _check(config)
     shooting = plan_clip(np.random.default_rng([seed, index]), seed, config)
     frames = render_clip(shooting, get_renderer(config.renderer, config.samples), config.size)
@@ -115,7 +116,7 @@ def write_clips(
     *,
     num_clips: int,
     seed: int = 0,
-    config: SynthConfig = SynthConfig(),  # noqa: B008 (frozen)
+    config: SynthConfig | None = None,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Write ``clip-000000.npz`` … under ``out``; those that are already there are kept, a cut leaves no half file.

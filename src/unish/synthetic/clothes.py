@@ -46,12 +46,13 @@ def map_body(
     """Measure a T-posed body with SMPL joints."""
     hip, ankle, shoulder, wrist = joints[1, 1], joints[7, 1], joints[16, 0], joints[20, 0]
     arm = (np.abs(rest[:, 0]) - abs(shoulder)) / (abs(wrist) - abs(shoulder))
+    leg = (hip - rest[:, 1]) / (hip - ankle)
     head = (rest[:, 1] > joints[12, 1] + 0.25 * (joints[15, 1] - joints[12, 1])) & (np.abs(rest[:, 0]) < abs(shoulder))
     return BodyMap(
         rest=rest,
         faces=faces,
-        arm=np.where(head, -1.0, arm),
-        leg=(hip - rest[:, 1]) / (hip - ankle),
+        arm=np.where(head | (leg > -0.2), -1.0, arm),  # legs may stand as wide as the shoulders
+        leg=leg,
         head=head,
         face_marks=landmarks[[2, 5, 9, 10]],
     )

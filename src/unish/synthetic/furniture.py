@@ -1,4 +1,4 @@
-"""Furniture and other things composed of boxes and turned solids. Each stands on y = 0, centred, its back towards −z."""
+"""Furniture and other things made of boxes and turned solids. Each stands on y = 0, centred, its back towards −z."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def cast_people(
     actors: list[Actor] = []
     taken: list[ndarray] = []
     times = torch.from_numpy(np.asarray(timestamps_s, np.float64))
-    for identity in range(count):
+    for _ in range(count):
         betas = _draw_shape(rng, body)
         motion = sample_motion(rng, times)
         path = place_on_floor(motion, body.rest_joints(betas)).numpy()

@@ -237,10 +237,9 @@ def _light_room(rng: Rng, middle: ndarray, size: ndarray, height: float) -> Ligh
     strength = rng.uniform(0.25, 1.0)
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(35, 85))
     direction = np.array([np.cos(elevation) * np.cos(azimuth), np.sin(elevation), np.cos(elevation) * np.sin(azimuth)])
-    lamps = np.stack([
-        np.array([middle[0] + rng.uniform(-0.4, 0.4) * size[0], height - rng.uniform(0.15, 0.6), middle[2] + rng.uniform(-0.4, 0.4) * size[1]])
-        for _ in range(2)
-    ])  # fmt: skip
+    share = rng.random((2, 3))
+    lamps = middle + (0.8 * share - 0.4) * np.array([size[0], 0, size[1]])
+    lamps[:, 1] = height - 0.15 - 0.45 * share[:, 1]
     reach = min(float(size.max()), 8.0)
     power = rng.uniform(0.0, 0.8, (2, 1)) * reach * 0.7
     return Lighting(

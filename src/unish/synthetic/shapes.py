@@ -11,6 +11,9 @@ from numpy import ndarray
 
 from unish.render.scene import SCENE_ID, Mesh, join_meshes, vertex_normals
 
+Vector = Sequence[float | int] | ndarray
+"""Three numbers along x, y, z."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Paint:
@@ -47,7 +50,7 @@ def make_mesh(
 
 
 def _unit_box() -> tuple[ndarray, ndarray, ndarray, ndarray, ndarray]:
-    """Corners in ±1, normals, and for the texture the axes (across, up) of each vertex and its place on them in 0..1."""
+    """Corners in ±1, normals; for the texture the axes (across, up) of each vertex and its share of them; faces."""
     corners, normals, axes, share = [], [], [], []
     for across, up, out in ((0, 1, 2), (0, 2, 1), (2, 1, 0)):
         for sign in (-1, 1):
@@ -59,32 +62,29 @@ def _unit_box() -> tuple[ndarray, ndarray, ndarray, ndarray, ndarray]:
                 axes.append((across, up))
                 share.append(((1 + a) / 2, (1 - b) / 2))
     start = np.arange(0, 24, 4)[:, None]
-    faces = np.concatenate([start + [0, 1, 2], start + [0, 2, 3]]).astype(np.int32)
+    faces = np.concatenate([start + np.array([0, 1, 2]), start + np.array([0, 2, 3])]).astype(np.int32)
     return np.array(corners), np.array(normals, np.float32), np.array(axes), np.array(share), faces
 
 
 _CORNERS, _NORMALS, _AXES, _SHARE, _FACES = _unit_box()
 
 
-def make_box(size: Sequence[float], paint: Paint, centre: Sequence[float] = (0.0, 0.0, 0.0)) -> Mesh:
+def make_box(size: Vector, paint: Paint, centre: Vector = (0.0, 0.0, 0.0)) -> Mesh:
     """Axis-aligned box of ``size`` (x, y, z) around ``centre``, flat-shaded, texture upright on its sides."""
-    size = np.asarray(size, np.float64)
-    return make_mesh(_CORNERS * (size / 2) + centre, _FACES, _SHARE * size[_AXES], paint, _NORMALS)
+    lengths = np.asarray(size, np.float64)
+    return make_mesh(_CORNERS * (lengths / 2) + np.asarray(centre), _FACES, _SHARE * lengths[_AXES], paint, _NORMALS)
 
 
-def make_quad(
-    corner: Sequence[float], across: Sequence[float], up: Sequence[float], paint: Paint, cells: int = 1
-) -> Mesh:
-    """Parallelogram corner + a·across + b·up, cut into cells × cells; texture v = 0 at the top edge."""
-    a, b = np.meshgrid(np.linspace(0, 1, cells + 1), np.linspace(0, 1, cells + 1), indexing="ij")
-    across_v, up_v = np.asarray(across, np.float64), np.asarray(up, np.float64)
-    vertices = np.asarray(corner) + a[..., None] * across_v + b[..., None] * up_v
-    uv = np.stack([a * np.linalg.norm(across_v), (1 - b) * np.linalg.norm(up_v)], axis=-1)
-    return make_mesh(vertices.reshape(-1, 3), grid_faces(cells + 1, cells + 1), uv.reshape(-1, 2), paint)
+def make_quad(corner: Vector, across: Vector, up: Vector, paint: Paint) -> Mesh:
+    """Parallelogram corner + a·across + b·up; texture v = 0 at the far end of ``up``."""
+    a, b = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]).T[..., None]
+    vertices = np.asarray(corner) + a * np.asarray(across, np.float64) + b * np.asarray(up, np.float64)
+    uv = np.concatenate([a * np.linalg.norm(across), (1 - b) * np.linalg.norm(up)], axis=1)
+    return make_mesh(vertices, grid_faces(2, 2), uv, paint)
 
 
 def make_turned(profile: Sequence[tuple[float, float]], paint: Paint, sides: int = 14) -> Mesh:
-    """Solid of revolution about y through (radius, height) points; smooth around, creased between rings of the profile."""
+    """Solid of revolution about y through (radius, height) points; smooth around, creased between its rings."""
     rings = np.asarray(profile, np.float64)
     low, high = rings[:-1], rings[1:]
     angle = np.linspace(0, 2 * np.pi, sides + 1)
@@ -107,17 +107,18 @@ def make_cylinder(radius: float, height: float, paint: Paint, sides: int = 14) -
     return make_turned([(0, 0), (radius, 0), (radius, height), (0, height)], paint, sides)
 
 
-def make_blob(rng: np.random.Generator, radii: Sequence[float], paint: Paint, roughness: float = 0.15) -> Mesh:
+def make_blob(rng: np.random.Generator, radii: Vector, paint: Paint, roughness: float = 0.15) -> Mesh:
     """Ellipsoid around the origin with smooth random bumps (relative size ``roughness``): rocks, crowns, cushions."""
     rows, columns = 9, 14
     polar, azimuth = np.meshgrid(np.linspace(0, np.pi, rows), np.linspace(0, 2 * np.pi, columns), indexing="ij")
     unit = np.stack([np.sin(polar) * np.cos(azimuth), np.cos(polar), np.sin(polar) * np.sin(azimuth)], axis=-1)
     waves = rng.normal(size=(6, 3)) * 2.5
     bumps = np.sin(unit @ waves.T + rng.uniform(0, 2 * np.pi, 6)).sum(-1) / 6 * 2
-    vertices = unit * (1 + roughness * bumps)[..., None] * np.asarray(radii)
-    uv = np.stack([azimuth * radii[0], polar * radii[1]], axis=-1)
+    axes = np.asarray(radii, np.float64)
+    vertices = unit * (1 + roughness * bumps)[..., None] * axes
+    uv = np.stack([azimuth * axes[0], polar * axes[1]], axis=-1)
     faces = grid_faces(rows, columns)
-    normals = unit / np.asarray(radii)
+    normals = unit / axes
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
     return make_mesh(vertices.reshape(-1, 3), faces, uv.reshape(-1, 2), paint, normals.reshape(-1, 3))
 
@@ -125,7 +126,9 @@ def make_blob(rng: np.random.Generator, radii: Sequence[float], paint: Paint, ro
 def grid_faces(rows: int, columns: int) -> ndarray:
     """Two triangles per cell of a rows × columns grid of vertices."""
     corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).reshape(-1, 1)
-    return np.concatenate([corner + [0, 1, columns + 1], corner + [0, columns + 1, columns]]).astype(np.int32)
+    return np.concatenate(
+        [corner + np.array(part) for part in ((0, 1, columns + 1), (0, columns + 1, columns))]
+    ).astype(np.int32)
 
 
 def join(meshes: Sequence[Mesh]) -> Mesh:
@@ -133,7 +136,7 @@ def join(meshes: Sequence[Mesh]) -> Mesh:
     return join_meshes(meshes)
 
 
-def place(mesh: Mesh, position: Sequence[float], yaw: float = 0.0) -> Mesh:
+def place(mesh: Mesh, position: Vector, yaw: float = 0.0) -> Mesh:
     """Turn about the vertical by ``yaw`` (radians), then move."""
     rotation = yaw_matrix(yaw).astype(np.float32)
     return replace(

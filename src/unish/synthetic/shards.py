@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ class ShardConfig:
 
     sizes: tuple[tuple[int, int], ...] = ((160, 224), (224, 160), (128, 224), (192, 192))
     clips_per_shard: int = 64
-    clip: SynthConfig = SynthConfig(num_frames=5, fps=None, samples=1)
+    clip: SynthConfig = field(default_factory=lambda: SynthConfig(num_frames=5, fps=None, samples=1))
 
 
 def write_shards(
@@ -43,10 +43,10 @@ def write_shards(
     num_shards: int,
     seed: int,
     first: int = 0,
-    config: ShardConfig = ShardConfig(),  # noqa: B008 (frozen)
+    config: ShardConfig | None = None,
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Write ``shard-000000.safetensors`` …, shards ``first`` to ``first + num_shards − 1``, keeping those already there.
+    """Write ``shard-000000.safetensors`` and so on from number ``first``, keeping those already there.
 
     Shard s holds clips s·C to s·C + C − 1 of ``seed``; what each array means stands in docs/data.md.
 
@@ -55,6 +55,7 @@ def write_shards(
     """
     if seed == HELD_BACK_SEED:
         raise InputError(f"seed {seed} is held back for evaluation; train on another one")
+    config = config or ShardConfig()
     out = Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The place where a clip happens: geometry, obstacles, light. Stage axes: y up, metres, floor at y = 0 where people are."""
+"""The place where a clip happens: geometry, obstacles, light. Stage axes: y up, metres, people's floor at y = 0."""
 
 from __future__ import annotations
 

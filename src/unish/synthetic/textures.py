@@ -161,7 +161,7 @@ def _stripes(rng: np.random.Generator) -> ndarray:
 
 def _stones(rng: np.random.Generator) -> ndarray:
     points = rng.random((int(rng.integers(20, 90)), 2))
-    tiled = np.concatenate([points + [dy, dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1)])
+    tiled = np.concatenate([points + np.array([dy, dx]) for dy in (-1, 0, 1) for dx in (-1, 0, 1)])
     from scipy.spatial import cKDTree
 
     y, x = np.meshgrid(np.arange(SIDE) / SIDE, np.arange(SIDE) / SIDE, indexing="ij")

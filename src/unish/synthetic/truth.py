@@ -12,7 +12,7 @@ from numpy import ndarray
 from unish.body import move_body
 from unish.geometry.rotation import matrix_to_axis_angle
 from unish.render import SKY_ID, Frame
-from unish.structs import BodyParams, Reconstruction
+from unish.structs import Reconstruction
 from unish.synthetic.config import SKY_DEPTH
 from unish.synthetic.people import Actor, load_cast_body
 
@@ -138,9 +138,7 @@ def _people_truth(
         "contacts": ((total, len(names)), bool), "actions": ((), "U1"),
     }  # fmt: skip
     arrays = {
-        name: np.stack([row[name] for row in rows]).astype("U" if name == "actions" else kind)
-        if rows
-        else np.zeros((0, *shape), kind)
+        name: np.stack([row[name] for row in rows]) if rows else np.zeros((0, *shape), kind)
         for name, (shape, kind) in shapes.items()
     }
     return arrays | {"faces": body.faces.numpy().astype(np.int32), "contact_names": np.array(names)}

@@ -1,0 +1,147 @@
+"""The truth of synthetic clips must agree with itself: geometry, bodies, identities, time."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+
+from unish.body import load_body
+from unish.geometry.rotation import axis_angle_to_matrix
+from unish.structs import BodyParams, Reconstruction
+from unish.synthetic import SKY_DEPTH, SynthConfig, make_clip
+
+CONFIG = SynthConfig(size=(96, 128), num_frames=4, fps=6.0, min_people=1, max_people=3, normals=True)
+SEED = 11
+INDICES = (0, 1, 2, 3, 5)
+
+
+@functools.lru_cache
+def clip(index: int) -> Reconstruction:
+    return make_clip(SEED, index, CONFIG)
+
+
+def still_pixels(truth: Reconstruction, frame: int) -> np.ndarray:
+    return (truth.person_masks[frame] < 0) & ~truth.extra["truth_sky"][frame]
+
+
+@pytest.mark.parametrize("index", INDICES)
+def test_depth_of_one_frame_predicts_the_others(index: int) -> None:
+    """Scene points of frame 0, seen from frame 2, lie on its surface wherever they are visible there."""
+    truth = clip(index)
+    first, second = 0, 2
+    points = truth.world_points()[first][still_pixels(truth, first)]
+    w2c = np.linalg.inv(truth.c2w[second].astype(np.float64))
+    local = points @ w2c[:3, :3].T + w2c[:3, 3]
+    local = local[local[:, 2] > 0.1]
+    pixels = (local @ truth.intrinsics[second].T)[:, :2] / local[:, 2:]
+    column, row = np.floor(pixels).astype(int).T
+    height, width = truth.image_size
+    inside = (column >= 0) & (column < width - 1) & (row >= 0) & (row < height - 1)
+    column, row, expected = column[inside], row[inside], local[inside, 2]
+    found = truth.depth[second][row, column]
+    seen = still_pixels(truth, second)[row, column] & (np.abs(found - expected) < 0.05 * expected)
+    if seen.sum() < 50:
+        pytest.skip("the two frames hardly overlap")
+    assert seen.mean() > 0.3
+    # A pixel has a footprint: on a slanted surface half a pixel changes depth by more than the truth's own error.
+    assert np.median(np.abs(found - expected)[seen] / expected[seen]) < 3e-3
+
+
+@pytest.mark.parametrize("index", INDICES)
+def test_parameters_pose_the_body_that_was_rendered(index: int) -> None:
+    """World parameters → vertices → nearest camera distance at the mask's pixels; joints and landmarks agree too."""
+    truth, body = clip(index), load_body("free")
+    num, total = truth.person_valid.shape
+    params = world_params(truth)
+    joints = body.joints(params).numpy()
+    np.testing.assert_allclose(joints, truth.extra["truth_joints"], atol=2e-4)
+    np.testing.assert_allclose(body.landmarks(params).numpy(), truth.extra["truth_landmarks"], atol=2e-4)
+    vertices = body.vertices(params).numpy()
+    points = truth.world_points()
+    for person in range(num):
+        for frame in range(total):
+            surface = points[frame][truth.person_masks[frame] == person]
+            if len(surface) < 30:
+                continue
+            low, high = vertices[person, frame].min(0) - 0.01, vertices[person, frame].max(0) + 0.01
+            assert ((surface > low) & (surface < high)).all(axis=1).mean() > 0.99
+            nearest = np.linalg.norm(surface[::17, None] - vertices[person, frame][None], axis=-1).min(1)
+            assert np.median(nearest) < 0.02
+
+
+@pytest.mark.parametrize("index", INDICES)
+def test_camera_and_world_parameters_pose_the_same_vertices(index: int) -> None:
+    """The pelvis rule, by vertices."""
+    truth, body = clip(index), load_body("free")
+    world = world_params(truth)
+    camera = BodyParams(
+        betas=world.betas,
+        global_orient=axis_angle_to_matrix(torch.from_numpy(truth.extra["truth_camera_global_orient_aa"])),
+        body_pose=world.body_pose,
+        transl=torch.from_numpy(truth.extra["truth_camera_transl"]),
+    )
+    c2w = torch.from_numpy(truth.c2w)
+    moved = body.vertices(camera) @ c2w[:, :3, :3].transpose(-1, -2) + c2w[:, None, :3, 3]
+    assert (moved - body.vertices(world)).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("index", INDICES)
+def test_visible_landmarks_lie_on_their_person(index: int) -> None:
+    truth = clip(index)
+    height, width = truth.image_size
+    hits = []
+    for person, frame in zip(*np.nonzero(truth.person_valid), strict=True):
+        x, y, visible = truth.landmarks_px[person, frame].T
+        body_part = np.arange(33)[(visible > 0.5)]
+        body_part = body_part[np.isin(body_part, [11, 12, 23, 24, 25, 26])]  # deep inside the outline
+        rows, columns = np.floor(y[body_part]).astype(int), np.floor(x[body_part]).astype(int)
+        assert ((rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)).all()
+        hits += list(truth.person_masks[frame][rows, columns] == person)
+    assert not hits or np.mean(hits) > 0.9
+
+
+@pytest.mark.parametrize("index", INDICES)
+def test_people_stand_on_the_floor_and_gravity_points_into_it(index: int) -> None:
+    truth, body = clip(index), load_body("free")
+    normal, offset = truth.floor[:3], truth.floor[3]
+    assert np.linalg.norm(normal) == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(truth.gravity, -normal, atol=1e-6)
+    heights = body.vertices(world_params(truth)).numpy() @ normal + offset
+    assert np.abs(heights.min(-1).min(-1)).max() < 0.02  # somewhere in the clip everybody touches the floor
+    assert heights.min() > -2e-3
+
+
+def test_what_is_not_visible_is_not_valid_and_nan() -> None:
+    for index in INDICES:
+        truth = clip(index)
+        for person in range(truth.num_people):
+            seen = (truth.person_masks == person).any((1, 2))
+            np.testing.assert_array_equal(truth.person_valid[person], seen)
+            for name in ("transl", "joints", "boxes_xyxy", "landmarks_px", "global_orient_aa", "body_pose_aa"):
+                values = getattr(truth, name)[person].reshape(truth.num_frames, -1)
+                np.testing.assert_array_equal(np.isfinite(values).all(1), seen)
+            assert np.isfinite(truth.extra["truth_transl"][person]).all()
+
+
+def test_sky_is_far_and_normals_face_the_camera() -> None:
+    for index in INDICES:
+        truth = clip(index)
+        sky = truth.extra["truth_sky"]
+        assert (truth.depth[sky] == SKY_DEPTH).all()
+        assert not sky.size or (truth.depth[~sky] < SKY_DEPTH).all()
+        normals = truth.extra["normals"].astype(np.float32)
+        length = np.linalg.norm(normals, axis=-1)
+        assert ((np.abs(length - 1) < 0.01) | (length < 0.01)).all()
+        assert (normals[..., 2][length > 0.5] > 0).mean() < 0.15  # only steep, off-axis surfaces
+
+
+def world_params(truth: Reconstruction) -> BodyParams:
+    num, total = truth.person_valid.shape
+    body_pose = torch.from_numpy(truth.extra["truth_body_pose_aa"]).reshape(num, total, 23, 3)
+    return BodyParams(
+        betas=torch.from_numpy(truth.betas)[:, None].expand(num, total, 10),
+        global_orient=axis_angle_to_matrix(torch.from_numpy(truth.extra["truth_global_orient_aa"])),
+        body_pose=axis_angle_to_matrix(body_pose),
+        transl=torch.from_numpy(truth.extra["truth_transl"]),
+    )
