@@ -1,0 +1,51 @@
+"""The numbered examples run one after the other, as a reader would run them, and stay short."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from small_record import make_record
+from unish.body import load_body
+from unish.network import UniSH
+from unish.network.config import tiny_config
+from written_videos import numbered_pictures, write_video
+
+
+def run_example(path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [str(path), *arguments])
+    runpy.run_path(str(path), run_name="__main__")
+
+
+def test_examples_are_short(repository: Path) -> None:
+    paths = sorted((repository / "examples").glob("*.py"))
+    assert len(paths) >= 3
+    for number, path in enumerate(paths, start=1):
+        assert path.name.startswith(f"{number:02d}_") and len(path.read_text().splitlines()) < 60
+
+
+def test_reconstruct(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    UniSH(tiny_config()).save_pretrained(tmp_path / "tiny")
+    video = write_video(tmp_path / "in.mp4", numbered_pictures(8))
+    options = ["--model", str(tmp_path / "tiny"), "--people", "0", "--max-frames", "4"]
+    example = repository / "examples" / "01_reconstruct.py"
+    run_example(example, [str(video), str(tmp_path / "out"), *options], monkeypatch)
+    assert "4 frames, 0 people" in capsys.readouterr().out and (tmp_path / "out" / "reconstruction.npz").is_file()
+
+
+def test_read_and_export(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "reconstruction.npz"
+    make_record(load_body("free")).save(file)
+    run_example(repository / "examples" / "02_people_and_points.py", [str(file)], monkeypatch)
+    assert "person 4 at" in capsys.readouterr().out
+    run_example(repository / "examples" / "03_export.py", [str(file), str(tmp_path / "out")], monkeypatch)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"preview.mp4", "scene.glb", "scene.ply"}
