@@ -165,4 +165,4 @@ def _make_seat(rng: Rng, bank: TextureBank, params: BodyParams, joints: ndarray,
     if rng.random() < 0.4:
         tall = rng.uniform(0.3, 0.5)
         pieces.append(make_box((width, tall, 0.05), paint, (0, height + tall / 2, -0.06 - depth / 2 - 0.06)))
-    return Prop.of(place(join(pieces), (pelvis[0], 0, pelvis[2]), yaw))
+    return Prop.of(place(join(pieces), (float(pelvis[0]), 0.0, float(pelvis[2])), yaw))
