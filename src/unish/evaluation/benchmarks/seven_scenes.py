@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 
 from unish.errors import InputError
 from unish.evaluation.compare import resize_depth
@@ -26,7 +28,7 @@ class SevenScenesBenchmark:
     """A folder of ``frame-NNNNNN.color.*``, ``.depth.png`` (millimetres) and ``.pose.txt`` (camera to world, metres).
 
     A sequence is four consecutive files of the folder, without overlap. Depth is scored with one median scale per
-    sequence; turns between neighbouring frames need no alignment. Beside the method stand two baselines on the same
+    sequence; turns between all pairs of its frames need no alignment. Beside the method stand two baselines on the same
     pixels and frames: the *row prior* (mean depth of each image row over our own renders, see ``row_prior``) and
     *identity* (the camera never turns). Intrinsics are not given.
     """
@@ -48,21 +50,25 @@ class SevenScenesBenchmark:
         size = (depth.shape[1], depth.shape[2])
         ours = score_depth(resize_depth(found.depth, size), depth, alignment="median")
         prior = score_depth(row_prior_depth(load_row_prior(), size).expand_as(depth), depth, alignment="median")
-        turns = relative_rotation_errors(torch.from_numpy(found.c2w), c2w)
-        still = relative_rotation_errors(torch.eye(4).expand_as(c2w), c2w)
         return {
             "depth_abs_rel": float(ours.abs_rel),
             "row_prior_abs_rel": float(prior.abs_rel),
             "depth_delta": float(ours.delta),
             "row_prior_delta": float(prior.delta),
-            "camera_turn_error_deg": float(turns.mean()),
-            "identity_turn_error_deg": float(still.mean()),
+            "camera_turn_error_deg": _turn_error(torch.from_numpy(found.c2w), c2w),
+            "identity_turn_error_deg": _turn_error(torch.eye(4).expand_as(c2w), c2w),
             "focal_px": float(np.median(found.intrinsics[:, 0, 0]) * size[1] / found.image_size[1]),
         }
 
     def summarise(self, rows: Mapping[str, Row]) -> Row:
         """Means over clips."""
         return mean_of_rows(list(rows.values()))
+
+
+def _turn_error(c2w: Float[Tensor, "N 4 4"], true_c2w: Float[Tensor, "N 4 4"]) -> float:
+    """Mean over all pairs of frames, degrees."""
+    steps = range(1, c2w.shape[0])
+    return float(torch.cat([relative_rotation_errors(c2w, true_c2w, step=step) for step in steps]).mean())
 
 
 def _frame_names(data: Path) -> list[str]:
