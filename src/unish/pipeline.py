@@ -112,10 +112,11 @@ def run(
     clock = _Clock(progress)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DegradedResultWarning)
-        with clock.stage("load model"):
-            model, body = _load(settings)
+        # Reading comes first: a video that cannot be read should not cost the loading of a network.
         with clock.stage("read video"):
             clip = source if isinstance(source, Clip) else _read(source, settings, progress)
+        with clock.stage("load model"):
+            model, body = _load(settings)
             size = processed_size(clip.size, settings.size or model.config.long_side, model.config.multiple)
             images = resize_images(clip.images, size)
         with clock.stage("find people"):

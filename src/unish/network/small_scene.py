@@ -29,6 +29,7 @@ from unish.network.outputs import SceneOutput
 PATCH_SIZE = 16
 _FRAMES_AT_ONCE = 16
 _START_FOCAL = 0.75  # of the image diagonal: 60° along the long side of a 4:3 image
+_PRIOR_PRECISION = 1e-4  # at first; all matches together have at most 1
 _LOG_DEPTH_RANGE = (-3.0, 6.0)  # 5 cm to 400 m
 
 
@@ -185,9 +186,14 @@ class SmallScene(nn.Module):
     def _predict_prior(self, hidden: Tensor, first: Tensor, second: Tensor) -> PosePrior:
         """The pose head: what the tokens of two frames say about their relative pose. Starts as a weak "no motion"."""
         special = hidden[:, :, : self.config.decoder.num_special_tokens].mean(dim=2)
-        answer = self.pose_head(torch.cat([special[:, first], special[:, second]], dim=-1)).float()
-        twist, log_precision = answer.chunk(2, dim=-1)
-        return PosePrior(twist=0.1 * twist, precision=1e-4 * log_precision.clamp(-6.0, 6.0).exp())
+        forward, backward = (
+            self.pose_head(torch.cat([special[:, i], special[:, j]], dim=-1)).float()
+            for i, j in ((first, second), (second, first))
+        )
+        # The difference vanishes for equal frames: the prior of a still camera is "no motion".
+        twist = 0.05 * (forward - backward)[..., :6]
+        log_precision = 0.5 * (forward + backward)[..., 6:]
+        return PosePrior(twist=twist, precision=_PRIOR_PRECISION * log_precision.clamp(-6.0, 6.0).exp())
 
 
 def working_size(height: int, width: int, long_side: int) -> tuple[int, int]:
@@ -227,7 +233,7 @@ def _points_of_queries(log_depth: Float[Tensor, "F h w"], intrinsics: Float[Tens
 
 
 def _scale_translation(
-    pose: Float[Tensor, "*batch 4 4"], factor: Float[Tensor, "*batch"]
+    pose: Float[Tensor, "*batch 4 4"], factor: Float[Tensor, "*#batch"]
 ) -> Float[Tensor, "*batch 4 4"]:
     return make_rigid(pose[..., :3, :3], pose[..., :3, 3] * factor[..., None])
 

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int16
 from torch import Tensor
 
 from unish.body import Body
+from unish.geometry.camera import pixel_grid, resize_intrinsics
 from unish.geometry.ruler import scale_from_person
 from unish.reconstruct.anchor import PlacedBodies
 from unish.render.plain import rasterize
 from unish.structs import BodyParams
 
+COMPARE_LONG_SIDE = 256
+"""Bodies are drawn at most this large to be compared with the scene: depth is smooth, drawing is the slow part."""
+
 MIN_PIXELS = 12
 """A person's depth is compared with the scene's only where body and mask share at least this many pixels."""
+
+MAX_TILT = 0.5
+"""Largest tilt of a person's correction over their own extent, as a logarithm of depth: about ±25 % from end to end."""
+
+MAX_RELIEF = 0.3
+"""Depth within a person beyond this (as a logarithm) is background that bled into the mask."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,26 +38,74 @@ class SceneScale:
     source: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class DepthComparison:
+    """How the depth of each body explains the scene's depth at the same person:
+
+    log body = scene_level + level + tilt · (pixel − centre) / extent + relief · (log scene − scene_level).
+
+    Attributes:
+        level: (P, T) median of log(body / scene) over the pixels that body and mask share; NaN where there are too few.
+        scene_level: (P, T) median of log scene there.
+        tilt: (P, T, 2) change from one end of the person to the other, along x and y.
+        relief: (P, T) in [0, 1], how much of the scene's own relief at the person is relief of the body: 1 keeps it,
+            0 takes it for noise.
+        centre, extent: (P, T, 2), (P, T) in pixels of the full image.
+    """
+
+    level: Float[Tensor, "P T"]
+    scene_level: Float[Tensor, "P T"]
+    tilt: Float[Tensor, "P T 2"]
+    relief: Float[Tensor, "P T"]
+    centre: Float[Tensor, "P T 2"]
+    extent: Float[Tensor, "P T"]
+
+    def in_metres(self, scale: float) -> DepthComparison:
+        """The same, after the scene's depth was multiplied by ``scale``."""
+        shift = math.log(scale)
+        return replace(self, level=self.level - shift, scene_level=self.scene_level + shift)
+
+
 def compare_depths(
     body: Body,
     placed: PlacedBodies,
     depth: Float[Tensor, "T H W"],
     masks: Int16[Tensor, "T H W"],
     intrinsics: Float[Tensor, "T 3 3"],
-) -> Float[Tensor, "P T"]:
-    """Median of log(body depth / scene depth) over the pixels that body and person mask share; NaN where too few."""
+) -> DepthComparison:
+    """Draw every body and compare it with the scene at the person's own pixels."""
     num_people, num_frames = placed.valid.shape
+    full_size = (int(depth.shape[1]), int(depth.shape[2]))
+    stride = max(1, -(-max(full_size) // COMPARE_LONG_SIDE))
+    # Every stride-th pixel, seen as an image of its own: its pixel centres are those of the full image.
+    every = slice(stride // 2, None, stride)
+    depth, masks = depth[:, every, every], masks[:, every, every]
     size = (int(depth.shape[1]), int(depth.shape[2]))
-    ratios = torch.full((num_people, num_frames), float("nan"))
-    for person in range(num_people):
-        vertices = body.vertices(_select_person(placed, person))
-        for frame in placed.valid[person].nonzero()[:, 0].tolist():
-            hit = rasterize(vertices[frame].numpy(), body.faces.numpy(), intrinsics[frame].numpy(), size)
-            body_depth = torch.from_numpy(hit.depth)
-            shared = (body_depth > 0) & (masks[frame] == person) & (depth[frame] > 0)
-            if int(shared.sum()) >= MIN_PIXELS:
-                ratios[person, frame] = (body_depth[shared].log() - depth[frame][shared].log()).median()
-    return ratios
+    small = resize_intrinsics(intrinsics, (size[0] * stride, size[1] * stride), size)
+    grid = pixel_grid(*size, like=depth) * stride
+
+    level, scene_level = torch.full((2, num_people, num_frames), torch.nan)
+    tilt, centre = torch.zeros(2, num_people, num_frames, 2)
+    relief, extent = torch.ones(2, num_people, num_frames)
+    for person, frame in placed.valid.nonzero().tolist():
+        shared_mask = masks[frame] == person
+        if int(shared_mask.sum()) < MIN_PIXELS:
+            continue
+        vertices = body.vertices(_select(placed.params, person, frame))
+        hit = rasterize(vertices.numpy(), body.faces.numpy(), small[frame].numpy(), size)
+        body_depth = torch.from_numpy(hit.depth)
+        shared = (body_depth > 0) & shared_mask & (depth[frame] > 0)
+        if int(shared.sum()) < MIN_PIXELS:
+            continue
+        log_body, log_scene = body_depth[shared].log(), depth[frame][shared].log()
+        pixels = grid[shared]
+        middle, span = pixels.mean(0), (pixels.amax(0) - pixels.amin(0)).max().clamp_min(1.0)
+        level[person, frame], scene_level[person, frame] = (log_body - log_scene).median(), log_scene.median()
+        tilt[person, frame], relief[person, frame] = _fit_surface(
+            (pixels - middle) / span, log_scene - log_scene.median(), log_body - log_body.median()
+        )
+        centre[person, frame], extent[person, frame] = middle, span
+    return DepthComparison(level=level, scene_level=scene_level, tilt=tilt, relief=relief, centre=centre, extent=extent)
 
 
 def estimate_scale(log_ratios: Float[Tensor, "P T"], placed: PlacedBodies, network_scale: float | None) -> SceneScale:
@@ -65,27 +124,60 @@ def estimate_scale(log_ratios: Float[Tensor, "P T"], placed: PlacedBodies, netwo
 
 
 def correct_people(
-    depth: Float[Tensor, "T H W"], masks: Int16[Tensor, "T H W"], log_ratios: Float[Tensor, "P T"]
+    depth: Float[Tensor, "T H W"], masks: Int16[Tensor, "T H W"], comparison: DepthComparison
 ) -> Float[Tensor, "T H W"]:
-    """Multiply the depth of each person's own pixels so that they agree with the body; the scene is never touched.
+    """Bring each person's own pixels to their body by its level, tilt and relief; the scene is never touched.
 
-    ``log_ratios`` are those of the metric depth. Frames where they are unknown take the person's median.
+    ``comparison`` is that of the metric depth. Frames where it is unknown take the person's median level alone.
     """
     corrected = depth.clone()
-    for person in range(log_ratios.shape[0]):
-        known = torch.isfinite(log_ratios[person])
+    grid = pixel_grid(int(depth.shape[1]), int(depth.shape[2]), like=depth)
+    for person in range(comparison.level.shape[0]):
+        known = torch.isfinite(comparison.level[person])
         if not known.any():
             continue
-        filled = torch.where(known, log_ratios[person], log_ratios[person][known].median())
-        corrected = torch.where(masks == person, depth * filled.exp()[:, None, None], corrected)
+        usual = comparison.level[person][known].median()
+        for frame in (masks == person).flatten(1).any(1).nonzero()[:, 0].tolist():
+            mine = (masks[frame] == person) & (depth[frame] > 0)
+            log_depth = depth[frame][mine].log()
+            if not known[frame]:
+                corrected[frame][mine] = (log_depth + usual).exp()
+                continue
+            middle = comparison.scene_level[person, frame]
+            offset = (grid[mine] - comparison.centre[person, frame]) / comparison.extent[person, frame]
+            lean = (offset.clamp(-0.75, 0.75) * comparison.tilt[person, frame]).sum(-1)
+            relief = comparison.relief[person, frame] * (log_depth - middle).clamp(-MAX_RELIEF, MAX_RELIEF)
+            corrected[frame][mine] = (middle + comparison.level[person, frame] + lean + relief).exp()
     return corrected
 
 
-def _select_person(placed: PlacedBodies, person: int) -> BodyParams:
-    params = placed.params
+def _fit_surface(
+    offsets: Float[Tensor, "K 2"],
+    log_scene: Float[Tensor, "K"],
+    log_body: Float[Tensor, "K"],
+    *,
+    ridge: float = 0.002,
+    rounds: int = 5,
+) -> tuple[Float[Tensor, "2"], Float[Tensor, ""]]:
+    """Robust tilt and relief (see ``DepthComparison``) by re-weighted least squares on centred logarithms.
+
+    Drawn to no tilt and full relief, which is what a good depth map has, where the pixels say little.
+    """
+    design = torch.cat([offsets, log_scene[:, None], torch.ones_like(log_scene[:, None])], dim=1)
+    prior = torch.diag(torch.tensor([ridge, ridge, ridge, 1e-6]))
+    start = torch.tensor([0.0, 0.0, 1.0, 0.0])
+    weights, solution = torch.ones_like(log_scene), start
+    for _ in range(rounds):
+        weighted = (design * weights[:, None]).T / weights.sum()
+        solution = torch.linalg.solve(weighted @ design + prior, weighted @ log_body + prior @ start)
+        weights = 1.0 / (log_body - design @ solution).abs().clamp_min(0.01)
+    return solution[:2].clamp(-MAX_TILT, MAX_TILT), solution[2].clamp(0.0, 1.0)
+
+
+def _select(params: BodyParams, person: int, frame: int) -> BodyParams:
     return BodyParams(
-        betas=params.betas[person],
-        global_orient=params.global_orient[person],
-        body_pose=params.body_pose[person],
-        transl=params.transl[person],
+        betas=params.betas[person, frame],
+        global_orient=params.global_orient[person, frame],
+        body_pose=params.body_pose[person, frame],
+        transl=params.transl[person, frame],
     )

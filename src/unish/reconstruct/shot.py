@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int16
@@ -48,7 +48,7 @@ class MetricShot:
         depth: (T, H, W) after it.
         params: world parameters of every person and frame, leading shape (P, T).
         joints: (P, T, 24, 3) world.
-        corrections: (P, T) factor that each person's depth was multiplied by; NaN where it is not known.
+        corrections: (P, T) factor that each person's median depth was multiplied by; NaN where it is not known.
         residual: of stitching, see ``Shot``.
     """
 
@@ -72,11 +72,12 @@ def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
     conf = prediction.point_conf_logits[0].sigmoid()
     intrinsics, depth = _solve_cameras(prediction.local_points[0], conf > CONFIDENT, evidence.intrinsics)
     placed = _place(shot, evidence, betas, body, intrinsics)
-    log_ratios = compare_depths(body, placed, depth, evidence.masks, intrinsics)
-    scale = estimate_scale(log_ratios, placed, shot.network_scale)
-    placed = _support_weak_rulers(body, placed, log_ratios + _log(1 / scale.factor))
-    metric_depth = depth * scale.factor
-    corrections = compare_depths(body, placed, metric_depth, evidence.masks, intrinsics)
+    comparison = compare_depths(body, placed, depth, evidence.masks, intrinsics)
+    scale = estimate_scale(comparison.level, placed, shot.network_scale)
+    metric_depth, comparison = depth * scale.factor, comparison.in_metres(scale.factor)
+    placed, log_moves = _support_weak_rulers(body, placed, comparison.level)
+    # Moving a body along its ray multiplies the depth of all its surface, nearly, by the same factor.
+    comparison = replace(comparison, level=comparison.level + log_moves)
     c2w = prediction.c2w[0].clone()
     c2w[:, :3, 3] *= scale.factor
     rest_pelvis = body.rest_joints(placed.params.betas)[..., 0, :]
@@ -86,12 +87,12 @@ def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
         c2w=c2w,
         conf=conf,
         depth_before=metric_depth,
-        depth=correct_people(metric_depth, evidence.masks, corrections),
+        depth=correct_people(metric_depth, evidence.masks, comparison),
         params=params,
         valid=placed.valid,
         distance_sigma=placed.distance_sigma,
         joints=body.joints(params),
-        corrections=corrections.exp(),
+        corrections=comparison.level.exp(),
         scale=scale,
         residual=shot.residual,
     )
@@ -129,13 +130,14 @@ def _place(
     return smooth_distances(body, placed, evidence.timestamps_s)
 
 
-def _support_weak_rulers(body: Body, placed: PlacedBodies, log_ratios: Float[Tensor, "P T"]) -> PlacedBodies:
-    """People cut at the hips are put between where the ruler and where the metric scene sees them, by their errors."""
+def _support_weak_rulers(
+    body: Body, placed: PlacedBodies, log_ratios: Float[Tensor, "P T"]
+) -> tuple[PlacedBodies, Float[Tensor, "P T"]]:
+    """People cut at the hips are put between where the ruler and where the metric scene sees them, by their errors.
+
+    Returns the bodies and the logarithm of the factor that each distance was multiplied by.
+    """
     weak = ~placed.is_ruler & placed.valid & torch.isfinite(log_ratios)
     trust_scene = SCENE_SIGMA**-2 / (SCENE_SIGMA**-2 + placed.distance_sigma**-2)
-    factor = torch.where(weak, (-log_ratios.nan_to_num() * trust_scene).exp(), 1.0)
-    return move_along_ray(body, placed, factor)
-
-
-def _log(value: float) -> float:
-    return float(torch.tensor(value).log())
+    log_moves = torch.where(weak, -log_ratios.nan_to_num() * trust_scene, 0.0)
+    return move_along_ray(body, placed, log_moves.exp()), log_moves

@@ -1,0 +1,158 @@
+"""A perfect prediction in unknown units must come back in metres, with everybody where they stand."""
+
+import pytest
+import torch
+
+from unish.body import load_body
+from unish.geometry.camera import unproject
+from unish.geometry.rotation import axis_angle_to_matrix
+from unish.reconstruct import MetricShot, ShotEvidence, measure_shot, stitch_windows
+from unish.reconstruct.anchor import DISTANCE_SIGMA, place_bodies
+from unish.structs import BodyParams, Landmarks, Prediction, Reconstruction, Tracks
+from unish.synthetic import SynthConfig, make_clip, observe_people
+from unish.synthetic.observe import camera_params
+
+SIZE = (96, 128)
+
+
+@pytest.fixture(scope="module")
+def truth() -> Reconstruction:
+    """The first clip with a whole person in it."""
+    config = SynthConfig(size=SIZE, num_frames=4, min_people=1, max_people=2, sensor=False, renderer="plain")
+    for index in range(20):
+        clip = make_clip(seed=5, index=index, config=config)
+        tracks, landmarks = observe(clip)
+        if tracks.num_people and bool((landmarks.px[:, :, 11:29, 2] > 0.5).all(-1).all(-1).any()):
+            return clip
+    raise AssertionError("no clip of the first twenty shows a whole person")
+
+
+def observe(truth: Reconstruction) -> tuple[Tracks, Landmarks]:
+    return observe_people(truth, load_body("free"), SIZE)
+
+
+def predict(truth: Reconstruction, unit: float) -> Prediction:
+    """What a perfect network would say: the truth in units of ``unit`` metres."""
+    body = load_body("free")
+    depth = torch.from_numpy(truth.depth) / unit
+    c2w = torch.from_numpy(truth.c2w).clone()
+    c2w[:, :3, 3] /= unit
+    params = camera_params(truth, body)
+    rotations = torch.cat([params.global_orient[:, :, None], params.body_pose], dim=2)
+    points = unproject(depth, torch.from_numpy(truth.intrinsics))
+    return Prediction(
+        local_points=points[None],
+        point_conf_logits=torch.where(depth > 0, 5.0, -5.0)[None],
+        c2w=c2w[None],
+        scale=torch.tensor([float(points.norm(dim=-1)[depth > 0].mean()) * unit]),
+        rotations=rotations[None],
+        betas=torch.from_numpy(truth.betas)[None],
+        transl=params.transl[None],
+    )
+
+
+def measure(truth: Reconstruction, prediction: Prediction, *, known_camera: bool = False) -> MetricShot:
+    tracks, landmarks = observe(truth)
+    shot = stitch_windows([prediction], [range(truth.num_frames)], tracks.valid)
+    evidence = ShotEvidence(
+        timestamps_s=torch.from_numpy(truth.timestamps_s).float(),
+        valid=tracks.valid,
+        masks=tracks.masks,
+        landmarks_px=landmarks.px,
+        intrinsics=torch.from_numpy(truth.intrinsics[0]) if known_camera else None,
+    )
+    betas = torch.from_numpy(truth.betas) if prediction.betas is not None else torch.zeros(tracks.num_people, 10)
+    return measure_shot(shot, evidence, betas, load_body("free"))
+
+
+@pytest.mark.parametrize("unit", [0.3, 4.0])
+@pytest.mark.parametrize("known_camera", [False, True])
+def test_people_give_the_scene_its_scale(truth: Reconstruction, unit: float, known_camera: bool) -> None:
+    shot = measure(truth, predict(truth, unit), known_camera=known_camera)
+    assert shot.scale.source == "people"
+    # Rounded landmarks are exact here; what is left is the difference between body and clothed surface.
+    assert shot.scale.factor == pytest.approx(unit, rel=0.02)
+    depth = torch.from_numpy(truth.depth)
+    near = (depth > 0) & (depth < 50)
+    assert float((shot.depth_before[near] / depth[near] - 1).abs().median()) < 0.02
+
+
+def test_bodies_stand_where_they_are_in_the_world(truth: Reconstruction) -> None:
+    shot = measure(truth, predict(truth, 2.0))
+    joints = torch.from_numpy(truth.joints)
+    seen = shot.valid & (shot.distance_sigma <= DISTANCE_SIGMA["full"])
+    assert seen.any()
+    assert float((shot.joints - joints)[seen].norm(dim=-1).median()) < 0.03
+    torch.testing.assert_close(shot.c2w, torch.from_numpy(truth.c2w), rtol=0, atol=0.05)
+
+
+def test_units_of_the_network_do_not_matter(truth: Reconstruction) -> None:
+    one, other = measure(truth, predict(truth, 1.0)), measure(truth, predict(truth, 7.0))
+    torch.testing.assert_close(one.depth, other.depth, rtol=2e-3, atol=1e-3)
+    torch.testing.assert_close(one.joints, other.joints, rtol=0, atol=5e-3)
+
+
+def test_correction_moves_people_and_never_the_scene(truth: Reconstruction) -> None:
+    tracks, _ = observe(truth)
+    shot = measure(truth, predict(truth, 2.0))
+    scene = tracks.masks < 0
+    assert torch.equal(shot.depth[scene], shot.depth_before[scene])
+    prediction = predict(truth, 2.0)
+    wrong = prediction.local_points.clone()
+    wrong[0][tracks.masks >= 0] *= 1.3
+    bent = measure(truth, Prediction(**{**vars(prediction), "local_points": wrong}))
+    # The person's own depth was 30 % too far: the ruler takes it for the scale, and the correction is unchanged.
+    torch.testing.assert_close(bent.depth[~scene], shot.depth[~scene], rtol=0.03, atol=0.02)
+
+
+def test_without_people_the_network_scale_is_used(truth: Reconstruction) -> None:
+    prediction = predict(truth, 3.0)
+    alone = Prediction(
+        local_points=prediction.local_points,
+        point_conf_logits=prediction.point_conf_logits,
+        c2w=prediction.c2w,
+        scale=prediction.scale,
+    )
+    shot = stitch_windows([alone], [range(truth.num_frames)], torch.zeros(0, truth.num_frames, dtype=torch.bool))
+    evidence = ShotEvidence(
+        timestamps_s=torch.from_numpy(truth.timestamps_s).float(),
+        valid=torch.zeros(0, truth.num_frames, dtype=torch.bool),
+        masks=torch.full((truth.num_frames, *SIZE), -1, dtype=torch.int16),
+        landmarks_px=torch.zeros(0, truth.num_frames, 33, 3),
+        intrinsics=None,
+    )
+    measured = measure_shot(shot, evidence, torch.zeros(0, 10), load_body("free"))
+    assert measured.scale.source == "network"
+    assert measured.scale.factor == pytest.approx(3.0, rel=1e-3)
+
+
+def test_ruler_trusts_what_it_sees() -> None:
+    body = load_body("free")
+    rotations = torch.eye(3).expand(1, 1, 24, 3, 3).clone()
+    rotations[..., 0, :, :] = axis_angle_to_matrix(torch.tensor([torch.pi, 0.0, 0.0]))
+    intrinsics = torch.tensor([[[400.0, 0, 200], [0, 400.0, 200], [0, 0, 1]]])
+    params = BodyParams(
+        betas=torch.zeros(1, 1, 10),
+        global_orient=rotations[:, :, 0],
+        body_pose=rotations[:, :, 1:],
+        transl=torch.tensor([[[0.2, 0.1, 4.0]]]),
+    )
+    landmarks = body.landmarks(params)
+    px = landmarks @ intrinsics[0].T
+    px = torch.cat([px[..., :2] / px[..., 2:], torch.ones(1, 1, 33, 1)], dim=-1)
+
+    def place(hidden: list[int]) -> tuple[torch.Tensor, float]:
+        seen = px.clone()
+        seen[..., hidden, 2] = 0.0
+        placed = place_bodies(
+            body, rotations, torch.zeros(1, 10), seen, intrinsics, (400, 400), torch.ones(1, 1, dtype=torch.bool),
+            torch.full((1, 1, 3), torch.nan),
+        )  # fmt: skip
+        return placed.params.transl[0, 0], float(placed.distance_sigma[0, 0])
+
+    transl, sigma = place([])
+    torch.testing.assert_close(transl, params.transl[0, 0], rtol=0, atol=1e-3)
+    assert sigma == pytest.approx(DISTANCE_SIGMA["full"])
+    assert place([27, 28])[1] == pytest.approx(DISTANCE_SIGMA["knees"])
+    assert place([25, 26, 27, 28])[1] == pytest.approx(DISTANCE_SIGMA["hips"])
+    assert place([23, 24, 25, 26, 27, 28])[1] == pytest.approx(DISTANCE_SIGMA["none"])
