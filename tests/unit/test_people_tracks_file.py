@@ -64,7 +64,7 @@ def test_boxes_are_scaled_to_the_clip_and_sorted_by_id(tmp_path, clip):
 def test_absent_boxes_and_frames_that_are_not_named_have_nobody(tmp_path, clip):
     arrays = _arrays(1, 13)
     arrays["boxes_xyxy"][0, 5] = NAN
-    with pytest.warns(UserWarning, match="left out"):
+    with pytest.warns(UserWarning, match="left out"), pytest.warns(UserWarning, match="nobody is in"):
         tracks, _ = _read(tmp_path, clip, arrays)
     assert tracks.num_people == 0
     arrays = _arrays(1, 20)

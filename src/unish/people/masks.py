@@ -36,20 +36,14 @@ class LandmarkSegmenter:
         factor = np.array([image.shape[1] / width, image.shape[0] / height])
         out = np.zeros((len(people), height, width), np.float32)
         for layer, person in zip(out, people, strict=True):
-            bounds = person.pose.region.bounds() if _has_mask(person.pose) else person.box_xyxy
-            x0, y0, x1, y1 = clip_box(np.asarray(bounds) / np.tile(factor, 2), size)
+            pose = person.pose if person.pose is not None and person.pose.mask is not None else None
+            bounds = np.asarray(person.box_xyxy if pose is None else pose.region.bounds())
+            x0, y0, x1, y1 = clip_box(bounds / np.tile(factor, 2), size)
             rows, columns = slice(int(y0), int(np.ceil(y1))), slice(int(x0), int(np.ceil(x1)))
             y, x = np.mgrid[rows, columns]
             points = (np.stack([x, y], axis=-1) + 0.5) * factor
-            if _has_mask(person.pose):
-                layer[rows, columns] = sample_mask(person.pose, points)
-            else:
-                layer[rows, columns] = _ellipse(person.box_xyxy, points)
+            layer[rows, columns] = _ellipse(person.box_xyxy, points) if pose is None else sample_mask(pose, points)
         return out
-
-
-def _has_mask(pose: Pose | None) -> bool:
-    return pose is not None and pose.mask is not None
 
 
 def sample_mask(pose: Pose, points: Float[ndarray, "h w 2"]) -> Float32[ndarray, "h w"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -29,7 +30,8 @@ _SAME_POSE = 0.6
 _SAME_TRUNK = 0.25
 _TRUNK = np.array([11, 12, 23, 24])
 _SAME_BOX = 0.6
-_UPGRADE_BOX = 0.35
+_UPGRADE_BOX = 0.5
+_SAME_PLACE = 0.8
 _MAX_STRAY = 0.3
 _MIN_AREA = 16
 _MASK_INSIDE = 128
@@ -202,11 +204,12 @@ class Candidates:
         if box_area(fitted) < _MIN_AREA:
             return
         rival = self._rival(fitted, has_pose=pose is not None)
-        if box is None and rival is not None:
+        detected = detector_score > 0
+        if rival is None:
+            self.people.append(self._observation(fitted, evidence, pose, detected=detected))
+        elif pose is not None:
             both = _either(self.people[rival].score, evidence)
             self.people[rival] = self._observation(fitted, both, pose, detected=True)
-        elif pose is not None or rival is None:
-            self.people.append(self._observation(fitted, evidence, pose, detected=detector_score > 0))
 
     def unexplained(self, regions: Sequence[Region]) -> list[Region]:
         """The regions whose person was not found yet; each person found explains the nearest region at most."""
@@ -228,16 +231,23 @@ class Candidates:
     def _is_taken(self, pose: Pose | None) -> bool:
         if pose is None:
             return False
-        others = [other for other in self.people if other.pose is not None]
-        return any(same_body(pose, other.pose, float(box_area(other.box_xyxy))) for other in others)
+        return any(
+            other.pose is not None and same_body(pose, other.pose, float(box_area(other.box_xyxy)))
+            for other in self.people
+        )
 
     def _rival(self, box: Float[ndarray, "4"], *, has_pose: bool) -> int | None:
-        """Who claims the same place: for a pose, somebody with a box alone; for a box, anybody."""
-        overlap = box_iou(box[None], np.array([other.box_xyxy for other in self.people]).reshape(-1, 4))[0]
+        """Who claims the same place: for a pose, somebody with a box alone; for a box, anybody.
+
+        A detector may give a second box for one body, larger or smaller, so one inside the other is the same place.
+        """
+        others = np.array([other.box_xyxy for other in self.people]).reshape(-1, 4)
+        overlap = box_iou(box[None], others)[0]
+        inside = np.maximum(box_containment(box[None], others)[0], box_containment(others, box[None])[:, 0])
+        same = (overlap > (_UPGRADE_BOX if has_pose else _SAME_BOX)) | (inside > _SAME_PLACE)
         if has_pose:
-            overlap[[other.pose is not None for other in self.people]] = 0
-        best = int(overlap.argmax()) if len(overlap) else -1
-        return best if best >= 0 and overlap[best] > (_UPGRADE_BOX if has_pose else _SAME_BOX) else None
+            same &= np.array([other.pose is None for other in self.people], bool)
+        return int(np.where(same, overlap, -1).argmax()) if same.any() else None
 
     def _observation(self, box: Float[ndarray, "4"], score: float, pose: Pose | None, *, detected: bool) -> Observation:
         appearance = describe_appearance(self.frame.picture, box, pose)
@@ -257,14 +267,14 @@ def same_body(first: Pose, second: Pose, area: float) -> bool:
     if pose_similarity(first.px[:, :2], second.px[:, :2], shared, area) > _SAME_POSE:
         return True
     trunks = first.px[_TRUNK, :2], second.px[_TRUNK, :2]
-    lengths = [np.linalg.norm(trunk[:2].mean(axis=0) - trunk[2:].mean(axis=0)) for trunk in trunks]
+    longest = max(float(np.linalg.norm(trunk[:2].mean(axis=0) - trunk[2:].mean(axis=0))) for trunk in trunks)
     # Left and right may be mixed up in one of the readings.
     apart = min(np.linalg.norm(trunks[0] - trunks[1][order], axis=-1).mean() for order in ([0, 1, 2, 3], [1, 0, 3, 2]))
-    return bool(apart < _SAME_TRUNK * max(*lengths, 1.0))
+    return bool(apart < _SAME_TRUNK * max(longest, 1.0))
 
 
 def _region_distance(first: Region, second: Region) -> float:
     """Distance of the centres over the larger side; infinite when the sides differ by more than a factor of two."""
     if not 0.5 < first.side / second.side < 2:
         return np.inf
-    return float(np.hypot(first.x - second.x, first.y - second.y) / max(first.side, second.side))
+    return math.hypot(first.x - second.x, first.y - second.y) / max(first.side, second.side)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -151,11 +152,11 @@ class HungarianTracker:
         gap = time_s - tracklet.times[-1]
         last, here = tracklet.people[-1], person.box_xyxy
         expected = tracklet.predicted_box(time_s)
-        size = np.sqrt(box_area(last.box_xyxy) * box_area(here)) ** 0.5
-        diagonal = np.hypot(*(last.box_xyxy[2:] - last.box_xyxy[:2]))
-        way = np.hypot(*((here - expected).reshape(2, 2).mean(axis=0)))
-        reach = (0.25 + self.config.max_speed * gap) * max(diagonal, size)
-        growth = abs(np.log(max(box_area(here), 1.0) / max(box_area(last.box_xyxy), 1.0))) / 2
+        diagonal = float(np.linalg.norm(last.box_xyxy[2:] - last.box_xyxy[:2]))
+        way = float(np.linalg.norm((here - expected).reshape(2, 2).mean(axis=0)))
+        reach = (0.25 + self.config.max_speed * gap) * diagonal
+        areas = [max(float(box_area(box)), 1.0) for box in (last.box_xyxy, here)]
+        growth = abs(math.log(areas[1] / areas[0])) / 2
         if way > reach or growth > 0.7 + gap:
             return _NEVER
         place = max(box_iou(expected[None], here[None])[0, 0], 0.5 * (1 - way / reach))
@@ -165,7 +166,7 @@ class HungarianTracker:
             return float(1 - 0.6 * place - 0.4 * likeness)
         shift = np.zeros(2) if len(tracklet.people) < 2 else (expected - last.box_xyxy)[:2]
         shared = (last.pose.px[:, 2] > 0.5) & (person.pose.px[:, 2] > 0.5)
-        same = pose_similarity(last.pose.px[:, :2] + shift, person.pose.px[:, :2], shared, float(box_area(here)))
+        same = pose_similarity(last.pose.px[:, :2] + shift, person.pose.px[:, :2], shared, areas[1])
         return float(1 - 0.4 * place - 0.3 * same - 0.3 * likeness)
 
 

@@ -136,7 +136,7 @@ class YoloDetector:
     def __init__(
         self, model: YoloV4Tiny, *, long_side: int = 608, min_score: float = 0.25, max_iou: float = 0.5, batch: int = 4
     ):
-        self.model = model.to(memory_format=torch.channels_last)
+        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
         self.long_side = long_side
         self.min_score = min_score
         self.max_iou = max_iou
