@@ -86,7 +86,9 @@ def _make_stored_state(kind: type, *_: object) -> StoredState:
 
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _encode_latin1,
+    ("copy_reg", "_reconstructor"): _make_stored_state,
     ("copyreg", "_reconstructor"): _make_stored_state,
+    ("__builtin__", "object"): object,
     ("builtins", "object"): object,
 }
 for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
