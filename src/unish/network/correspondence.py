@@ -11,7 +11,7 @@ Q = h·w, and h4×w4 = 2h×2w the grid of targets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -104,6 +104,19 @@ class Matcher(nn.Module):
             context: what the update network knows about each query cell of the first frame.
             keep_comparison: also return the coarse comparison (large).
         """
+        matches = self._match_all(features, context, pairs, keep_comparison)
+        # Compared with itself, a frame shows the error that its own texture and border cause. Less that error, a still
+        # camera gives no motion at all, whatever the network has learnt.
+        frames = sorted({first for first, _ in pairs})
+        own = self._match_all(features, context, [(i, i) for i in frames], keep_comparison=False)
+        error = own.targets_px - query_points(*own.targets_px.shape[3:5], like=own.targets_px)
+        which = torch.tensor([frames.index(first) for first, _ in pairs], device=features.device)
+        return replace(matches, targets_px=matches.targets_px - error[:, :, which])
+
+    def _match_all(
+        self, features: Tensor, context: Tensor, pairs: list[tuple[int, int]], keep_comparison: bool
+    ) -> Matches:
+        """All pairs, some at a time."""
         parts = [
             self._match(features, context, pairs[start : start + self.config.pairs_at_once], keep_comparison)
             for start in range(0, len(pairs), self.config.pairs_at_once)

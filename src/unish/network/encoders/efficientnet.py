@@ -1,8 +1,8 @@
 """EfficientNet-Lite0 (Tan & Le 2019; the "lite" variant has no squeeze-excite and clips with ReLU6), up to stride 16.
 
-The small preset keeps these layers frozen at their ImageNet weights: features that were learnt on photographs carry over
-to real video where a network trained on renders alone does not. Batch normalisation is folded into the convolutions when
-the published weights are read, so this encoder has nothing that differs between training and inference.
+The small preset keeps these layers frozen at their ImageNet weights: features that were learnt on photographs carry
+over to real video where a network trained on renders alone does not. Batch normalisation is folded into the
+convolutions when the published weights are read, so nothing here differs between training and inference.
 """
 
 from __future__ import annotations
