@@ -9,7 +9,7 @@ Legend: S people, N frames, L = 33 landmarks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
 import roma
 import torch
@@ -29,6 +29,34 @@ _ARMS, _LEGS = tuple(range(13, 23)), tuple(range(25, 33))
 
 
 @dataclass(frozen=True, kw_only=True)
+class EventRates:
+    """Probability per window that something goes wrong for a while.
+
+    Attributes:
+        lost_limb: one of the four limbs is not seen.
+        swapped_legs, swapped_arms: left and right are exchanged.
+        wrong_facing: the person is taken for one who faces the other way.
+        mirrored_bone: the depth of a limb bone has the wrong sign (each of eight bones).
+        mirrored_legs: the same of both thighs or both shanks, all the time: a person seen from above taken for one who
+            crouches.
+        missing: no landmarks at all.
+    """
+
+    lost_limb: float = 0.25
+    swapped_legs: float = 0.04
+    swapped_arms: float = 0.04
+    wrong_facing: float = 0.04
+    mirrored_bone: float = 0.10
+    mirrored_legs: float = 0.08
+    missing: float = 0.15
+
+    @classmethod
+    def none(cls) -> EventRates:
+        """Nothing ever happens."""
+        return cls(**{field.name: 0.0 for field in fields(cls)})
+
+
+@dataclass(frozen=True, kw_only=True)
 class LandmarkNoiseConfig:
     """Standard deviations unless said otherwise.
 
@@ -42,8 +70,7 @@ class LandmarkNoiseConfig:
         severity: spread (of the logarithm) of a factor per window on everything above.
         stature: relative error of the landmark model's size, and how much of a person's own size it knows (0 = always
             an average adult, 1 = the truth), as (error, lowest share, highest share).
-        event_rates: probability per window of: limb lost, legs' sides swapped, arms' sides swapped, facing wrong, bone
-            mirrored in depth (each limb), frames missing.
+        events: what happens now and then.
     """
 
     bias_2d: float = 0.010
@@ -58,7 +85,7 @@ class LandmarkNoiseConfig:
     jitter_m: tuple[float, float, float] = (0.008, 0.010, 0.020)
     severity: float = 0.4
     stature: tuple[float, float, float] = (0.05, 0.0, 0.5)
-    event_rates: tuple[float, float, float, float, float, float] = (0.25, 0.04, 0.04, 0.04, 0.10, 0.15)
+    events: EventRates = field(default_factory=EventRates)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +127,7 @@ def observe(
     seen = _visibility(points_ray, hidden, generator)
     px = torch.cat([px, seen[..., None]], dim=-1)
     px, world = _confuse_sides(px, world, timestamps_s, config, generator)
-    missing = happen(timestamps_s, config.event_rates[5], (), generator, longest_s=1.0)
+    missing = happen(timestamps_s, config.events.missing, (), generator, longest_s=1.0)
     missing |= torch.rand(missing.shape, generator=generator) < 0.02
     valid = ~missing
     valid[:, 0] |= ~valid.any(dim=1)
@@ -144,7 +171,7 @@ def happen(
 def _lose_limbs(timestamps_s: Tensor, config: LandmarkNoiseConfig, generator: Generator) -> Bool[Tensor, "S N L"]:
     """Arms or legs, from the middle joint or from the end on, are not seen for a while."""
     lost = torch.zeros(*timestamps_s.shape, 33, dtype=torch.bool)
-    events = happen(timestamps_s, config.event_rates[0] / 4, (4, 2), generator, longest_s=4.0)
+    events = happen(timestamps_s, config.events.lost_limb / 4, (4, 2), generator, longest_s=4.0)
     for limb, (_, middle, end) in enumerate(LIMB_CHAINS):
         ends = [end, *_END_LANDMARKS[end]]
         lost[..., ends] |= events[..., limb, :1]
@@ -200,7 +227,10 @@ def _disturb_limbs(
     spread = torch.tensor([config.bone_plane, config.bone_plane, config.bone_depth]) * severity[..., None, None]
     fixed = torch.randn(len(points), 1, 8, 3, generator=generator)
     direction = (0.7 * fixed + 0.7 * wander(timestamps_s, (8, 3), 0.3, generator)) * spread
-    mirrored = happen(timestamps_s, config.event_rates[4], (8,), generator, longest_s=1.5, largest_share=0.6)
+    mirrored = happen(timestamps_s, config.events.mirrored_bone, (8,), generator, longest_s=1.5, largest_share=0.6)
+    crouches = torch.rand(len(points), 1, 1, generator=generator) < config.events.mirrored_legs
+    bone_kind = torch.arange(8) % 2 == torch.randint(2, (len(points), 1, 1), generator=generator)
+    mirrored ^= crouches & bone_kind & (torch.arange(8) >= 4)
     length = 0.92 + 0.13 * torch.rand(len(points), 1, 4, 2, generator=generator)
     length[:, :, :2, 0] = 0.72 + 0.25 * torch.rand(len(points), 1, 1, generator=generator)  # upper arms
     end_length = torch.cat(
@@ -269,8 +299,9 @@ def _confuse_sides(
     px: Tensor, world: Tensor, timestamps_s: Tensor, config: LandmarkNoiseConfig, generator: Generator
 ) -> tuple[Float[Tensor, "S N L 3"], Float[Tensor, "S N L 3"]]:
     """Left and right swapped in the legs, in the arms, or everywhere together with depth (facing the wrong way)."""
-    _, legs, arms, facing, *_ = config.event_rates
-    for rate, members in ((legs, _LEGS), (arms, _ARMS), (facing, range(33))):
+    rates = config.events
+    mistakes = ((rates.swapped_legs, _LEGS), (rates.swapped_arms, _ARMS), (rates.wrong_facing, range(33)))
+    for rate, members in mistakes:
         order = torch.arange(33)
         order[list(members)] = torch.tensor(MIRRORED_LANDMARKS)[list(members)]
         swapped = happen(timestamps_s, rate, (), generator, longest_s=1.5, largest_share=0.45)[..., None, None]
