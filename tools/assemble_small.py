@@ -30,7 +30,9 @@ def assemble(scene_run: Path | None, lifter_run: Path | None, out: Path) -> Path
         InputError: a run has no weights, or the result is larger than what may ship.
     """
     torch.manual_seed(0)
-    model = UniSH.from_pretrained(out) if (out / "config.json").is_file() else UniSH(small_config())
+    model = UniSH(small_config())
+    if (out / "config.json").is_file():
+        model.load_state_dict(UniSH.from_pretrained(out).state_dict())
     for part, run in ((model.scene, scene_run), (model.human, lifter_run)):
         if run is not None:
             part.load_state_dict(load_run_weights(run))

@@ -45,7 +45,7 @@ class SmallSceneConfig:
         correspondence: how frames are matched.
     """
 
-    long_side: int = 256
+    long_side: int = 224
     decoder: DecoderConfig = field(
         default_factory=lambda: DecoderConfig(
             dim=192, depth=6, num_heads=3, num_special_tokens=4, qk_norm=True, layer_scale=None
