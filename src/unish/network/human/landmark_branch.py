@@ -79,7 +79,7 @@ class LandmarkBranch(nn.Module):
     def __init__(self, config: LandmarkBranchConfig) -> None:
         super().__init__()
         self.config = config
-        self._body = load_body(config.body)
+        self._body: Body | None = None
         self.embed_evidence = nn.Sequential(nn.Linear(_EVIDENCE_DIM, config.dim), nn.GELU())
         self.unseen = nn.Parameter(torch.zeros(config.dim))
         self.stages = nn.ModuleList(CorrectionStage(config, depth) for depth in config.stage_depths)
@@ -143,9 +143,9 @@ class LandmarkBranch(nn.Module):
         return state, self.norm(x)
 
     def _body_on(self, device: torch.device) -> Body:
-        """The body on a device; kept out of the state dict because a body is an asset, not a weight."""
-        if self._body.template.device != device:
-            self._body = self._body.to(device)
+        """The body on a device. Read on first use: it is an asset, not a weight, and not needed to build the branch."""
+        if self._body is None or self._body.template.device != device:
+            self._body = load_body(self.config.body).to(device)
         return self._body
 
 
