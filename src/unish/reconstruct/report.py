@@ -20,8 +20,8 @@ JOINT_LANDMARKS = (
 
 MIN_VISIBILITY = 0.6
 EROSION_PX = 2
-MAX_POINTS = 400
-MAX_FRAMES = 24
+MAX_POINTS = 100
+MAX_FRAMES = 16
 
 
 def measure_reprojection(reconstruction: Reconstruction) -> dict[int, float]:
