@@ -71,7 +71,7 @@ class SceneShards:
             self.clips += [(path, i) for i in range(count)]
         self.clips = [c for i, c in enumerate(self.clips) if config.first <= i % 20 < config.last]
         if not self.clips:
-            raise InputError(f"{folder} holds no training shards (*.safetensors): make some with tools/make_shards.py")
+            raise InputError(f"{folder} holds no training shards (*.safetensors); `unish train small-scene` makes them")
 
     def __call__(self, step: int) -> SceneBatch:
         generator = np.random.default_rng([self.seed, step])

@@ -1,0 +1,111 @@
+"""Training batches: what is resized, mirrored and spoiled, and that truth stays true."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from unish.errors import InputError
+from unish.geometry.camera import unproject
+from unish.geometry.rigid import invert_rigid, transform_points
+from unish.training.data import SceneDataConfig, SceneShards, degrade_images, mirror_clip, resize_clip
+
+SIZE = (48, 64)
+
+
+def make_clips(num_clips: int = 20, num_frames: int = 6, size: tuple[int, int] = SIZE) -> dict[str, np.ndarray]:
+    """A slanted plane before a camera that moves to the right and turns."""
+    generator = np.random.default_rng(0)
+    height, width = size
+    arrays = {
+        "images": generator.integers(0, 256, (num_clips, num_frames, height, width, 3)).astype(np.uint8),
+        "ids": np.full((num_clips, num_frames, height, width), -1, np.int8),
+        "intrinsics": np.zeros((num_clips, num_frames, 3, 3), np.float32),
+        "c2w": np.tile(np.eye(4, dtype=np.float32), (num_clips, num_frames, 1, 1)),
+        "depth": np.zeros((num_clips, num_frames, height, width), np.float16),
+    }
+    arrays["intrinsics"][:] = [[50, 0, width / 2 + 2], [0, 50, height / 2], [0, 0, 1]]
+    x = (np.arange(width) + 0.5 - width / 2 - 2) / 50
+    for frame in range(num_frames):
+        angle, shift = 0.02 * frame, 0.05 * frame
+        cosine, sine = np.cos(angle), np.sin(angle)
+        arrays["c2w"][:, frame, :3, :3] = [[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]]
+        arrays["c2w"][:, frame, 0, 3] = shift
+        # The plane z = 3 + 0.4·x in the world, along the ray (x, y, 1) of each column.
+        slope = (-sine * x + cosine) - 0.4 * (cosine * x + sine)
+        arrays["depth"][:, frame] = ((3.0 + 0.4 * shift) / slope)[None, None]
+    return arrays
+
+
+def assert_on_the_plane(depth: torch.Tensor, intrinsics: torch.Tensor, c2w: torch.Tensor, slope: float) -> None:
+    """All frames of a clip show the plane that the first frame shows (its nearest-pixel error allowed for)."""
+    points = transform_points(c2w, unproject(depth, intrinsics).flatten(1, 2))
+    off = points[..., 2] - 3.0 - slope * points[..., 0]
+    assert off.abs().max() < 0.06
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_file(make_clips(), tmp_path / "shard-000000.safetensors")
+    return tmp_path
+
+
+def test_truth_survives_resizing_and_zoom() -> None:
+    clip = {name: values[0] for name, values in make_clips().items()}
+    small = resize_clip(clip, (32, 48), zoom=1.2)
+    assert small["images"].shape == (6, 32, 48, 3)
+    assert_on_the_plane(*(torch.from_numpy(small[name]).float() for name in ("depth", "intrinsics", "c2w")), slope=0.4)
+
+
+def test_truth_survives_mirroring() -> None:
+    clip = mirror_clip({name: values[0] for name, values in make_clips().items()})
+    depth, intrinsics, c2w = (
+        torch.from_numpy(np.ascontiguousarray(clip[name])).float() for name in ("depth", "intrinsics", "c2w")
+    )
+    assert_on_the_plane(depth, intrinsics, c2w, slope=-0.4)
+    torch.testing.assert_close(torch.linalg.det(c2w[:, :3, :3]), torch.ones(6))
+
+
+def test_a_batch_depends_on_its_number_alone(folder: Path) -> None:
+    config = SceneDataConfig(num_clips=2, long_sides=(64,))
+    once, again = SceneShards(folder, config, seed=1), SceneShards(folder, config, seed=1)
+    again(7)
+    torch.testing.assert_close(once(3).images, again(3).images, rtol=0, atol=0)
+    assert not torch.equal(once(3).images, once(4).images)
+
+
+def test_batches_have_the_asked_shape_and_steps_match_truth(folder: Path) -> None:
+    batch = SceneShards(folder, SceneDataConfig(num_clips=3, num_frames=4, long_sides=(48,)), seed=0)(0)
+    assert batch.images.shape == (3, 4, 3, 32, 48)
+    assert batch.depth.shape == batch.person_ids.shape == (3, 4, 32, 48)
+    assert 0 <= batch.images.min() <= batch.images.max() <= 1
+    steps = invert_rigid(batch.c2w[:, 1:]) @ batch.c2w[:, :-1]
+    # Evenly spaced frames of an even turn.
+    torch.testing.assert_close(steps[:, 0, :3, :3], steps[:, 1, :3, :3], atol=1e-4, rtol=0)
+
+
+def test_validation_clips_are_not_trained_on(folder: Path) -> None:
+    trained = SceneShards(folder, SceneDataConfig()).clips
+    held_back = SceneShards(folder, SceneDataConfig(first=19, last=20)).clips
+    assert len(trained) == 19
+    assert not set(trained) & set(held_back)
+
+
+def test_spoiled_images_stay_images() -> None:
+    images = make_clips(1)["images"][0]
+    for seed in range(8):
+        spoiled = degrade_images(images, np.random.default_rng(seed))
+        assert spoiled.shape == images.shape
+        assert spoiled.dtype == np.uint8
+
+
+def test_no_shards(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no training shards"):
+        SceneShards(tmp_path, SceneDataConfig())
+
+
+def test_clips_too_short(folder: Path) -> None:
+    with pytest.raises(InputError, match="6 frames"):
+        SceneShards(folder, SceneDataConfig(num_frames=7))(0)
