@@ -105,6 +105,8 @@ class Matcher(nn.Module):
             keep_comparison: also return the coarse comparison (large).
         """
         matches = self._match_all(features, context, pairs, keep_comparison)
+        if self.training:
+            return matches
         # Compared with itself, a frame shows the error that its own texture and border cause. Less that error, a still
         # camera gives no motion at all, whatever the network has learnt.
         frames = sorted({first for first, _ in pairs})

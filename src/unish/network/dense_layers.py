@@ -20,11 +20,10 @@ _DENSE_STRIDE = 4
 
 @dataclass(frozen=True, kw_only=True)
 class DenseMaps:
-    """What the dense head says about every frame: log-depth per working pixel, the rest per stride-4 cell."""
+    """What the dense head says about every frame: log-depth per working pixel, confidence per stride-4 cell."""
 
     log_depth: Float[Tensor, "F h w"]
     conf_logits: Float[Tensor, "F h4 w4"]
-    context: Float[Tensor, "F C h4 w4"]
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -65,7 +64,7 @@ class TokenEmbedding(nn.Module):
 
 
 class MatchFeatures(nn.Module):
-    """Encoder features of all strides, brought to stride 4 and mixed; unit length per pixel. No cross-frame input."""
+    """Encoder features of all strides, brought to stride 4 and mixed. No cross-frame input, nothing from the depth."""
 
     def __init__(self, channels: tuple[int, int, int], width: int) -> None:
         super().__init__()
@@ -74,7 +73,8 @@ class MatchFeatures(nn.Module):
         self.mix = nn.Conv2d(width, width, 3, padding=1)
         self.out = nn.Conv2d(width, width, 1)
 
-    def forward(self, features: list[Tensor]) -> Float[Tensor, "F C h4 w4"]:
+    def forward(self, features: list[Tensor]) -> tuple[Float[Tensor, "F C h4 w4"], Float[Tensor, "F C h8 w8"]]:
+        """What is compared (unit length per pixel), and what the matcher knows about each query cell."""
         levels = [
             project(norm(level)) for project, norm, level in zip(self.projections, self.norms, features, strict=True)
         ]
@@ -82,11 +82,11 @@ class MatchFeatures(nn.Module):
         for finer in (levels[1], levels[0]):
             x = finer + _double(x)
         x = x + self.mix(functional.relu(x))
-        return functional.normalize(self.out(functional.relu(x)).float(), dim=1, eps=1e-3)
+        return functional.normalize(self.out(functional.relu(x)).float(), dim=1, eps=1e-3), functional.avg_pool2d(x, 2)
 
 
 class DenseHead(nn.Module):
-    """Tokens and skip features → log-depth (a residual on a learnt row prior), confidence, context for the matcher.
+    """Tokens and skip features → log-depth (a residual on a learnt row prior) and confidence.
 
     The mean depth of each image row is a strong guess for upright cameras, so the network only predicts what departs
     from it. The last ×4 is a convex combination of the 3×3 neighbouring cells with learnt weights (Teed & Deng 2020),
@@ -125,7 +125,6 @@ class DenseHead(nn.Module):
         return DenseMaps(
             log_depth=upsample_convex(log_depth, self.upsampling(x).float()),
             conf_logits=self.confidence(x)[:, 0].float(),
-            context=x,
         )
 
     def _row_prior(self, num_rows: int) -> Float[Tensor, "h4"]:

@@ -1,7 +1,7 @@
 """The small scene branch: frozen ImageNet features, a short cross-frame decoder, cameras solved from soft matches.
 
     images ─> EfficientNet-Lite0 ─┬─> tokens ─> AlternatingDecoder ─┬─> field of view
-              (strides 4, 8, 16)  │                                 └─> dense head ─> log-depth, confidence, context
+              (strides 4, 8, 16)  │                                 └─> dense head ─> log-depth, confidence
                                   └─> match features ─> Matcher ──────────────────> cameras (``camera_solve``)
 
 Legend: B clips, N frames, F = B·N, H×W the caller's images, h×w the working size (multiples of 16), h4 = h/4 and so on,
@@ -69,7 +69,7 @@ class SmallScene(nn.Module):
         self.focal_head = _make_mlp(hidden, 128, 1)
         self.dense_head = DenseHead(hidden, self.encoder.channels, config.widths, config.row_knots)
         self.match_features = MatchFeatures(self.encoder.channels, config.correspondence.channels)
-        self.matcher = Matcher(config.correspondence, context_channels=config.widths[2])
+        self.matcher = Matcher(config.correspondence, context_channels=config.correspondence.channels)
         self.pose_head = _make_mlp(2 * hidden, 128, 12)
 
     @property
@@ -149,9 +149,10 @@ class SmallScene(nn.Module):
         frames = hidden.shape[:2]
         pairs = list_pairs(frames[1], self.config.correspondence.gaps)
         first, second = (torch.tensor(side, device=hidden.device) for side in zip(*pairs, strict=True))
+        compared, context = self.match_features(features)
         matches = self.matcher(
-            self.match_features(features).unflatten(0, frames),
-            functional.avg_pool2d(dense.context, 2).unflatten(0, frames),
+            compared.unflatten(0, frames),
+            context.unflatten(0, frames),
             pairs,
             keep_comparison=keep_training_outputs,
         )

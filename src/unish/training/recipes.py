@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,7 +23,31 @@ from unish.training.trainer import FitConfig, fit
 
 Recipe = Callable[..., nn.Module]
 _KNOWN_INTRINSICS_EVERY = 3  # every third batch is told its intrinsics
-_CAMERAS_EVERY = 3  # matches and cameras learn faster than depth and cost a third of a step
+_CAMERA_PARTS = ("match_features", "matcher", "pose_head")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneStage:
+    """A part of the scene recipe.
+
+    Attributes:
+        trains: "depth" (everything but matching and cameras), "cameras" (these alone, on frozen depth) or "all".
+        steps, learning_rate: of the stage; the share of a wall-clock budget follows from ``time_share``.
+    """
+
+    name: str
+    trains: str
+    steps: int
+    learning_rate: float
+    time_share: float
+
+
+# Depth and matches need one another's gradients little and have very different costs: each first learns alone.
+SCENE_STAGES = (
+    SceneStage(name="depth", trains="depth", steps=3000, learning_rate=6e-4, time_share=0.5),
+    SceneStage(name="cameras", trains="cameras", steps=2000, learning_rate=1e-3, time_share=0.35),
+    SceneStage(name="joint", trains="all", steps=500, learning_rate=1e-4, time_share=0.15),
+)
 
 # Small pictures, long clips: a place costs as much to build as several frames cost to draw.
 _SHARDS = ShardConfig(
@@ -47,29 +71,44 @@ def train_small_scene(run_dir: Path, *, data: Path, resume: bool = False, minute
     torch.manual_seed(0)
     model = make_small_scene()
     shards = SceneShards(data, SceneDataConfig(), seed=1)
+    model.dense_head.row_prior.data = measure_row_prior(shards, num_batches=30, num_rows=model.config.row_knots)
+    for stage in SCENE_STAGES:
+        budget = None if minutes is None else minutes * stage.time_share
+        run_scene_stage(model, stage, run_dir / stage.name, data=data, resume=resume, minutes=budget)
+    return model
+
+
+def run_scene_stage(
+    model: SmallScene, stage: SceneStage, run_dir: Path, *, data: Path, resume: bool, minutes: float | None
+) -> None:
+    """Train one part of ``model`` in place. A stage that is finished already only loads its weights."""
+    shards = SceneShards(data, SceneDataConfig(), seed=1)
     held_back = SceneShards(
         data, SceneDataConfig(first=19, last=20, long_sides=(192,), max_stride=2, degrade=False), seed=2
     )
-    model.dense_head.row_prior.data = measure_row_prior(shards, num_batches=30, num_rows=model.config.row_knots)
-    row_prior = model.dense_head.row_prior.detach().clone()
+    row_prior = measure_row_prior(shards, num_batches=30, num_rows=model.config.row_knots)
+    for name, part in model.named_children():
+        is_camera = name in _CAMERA_PARTS
+        trained = stage.trains == "all" or is_camera == (stage.trains == "cameras")
+        part.requires_grad_(trained and name != "encoder")
 
     def compute_loss(network: nn.Module, batch: SceneBatch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         know = bool(torch.randint(_KNOWN_INTRINSICS_EVERY, ()) == 0)
-        with_cameras = bool(torch.randint(_CAMERAS_EVERY, ()) == 0)
+        with_cameras = stage.trains != "depth"
         return scene_loss(network, batch, SceneLossWeights(), know_intrinsics=know, with_cameras=with_cameras)
 
     config = FitConfig(
-        steps=40_000,
+        steps=stage.steps,
         minutes=minutes,
-        learning_rate=6e-4,
-        warmup_steps=150,
+        learning_rate=stage.learning_rate,
+        warmup_steps=100,
         precision="bfloat16",
-        ema_decay=0.995,
+        ema_decay=0.99,
         log_every=20,
         checkpoint_every=50,
         validate_every=200,
     )
-    return fit(
+    fit(
         model.to(memory_format=torch.channels_last),
         compute_loss,
         shards,

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from unish.geometry.camera import unproject
 from unish.geometry.rigid import transform_points
-from unish.network.correspondence import QUERY_STRIDE
+from unish.network.correspondence import QUERY_STRIDE, TARGET_STRIDE
 
 _SAME_SURFACE = 0.05  # relative difference of depth up to which two pixels show one surface
 _GOOD_MATCH_PX = 1.5
@@ -76,15 +76,16 @@ def match_losses(
 ) -> dict[str, Tensor]:
     """Losses of matches against the truth.
 
-    ``coarse``: cross-entropy of the comparison; ``flow``: Huber distance in query cells; ``weight``: cross-entropy of
-    "usable, and right within 1.5 pixels".
+    ``coarse``: cross-entropy of the comparison; ``flow``: distance in target cells, rounded off at zero; ``weight``:
+    cross-entropy of "usable, and right within 1.5 pixels".
     """
     grid = targets_px.shape[-3:-1]
     usable = truth.usable.to(log_probability.dtype)
     count = usable.sum().clamp_min(1.0)
     coarse = -_sample_cells(log_probability, truth.targets_px / QUERY_STRIDE - 0.5, grid)
     distance = (targets_px.flatten(3, 4) - truth.targets_px).norm(dim=-1)  # (U, B, E, Q)
-    flow = functional.huber_loss(distance / QUERY_STRIDE, torch.zeros_like(distance), delta=0.5, reduction="none")
+    # A match that is two pixels off spoils a camera, so the loss stays steep down to half a pixel.
+    flow = functional.smooth_l1_loss(distance / TARGET_STRIDE, torch.zeros_like(distance), beta=0.125, reduction="none")
     right = (truth.usable & (distance[-1].detach() < _GOOD_MATCH_PX)).to(weight_logits.dtype)
     judged = truth.judged.to(weight_logits.dtype)
     weight = functional.binary_cross_entropy_with_logits(weight_logits.flatten(2), right, reduction="none")
