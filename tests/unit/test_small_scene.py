@@ -6,7 +6,7 @@ import torch
 from unish.geometry.camera import make_intrinsics, project
 from unish.network.correspondence import CorrespondenceConfig, Matcher, list_pairs, query_points
 from unish.network.decoder import DecoderConfig
-from unish.network.dense_layers import upsample_convex
+from unish.network.dense_layers import resize_guided, upsample_convex
 from unish.network.encoders.efficientnet import EfficientNetLite0
 from unish.network.small_scene import SmallScene, SmallSceneConfig, working_size
 
@@ -138,6 +138,18 @@ def test_convex_upsampling_keeps_constants_and_bounds() -> None:
     fine = upsample_convex(coarse, logits)
     assert fine.max() <= coarse.max() + 1e-5
     assert fine.min() >= coarse.min() - 1e-5
+
+
+def test_guided_resizing_keeps_edges_where_colours_change() -> None:
+    left = torch.arange(64).expand(1, 48, 64) < 30
+    images = torch.where(left[:, None], 0.2, 0.8).expand(1, 3, 48, 64)
+    small = torch.nn.functional.interpolate(images, (12, 16), mode="bilinear", antialias=True)
+    depth = torch.where(torch.arange(16) < 7.5, 1.0, 3.0).expand(1, 12, 16)
+    fine = resize_guided(depth, small, images)
+    between = ((fine > 1.1) & (fine < 2.9)).float().mean()
+    plain = torch.nn.functional.interpolate(depth[:, None], (48, 64), mode="bilinear")
+    assert between < 0.5 * ((plain > 1.1) & (plain < 2.9)).float().mean()
+    torch.testing.assert_close(resize_guided(depth, small, small), depth)
 
 
 def test_encoder_strides() -> None:

@@ -16,6 +16,8 @@ from torch.nn import functional
 
 _CONVEX_NEIGHBOURS = 9
 _DENSE_STRIDE = 4
+_COLOUR_SIGMA = 0.1  # RGB distance in [0, 1] at which two pixels begin to be different things
+_LEAST_WEIGHT = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +152,36 @@ def upsample_convex(coarse: Float[Tensor, "F h4 w4"], logits: Float[Tensor, "F K
     neighbours = functional.unfold(padded, 3).unflatten(-1, coarse.shape[-2:])  # (F, 9, h4, w4)
     fine = (weights * neighbours[:, :, None]).sum(dim=1)
     return functional.pixel_shuffle(fine, _DENSE_STRIDE)[:, 0]
+
+
+def resize_guided(
+    maps: Float[Tensor, "F h w"], small_images: Float[Tensor, "F 3 h w"], images: Float[Tensor, "F 3 H W"]
+) -> Float[Tensor, "F H W"]:
+    """Bilinear, but each of the four values around a pixel counts by how much its colour is like the pixel's.
+
+    (Joint bilateral upsampling, Kopf et al. 2007, on the smallest window.) Plain interpolation would put points in the
+    air between the two sides of every depth edge. At equal sizes nothing changes.
+    """
+    rows, down = _neighbours(maps.shape[-2], images.shape[-2], like=maps)
+    columns, right = _neighbours(maps.shape[-1], images.shape[-1], like=maps)
+    total, weight_sum = torch.zeros_like(images[:, 0]), torch.zeros_like(images[:, 0])
+    for row, row_share in zip(rows, (1 - down, down), strict=True):
+        for column, column_share in zip(columns, (1 - right, right), strict=True):
+            unlike = (images - small_images[..., row, :][..., column]).square().sum(dim=1)
+            weight = row_share[:, None] * column_share * ((-unlike / (2 * _COLOUR_SIGMA**2)).exp() + _LEAST_WEIGHT)
+            total += weight * maps[:, row][..., column]
+            weight_sum += weight
+    return total / weight_sum
+
+
+def _neighbours(size: int, wanted: int, *, like: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """Along one axis: the two nearest old pixels of each new one, and how far it is from the first to the second."""
+    place = ((torch.arange(wanted, device=like.device, dtype=like.dtype) + 0.5) * (size / wanted) - 0.5).clamp(
+        0, size - 1
+    )
+    first = place.floor()
+    second = (first + 1).clamp_max(size - 1)
+    return (first.long(), second.long()), place - first
 
 
 def _double(x: Float[Tensor, "F C h w"]) -> Float[Tensor, "F C h2 w2"]:

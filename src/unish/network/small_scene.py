@@ -22,7 +22,7 @@ from unish.geometry.rigid import invert_rigid, make_rigid
 from unish.network.camera_solve import PosePrior, fuse_pairs, solve_pairs
 from unish.network.correspondence import QUERY_STRIDE, CorrespondenceConfig, Matcher, list_pairs
 from unish.network.decoder import AlternatingDecoder, DecoderConfig
-from unish.network.dense_layers import DenseHead, DenseMaps, MatchFeatures, TokenEmbedding
+from unish.network.dense_layers import DenseHead, DenseMaps, MatchFeatures, TokenEmbedding, resize_guided
 from unish.network.encoders.efficientnet import EfficientNetLite0
 from unish.network.outputs import SceneOutput
 
@@ -97,7 +97,8 @@ class SmallScene(nn.Module):
         """
         size, (num_clips, num_frames) = images.shape[-2:], images.shape[:2]
         working = working_size(*size, long_side or self.config.long_side)
-        features = self._encode(_resize_images(images, working))
+        small_images = _resize_images(images, working)
+        features = self._encode(small_images)
         known = None if intrinsics is None else resize_intrinsics(intrinsics.float(), size, working)
 
         grid = (working[0] // PATCH_SIZE, working[1] // PATCH_SIZE)
@@ -113,7 +114,10 @@ class SmallScene(nn.Module):
         if with_cameras and num_frames > 1:
             c2w, auxiliary = self._solve_cameras(hidden, features, dense, known, keep_training_outputs)
 
-        depth = _resize_maps(dense.log_depth, size).clamp(*_LOG_DEPTH_RANGE).exp().unflatten(0, (num_clips, num_frames))
+        log_depth = dense.log_depth
+        if working != size:
+            log_depth = resize_guided(log_depth, small_images.flatten(0, 1), images.flatten(0, 1))
+        depth = log_depth.clamp(*_LOG_DEPTH_RANGE).exp().unflatten(0, (num_clips, num_frames))
         if intrinsics is None:
             intrinsics = resize_intrinsics(known, working, size)
         return SceneOutput(
