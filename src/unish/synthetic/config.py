@@ -25,7 +25,7 @@ class SynthConfig:
         normals: keep the surface normals as extra key ``normals``.
         body: body model to pose.
         textures: folder of images to use beside the procedural textures.
-        samples: samples per pixel of the colours' edges (OpenGL only; 1 saves a third of the time on a CPU).
+        samples: samples per pixel of the colours' edges (OpenGL only; on a CPU 1 takes half the time).
         renderer: ``egl``, ``plain``, or ``auto`` (egl where it works).
     """
 
