@@ -28,7 +28,7 @@ class Side(NamedTuple):
     elbow: int
     wrist: int
     pinky: int
-    index: int
+    index_finger: int
     hip: int
     knee: int
     ankle: int
@@ -107,8 +107,8 @@ def _arm_frames(at: tuple[Tensor, ...], side: Side, chest: Tensor) -> list[Tenso
     swung = swung - 2 * (swung * upper).sum(-1, keepdim=True) * upper
     straight = normalize(_reject(swung, upper), dim=-1)
     axis = _bend_axis(torch.linalg.cross(lower, upper, dim=-1) * side.sign, straight)
-    palm = (at[side.pinky] + at[side.index]) / 2 - at[side.wrist]
-    knuckles = at[side.index] - at[side.pinky]
+    palm = (at[side.pinky] + at[side.index_finger]) / 2 - at[side.wrist]
+    knuckles = at[side.index_finger] - at[side.pinky]
     normal = torch.linalg.cross(palm, knuckles, dim=-1) * -side.sign
     hand = _frame(side.sign * palm, normal)
     return [_frame(side.sign * upper, axis), _frame(side.sign * lower, axis), hand, hand]

@@ -70,8 +70,8 @@ def rotations_from_channels(channels: Float[ndarray, "N C"], heading: Float[ndar
     )
     for shares, part in ((_SPINE_SHARES, "spine"), (_NECK_SHARES, "head")):
         for joint, share in shares.items():
-            twist, flex, side = (value[f"{part}_{what}"] * share for what in ("twist", "flex", "side"))
-            rotations[:, joint] = _about("y", twist) @ _about("x", flex) @ _about("z", -side)
+            twist, flex, bend = (value[f"{part}_{what}"] * share for what in ("twist", "flex", "side"))
+            rotations[:, joint] = _about("y", twist) @ _about("x", flex) @ _about("z", -bend)
     for side, sign, first in (("left", 1.0, 0), ("right", -1.0, 1)):
         limb = {name: value[f"{side}_{name}"] for name in SIDED}
         rotations[:, 1 + first] = (

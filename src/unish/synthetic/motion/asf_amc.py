@@ -51,14 +51,13 @@ def _read_skeleton(text: str) -> tuple[dict[str, dict], dict[str, str]]:
     }
     data = text[text.index(":bonedata") : text.index(":hierarchy")]
     for block in re.findall(r"begin(.*?)end", data, re.DOTALL):
-        bone = re.search(r"name\s+(\S+)", block).group(1)
-        direction = np.array(re.search(r"direction\s+(\S+)\s+(\S+)\s+(\S+)", block).groups(), dtype=np.float64)
-        axis = re.search(r"axis\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)", block).groups()
-        dof = re.search(r"dof\s+(.+)", block)
-        bones[bone] = {
-            "vector": direction * float(re.search(r"length\s+(\S+)", block).group(1)),
-            "axis": Rotation.from_euler(axis[3].lower(), [float(a) for a in axis[:3]], degrees=True).as_matrix(),
-            "dof": dof.group(1).split() if dof else [],
+        lines = [line.split() for line in block.splitlines()]
+        entry = {words[0]: words[1:] for words in lines if words}
+        *angles, order = entry["axis"]
+        bones[entry["name"][0]] = {
+            "vector": np.array(entry["direction"], dtype=np.float64) * float(entry["length"][0]),
+            "axis": Rotation.from_euler(order.lower(), [float(a) for a in angles], degrees=True).as_matrix(),
+            "dof": entry.get("dof", []),
         }
     parents = {"root": ""}
     for line in text[text.index(":hierarchy") :].splitlines():

@@ -102,8 +102,8 @@ def _find_texts(paths: list[Path]) -> Iterator[tuple[str, str, str | None]]:
 
 def _read_tar(path: Path) -> dict[str, str]:
     with tarfile.open(path) as archive:
-        members = [m for m in archive.getmembers() if m.isfile() and _is_motion_name(m.name)]
-        return {m.name: archive.extractfile(m).read().decode(errors="replace") for m in members}
+        files = {m.name: archive.extractfile(m) for m in archive.getmembers() if m.isfile() and _is_motion_name(m.name)}
+        return {name: file.read().decode(errors="replace") for name, file in files.items() if file is not None}
 
 
 def _is_motion_name(name: str) -> bool:

@@ -70,7 +70,7 @@ def find_joints(clip: SourceClip) -> dict[str, int]:
     Raises:
         InputError: some other role was not found.
     """
-    plain = {}
+    plain: dict[str, int] = {}
     for i, name in enumerate(clip.names):
         plain.setdefault(_plain_name(name), i)
     found: dict[str, int] = {}
