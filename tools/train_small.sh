@@ -6,4 +6,4 @@ BIN=${BIN:-.venv/bin}
 RUNS=${RUNS:-runs}
 "$BIN/unish" train small-scene --out "$RUNS/scene" --data "$RUNS/shards" --resume
 "$BIN/unish" train small-lifter --out "$RUNS/lifter" --data "${MOTION:-$RUNS/no-motion}" --resume
-"$BIN/python" tools/assemble_small.py --scene "$RUNS/scene/joint" --lifter "$RUNS/lifter"
+"$BIN/python" tools/assemble_small.py --scene "$RUNS/scene/cameras" --lifter "$RUNS/lifter"

@@ -6,14 +6,15 @@ Cameras: rotation error of consecutive frames, against "the camera did not move"
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from unish.geometry.rigid import invert_rigid
+from unish.network.outputs import SceneOutput
 from unish.network.small_scene import SmallScene
 from unish.training.data import SceneBatch, SceneShards
 from unish.training.losses.cameras import angle_degrees
@@ -63,10 +64,15 @@ def score_scene(model: SmallScene, batches: Iterable[SceneBatch], row_prior: Flo
         output = model(batch.images, long_side=max(batch.images.shape[-2:]))
         for clip in range(len(batch.images)):
             rows.append(_score_clip(output, batch, clip, row_prior))
-    return {name: float(np.nanmean([row[name] for row in rows])) for name in rows[0]}
+    return {name: _mean_of_known([row[name] for row in rows]) for name in rows[0]}
 
 
-def _score_clip(output, batch: SceneBatch, clip: int, row_prior: Tensor) -> dict[str, float]:
+def _mean_of_known(values: list[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _score_clip(output: SceneOutput, batch: SceneBatch, clip: int, row_prior: Tensor) -> dict[str, float]:
     depth, truth = output.local_points[clip, ..., 2], batch.depth[clip]
     prior = stretch_row_prior(row_prior, truth.shape[-2:]).expand_as(truth)
     absrel, delta = depth_error(depth, truth)
