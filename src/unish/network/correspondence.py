@@ -86,8 +86,8 @@ class Matcher(nn.Module):
         self.mix = nn.Conv2d(2 * config.hidden, config.hidden, 3, padding=1)
         self.think = nn.Conv2d(config.hidden, config.hidden, 3, padding=1)
         self.answer = nn.Conv2d(config.hidden, 3, 1)
-        nn.init.zeros_(self.answer.weight)
-        nn.init.zeros_(self.answer.bias)
+        for parameter in self.answer.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(
         self,
@@ -123,10 +123,11 @@ class Matcher(nn.Module):
             self._match(features, context, pairs[start : start + self.config.pairs_at_once], keep_comparison)
             for start in range(0, len(pairs), self.config.pairs_at_once)
         ]
+        comparisons = [p.log_probability for p in parts if p.log_probability is not None]
         return Matches(
             targets_px=torch.cat([p.targets_px for p in parts], dim=2),
             weight_logits=torch.cat([p.weight_logits for p in parts], dim=1),
-            log_probability=torch.cat([p.log_probability for p in parts], dim=1) if keep_comparison else None,
+            log_probability=torch.cat(comparisons, dim=1) if keep_comparison else None,
         )
 
     def _match(self, features: Tensor, context: Tensor, pairs: list[tuple[int, int]], keep_comparison: bool) -> Matches:

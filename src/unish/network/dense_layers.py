@@ -113,8 +113,8 @@ class DenseHead(nn.Module):
         self.confidence = nn.Conv2d(fine, 1, 1)
         self.upsampling = nn.Conv2d(fine, _CONVEX_NEIGHBOURS * _DENSE_STRIDE**2, 1)
         for layer in (self.depth, self.confidence, self.upsampling):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, tokens: Float[Tensor, "F T D"], features: list[Tensor]) -> DenseMaps:
         """``tokens`` are the patch tokens, row by row; ``features`` the encoder maps at strides 4, 8, 16."""

@@ -95,8 +95,9 @@ class SmallScene(nn.Module):
             with_cameras: ``False`` leaves out matching and solving; every camera is then the identity.
             keep_training_outputs: fill ``auxiliary`` with what the losses read.
         """
-        size, (num_clips, num_frames) = images.shape[-2:], images.shape[:2]
-        working = working_size(*size, long_side or self.config.long_side)
+        num_clips, num_frames, _, *(height, width) = images.shape
+        size = (height, width)
+        working = working_size(height, width, long_side or self.config.long_side)
         small_images = _resize_images(images, working)
         features = self._encode(small_images)
         known = None if intrinsics is None else resize_intrinsics(intrinsics.float(), size, working)
@@ -110,7 +111,8 @@ class SmallScene(nn.Module):
         if known is None:
             known = _expand_focal(log_focal, num_frames, working)
         dense = self.dense_head(hidden[:, :, self.config.decoder.num_special_tokens :].flatten(0, 1), features)
-        c2w, auxiliary = torch.eye(4, device=images.device).expand(num_clips, num_frames, 4, 4), {}
+        c2w = torch.eye(4, device=images.device).expand(num_clips, num_frames, 4, 4)
+        auxiliary: dict[str, Tensor] = {}
         if with_cameras and num_frames > 1:
             c2w, auxiliary = self._solve_cameras(hidden, features, dense, known, keep_training_outputs)
 

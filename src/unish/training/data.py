@@ -102,9 +102,8 @@ class SceneShards:
             if generator.random() < 0.5:
                 clip = mirror_clip(clip)
             clip["images"] = degrade_images(clip["images"], generator)
-        clip["images"] = torch.from_numpy(np.ascontiguousarray(clip["images"])).permute(0, 3, 1, 2).float() / 255
         return {
-            "images": clip["images"],
+            "images": torch.from_numpy(np.ascontiguousarray(clip["images"])).permute(0, 3, 1, 2).float() / 255,
             "depth": torch.from_numpy(np.ascontiguousarray(clip["depth"])).float(),
             "person_ids": torch.from_numpy(np.ascontiguousarray(clip["ids"])).long(),
             "intrinsics": torch.from_numpy(clip["intrinsics"]).float(),

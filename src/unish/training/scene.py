@@ -60,7 +60,9 @@ def scene_loss(
     with torch.autocast(batch.images.device.type, enabled=False):
         points = compare_points(output.local_points, output.point_conf_logits, unproject(batch.depth, batch.intrinsics))
         terms = {name: getattr(points, name) for name in ("log_depth", "points", "edges", "anchor", "confidence")}
-        terms["focal"] = focal_loss(output.auxiliary["log_focal"], batch.intrinsics, tuple(batch.images.shape[-2:]))
+        terms["focal"] = focal_loss(
+            output.auxiliary["log_focal"], batch.intrinsics, (batch.images.shape[-2], batch.images.shape[-1])
+        )
         report = {"log_scale": points.scale.log().abs().mean()}
         if with_cameras:
             camera_terms, camera_report = _camera_terms(output, batch, points.scale)

@@ -74,7 +74,7 @@ def _mean_of_known(values: list[float]) -> float:
 
 def _score_clip(output: SceneOutput, batch: SceneBatch, clip: int, row_prior: Tensor) -> dict[str, float]:
     depth, truth = output.local_points[clip, ..., 2], batch.depth[clip]
-    prior = stretch_row_prior(row_prior, truth.shape[-2:]).expand_as(truth)
+    prior = stretch_row_prior(row_prior, (truth.shape[-2], truth.shape[-1])).expand_as(truth)
     absrel, delta = depth_error(depth, truth)
     prior_absrel, prior_delta = depth_error(prior, truth)
     predicted = invert_rigid(output.c2w[clip, 1:]) @ output.c2w[clip, :-1]

@@ -79,7 +79,7 @@ def match_losses(
     ``coarse``: cross-entropy of the comparison; ``flow``: distance in target cells, rounded off at zero; ``weight``:
     cross-entropy of "usable, and right within 1.5 pixels".
     """
-    grid = targets_px.shape[-3:-1]
+    grid = (targets_px.shape[-3], targets_px.shape[-2])
     usable = truth.usable.to(log_probability.dtype)
     count = usable.sum().clamp_min(1.0)
     coarse = -_sample_cells(log_probability, truth.targets_px / QUERY_STRIDE - 0.5, grid)
