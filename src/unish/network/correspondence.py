@@ -1,9 +1,9 @@
 """Soft matches between the frames of a clip: which pixel of frame j shows the point that frame i sees here?
 
-Learnt features are compared densely, the best match is found by a local soft-argmax, and a learned update looks at the
-neighbourhood of the match (as in RAFT, Teed & Deng 2020) to place it to a fraction of a pixel and to judge it: the
-weight of a match is the probability that it is right *and* belongs to the static scene. ``camera_solve`` makes cameras
-of them.
+Learnt features are compared densely, the best match is found by a local soft-argmax, first among coarse cells and then
+among fine ones, and a learned update looks at the neighbourhood of the match (as in RAFT, Teed & Deng 2020) to place it
+better and to judge it: the weight of a match is the probability that it is right *and* belongs to the static scene.
+``camera_solve`` makes cameras of them.
 
 Legend: B clips, N frames, E frame pairs (edges), C channels; h×w is the query grid (working size divided by 8),
 Q = h·w, and h4×w4 = 2h×2w the grid of targets.
@@ -33,6 +33,7 @@ class CorrespondenceConfig:
         channels: of the compared features.
         hidden: width of the update network.
         window: half width, in query cells, of the soft-argmax around the best match.
+        fine_window: the same in target cells, around the coarse match.
         lookup: half width, in target cells, of what an update sees around the present match.
         num_updates: how many updates.
         pairs_at_once: bound on memory.
@@ -42,6 +43,7 @@ class CorrespondenceConfig:
     channels: int = 64
     hidden: int = 64
     window: int = 2
+    fine_window: int = 2
     lookup: int = 4
     num_updates: int = 1
     pairs_at_once: int = 16
@@ -52,7 +54,7 @@ class Matches:
     """Where the query points of the first frame of each pair are seen in the second.
 
     Attributes:
-        targets_px: (U, B, E, h, w, 2) pixels of the working image, after the soft-argmax and after each update.
+        targets_px: (U, B, E, h, w, 2) working pixels: among coarse cells, among fine ones, after each update.
         weight_logits: (B, E, h, w) probability, before the sigmoid, that the last target is right and static.
         log_probability: (B, E, Q, Q) coarse comparison, row = query, over all target cells; for a loss.
     """
@@ -79,6 +81,7 @@ class Matcher(nn.Module):
         super().__init__()
         self.config = config
         self.log_sharpness = nn.Parameter(torch.tensor(3.0))
+        self.log_fine_sharpness = nn.Parameter(torch.tensor(3.7))
         self.log_locality = nn.Parameter(torch.tensor(0.0))
         self.context = nn.Conv2d(context_channels, config.hidden, 1)
         seen = (2 * config.lookup + 1) ** 2 + 4
@@ -145,7 +148,7 @@ class Matcher(nn.Module):
 
         context = functional.relu(self.context(context.flatten(0, 1)))
         context = context.unflatten(0, features.shape[:2])[:, first].flatten(0, 1)
-        steps = [guess]
+        steps = [guess, guess.detach() + self._centre_fine(volume, guess.detach())]
         for _ in range(self.config.num_updates):
             shift, logits = self._update(volume, steps[-1].detach(), certainty, context)
             steps.append(steps[-1].detach() + shift)
@@ -175,6 +178,14 @@ class Matcher(nn.Module):
         mean = (local @ grid) / mass.clamp_min(1e-12)
         return mean * QUERY_STRIDE, torch.cat([mass, highest.exp()[..., None]], dim=-1)
 
+    def _centre_fine(
+        self, volume: Float[Tensor, "BE Q h4 w4"], targets_px: Float[Tensor, "BE Q 2"]
+    ) -> Float[Tensor, "BE Q 2"]:
+        """Where, seen from a coarse match, the softmax over the target cells around it lies on average."""
+        seen = _look_up(volume, targets_px, self.config.fine_window)
+        offsets = _window_offsets(self.config.fine_window, like=seen).flatten(0, 1)
+        return (seen * self.log_fine_sharpness.exp()).softmax(dim=-1) @ offsets
+
     def _update(
         self,
         volume: Float[Tensor, "BE Q h4 w4"],
@@ -194,14 +205,20 @@ class Matcher(nn.Module):
         return answer[..., :2] * TARGET_STRIDE, answer[..., 2]
 
 
+def _window_offsets(radius: int, *, like: Tensor) -> Float[Tensor, "k k 2"]:
+    """(x, y) in working pixels of the target cells around a place."""
+    steps = torch.arange(-radius, radius + 1, device=like.device, dtype=torch.float32) * TARGET_STRIDE
+    return torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)
+
+
 def _look_up(
     volume: Float[Tensor, "BE Q h4 w4"], targets_px: Float[Tensor, "BE Q 2"], radius: int
 ) -> Float[Tensor, "BE Q K"]:
     """Bilinear samples of each query's own cosines on a square of target cells around its present target; 0 outside."""
     num_pairs, num_queries, height, width = volume.shape
-    offsets = torch.arange(-radius, radius + 1, device=volume.device, dtype=torch.float32) * TARGET_STRIDE
-    offsets = torch.stack(torch.meshgrid(offsets, offsets, indexing="xy"), dim=-1)
-    where = targets_px[..., None, None, :] + offsets  # (B·E, Q, k, k, 2) working pixels
+    where = targets_px[..., None, None, :] + _window_offsets(
+        radius, like=targets_px
+    )  # (B·E, Q, k, k, 2) working pixels
     size = where.new_tensor([width, height]) * TARGET_STRIDE
     normalised = (where / size * 2.0 - 1.0).flatten(0, 1)
     images = volume.reshape(num_pairs * num_queries, 1, height, width).float()
