@@ -259,7 +259,7 @@ def _known_intrinsics(settings: Settings, clip: Clip, size: tuple[int, int]) -> 
     if settings.intrinsics is None:
         return None
     fx, fy, cx, cy = settings.intrinsics
-    source = torch.tensor([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+    source = torch.tensor([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]], dtype=torch.float32)
     return resize_intrinsics(source, clip.source_size, size)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from unish.errors import InputError
@@ -62,15 +62,17 @@ def _videos(data: Path) -> list[Path]:
 
 
 def _score_view(found: Reconstruction, true_landmarks: Float[ndarray, "F 33 3"]) -> Row:
-    """The person who is there in most frames, in camera coordinates, against the truth of the same frames."""
+    """The person whose hips are seen nearest to the true ones, in camera coordinates, against the same frames' truth.
+
+    Only directions decide who is compared: the picture may show others (one view has a life-size figure in it).
+    """
     known = found.frame_indices < len(true_landmarks)
-    if found.num_people == 0:
+    candidates = [_hips_and_joints(found, person, known, true_landmarks) for person in range(found.num_people)]
+    candidates = [candidate for candidate in candidates if len(candidate[0])]
+    if not candidates:
         raise InputError("nobody was found")
-    person = int(np.argmax(found.person_valid.sum(1)))
-    frames = np.flatnonzero(found.person_valid[person] & known)
-    w2c = np.linalg.inv(found.c2w[frames].astype(np.float64))
-    joints = found.joints[person, frames] @ w2c[:, :3, :3].transpose(0, 2, 1) + w2c[:, None, :3, 3]
-    landmarks = true_landmarks[found.frame_indices[frames]]
+    joints, landmarks = min(candidates, key=_angle_between_hips)
+    frames = len(joints)
     pelvis, true_pelvis = joints[:, HIP_JOINTS].mean(1), landmarks[:, HIP_LANDMARKS].mean(1)
     distance, true_distance = np.linalg.norm(pelvis, axis=-1), np.linalg.norm(true_pelvis, axis=-1)
     error = np.abs(distance / true_distance - 1)
@@ -80,13 +82,30 @@ def _score_view(found: Reconstruction, true_landmarks: Float[ndarray, "F 33 3"])
     )
     roots = torch.from_numpy(pelvis).double(), torch.from_numpy(true_pelvis).double()
     return {
-        "frames": len(frames),
+        "frames": frames,
         "people": found.num_people,
         "pelvis_distance_error_percent": float(100 * error.mean()),
         "pelvis_distance_bias_percent": float(100 * np.median(distance / true_distance - 1)),
         "mpjpe_mm": float(joint_error(ours, theirs, *roots).mean()),
         "pa_mpjpe_mm": float(joint_error_procrustes(ours, theirs).mean()),
     }
+
+
+def _hips_and_joints(
+    found: Reconstruction, person: int, known: Bool[ndarray, "T"], true_landmarks: Float[ndarray, "F 33 3"]
+) -> tuple[Float[ndarray, "K 24 3"], Float[ndarray, "K 33 3"]]:
+    """Joints of one person in camera coordinates and the true landmarks of the same frames."""
+    frames = np.flatnonzero(found.person_valid[person] & known)
+    w2c = np.linalg.inv(found.c2w[frames].astype(np.float64))
+    joints = found.joints[person, frames] @ w2c[:, :3, :3].transpose(0, 2, 1) + w2c[:, None, :3, 3]
+    return joints, true_landmarks[found.frame_indices[frames]].astype(np.float64)
+
+
+def _angle_between_hips(candidate: tuple[Float[ndarray, "K 24 3"], Float[ndarray, "K 33 3"]]) -> float:
+    joints, landmarks = candidate
+    ours, theirs = joints[:, HIP_JOINTS].mean(1), landmarks[:, HIP_LANDMARKS].mean(1)
+    cosine = (ours * theirs).sum(-1) / np.linalg.norm(ours, axis=-1) / np.linalg.norm(theirs, axis=-1)
+    return float(np.median(np.arccos(np.clip(cosine, -1, 1))))
 
 
 POSE2SIM = Pose2SimBenchmark()
