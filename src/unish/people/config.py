@@ -13,7 +13,8 @@ class PeopleConfig:
 
     Attributes:
         model: landmark model: ``full`` (comes with one download from the package index) or ``heavy`` (needs npm).
-        mirror: read every pose a second time from the mirrored picture and average; doubles the time of the landmarks.
+        mirror: read every pose a second time from the mirrored picture and average: a fifth less 2-D error
+            for twice the time of the landmarks.
         max_people: keep the N people who take up most of the video; ``None`` = all, 0 = do not look for anybody.
         detector_long_side: pixels of the longer side that the person detector sees.
         min_detector_score: weakest detection that is looked at; weak ones need landmarks that agree (see ``observe``).
@@ -23,7 +24,7 @@ class PeopleConfig:
     """
 
     model: str = "full"
-    mirror: bool = False
+    mirror: bool = True
     max_people: int | None = None
     detector_long_side: int = 608
     min_detector_score: float = 0.25
