@@ -39,7 +39,7 @@ class LandmarkDataConfig:
     """
 
     batch_size: int = 32
-    num_frames: int = 24
+    num_frames: int = 12
     short_share: float = 0.25
     frame_steps: tuple[int, ...] = (1, 1, 2, 2, 3, 5, 5, 6, 10)
     child_share: float = 0.12

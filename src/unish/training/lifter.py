@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -45,10 +45,17 @@ class LifterConfig:
     data: LandmarkDataConfig = field(default_factory=LandmarkDataConfig)
     fit: FitConfig = field(
         default_factory=lambda: FitConfig(
-            steps=20_000, learning_rate=1e-3, precision="bfloat16", validate_every=1000, checkpoint_every=500
+            steps=20_000,
+            minutes=43.0,
+            learning_rate=1e-3,
+            warmup_steps=100,
+            precision="bfloat16",
+            ema_decay=0.99,
+            validate_every=200,
+            checkpoint_every=100,
         )
     )
-    pool_size: int = 4000
+    pool_size: int = 1500
     pool_seconds: float = 8.0
     position: float = 10.0
     picture: float = 10.0
@@ -56,7 +63,23 @@ class LifterConfig:
     rotation: float = 1.0
     shape: float = 5.0
     betas: float = 0.02
-    validation_batches: int = 6
+    validation_batches: int = 4
+
+
+def train_small_human(
+    run_dir: Path, *, data: Path | None = None, resume: bool = False, minutes: float | None = None
+) -> LandmarkBranch:
+    """The human branch of ``small``.
+
+    Args:
+        data: folder of motion capture files (subfolders and tar archives included); procedural motion alone without.
+        minutes: budget on the clock instead of the recipe's own.
+    """
+    config = LifterConfig()
+    if minutes is not None:
+        config = replace(config, fit=replace(config.fit, minutes=minutes))
+    paths = [] if data is None else [data, *sorted(data.glob("*.tar.*"))]
+    return train_lifter(run_dir, config, motion_paths=paths, resume=resume)
 
 
 def train_lifter(

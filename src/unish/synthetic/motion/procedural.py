@@ -9,8 +9,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from unish.errors import InputError
-from unish.synthetic.motion.actions import ARM_ACTIONS, LEG_ACTIONS
 from unish.synthetic.motion.anatomy import mirror_channels, rotations_from_channels
+from unish.synthetic.motion.arm_actions import ARM_ACTIONS
+from unish.synthetic.motion.leg_actions import LEG_ACTIONS
 from unish.synthetic.motion.record import Motion, resample_motion
 from unish.synthetic.motion.skeleton import pose_skeleton
 
