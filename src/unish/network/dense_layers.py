@@ -18,6 +18,7 @@ _CONVEX_NEIGHBOURS = 9
 _DENSE_STRIDE = 4
 _COLOUR_SIGMA = 0.1  # RGB distance in [0, 1] at which two pixels begin to be different things
 _LEAST_WEIGHT = 1e-3
+_STYLE_JITTER = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,27 @@ class MatchFeatures(nn.Module):
             x = finer + _double(x)
         x = x + self.mix(functional.relu(x))
         return functional.normalize(self.out(functional.relu(x)).float(), dim=1, eps=1e-3), functional.avg_pool2d(x, 2)
+
+
+def vary_style(features: list[Tensor], num_clips: int) -> list[Tensor]:
+    """Training only: give the features of each clip the channel statistics of a mixture with another clip, and jitter.
+
+    Renders and photographs differ in the mean and spread of feature channels more than in their layout; a network that
+    has seen both vary relies on the layout (MixStyle, Zhou et al. 2021). All frames of a clip change alike.
+    """
+    order = torch.randperm(num_clips)
+    share = torch.distributions.Beta(0.3, 0.3).sample((num_clips,)).to(features[0].device)
+    varied = []
+    for level in features:
+        clips = level.unflatten(0, (num_clips, -1))
+        mean = clips.mean(dim=(1, 3, 4), keepdim=True)
+        spread = clips.std(dim=(1, 3, 4), keepdim=True) + 1e-4
+        mix = share.to(level.dtype).reshape(-1, 1, 1, 1, 1)
+        gain = (_STYLE_JITTER * torch.randn_like(spread)).exp()
+        new_mean = torch.lerp(mean[order], mean, mix) + _STYLE_JITTER * torch.randn_like(mean) * spread
+        new_spread = torch.lerp(spread[order], spread, mix) * gain
+        varied.append(((clips - mean) / spread * new_spread + new_mean).flatten(0, 1))
+    return varied
 
 
 class DenseHead(nn.Module):

@@ -22,7 +22,7 @@ from unish.geometry.rigid import invert_rigid, make_rigid
 from unish.network.camera_solve import PosePrior, fuse_pairs, solve_pairs
 from unish.network.correspondence import QUERY_STRIDE, CorrespondenceConfig, Matcher, list_pairs
 from unish.network.decoder import AlternatingDecoder, DecoderConfig
-from unish.network.dense_layers import DenseHead, DenseMaps, MatchFeatures, TokenEmbedding, resize_guided
+from unish.network.dense_layers import DenseHead, DenseMaps, MatchFeatures, TokenEmbedding, resize_guided, vary_style
 from unish.network.encoders.efficientnet import EfficientNetLite0
 from unish.network.outputs import SceneOutput
 
@@ -100,6 +100,8 @@ class SmallScene(nn.Module):
         working = working_size(height, width, long_side or self.config.long_side)
         small_images = _resize_images(images, working)
         features = self._encode(small_images)
+        if self.training:
+            features = vary_style(features, num_clips)
         known = None if intrinsics is None else resize_intrinsics(intrinsics.float(), size, working)
 
         grid = (working[0] // PATCH_SIZE, working[1] // PATCH_SIZE)
