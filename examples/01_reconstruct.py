@@ -27,7 +27,8 @@ result.save(args.out / "reconstruction.npz")
 print(f"{result.num_frames} frames, {result.num_people} people, metres, world = camera of the first frame")
 steps = np.linalg.norm(np.diff(result.c2w[:, :3, 3], axis=0), axis=1)
 print(f"the camera travelled {steps.sum():.2f} m")
-print(f"the scene lies between {result.depth[result.depth > 0].min():.1f} and {result.depth.max():.1f} m away")
+if (result.depth > 0).any():
+    print(f"the scene lies between {result.depth[result.depth > 0].min():.1f} and {result.depth.max():.1f} m away")
 for person, person_id in enumerate(result.person_ids):
     seen = result.person_valid[person]
     pelvis = result.joints[person, seen, 0]

@@ -26,7 +26,7 @@ from unish.export import write_glb, write_preview
 from unish.geometry.camera import resize_intrinsics
 from unish.network import UniSH
 from unish.people import PeopleConfig, cut_crops, find_people, read_tracks
-from unish.reconstruct import (
+from unish.reconstruction import (
     MetricShot,
     Shot,
     ShotEvidence,

@@ -6,8 +6,8 @@ import torch
 from unish.body import load_body
 from unish.geometry.camera import unproject
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.reconstruct import MetricShot, ShotEvidence, measure_shot, stitch_windows
-from unish.reconstruct.anchor import DISTANCE_SIGMA, place_bodies
+from unish.reconstruction import MetricShot, ShotEvidence, measure_shot, stitch_windows
+from unish.reconstruction.anchor import DISTANCE_SIGMA, place_bodies
 from unish.structs import BodyParams, Landmarks, Prediction, Reconstruction, Tracks
 from unish.synthetic import SynthConfig, make_clip, observe_people
 from unish.synthetic.observe import camera_params

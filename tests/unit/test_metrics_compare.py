@@ -19,7 +19,7 @@ from unish.evaluation import Answer, Request, compare_with_truth, evaluate
 from unish.evaluation.benchmarks.seven_scenes import CLIP_FRAMES
 from unish.evaluation.row_prior import load_row_prior, measure_row_prior, row_prior_depth
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.reconstruct.report import JOINT_LANDMARKS
+from unish.reconstruction.report import JOINT_LANDMARKS
 from unish.structs import BodyParams, Clip, Reconstruction
 
 NUM_FRAMES, HEIGHT, WIDTH = 6, 24, 32

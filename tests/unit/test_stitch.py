@@ -7,7 +7,7 @@ import torch
 
 from unish.geometry.rigid import invert_rigid, make_rigid
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.reconstruct.stitch import plan_windows, stitch_windows
+from unish.reconstruction.stitch import plan_windows, stitch_windows
 from unish.structs import Prediction
 
 

@@ -14,7 +14,7 @@ from unish.errors import InputError
 from unish.evaluation.metrics import joint_error, joint_error_procrustes
 from unish.evaluation.predictor import Predictor, Request
 from unish.evaluation.results import Row, mean_of_rows
-from unish.reconstruct.report import JOINT_LANDMARKS
+from unish.reconstruction.report import JOINT_LANDMARKS
 from unish.structs import Reconstruction
 
 FPS = 12.0

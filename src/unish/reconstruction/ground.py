@@ -10,7 +10,7 @@ from unish.body import Body
 from unish.geometry.camera import unproject
 from unish.geometry.plane import fit_floor, median_direction
 from unish.geometry.rigid import transform_points
-from unish.reconstruct.shot import MetricShot
+from unish.reconstruction.shot import MetricShot
 from unish.structs import BodyParams
 
 NECK, ANKLES = 12, [7, 8]

@@ -10,7 +10,7 @@ from scipy.ndimage import binary_erosion
 
 from unish.body import Body
 from unish.geometry.mesh_distance import distance_to_mesh
-from unish.reconstruct.shot import MetricShot
+from unish.reconstruction.shot import MetricShot
 from unish.structs import Reconstruction
 
 JOINT_LANDMARKS = (

@@ -1,9 +1,9 @@
 """Prediction → Reconstruction: metres, one world per video, people where they stand."""
 
-from unish.reconstruct.assemble import assemble
-from unish.reconstruct.report import describe_people, measure_quality
-from unish.reconstruct.shot import MetricShot, ShotEvidence, measure_shot
-from unish.reconstruct.stitch import Shot, plan_windows, stitch_windows
+from unish.reconstruction.assemble import assemble
+from unish.reconstruction.report import describe_people, measure_quality
+from unish.reconstruction.shot import MetricShot, ShotEvidence, measure_shot
+from unish.reconstruction.stitch import Shot, plan_windows, stitch_windows
 
 __all__ = [
     "MetricShot",

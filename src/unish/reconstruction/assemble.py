@@ -10,9 +10,9 @@ from torch import Tensor
 import unish
 from unish.body import Body
 from unish.geometry.rotation import matrix_to_axis_angle
-from unish.reconstruct.ground import estimate_ground
-from unish.reconstruct.shot import MetricShot
-from unish.reconstruct.stitch import CONFIDENT
+from unish.reconstruction.ground import estimate_ground
+from unish.reconstruction.shot import MetricShot
+from unish.reconstruction.stitch import CONFIDENT
 from unish.structs import Clip, Landmarks, Reconstruction, Tracks
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from unish.body import Body, move_body
 from unish.geometry.camera import make_intrinsics
 from unish.geometry.focal import focal_to_pixels, recover_focal_and_shift
-from unish.reconstruct.anchor import PlacedBodies, move_along_ray, place_bodies, smooth_distances
-from unish.reconstruct.metric import SceneScale, compare_depths, correct_people, estimate_scale
-from unish.reconstruct.stitch import CONFIDENT, Shot
+from unish.reconstruction.anchor import PlacedBodies, move_along_ray, place_bodies, smooth_distances
+from unish.reconstruction.metric import SceneScale, compare_depths, correct_people, estimate_scale
+from unish.reconstruction.stitch import CONFIDENT, Shot
 from unish.structs import BodyParams
 
 SCENE_SIGMA = 0.3

@@ -12,7 +12,7 @@ from torch import Tensor
 from unish.body import Body
 from unish.geometry.camera import pixel_grid, resize_intrinsics
 from unish.geometry.ruler import scale_from_person
-from unish.reconstruct.anchor import PlacedBodies
+from unish.reconstruction.anchor import PlacedBodies
 from unish.render.plain import rasterize
 from unish.structs import BodyParams
 
