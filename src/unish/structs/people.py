@@ -40,7 +40,7 @@ class Landmarks:
 
     Attributes:
         px: (P, T, 33, 3) x, y in clip pixels and visibility 0..1; NaN where there are none.
-        world: (P, T, 33, 3) metres around the middle of the hips, axes of the camera (x right, y down, z forward) in the
+        world: (P, T, 33, 3) metres around the middle of the hips, camera axes (x right, y down, z forward) in the
             person's own viewing ray: a camera turned so that its z axis passes through the pelvis. NaN where none.
         score: (P, T) probability that a person is present in the crop; 0 where there are no landmarks.
     """

@@ -29,8 +29,8 @@ class PosesBodies(Protocol):
 class Reconstruction:
     """T frames, P people, H×W processed image; OpenCV camera axes, metres, world = camera of the first used frame.
 
-    Every key of ``reconstruction.npz`` (format ``unish-reconstruction/1``) is an attribute of the same name. Keys that a
-    writer adds (ground truth) are kept in ``extra``. Per-person floats are NaN where ``person_valid`` is false.
+    Every key of ``reconstruction.npz`` (format ``unish-reconstruction/1``) is an attribute of the same name. Keys that
+    a writer adds (ground truth) are kept in ``extra``. Per-person floats are NaN where ``person_valid`` is false.
     """
 
     segment: Int32[ndarray, "T"]

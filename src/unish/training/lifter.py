@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -64,22 +64,6 @@ class LifterConfig:
     shape: float = 5.0
     betas: float = 0.02
     validation_batches: int = 4
-
-
-def train_small_human(
-    run_dir: Path, *, data: Path | None = None, resume: bool = False, minutes: float | None = None
-) -> LandmarkBranch:
-    """The human branch of ``small``.
-
-    Args:
-        data: folder of motion capture files (subfolders and tar archives included); procedural motion alone without.
-        minutes: budget on the clock instead of the recipe's own.
-    """
-    config = LifterConfig()
-    if minutes is not None:
-        config = replace(config, fit=replace(config.fit, minutes=minutes))
-    paths = [] if data is None else [data, *sorted(data.glob("*.tar.*"))]
-    return train_lifter(run_dir, config, motion_paths=paths, resume=resume)
 
 
 def train_lifter(

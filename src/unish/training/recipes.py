@@ -119,10 +119,17 @@ def run_scene_stage(
 def train_small_lifter(
     run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None
 ) -> LandmarkBranch:
-    """The human branch of ``small``: landmarks to SMPL, on procedural motion and on motion files in ``data``."""
+    """The human branch of ``small``: landmarks to SMPL.
+
+    Args:
+        data: folder of motion capture files (subfolders and tar archives included); procedural motion alone when there
+            is no such folder.
+        minutes: wall-clock budget in place of the fixed number of steps.
+    """
     config = LifterConfig()
     config = replace(config, fit=replace(config.fit, minutes=minutes))
-    return train_lifter(run_dir, config, motion_paths=[data] if data.is_dir() else [], resume=resume)
+    paths = [data, *sorted(data.glob("*.tar.*"))] if data.is_dir() else []
+    return train_lifter(run_dir, config, motion_paths=paths, resume=resume)
 
 
 def make_small_scene(config: SmallSceneConfig | None = None) -> SmallScene:
