@@ -341,9 +341,9 @@ def _average_betas(shots: list[Shot], model: UniSH, body: Body) -> Float[Tensor,
 
 
 def _scale_warnings(shots: list[MetricShot]) -> list[str]:
-    if any(shot.scale.source == "people" for shot in shots):
+    if all(shot.scale.source == "people" for shot in shots):
         return []
-    return ["nobody could be measured, so the metric scale is the network's own guess"]
+    return ["nobody could be measured in at least one shot, so its metric scale is the network's own guess"]
 
 
 def _peak_memory_mb() -> float:
