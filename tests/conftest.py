@@ -20,8 +20,15 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
-def _folder(variable: str, default: str) -> Path:
-    folder = Path(os.environ.get(variable, REPOSITORY / default))
+DEFAULT_FOLDERS = {"UNISH_PARITY_DIR": "../shared/parity", "UNISH_MEDIA_DIR": "../shared/media"}
+
+
+def _name_folder(variable: str) -> Path:
+    return Path(os.environ.get(variable, REPOSITORY / DEFAULT_FOLDERS[variable]))
+
+
+def _find_folder(variable: str) -> Path:
+    folder = _name_folder(variable)
     if not folder.is_dir():
         pytest.skip(f"{variable} names no folder ({folder})")
     return folder
@@ -30,13 +37,20 @@ def _folder(variable: str, default: str) -> Path:
 @pytest.fixture(scope="session")
 def parity_dir() -> Path:
     """Seeded inputs and outputs of the published network: ``UNISH_PARITY_DIR``, by default beside the checkout."""
-    return _folder("UNISH_PARITY_DIR", "../shared/parity")
+    return _find_folder("UNISH_PARITY_DIR")
 
 
 @pytest.fixture(scope="session")
 def media_dir() -> Path:
     """Real clips and labelled data: ``UNISH_MEDIA_DIR``, by default beside the checkout."""
-    return _folder("UNISH_MEDIA_DIR", "../shared/media")
+    return _find_folder("UNISH_MEDIA_DIR")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``parity_case`` is the stem of every end-to-end file of the parity folder, whichever these are."""
+    if "parity_case" in metafunc.fixturenames:
+        files = (_name_folder("UNISH_PARITY_DIR") / "fixtures").glob("case_*.npz")
+        metafunc.parametrize("parity_case", sorted(path.stem for path in files), scope="session")
 
 
 @pytest.fixture(scope="session")

@@ -39,14 +39,18 @@ class SeededWeights:
             return torch.tensor(self.buffers[key]).reshape(shape)
         return torch.from_numpy(self.rule.seeded(key, tuple(shape)))
 
-    def fill(self, part: nn.Module, prefix: str) -> nn.Module:
-        """Load a part that stands under ``prefix`` in this package's names; every tensor of it must have a value."""
+    def fill(self, part: nn.Module, prefix: str = "") -> nn.Module:
+        """Load a part that stands under ``prefix`` in this package's names; every tensor of it must have a value.
+
+        The values take the place of the part's own tensors, which may be on the meta device.
+        """
         state = {}
         for name in part.state_dict():
-            published = name_to_published(f"{prefix}.{name}")
-            assert published is not None, f"{prefix}.{name} has no published name"
+            ours = f"{prefix}.{name}" if prefix else name
+            published = name_to_published(ours)
+            assert published is not None, f"{ours} has no published name"
             state[name] = self.value(published)
-        part.load_state_dict(state, strict=True)
+        part.load_state_dict(state, strict=True, assign=True)
         return part.eval()
 
 

@@ -105,6 +105,39 @@ def test_correction_moves_people_and_never_the_scene(truth: Reconstruction) -> N
     torch.testing.assert_close(bent.depth[~scene], shot.depth[~scene], rtol=0.03, atol=0.02)
 
 
+def test_the_depth_shift_moves_people_with_the_points(truth: Reconstruction) -> None:
+    """Without landmarks a body stands where the network puts it among its points; both are too near by as much."""
+    prediction, missing, unit = predict(truth, 2.0), 0.2, 2.0
+    shifted = Prediction(
+        **vars(prediction)
+        | {
+            "local_points": prediction.local_points - torch.tensor([0.0, 0.0, missing]),
+            "transl": prediction.transl - torch.tensor([0.0, 0.0, missing * unit]),
+        }
+    )
+    before = {name: value.clone() for name, value in vars(shifted).items() if value is not None}
+    tracks, landmarks = observe(truth)
+    # The scale says how far the points are on average, and these are nearer.
+    near = shifted.local_points.norm(dim=-1)[shifted.point_conf_logits > 0].mean()
+    shot = stitch_windows([Prediction(**vars(shifted) | {"scale": near[None] * unit})], [range(4)], tracks.valid)
+    evidence = ShotEvidence(
+        timestamps_s=torch.from_numpy(truth.timestamps_s).float(),
+        valid=tracks.valid,
+        masks=tracks.masks,
+        landmarks_px=torch.full_like(landmarks.px, torch.nan),
+        intrinsics=torch.from_numpy(truth.intrinsics[0]),
+    )
+    measured = measure_shot(shot, evidence, prediction.betas[0], load_body("free"))
+    assert measured.scale.source == "network"
+    depth = torch.from_numpy(truth.depth)
+    close = (depth > 0) & (depth < 50)
+    assert float((measured.depth_before[close] / depth[close] - 1).abs().max()) < 0.01
+    gap = (measured.joints - torch.from_numpy(truth.joints))[measured.valid].norm(dim=-1)
+    assert float(gap.median()) < 0.1
+    for name, value in before.items():
+        assert torch.equal(getattr(shifted, name), value), f"{name} was changed in place"
+
+
 def test_without_people_the_network_scale_is_used(truth: Reconstruction) -> None:
     prediction = predict(truth, 3.0)
     alone = Prediction(

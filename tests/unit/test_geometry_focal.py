@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import least_squares
 
 from unish.geometry.camera import make_intrinsics, unproject
-from unish.geometry.focal import focal_to_pixels, recover_focal_and_shift, view_plane_grid
+from unish.geometry.focal import PUBLISHED_FTOL, focal_to_pixels, recover_focal_and_shift, view_plane_grid
 
 
 def make_map(seed: int, height: int, width: int, focal: float, shift: float) -> torch.Tensor:
@@ -62,6 +64,29 @@ def test_the_result_is_a_minimum_and_batch_equals_single() -> None:
             for step in (-1e-3, 1e-3):
                 assert error(focal[i, j].item() + step, shift[i, j].item(), maps[i, j], mask[i, j]) > best
                 assert error(focal[i, j].item(), shift[i, j].item() + step, maps[i, j], mask[i, j]) > best
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.2])
+@pytest.mark.parametrize("shift", [-1.0, 0.4, 30.0])
+def test_an_early_stop_is_where_minpack_stops(noise: float, shift: float) -> None:
+    """One map after the other through SciPy's Levenberg–Marquardt, as the published network does it."""
+    generator = torch.Generator().manual_seed(1)
+    maps = torch.stack([make_map(seed, 64, 64, 1.3, shift) for seed in range(4)])
+    maps = (maps + noise * torch.randn(maps.shape, generator=generator, dtype=torch.float64)).float()
+    focal, found = recover_focal_and_shift(maps, torch.ones(4, 64, 64, dtype=torch.bool), ftol=PUBLISHED_FTOL)
+    uv = view_plane_grid(64, 64, like=maps.double()).reshape(-1, 2).numpy()
+    for index, points in enumerate(maps.reshape(4, -1, 3).numpy()):
+
+        def explain(delta: np.ndarray, points: np.ndarray = points) -> tuple[float, np.ndarray]:
+            plane = points[:, :2] / (points[:, 2:] + delta)
+            best = (plane * uv).sum() / np.square(plane).sum()
+            return best, (best * plane - uv).ravel()
+
+        expected = least_squares(
+            lambda delta, explain=explain: explain(delta)[1], x0=0.0, ftol=PUBLISHED_FTOL, method="lm", x_scale=1.0
+        ).x
+        np.testing.assert_allclose(found[index].item(), expected.item(), rtol=1e-6)
+        np.testing.assert_allclose(focal[index].item(), explain(expected)[0], rtol=1e-6)
 
 
 def test_scale_of_the_points_scales_the_shift_only() -> None:

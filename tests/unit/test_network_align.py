@@ -8,7 +8,8 @@ import torch
 from unish.body import load_body
 from unish.geometry.camera import make_intrinsics, pixel_grid, project
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.network.align_net import AlignNet, AlignNetConfig
+from unish.network.align_net import AlignNet, AlignNetConfig, time_positions
+from unish.network.heads.points import points_from_log_depth
 from unish.network.outputs import HumanOutput, SceneOutput
 from unish.network.ruler_start import masked_mean_distance, sample_depth
 from unish.structs import BodyParams, HumanInputs
@@ -134,3 +135,27 @@ def test_evidence_without_landmarks_is_refused(rng) -> None:
     _, scene, people, humans = _make_people(rng)
     with pytest.raises(ValueError, match="landmarks_px"):
         _make_net()(scene, people, HumanInputs(valid=humans.valid), TIMES)
+
+
+def test_the_published_form_gives_metres_and_each_person_their_own(rng) -> None:
+    """Its translation stands among the points of the scene; what makes those metres makes it metres."""
+    _, scene, people, humans = _make_people(rng)
+    torch.manual_seed(0)
+    config = AlignNetConfig(dim=16, num_heads=2, mlp_dim=16)
+    net = AlignNet(config, hidden_dim=8, token_dim=4, num_special_tokens=1).eval()
+    raw_scale, raw = net.read(scene.hidden, people.token, humans.valid, time_positions(TIMES, 6.0))
+    metres_per_unit = torch.nn.functional.softplus(raw_scale) / masked_mean_distance(scene)[:, None]
+    out = net(scene, people, humans, TIMES)
+    torch.testing.assert_close(out.transl, points_from_log_depth(raw) * metres_per_unit[..., None, None])
+    torch.testing.assert_close(out.scale, torch.nn.functional.softplus(raw_scale).mean(1))
+    farther = SceneOutput(**(vars(scene) | {"local_points": scene.local_points * 2}))
+    torch.testing.assert_close(net(farther, people, humans, TIMES).transl, out.transl / 2)
+
+
+def test_time_is_read_from_the_timestamps_not_counted_in_frames(rng) -> None:
+    _, scene, people, humans = _make_people(rng)
+    torch.manual_seed(0)
+    net = AlignNet(AlignNetConfig(dim=16, num_heads=2), hidden_dim=8, token_dim=4, num_special_tokens=1).eval()
+    at_6_hz, later, at_1_hz = (net(scene, people, humans, t).transl for t in (TIMES, TIMES + 100, TIMES * 6))
+    torch.testing.assert_close(later, at_6_hz)
+    assert (at_1_hz - at_6_hz).abs().max() > 1e-3

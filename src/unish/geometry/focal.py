@@ -7,6 +7,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 SAMPLES_PER_SIDE = 64
+
+PUBLISHED_FTOL = 1e-3
+"""Where the published network stops: see ``ftol`` of ``recover_focal_and_shift``."""
+
 _MAX_STEPS = 100
 _MIN_SAMPLES = 2
 
@@ -29,18 +33,21 @@ def recover_focal_and_shift(
     mask: Bool[Tensor, "*batch H W"],
     *,
     focal: Float[Tensor, "*batch"] | None = None,
+    ftol: float = 0.0,
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Minimise Σ ‖f·(x, y)/(z + δ) − uv‖² over the focal length f and the depth shift δ, for every map by itself.
 
     The published network (by the rule of MoGe and π³) samples the map to 64×64 by nearest neighbour and eliminates f in
     closed form, f(δ) = Σ p·uv / Σ p·p with p = (x, y)/(z + δ); what is left is one unknown. Levenberg–Marquardt from
-    δ = 0 runs here in float64 on all maps at once and to full convergence (MINPACK stops at a relative gain of 1e-3, so
-    results differ by up to about 1e-5). Not differentiable: both numbers are constants to whoever uses them.
+    δ = 0 runs here in float64 on all maps at once, each with the steps that MINPACK would take for it. Not
+    differentiable: both numbers are constants to whoever uses them.
 
     Args:
         points: camera coordinates, any unit.
         mask: the pixels that count. Points that are not finite never count.
         focal: known focal length in units of half the image diagonal; then only δ is solved for.
+        ftol: stop when a step lowers the sum of squares by no more than this fraction, and was not expected to. 0 goes
+            to full convergence; ``PUBLISHED_FTOL`` stops where the published network does, short of the optimum.
 
     Returns:
         The focal length in units of half the image diagonal (see ``focal_to_pixels``), and δ in the unit of the points;
@@ -56,7 +63,7 @@ def recover_focal_and_shift(
     weights = used.double()
     known = None if focal is None else focal.detach().reshape(-1).double()
 
-    shift = _solve_shift(sampled, uv, weights, known)
+    shift = _solve_shift(sampled, uv, weights, known, ftol)
     enough = weights.sum(-1) >= _MIN_SAMPLES
     shift = torch.where(enough, shift, 0.0).to(points.dtype)
     solved = _explain(sampled, uv, weights, shift.double(), known)[0]
@@ -97,23 +104,73 @@ def _solve_shift(
     uv: Float[Tensor, "K 2"],
     weights: Float[Tensor, "B K"],
     known_focal: Float[Tensor, "B"] | None,
+    ftol: float,
 ) -> Float[Tensor, "B"]:
-    """Levenberg–Marquardt on one unknown per map: a step that raises the error is undone and the damping grows."""
+    """Levenberg–Marquardt on one unknown per map, with the rules and constants of MINPACK's ``lmder``.
+
+    Moré, "The Levenberg–Marquardt algorithm: implementation and theory" (1978). ftol alone decides in practice: xtol is
+    1e-12, so that without ftol only rounding ends the search.
+    """
+    ftol, xtol = max(ftol, torch.finfo(torch.float64).eps), 1e-12
     shift = points.new_zeros(points.shape[0])
-    damping = torch.full_like(shift, 1e-6)
+    radius, damping = torch.full_like(shift, 100.0), torch.zeros_like(shift)
+    moved, done = (torch.zeros_like(shift, dtype=torch.bool) for _ in range(2))
     _, residual, jacobian = _explain(points, uv, weights, shift, known_focal)
-    error = residual.square().sum((-1, -2))
     for _ in range(_MAX_STEPS):
-        square = jacobian.square().sum((-1, -2))
-        step = -(jacobian * residual).sum((-1, -2)) / (square * (1 + damping)).clamp_min(1e-300)
+        error, curvature = residual.square().sum((-1, -2)), jacobian.square().sum((-1, -2))
+        newton = -(jacobian * residual).sum((-1, -2)) / curvature.clamp_min(1e-300)
+        step, damping = _limit_step(newton, curvature, radius, damping)
+        radius = torch.where(moved, radius, torch.minimum(radius, step.abs()))
         _, new_residual, new_jacobian = _explain(points, uv, weights, shift + step, known_focal)
         new_error = new_residual.square().sum((-1, -2))
-        better = new_error < error
+
+        safe_error = error.clamp_min(1e-300)
+        gain = torch.where(new_error < 100 * error, 1 - new_error / safe_error, -torch.inf)
+        linear, damped = curvature * step.square() / safe_error, damping * step.square() / safe_error
+        expected = linear + 2 * damped
+        ratio = torch.where(expected > 0, gain / expected.clamp_min(1e-300), 0.0)
+        radius, damping = _adapt_radius(radius, damping, step, gain, ratio, -(linear + damped))
+
+        better = (ratio >= 1e-4) & ~done
         keep = better[:, None, None]
         residual, jacobian = torch.where(keep, new_residual, residual), torch.where(keep, new_jacobian, jacobian)
-        shift, error = torch.where(better, shift + step, shift), torch.where(better, new_error, error)
-        damping = torch.where(better, damping / 10, (damping * 10).clamp_min(1e-3))
-        small = step.abs() <= 1e-12 * shift.abs() + 1e-15
-        if bool((small | (damping > 1e12)).all()):
+        shift, moved = torch.where(better, shift + step, shift), moved | better
+        done |= (gain.abs() <= ftol) & (expected <= ftol) & (ratio <= 2)
+        done |= radius <= xtol * shift.abs()
+        if bool(done.all()):
             break
     return shift
+
+
+def _limit_step(
+    newton: Float[Tensor, "B"], curvature: Float[Tensor, "B"], radius: Float[Tensor, "B"], damping: Float[Tensor, "B"]
+) -> tuple[Float[Tensor, "B"], Float[Tensor, "B"]]:
+    """The step within 10 % of the trust radius, and its damping λ: newton · curvature / (curvature + λ).
+
+    MINPACK searches for λ by iteration (``lmpar``); with one unknown the search ends at its lower bound at once.
+    """
+    length = newton.abs()
+    excess = length / radius.clamp_min(1e-300)
+    at_radius, upper = curvature * (excess - 1), curvature * excess
+    damping = torch.minimum(torch.maximum(damping, at_radius), upper)
+    shorter = length * curvature / (curvature + damping).clamp_min(1e-300)
+    damping = torch.where(shorter < 0.9 * radius, at_radius, damping)
+    damping = torch.where(excess <= 1.1, 0.0, damping)
+    return newton * curvature / (curvature + damping).clamp_min(1e-300), damping
+
+
+def _adapt_radius(
+    radius: Float[Tensor, "B"],
+    damping: Float[Tensor, "B"],
+    step: Float[Tensor, "B"],
+    gain: Float[Tensor, "B"],
+    ratio: Float[Tensor, "B"],
+    slope: Float[Tensor, "B"],
+) -> tuple[Float[Tensor, "B"], Float[Tensor, "B"]]:
+    """Trust less after a step that gained under a quarter of what was expected, more after three quarters."""
+    shrink = torch.where(gain >= 0, 0.5, 0.5 * slope / (slope + 0.5 * gain)).clamp_min(0.1)
+    poor, good = ratio <= 0.25, (damping == 0) | (ratio >= 0.75)
+    grown = torch.where(good, 2 * step.abs(), radius)
+    shrunk = shrink * torch.minimum(radius, 10 * step.abs())
+    new_damping = torch.where(poor, damping / shrink, torch.where(good, damping / 2, damping))
+    return torch.where(poor, shrunk, grown), new_damping

@@ -149,7 +149,8 @@ class AlignNet(nn.Module):
     """A scale token and the tokens of one person query the decoder tokens of the whole clip.
 
     Several people give several scales for one scene; their mean, weighted by the frames in which each was observed, is
-    the scale of the clip (for one person it is that person's, as published).
+    the scale of the clip. Nobody's translation depends on other people: in the published form, each is the one that the
+    published network gives for that person alone.
 
     With ``start_from_ruler`` the heads give log-corrections, zero at first, of the closed-form distance of each person
     and of the closed-form scale.
@@ -215,8 +216,12 @@ class AlignNet(nn.Module):
         positions = time_positions(timestamps, self.config.positions_per_second)
         if not self.config.start_from_ruler:
             raw_scale, raw = self.read(scene.hidden, people.token, humans.valid, positions)
-            scale = _mean_over_people(nn.functional.softplus(raw_scale), humans.valid)
-            return Alignment(scale=scale, transl=points_from_log_depth(raw))
+            own_scale = nn.functional.softplus(raw_scale)
+            metres_per_unit = own_scale / masked_mean_distance(scene)[:, None]
+            return Alignment(
+                scale=_mean_over_people(own_scale, humans.valid),
+                transl=points_from_log_depth(raw) * metres_per_unit[..., None, None],
+            )
         start = self.ruler(scene, people, humans)
         raw_scale, raw = self.read(scene.hidden, people.token, humans.valid, positions, start.evidence)
         scale = start.metres_per_unit * masked_mean_distance(scene) * _mean_over_people(raw_scale, humans.valid).exp()

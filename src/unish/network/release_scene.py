@@ -32,6 +32,8 @@ class ReleaseSceneConfig:
     Attributes:
         camera_dim: width of the camera branch after its decoder.
         min_confidence: pixels below it do not take part in the focal solve.
+        focal_ftol: where the focal solve stops, see ``recover_focal_and_shift``: 0 converges, ``PUBLISHED_FTOL`` is for
+            comparisons with the published numbers.
     """
 
     encoder: DinoConfig = field(default_factory=DinoConfig)
@@ -39,6 +41,7 @@ class ReleaseSceneConfig:
     branch: BranchDecoderConfig = field(default_factory=BranchDecoderConfig)
     camera_dim: int = 512
     min_confidence: float = 0.1
+    focal_ftol: float = 0.0
 
     def __post_init__(self) -> None:
         if self.encoder.dim != self.decoder.dim:
@@ -119,5 +122,6 @@ class ReleaseScene(nn.Module):
     ) -> Float[Tensor, "B N 3 3"]:
         """The camera that explains each point map, with the principal point in the image centre."""
         height, width = logits.shape[-2:]
-        focal, _ = recover_focal_and_shift(local_points, logits.sigmoid() > self.config.min_confidence)
+        mask = logits.sigmoid() > self.config.min_confidence
+        focal, _ = recover_focal_and_shift(local_points, mask, ftol=self.config.focal_ftol)
         return make_intrinsics(focal_to_pixels(focal, height, width), height, width)

@@ -40,7 +40,8 @@ class RulerSolution:
         rest_pelvis: (B, P, N, 3) rest pelvis of each shape.
         metres_per_unit: (B,) closed-form scale of the scene; 1 where no person can be a ruler.
         evidence: (B, P, N, 4) what AlignNet reads about the solution: log distance, reprojection residual over body
-            size, log of the scene's depth (in metres) over the body's, and the trust in the ruler; 0 where not valid.
+            size, log of the scene's mean distance in metres as this person alone measures it, and the trust in the
+            ruler; 0 where not valid. Nothing in it depends on other people.
     """
 
     pelvis: Float[Tensor, "B P N 3"]
@@ -97,13 +98,15 @@ class RulerStart(nn.Module):
         trust = weights[..., _HIPS_AND_KNEES].mean(-1)
         of_clip = votes * trust[..., None].square()
         log_scale = weighted_median(log_ratio.flatten(1), of_clip.flatten(1)).nan_to_num(0.0)
+        own_scale = weighted_median(log_ratio, votes)  # (B, P, N)
+        mean_distance = masked_mean_distance(scene)[:, None, None].clamp_min(1e-6)
 
         pelvis = rest_pelvis + transl
         evidence = torch.stack(
             [
                 pelvis.norm(dim=-1).clamp_min(0.1).log(),
                 _relative_residual(residual_px, landmarks, depth, intrinsics),
-                log_scale[:, None, None] - weighted_median(log_ratio, votes).nan_to_num(0.0),
+                (own_scale + mean_distance.log()).nan_to_num(0.0),
                 trust,
             ],
             dim=-1,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int16
-from torch import Tensor
+from torch import Tensor, nn
 
 from unish.body import Body, move_body
 from unish.geometry.camera import make_intrinsics
@@ -70,8 +70,9 @@ def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
     """Place the bodies, let them measure the scene, correct each person's own points, and move all into the world."""
     prediction = shot.prediction
     conf = prediction.point_conf_logits[0].sigmoid()
-    intrinsics, depth = _solve_cameras(prediction.local_points[0], conf > CONFIDENT, evidence.intrinsics)
-    placed = _place(shot, evidence, betas, body, intrinsics)
+    intrinsics, shift = _solve_cameras(prediction.local_points[0], conf > CONFIDENT, evidence.intrinsics)
+    depth = (prediction.local_points[0, ..., 2] + shift[:, None, None]).clamp_min(0.0)
+    placed = _place(shot, evidence, betas, body, intrinsics, shift)
     comparison = compare_depths(body, placed, depth, evidence.masks, intrinsics)
     scale = estimate_scale(comparison.level, placed, shot.network_scale)
     metric_depth, comparison = depth * scale.factor, comparison.in_metres(scale.factor)
@@ -100,21 +101,25 @@ def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
 
 def _solve_cameras(
     local_points: Float[Tensor, "T H W 3"], mask: Bool[Tensor, "T H W"], known: Float[Tensor, "3 3"] | None
-) -> tuple[Float[Tensor, "T 3 3"], Float[Tensor, "T H W"]]:
-    """Intrinsics and z-depth. The shift that the focal solve finds belongs to the depth, and so to all that follows."""
+) -> tuple[Float[Tensor, "T 3 3"], Float[Tensor, "T"]]:
+    """Intrinsics, and what must be added to every z for them to hold: of the points and of whoever stands among them."""
     height, width = mask.shape[1:]
     num_frames = local_points.shape[0]
     half_diagonal = (height**2 + width**2) ** 0.5 / 2
     known_focal = None if known is None else (known[0, 0] + known[1, 1]).expand(num_frames) / 2 / half_diagonal
     focal, shift = recover_focal_and_shift(local_points, mask, focal=known_focal)
-    depth = (local_points[..., 2] + shift[:, None, None]).clamp_min(0.0)
     if known is not None:
-        return known.expand(num_frames, 3, 3), depth
-    return make_intrinsics(focal_to_pixels(focal, height, width), height, width), depth
+        return known.expand(num_frames, 3, 3), shift
+    return make_intrinsics(focal_to_pixels(focal, height, width), height, width), shift
 
 
 def _place(
-    shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], body: Body, intrinsics: Float[Tensor, "T 3 3"]
+    shot: Shot,
+    evidence: ShotEvidence,
+    betas: Float[Tensor, "P 10"],
+    body: Body,
+    intrinsics: Float[Tensor, "T 3 3"],
+    shift: Float[Tensor, "T"],
 ) -> PlacedBodies:
     prediction = shot.prediction
     num_people, num_frames = evidence.valid.shape
@@ -123,7 +128,9 @@ def _place(
         rotations = torch.eye(3).expand(num_people, num_frames, 24, 3, 3)
         transl = torch.full((num_people, num_frames, 3), torch.nan)
     else:
-        rotations, transl = prediction.rotations[0], prediction.transl[0]
+        rotations = prediction.rotations[0]
+        in_metres = shift[:, None] * (shot.network_scale or 0.0)
+        transl = prediction.transl[0] + nn.functional.pad(in_metres, (2, 0))
     placed = place_bodies(
         body, rotations, betas, evidence.landmarks_px, intrinsics, (height, width), evidence.valid, transl
     )
