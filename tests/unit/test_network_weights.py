@@ -77,7 +77,7 @@ def test_half_precision_files_load_as_float32(saved, tmp_path) -> None:
 
 def test_shards_come_back_whole_and_replace_what_was_there(saved) -> None:
     model = UniSH.from_pretrained(saved)
-    model.save_pretrained(saved, shard_size="1MB")
+    model.save_pretrained(saved, max_shard_size="100KB")
     assert not (saved / "model.safetensors").exists()
     assert len(list(saved.glob("model-*.safetensors"))) > 1
     loaded = UniSH.from_pretrained(saved).state_dict()
@@ -96,11 +96,89 @@ def test_published_names_are_understood(tmp_path, monkeypatch) -> None:
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name]), name
 
-    del published["alignnet.init_cam"]
+
+def test_published_files_that_do_not_fit_are_named_in_their_own_names(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(PRESETS, "release", tiny_release)
+    state = UniSH(tiny_release()).state_dict()
+    published = {name: tensor.clone() for name, tensor in to_published(state).items()}
+    del published["alignnet.init_cam"], published["pi3.decoder.1.ls1.gamma"]
     published["pi3.encoder.mask_token"] = torch.zeros(1)
+    published["backbone.last_norm.bias"] = torch.zeros(3)
     save_file(published, tmp_path / "published.safetensors")
-    with pytest.raises(InputError, match="missing"):
+    with pytest.raises(InputError) as caught:
         UniSH.from_pretrained(tmp_path / "published.safetensors")
+    for complaint in (
+        "2 missing (alignnet.init_cam, pi3.decoder.1.ls1.gamma)",
+        "1 unexpected (pi3.encoder.mask_token)",
+        "1 of the wrong shape (backbone.last_norm.bias (3,) instead of (32,))",
+    ):
+        assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_published_file_needs_no_configuration_and_ignores_a_strange_one(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(PRESETS, "release", tiny_release)
+    published = to_published(UniSH(tiny_release()).state_dict())
+    save_file({name: tensor.clone() for name, tensor in published.items()}, tmp_path / "published.safetensors")
+    (tmp_path / "config.json").write_text('{"architectures": ["of another program"]}')
+    assert UniSH.from_pretrained(tmp_path / "published.safetensors").config == tiny_release()
+
+
+def test_the_published_network_saves_and_loads_bit_for_bit(tmp_path) -> None:
+    torch.manual_seed(5)
+    original = UniSH(tiny_release())
+    original.save_pretrained(tmp_path / "whole")
+    mapped = UniSH.from_pretrained(tmp_path / "whole")  # its tensors lie in the file
+    mapped.save_pretrained(tmp_path / "whole", max_shard_size=100_000)  # which is replaced under it
+    for loaded in (mapped, UniSH.from_pretrained(tmp_path / "whole")):
+        for name, tensor in original.state_dict().items():
+            assert torch.equal(tensor, loaded.state_dict()[name]), name
+
+
+def test_changing_a_loaded_network_leaves_the_file_alone(tmp_path) -> None:
+    UniSH(tiny_release()).save_pretrained(tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    loaded = UniSH.from_pretrained(tmp_path)
+    with torch.no_grad():
+        for parameter in loaded.parameters():
+            parameter.add_(1)
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
+def test_a_file_of_ours_needs_its_configuration(saved) -> None:
+    assert UniSH.from_pretrained(saved / "model.safetensors").config.name == "tiny"
+    (saved / "config.json").unlink()
+    with pytest.raises(InputError, match=r"no config\.json beside it"):
+        UniSH.from_pretrained(saved / "model.safetensors")
+
+
+def test_saving_that_fails_leaves_the_old_weights(saved, monkeypatch) -> None:
+    def fill_the_disk(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    model = UniSH.from_pretrained(saved)
+    monkeypatch.setattr("huggingface_hub.save_torch_state_dict", fill_the_disk)
+    with pytest.raises(InputError, match=r"cannot be written there \(No space left on device\)"):
+        model.save_pretrained(saved)
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+    with pytest.raises(InputError, match="cannot be written there"):
+        model.save_pretrained(saved / "config.json")
+
+
+def test_saving_that_is_cut_between_two_files_is_no_model(saved, monkeypatch) -> None:
+    model, replace = UniSH.from_pretrained(saved), Path.replace
+
+    def cut_before_second_shard(path: Path, target: Path) -> Path:
+        if path.name.startswith("model-00002"):
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", cut_before_second_shard)
+    with pytest.raises(KeyboardInterrupt):
+        model.save_pretrained(saved, max_shard_size="100KB")
+    with pytest.raises(InputError, match="missing"):
+        UniSH.from_pretrained(saved)
 
 
 @pytest.mark.parametrize(
@@ -142,14 +220,14 @@ def test_cut_files_are_one_line(saved) -> None:
     ("name", "complaint"),
     [
         ("medium", "give small, a path, or OWNER/NAME"),
-        ("release", "download unish_release.safetensors"),
+        ("release", "download checkpoints/unish_release.safetensors"),
         ("tiny", "no weights come with this package"),
         ("/nowhere/at/all", "no such file or folder"),
         ("nowhere/model.safetensors", "no such file or folder"),
     ],
 )
 def test_names_without_weights_say_what_to_do(name, complaint, monkeypatch) -> None:
-    monkeypatch.setattr("huggingface_hub.list_repo_files", lambda *_: pytest.fail("looked up online"))
+    monkeypatch.setattr("unish.network.weights.fetch_repository", lambda *_: pytest.fail("looked up online"))
     with pytest.raises(InputError) as caught:
         UniSH.from_pretrained(name)
     assert complaint in str(caught.value)
@@ -166,13 +244,3 @@ def test_a_text_file_is_not_weights(tmp_path) -> None:
     (tmp_path / "weights.bin").write_text(json.dumps({}))
     with pytest.raises(InputError, match=r"must be a \.safetensors file"):
         UniSH.from_pretrained(tmp_path / "weights.bin")
-
-
-def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch) -> None:
-    def refuse(*_: str) -> list[str]:
-        raise OSError("no route to host\nand more")
-
-    monkeypatch.setattr("huggingface_hub.list_repo_files", refuse)
-    with pytest.raises(InputError, match="could not be fetched") as caught:
-        UniSH.from_pretrained("someone/something")
-    assert "\n" not in str(caught.value)

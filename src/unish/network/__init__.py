@@ -1,6 +1,7 @@
 """Clips and people to predictions: the network and everything it is made of."""
 
 from unish.network.config import PRESETS, UniSHConfig
+from unish.network.initialisation import Initialisation, initialise_backbone, initialise_scene
 from unish.network.unish import UniSH
 
-__all__ = ["PRESETS", "UniSH", "UniSHConfig"]
+__all__ = ["PRESETS", "Initialisation", "UniSH", "UniSHConfig", "initialise_backbone", "initialise_scene"]

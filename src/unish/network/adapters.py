@@ -1,4 +1,4 @@
-"""Names of the published checkpoint, and of the same tensors in this package. Shapes and values are the same."""
+"""Names of tensors in the published checkpoint and in others, and in this package. Shapes and values are the same."""
 
 from __future__ import annotations
 
@@ -60,6 +60,10 @@ UNUSED_COPIES: Mapping[str, str] = {
 """Published keys that nothing reads: copies of another published key."""
 
 
+VITPOSE_BACKBONE = "backbone."
+"""What the names of the backbone begin with in checkpoints that hold it beside a head."""
+
+
 def _compile(side: int) -> list[tuple[re.Pattern[str], str]]:
     rules = []
     for rule in _RULES:
@@ -79,6 +83,18 @@ def name_from_published(name: str) -> str | None:
 def name_to_published(name: str) -> str | None:
     """The published name of one of our tensors; ``None`` when it has none."""
     return _translate(name, _TO_PUBLISHED)
+
+
+def name_to_pi3(name: str) -> str | None:
+    """The name that the original π³ network (Wang et al. 2025) has for a tensor of our scene branch, else ``None``."""
+    published = name_to_published(name)
+    return published.removeprefix("pi3.") if published is not None and published.startswith("pi3.") else None
+
+
+def name_to_vitpose(name: str) -> str | None:
+    """The name that ViTPose, HMR 2.0 and CameraHMR have for a tensor of our human backbone, else ``None``."""
+    published = name_to_published(name)
+    return published if published is not None and published.startswith(VITPOSE_BACKBONE) else None
 
 
 def looks_published(names: Iterable[str]) -> bool:

@@ -11,12 +11,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unish.network.align_net import AlignNet
+from unish.network.checkpoint_files import save_weights
 from unish.network.config import UniSHConfig
 from unish.network.human.crop_branch import CropBranch, CropBranchConfig
 from unish.network.human.landmark_branch import LandmarkBranch, LandmarkBranchConfig
 from unish.network.release_scene import ReleaseScene, ReleaseSceneConfig
 from unish.network.small_scene import SmallScene, SmallSceneConfig
-from unish.network.weights import StoredWeights, find_weights, save_weights
+from unish.network.weights import StoredWeights, find_weights
 from unish.structs import HumanInputs, Prediction
 
 _SCENES = {ReleaseSceneConfig: ReleaseScene, SmallSceneConfig: SmallScene}
@@ -98,33 +99,53 @@ class UniSH(nn.Module):
         return f"{self.config.name} (not loaded)" if self._stored is None else self._stored.fingerprint()
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, device: str | torch.device = "cpu") -> UniSH:
+    def from_pretrained(
+        cls, name_or_path: str | Path, device: str | torch.device = "cpu", *, revision: str | None = None
+    ) -> UniSH:
         """Load weights with their configuration, in float32 and ready for inference.
+
+        On the CPU the published network reads float32 weights straight from the file, which is mapped into memory.
 
         Args:
             name_or_path: ``small``, a folder written by ``save_pretrained``, a published ``.safetensors`` file, or
                 ``OWNER/NAME`` of the Hugging Face hub.
             device: where the weights go.
+            revision: branch, tag or commit of the repository on the hub.
 
         Raises:
             InputError: no such weights, or a file that is broken or does not fit.
         """
-        stored = find_weights(name_or_path)
-        # The published network is built without numbers, so that memory holds its weights once. Every tensor that it
-        # has is in the checkpoint; the small one also has constants that are not.
-        published = isinstance(stored.config.scene, ReleaseSceneConfig)
-        with torch.device("meta") if published else nullcontext():
+        stored = find_weights(name_or_path, revision)
+        with torch.device("meta") if _is_all_in_checkpoint(stored.config) else nullcontext():
             model = cls(stored.config)
         stored.load_into(model, device)
         model._stored = stored
         return model.to(device).eval()
 
-    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype | None = None, shard_size: str = "5GB") -> None:
+    def save_pretrained(
+        self, folder: str | Path, *, dtype: torch.dtype | None = None, max_shard_size: str | int = "5GB"
+    ) -> None:
         """Write ``config.json`` and ``model.safetensors`` into ``folder``.
 
         Args:
             folder: made when missing; weights that are there already are replaced.
             dtype: of all floating-point tensors in the file (``torch.float16`` for shipping); unchanged if ``None``.
-            shard_size: above it the weights are split into several files with an index.
+            max_shard_size: above it (bytes, or a text like ``"5GB"``) the weights are split into several files with
+                an index.
+
+        Raises:
+            InputError: the folder cannot be written.
         """
-        save_weights(self.config, self.state_dict(), folder, dtype=dtype, shard_size=shard_size)
+        save_weights(self.config, self.state_dict(), folder, dtype=dtype, max_shard_size=max_shard_size)
+
+
+def _is_all_in_checkpoint(config: UniSHConfig) -> bool:
+    """Whether every number of the network is a stored one, so that it can be built without any, on the meta device.
+
+    The branches of the small network also have constants that no checkpoint holds.
+    """
+    return (
+        isinstance(config.scene, ReleaseSceneConfig)
+        and isinstance(config.human, CropBranchConfig)
+        and not config.align.start_from_ruler
+    )

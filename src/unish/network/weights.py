@@ -1,33 +1,32 @@
-"""Weights on disk: ``config.json`` beside ``model.safetensors``, where to find them, and strict reading."""
+"""From a name or a path to the tensors of a network: where weights are, and reading them strictly."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import huggingface_hub
 import torch
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unish.errors import InputError
-from unish.network.adapters import UNUSED_COPIES, looks_published, name_from_published
+from unish.network.adapters import looks_published, name_from_published, name_to_published, to_published
+from unish.network.checkpoint_files import CONFIG, WEIGHTS, list_weight_files
 from unish.network.config import PRESETS, UniSHConfig
+from unish.network.hub import PUBLISHED_FILE, PUBLISHED_REPOSITORY, fetch_repository
 
 SHIPPED = Path(__file__).parent / "checkpoints"
 """Weights that come with the package, one folder per preset."""
 
-_CONFIG, _WEIGHTS, _INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 _HOW_TO_GET_RELEASE = (
-    "the published weights do not come with this package; download unish_release.safetensors from the Hugging Face "
-    "repository Murphyyyy/UniSH and give its path, or --model Murphyyyy/UniSH"
+    f"the published weights do not come with this package; download {PUBLISHED_FILE} from the Hugging Face "
+    f"repository {PUBLISHED_REPOSITORY} and give its path, or --model {PUBLISHED_REPOSITORY}"
 )
+_MOST_NAMES = 20  # in one message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,119 +51,132 @@ class StoredWeights:
         return f"{self.config.name} sha256:{digest.hexdigest()}"
 
     def load_into(self, model: nn.Module, device: str | torch.device) -> None:
-        """Give the model these tensors as float32, without a second copy of the model's own.
+        """Give the model these tensors, as float32.
+
+        Files are mapped into memory, not read. A model on the meta device takes the mapped tensors over (converted one
+        by one where they are not float32); any other model has the numbers copied into its own. Either way memory
+        holds the weights once.
+
+        Args:
+            model: all of it on the meta device, or all of it with memory.
+            device: where the tensors of a model on the meta device go; any other model stays where it is.
 
         Raises:
             InputError: a file is broken, or keys or shapes differ from the model's.
         """
+        on_meta = all(parameter.is_meta for parameter in model.parameters())
         state: dict[str, Tensor] = {}
         for path in self.files:
-            state |= _read_file(path, device)
-        where = str(self.files[0])
-        if looks_published(state):
-            state = _from_published(state, where)
-        _check_fit(model.state_dict(), state, where)
-        state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-        model.load_state_dict(state, strict=True, assign=True)
+            state |= read_safetensors(path, device if on_meta else "cpu")
+        expected: Mapping[str, Tensor] = model.state_dict()
+        published = looks_published(state) and all(map(_has_published_name, expected))
+        check_fit(to_published(expected) if published else expected, state, self.files[0])
+        if published:
+            state = {ours: state[name] for name in state if (ours := name_from_published(name)) is not None}
+        if on_meta:
+            state = {name: _as_float32(state.pop(name)) for name in list(state)}
+        model.load_state_dict(state, strict=True, assign=on_meta)
 
 
-def find_weights(name_or_path: str | Path) -> StoredWeights:
-    """Where the weights of a name are.
+def find_weights(name_or_path: str | Path, revision: str | None = None) -> StoredWeights:
+    """Where the weights of a name are; those on the hub are fetched.
 
     Args:
-        name_or_path: ``small``; a folder with ``config.json`` and ``model.safetensors``; a ``.safetensors`` file (the
-            published one, or one with its ``config.json`` beside it); or ``OWNER/NAME`` on the Hugging Face hub. A name
-            without ``/`` is never looked up online.
+        name_or_path: ``small``; a folder with ``config.json`` and ``model.safetensors`` (or shards and their index); a
+            ``.safetensors`` file (the published one, or one with its ``config.json`` beside it); or ``OWNER/NAME`` on
+            the Hugging Face hub. A name without ``/`` is never looked up online.
+        revision: branch, tag or commit of the repository on the hub.
 
     Raises:
         InputError: there are none.
     """
     path = Path(name_or_path)
     name = str(name_or_path)
-    if name in PRESETS and not path.exists():
-        shipped = SHIPPED / name
-        if (shipped / _CONFIG).is_file():
-            return _find_in_folder(shipped)
-        reason = _HOW_TO_GET_RELEASE if name == "release" else "no weights come with this package"
-        raise InputError(f"model {name!r}: {reason}")
+    on_hub = (
+        isinstance(name_or_path, str)
+        and re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None
+        and path.suffix != ".safetensors"
+        and not path.exists()
+    )
+    if on_hub:
+        path = fetch_repository(name, revision)
+    elif revision is not None:
+        raise InputError(f"model {name!r}: only OWNER/NAME of the hub has revisions; leave out {revision!r}")
+    elif name in PRESETS and not path.exists():
+        path = SHIPPED / name
+        if not (path / CONFIG).is_file():
+            reason = _HOW_TO_GET_RELEASE if name == "release" else "no weights come with this package"
+            raise InputError(f"model {name!r}: {reason}")
     if path.is_dir():
         return _find_in_folder(path)
     if path.is_file():
         return _find_file(path)
-    if isinstance(name_or_path, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", name) and path.suffix != ".safetensors":
-        return _find_on_hub(name)
     raise InputError(
         f"model {name!r}: no such file or folder; give small, a path, or OWNER/NAME of the Hugging Face hub"
     )
 
 
-def save_weights(
-    config: UniSHConfig, state: Mapping[str, Tensor], folder: str | Path, *, dtype: torch.dtype | None, shard_size: str
-) -> None:
-    """Write ``config.json`` and ``model.safetensors`` (shards and an index above ``shard_size``) into ``folder``.
+def read_safetensors(path: Path, device: str | torch.device = "cpu") -> dict[str, Tensor]:
+    """The tensors of a file, mapped into memory (on the CPU; copied to any other device).
 
-    Everything is written into a folder beside and then moved, so a cut leaves no half-written weights.
+    Raises:
+        InputError: not a whole safetensors file.
     """
-    folder = Path(folder)
-    beside = folder / ".saving"
-    beside.mkdir(parents=True, exist_ok=True)
-    tensors = {name: _cast(tensor.detach().cpu(), dtype) for name, tensor in state.items()}
-    huggingface_hub.save_torch_state_dict(tensors, beside, max_shard_size=shard_size)
-    (beside / _CONFIG).write_text(config.to_json())
-    for stale in [*folder.glob("model*.safetensors"), folder / _INDEX]:
-        stale.unlink(missing_ok=True)
-    for written in beside.iterdir():
-        written.replace(folder / written.name)
-    beside.rmdir()
+    try:
+        return load_file(path, device=str(device))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
 
 
-def _cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: Path) -> None:
+    """Compare names and shapes.
+
+    Raises:
+        InputError: naming what is missing, unexpected or of the wrong shape.
+    """
+    missing = sorted(expected.keys() - found.keys())
+    extra = sorted(found.keys() - expected.keys())
+    reshaped = [
+        f"{name} {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in found and found[name].shape != tensor.shape
+    ]
+    parts = [
+        f"{len(names)} {kind} ({', '.join(names[:_MOST_NAMES])}{', …' if len(names) > _MOST_NAMES else ''})"
+        for kind, names in (("missing", missing), ("unexpected", extra), ("of the wrong shape", reshaped))
+        if names
+    ]
+    if parts:
+        raise InputError(
+            f"{where}: the weights do not fit the network: {'; '.join(parts)}; use weights made for this configuration"
+        )
 
 
 def _find_in_folder(folder: Path) -> StoredWeights:
-    if (folder / _INDEX).is_file():
-        try:
-            shards = sorted(set(json.loads((folder / _INDEX).read_text())["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError):
-            raise InputError(f"{folder / _INDEX}: not a shard index; save or download the weights again") from None
-        files = tuple(folder / shard for shard in shards)
-    else:
-        files = (folder / _WEIGHTS,)
-    for path in (folder / _CONFIG, *files):
+    files = list_weight_files(folder)
+    for path in (folder / CONFIG, *files):
         if not path.is_file():
-            raise InputError(f"{path}: missing; a model folder holds {_CONFIG} and {_WEIGHTS}")
-    return StoredWeights(config=_read_config(folder / _CONFIG), files=files)
+            raise InputError(f"{path}: missing; a model folder holds {CONFIG} and {WEIGHTS}")
+    return StoredWeights(config=_read_config(folder / CONFIG), files=files)
 
 
 def _find_file(path: Path) -> StoredWeights:
     if path.suffix not in (".safetensors", ".safetensor"):
         raise InputError(f"{path}: weights must be a .safetensors file or a folder that save_pretrained wrote")
-    beside = path.with_name(_CONFIG)
-    if beside.is_file():
-        return StoredWeights(config=_read_config(beside), files=(path,))
-    return StoredWeights(config=PRESETS["release"](), files=(path,))
+    if looks_published(_read_names(path)):
+        return StoredWeights(config=PRESETS["release"](), files=(path,))
+    beside = path.with_name(CONFIG)
+    if not beside.is_file():
+        raise InputError(f"{path}: not the published weights, and no {CONFIG} beside it; keep the two files together")
+    return StoredWeights(config=_read_config(beside), files=(path,))
 
 
-def _find_on_hub(repository: str) -> StoredWeights:
-    """Our layout, or a repository whose only safetensors file is the published checkpoint."""
+def _read_names(path: Path) -> Iterable[str]:
     try:
-        names = huggingface_hub.list_repo_files(repository)
-        wanted = [name for name in names if re.fullmatch(r"config\.json|model.*\.safetensors(\.index\.json)?", name)]
-        if _CONFIG in wanted:
-            paths = [Path(huggingface_hub.hf_hub_download(repository, name)) for name in wanted]
-            return _find_in_folder(paths[0].parent)
-        foreign = [name for name in names if name.endswith(".safetensors")]
-        if len(foreign) != 1:
-            raise InputError(f"model {repository!r}: the repository holds neither {_CONFIG} nor one .safetensors file")
-        return _find_file(Path(huggingface_hub.hf_hub_download(repository, foreign[0])))
-    except RepositoryNotFoundError:
-        raise InputError(f"model {repository!r}: no such repository on the Hugging Face hub; check the name") from None
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"model {repository!r}: could not be fetched ({reason}); check the network or give a path"
-        ) from None
+        with safe_open(path, framework="pt") as file:
+            return list(file.keys())
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
 
 
 def _read_config(path: Path) -> UniSHConfig:
@@ -174,47 +186,14 @@ def _read_config(path: Path) -> UniSHConfig:
         raise InputError(f"{path}: unreadable ({error}); save or download the weights again") from None
 
 
-def _read_file(path: Path, device: str | torch.device) -> dict[str, Tensor]:
-    try:
-        return load_file(path, device=str(device))
-    except (SafetensorError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a readable safetensors file ({reason}); download or save it again") from None
+def _unreadable(path: Path, error: Exception) -> InputError:
+    reason = str(error).splitlines()[0]
+    return InputError(f"{path}: not a readable safetensors file ({reason}); download or save it again")
 
 
-def _from_published(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """Our names for the published ones; the unused copies must be there and are dropped."""
-    translated, unknown = {}, []
-    for published, tensor in state.items():
-        name = name_from_published(published)
-        if name is not None:
-            translated[name] = tensor
-        elif published not in UNUSED_COPIES:
-            unknown.append(published)
-    missing = [name for name in UNUSED_COPIES if name not in state]
-    if unknown or missing:
-        raise InputError(_describe_mismatch(where, missing, unknown, []))
-    return translated
+def _has_published_name(name: str) -> bool:
+    return name_to_published(name) is not None
 
 
-def _check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: str) -> None:
-    missing = sorted(expected.keys() - found.keys())
-    extra = sorted(found.keys() - expected.keys())
-    reshaped = [
-        f"{name} {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in found and found[name].shape != tensor.shape
-    ]
-    if missing or extra or reshaped:
-        raise InputError(_describe_mismatch(where, missing, extra, reshaped))
-
-
-def _describe_mismatch(where: str, missing: list[str], extra: list[str], reshaped: list[str]) -> str:
-    parts = [
-        f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-        for kind, names in (("missing", missing), ("unexpected", extra), ("of the wrong shape", reshaped))
-        if names
-    ]
-    return (
-        f"{where}: the weights do not fit the network: {'; '.join(parts)}; use weights and config of the same version"
-    )
+def _as_float32(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
