@@ -49,7 +49,7 @@ def tolerances(parity_dir: Path) -> dict[str, dict[str, dict[str, float]]]:
     return json.loads((parity_dir / "tolerances.json").read_text())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def model(weights: SeededWeights) -> UniSH:
     """The whole network in float32. Built without numbers first, so that memory holds its weights once (6.5 GB)."""
     with torch.device("meta"):
@@ -58,7 +58,7 @@ def model(weights: SeededWeights) -> UniSH:
     return empty
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def run_case(model: UniSH, fixture_tools: ModuleType) -> Callable[[str], dict[str, Tensor]]:
     """The call of a case, made once however many tests look at it."""
 

@@ -104,6 +104,16 @@ def test_too_few_samples_give_the_stated_defaults(num_valid: int) -> None:
     assert focal.tolist() == [1.0, 1.0] and shift.tolist() == [0.0, 0.0]
 
 
+def test_points_and_mask_are_left_as_they_are() -> None:
+    """Points behind the camera too, which the published code takes out of the caller's mask."""
+    points, mask = make_map(5, 64, 64, 1.2, 0.2), torch.ones(64, 64, dtype=torch.bool)
+    points[:2, :, 2] = -1.0
+    before = points.clone()
+    _, shift = recover_focal_and_shift(points, mask)
+    assert (points[..., 2] + shift < 0).any()
+    assert mask.all() and torch.equal(points, before)
+
+
 def test_points_that_are_not_finite_do_not_count() -> None:
     points, mask = make_map(5, 64, 64, 1.2, 0.2), torch.ones(64, 64, dtype=torch.bool)
     points[10:20] = torch.inf

@@ -102,7 +102,7 @@ def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
 def _solve_cameras(
     local_points: Float[Tensor, "T H W 3"], mask: Bool[Tensor, "T H W"], known: Float[Tensor, "3 3"] | None
 ) -> tuple[Float[Tensor, "T 3 3"], Float[Tensor, "T"]]:
-    """Intrinsics, and what must be added to every z for them to hold: of the points and of whoever stands among them."""
+    """Intrinsics, and what to add to every z for them to hold: of the points and of whoever stands among them."""
     height, width = mask.shape[1:]
     num_frames = local_points.shape[0]
     half_diagonal = (height**2 + width**2) ** 0.5 / 2
