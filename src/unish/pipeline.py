@@ -32,9 +32,11 @@ from unish.reconstruction import (
     ShotEvidence,
     assemble,
     describe_people,
+    measure_certainty,
     measure_quality,
     measure_shot,
     plan_windows,
+    settle_shapes,
     stitch_windows,
 )
 from unish.structs import Clip, Crops, HumanInputs, Landmarks, Prediction, Reconstruction, Tracks
@@ -130,11 +132,11 @@ def run(
                 for frames in _split_segments(clip)
             ]
         with clock.stage("reconstruct"):
+            evidence = [_evidence(tracks, landmarks, intrinsics, clip, frames) for frames in _split_segments(clip)]
             betas = _average_betas(shots, model, body)
-            metric = [
-                measure_shot(shot, _evidence(tracks, landmarks, intrinsics, clip, frames), betas, body)
-                for shot, frames in zip(shots, _split_segments(clip), strict=True)
-            ]
+            sigma = [measure_certainty(shot, seen, betas, body) for shot, seen in zip(shots, evidence, strict=True)]
+            betas = settle_shapes(betas, torch.cat(sigma, dim=1), tracks.valid)
+            metric = [measure_shot(shot, seen, betas, body) for shot, seen in zip(shots, evidence, strict=True)]
             reconstruction = assemble(clip, images.numpy(), tracks, landmarks, metric, betas, body, model.fingerprint)
         with clock.stage("measure"):
             quality = measure_quality(reconstruction, metric, body)

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from unish.body import load_body
-from unish.geometry.camera import unproject
+from unish.geometry.camera import pixel_grid, unproject
 from unish.geometry.rotation import axis_angle_to_matrix
 from unish.reconstruction import MetricShot, ShotEvidence, measure_shot, stitch_windows
-from unish.reconstruction.anchor import DISTANCE_SIGMA, place_bodies
+from unish.reconstruction.anchor import DISTANCE_SIGMA, place_bodies, settle_shapes
 from unish.structs import BodyParams, Landmarks, Prediction, Reconstruction, Tracks
 from unish.synthetic import SynthConfig, make_clip, observe_people
 from unish.synthetic.observe import camera_params
@@ -80,7 +80,7 @@ def test_people_give_the_scene_its_scale(truth: Reconstruction, unit: float, kno
 def test_bodies_stand_where_they_are_in_the_world(truth: Reconstruction) -> None:
     shot = measure(truth, predict(truth, 2.0))
     joints = torch.from_numpy(truth.joints)
-    seen = shot.valid & (shot.distance_sigma <= DISTANCE_SIGMA["full"])
+    seen = shot.valid & (shot.distance_sigma <= DISTANCE_SIGMA["knees"])
     assert seen.any()
     assert float((shot.joints - joints)[seen].norm(dim=-1).median()) < 0.03
     torch.testing.assert_close(shot.c2w, torch.from_numpy(truth.c2w), rtol=0, atol=0.05)
@@ -103,6 +103,28 @@ def test_correction_moves_people_and_never_the_scene(truth: Reconstruction) -> N
     bent = measure(truth, Prediction(**{**vars(prediction), "local_points": wrong}))
     # The person's own depth was 30 % too far: the ruler takes it for the scale, and the correction is unchanged.
     torch.testing.assert_close(bent.depth[~scene], shot.depth[~scene], rtol=0.03, atol=0.02)
+
+
+def test_the_recorded_correction_tells_the_depth_after_from_the_depth_before(truth: Reconstruction) -> None:
+    tracks, _ = observe(truth)
+    prediction = predict(truth, 2.0)
+    bumpy = (
+        prediction.local_points
+        * (1 + 0.2 * torch.rand(truth.depth.shape, generator=torch.Generator().manual_seed(0)))[..., None]
+    )
+    shot = measure(truth, Prediction(**{**vars(prediction), "local_points": bumpy}))
+    table = shot.correction.as_table()
+    grid = pixel_grid(*SIZE, like=table)
+    checked = 0
+    for person, frame in torch.isfinite(table[..., 0]).nonzero().tolist():
+        factor, tilt_x, tilt_y, relief, middle, x, y, extent = table[person, frame].tolist()
+        mine = (tracks.masks[frame] == person) & (shot.depth_before[frame] > 0)
+        u = ((grid[mine] - torch.tensor([x, y])) / extent).clamp(-0.75, 0.75)
+        own = (shot.depth_before[frame][mine] / middle).log().clamp(-0.3, 0.3)
+        after = factor * middle * (u @ torch.tensor([tilt_x, tilt_y]) + relief * own).exp()
+        torch.testing.assert_close(shot.depth[frame][mine], after, rtol=1e-4, atol=0)
+        checked += 1
+    assert checked
 
 
 def test_the_depth_shift_moves_people_with_the_points(truth: Reconstruction) -> None:
@@ -189,3 +211,22 @@ def test_ruler_trusts_what_it_sees() -> None:
     assert place([27, 28])[1] == pytest.approx(DISTANCE_SIGMA["knees"])
     assert place([25, 26, 27, 28])[1] == pytest.approx(DISTANCE_SIGMA["hips"])
     assert place([23, 24, 25, 26, 27, 28])[1] == pytest.approx(DISTANCE_SIGMA["none"])
+
+    crooked = px.clone()
+    crooked[..., 11:29, :2] += 8.0 * torch.randn(18, 2, generator=torch.Generator().manual_seed(0))
+    px = crooked
+    assert place([])[1] > 2 * DISTANCE_SIGMA["full"], "a body that misses its landmarks is a bad ruler"
+
+
+def test_a_shape_counts_as_far_as_its_size_was_seen() -> None:
+    betas = torch.full((4, 10), -2.0)
+    sigma = torch.tensor([[0.05, 0.05, 0.5], [0.17, 0.17, 0.17], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]])
+    valid = torch.ones(4, 3, dtype=torch.bool)
+    valid[3] = False
+    settled = settle_shapes(betas, sigma, valid)
+    torch.testing.assert_close(settled[0], betas[0], msg="most frames show the whole person")
+    assert bool((betas[1] < settled[1]).all()) and bool((settled[1] < settled[2]).all())
+    assert float(settled[2].abs().max()) < 0.2, "hardly seen: nearly the mean shape"
+    assert bool(torch.isfinite(settled).all())
+    turned = settle_shapes(betas.flip(0), sigma.flip(0), valid.flip(0))
+    torch.testing.assert_close(turned.flip(0), settled)

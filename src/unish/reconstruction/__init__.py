@@ -1,8 +1,9 @@
 """Prediction → Reconstruction: metres, one world per video, people where they stand."""
 
+from unish.reconstruction.anchor import settle_shapes
 from unish.reconstruction.assemble import assemble
 from unish.reconstruction.report import describe_people, measure_quality
-from unish.reconstruction.shot import MetricShot, ShotEvidence, measure_shot
+from unish.reconstruction.shot import MetricShot, ShotEvidence, measure_certainty, measure_shot
 from unish.reconstruction.stitch import Shot, plan_windows, stitch_windows
 
 __all__ = [
@@ -11,8 +12,10 @@ __all__ = [
     "ShotEvidence",
     "assemble",
     "describe_people",
+    "measure_certainty",
     "measure_quality",
     "measure_shot",
     "plan_windows",
+    "settle_shapes",
     "stitch_windows",
 ]

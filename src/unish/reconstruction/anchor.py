@@ -29,6 +29,12 @@ DISTANCE_SIGMA = {"full": 0.05, "knees": 0.08, "hips": 0.17, "none": 0.5}
 """Relative 1σ error of the distance from the ruler by the lowest pair of landmarks that is seen: down to the ankles,
 the knees, the hips, or not even those. Orders of magnitude from trials on calibrated video of a walking man."""
 
+MISFIT_TO_SIGMA = 2.0
+"""Error of size and distance over the misfit of the landmarks (both relative): a fit hides half of what is wrong."""
+
+POPULATION_SPREAD = 0.156
+"""1σ of the logarithm of stature in a mixed population of adults and children (``sample_betas``)."""
+
 RULER_SIGMA_LIMIT = 0.2
 """People seen less well than this are placed with the help of the scene and never measure it."""
 
@@ -40,7 +46,8 @@ class PlacedBodies:
     Attributes:
         params: leading shape (P, T); meaningful only where valid.
         valid: (P, T) observed and finite.
-        distance_sigma: (P, T) relative standard error of the distance.
+        distance_sigma: (P, T) relative standard error of the distance, and of the stature: a body of twice the size at
+            twice the distance looks the same.
     """
 
     params: BodyParams
@@ -72,7 +79,7 @@ def place_bodies(
     )
     joints = list(RULER_LANDMARKS)
     weights = _landmark_weights(landmarks_px, image_size)
-    transl, _ = solve_translation(
+    transl, residual_px = solve_translation(
         body.landmarks(unplaced)[..., joints, :],
         landmarks_px[..., joints, :2].nan_to_num(),
         weights[..., joints],
@@ -80,12 +87,29 @@ def place_bodies(
     )
     usable = ((weights[..., joints] > 0).sum(-1) >= 4) & torch.isfinite(transl).all(-1) & (transl[..., 2] > 0)
     transl = torch.where(usable[..., None], transl, fallback_transl)
-    sigma = torch.where(usable, _distance_sigma(weights), torch.full_like(transl[..., 0], DISTANCE_SIGMA["none"]))
+    height_px = intrinsics[:, 0, 0] * body.standing_height(betas)[:, None] / transl[..., 2].clamp_min(1e-3)
+    sigma = torch.hypot(_distance_sigma(weights), MISFIT_TO_SIGMA * residual_px / height_px)
+    # Not finite without any landmark; the worst is then the right answer too.
+    sigma = torch.where(usable, sigma, torch.inf).clamp_max(DISTANCE_SIGMA["none"])
     finite = torch.isfinite(transl).all(-1) & torch.isfinite(rotations).flatten(2).all(-1)
     params = BodyParams(
         betas=unplaced.betas, global_orient=unplaced.global_orient, body_pose=unplaced.body_pose, transl=transl
     )
     return PlacedBodies(params=params, valid=valid & finite, distance_sigma=sigma)
+
+
+def settle_shapes(
+    betas: Float[Tensor, "P 10"], sigma: Float[Tensor, "P T"], valid: Bool[Tensor, "P T"]
+) -> Float[Tensor, "P 10"]:
+    """Draw the shape of people who were seen badly towards the mean shape, as far as their size is a guess.
+
+    The posterior mean under Gaussian errors, one error per person (the median of their frames, which err alike).
+    The network has learnt to be that careful itself with the error that a well seen person has, so only what goes
+    beyond it counts.
+    """
+    squared = torch.where(valid, sigma.square(), torch.nan).nanmedian(dim=1).values
+    excess = (squared - DISTANCE_SIGMA["full"] ** 2).clamp_min(0.0).nan_to_num(0.0)
+    return betas * (POPULATION_SPREAD**2 / (POPULATION_SPREAD**2 + excess))[:, None]
 
 
 def move_along_ray(body: Body, placed: PlacedBodies, factor: Float[Tensor, "P T"]) -> PlacedBodies:

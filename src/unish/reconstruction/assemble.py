@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 import unish
@@ -36,16 +38,13 @@ def assemble(
     pose = torch.cat([matrix_to_axis_angle(shot.params.body_pose).flatten(-2) for shot in shots], dim=1)
     transl = torch.cat([shot.params.transl for shot in shots], dim=1)
     joints = torch.cat([shot.joints for shot in shots], dim=1)
+    corrections = torch.cat([shot.correction.as_table() for shot in shots], dim=1)
     gravity, floor = (
         estimate_ground(shots[0], body)
         if len(shots) == 1
         else (torch.full((3,), torch.nan), torch.full((4,), torch.nan))
     )
-
-    def of_people(values: Tensor) -> np.ndarray:
-        keep = valid.reshape(*valid.shape, *(1,) * (values.ndim - 2))
-        return torch.where(keep, values, torch.nan).numpy().astype(np.float32)
-
+    of_people = partial(_blank_absent, valid=valid)
     height, width = images.shape[1:3]
     return Reconstruction(
         segment=clip.segment.numpy().astype(np.int32),
@@ -75,4 +74,11 @@ def assemble(
         body_model=body.name,
         model=model,
         version=unish.__version__,
+        extra={"depth_correction": of_people(corrections)},
     )
+
+
+def _blank_absent(values: Float[Tensor, "P T *shape"], valid: Bool[Tensor, "P T"]) -> np.ndarray:
+    """NaN where a person is absent."""
+    keep = valid.reshape(*valid.shape, *(1,) * (values.ndim - 2))
+    return torch.where(keep, values, torch.nan).numpy().astype(np.float32)

@@ -60,6 +60,14 @@ class DepthComparison:
     centre: Float[Tensor, "P T 2"]
     extent: Float[Tensor, "P T"]
 
+    def as_table(self) -> Float[Tensor, "P T 8"]:
+        """factor = exp(level), tilt x and y, relief, exp(scene_level), centre x and y, extent; NaN where unknown."""
+        factor, middle = self.level.exp()[..., None], self.scene_level.exp()[..., None]
+        table = torch.cat(
+            [factor, self.tilt, self.relief[..., None], middle, self.centre, self.extent[..., None]], dim=-1
+        )
+        return torch.where(torch.isfinite(factor), table, torch.nan)
+
     def in_metres(self, scale: float) -> DepthComparison:
         """The same, after the scene's depth was multiplied by ``scale``."""
         shift = math.log(scale)

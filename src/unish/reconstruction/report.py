@@ -101,13 +101,16 @@ def measure_quality(reconstruction: Reconstruction, shots: list[MetricShot], bod
 def describe_people(reconstruction: Reconstruction, shots: list[MetricShot], body: Body) -> list[dict[str, Any]]:
     """One row per person: frames, standing height, how certain their distance is, and the depth correction they got."""
     sigma = torch.cat([shot.distance_sigma for shot in shots], dim=1).numpy()
-    corrections = torch.cat([shot.corrections for shot in shots], dim=1).numpy()
+    corrections = torch.cat([shot.correction.as_table() for shot in shots], dim=1).numpy()
     heights = body.standing_height(torch.from_numpy(reconstruction.betas)).numpy()
     reprojection = measure_reprojection(reconstruction)
     rows = []
     for person, person_id in enumerate(reconstruction.person_ids.tolist()):
         valid = reconstruction.person_valid[person]
-        known = corrections[person][valid & np.isfinite(corrections[person])]
+        known = corrections[person][valid & np.isfinite(corrections[person, :, 0])]
+        factor, lean, relief = (
+            (known[:, 0], np.linalg.norm(known[:, 1:3], axis=-1), known[:, 3]) if len(known) else ([np.nan],) * 3
+        )
         rows.append(
             {
                 "id": person_id,
@@ -115,7 +118,10 @@ def describe_people(reconstruction: Reconstruction, shots: list[MetricShot], bod
                 "height_m": float(heights[person]),
                 # 1 for a person seen from head to ankles, falling as the ruler gets worse.
                 "certainty": float(np.median(0.05 / sigma[person][valid])) if valid.any() else 0.0,
-                "correction": float(np.median(known)) if len(known) else float("nan"),
+                # Medians of what reconstruction.npz records per frame: see ``DepthComparison``.
+                "correction": float(np.median(factor)),
+                "correction_tilt": float(np.median(lean)),
+                "correction_relief": float(np.median(relief)),
                 "reprojection_percent": reprojection[person_id],
             }
         )

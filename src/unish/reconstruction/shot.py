@@ -12,7 +12,7 @@ from unish.body import Body, move_body
 from unish.geometry.camera import make_intrinsics
 from unish.geometry.focal import focal_to_pixels, recover_focal_and_shift
 from unish.reconstruction.anchor import PlacedBodies, move_along_ray, place_bodies, smooth_distances
-from unish.reconstruction.metric import SceneScale, compare_depths, correct_people, estimate_scale
+from unish.reconstruction.metric import DepthComparison, SceneScale, compare_depths, correct_people, estimate_scale
 from unish.reconstruction.stitch import CONFIDENT, Shot
 from unish.structs import BodyParams
 
@@ -48,7 +48,7 @@ class MetricShot:
         depth: (T, H, W) after it.
         params: world parameters of every person and frame, leading shape (P, T).
         joints: (P, T, 24, 3) world.
-        corrections: (P, T) factor that each person's median depth was multiplied by; NaN where it is not known.
+        correction: what was done to each person's own depth.
         residual: of stitching, see ``Shot``.
     """
 
@@ -61,9 +61,19 @@ class MetricShot:
     valid: Bool[Tensor, "P T"]
     distance_sigma: Float[Tensor, "P T"]
     joints: Float[Tensor, "P T 24 3"]
-    corrections: Float[Tensor, "P T"]
+    correction: DepthComparison
     scale: SceneScale
     residual: float
+
+
+def measure_certainty(
+    shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], body: Body
+) -> Float[Tensor, "P T"]:
+    """How far the size of each person can be trusted, as ``PlacedBodies.distance_sigma``."""
+    prediction = shot.prediction
+    confident = prediction.point_conf_logits[0].sigmoid() > CONFIDENT
+    intrinsics, shift = _solve_cameras(prediction.local_points[0], confident, evidence.intrinsics)
+    return _place(shot, evidence, betas, body, intrinsics, shift).distance_sigma
 
 
 def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], body: Body) -> MetricShot:
@@ -73,6 +83,7 @@ def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
     intrinsics, shift = _solve_cameras(prediction.local_points[0], conf > CONFIDENT, evidence.intrinsics)
     depth = (prediction.local_points[0, ..., 2] + shift[:, None, None]).clamp_min(0.0)
     placed = _place(shot, evidence, betas, body, intrinsics, shift)
+    placed = smooth_distances(body, placed, evidence.timestamps_s)
     comparison = compare_depths(body, placed, depth, evidence.masks, intrinsics)
     scale = estimate_scale(comparison.level, placed, shot.network_scale)
     metric_depth, comparison = depth * scale.factor, comparison.in_metres(scale.factor)
@@ -93,7 +104,7 @@ def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
         valid=placed.valid,
         distance_sigma=placed.distance_sigma,
         joints=body.joints(params),
-        corrections=comparison.level.exp(),
+        correction=comparison,
         scale=scale,
         residual=shot.residual,
     )
@@ -131,10 +142,9 @@ def _place(
         rotations = prediction.rotations[0]
         in_metres = shift[:, None] * (shot.network_scale or 0.0)
         transl = prediction.transl[0] + nn.functional.pad(in_metres, (2, 0))
-    placed = place_bodies(
+    return place_bodies(
         body, rotations, betas, evidence.landmarks_px, intrinsics, (height, width), evidence.valid, transl
     )
-    return smooth_distances(body, placed, evidence.timestamps_s)
 
 
 def _support_weak_rulers(
