@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,24 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, killed_at: int) -> None:
     found = run(tmp_path / "parts", resume=True)
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=0, atol=0)
+
+
+def test_the_next_batch_is_made_meanwhile_and_every_batch_once(tmp_path: Path) -> None:
+    made: list[int] = []
+    second_is_made = threading.Event()
+
+    def batches(step: int) -> torch.Tensor:
+        made.append(step)
+        if step == 1:
+            second_is_made.set()
+        return make_batch(step)
+
+    def wait_for_the_second(model: nn.Module, batch: torch.Tensor):
+        assert second_is_made.wait(timeout=30.0), "the second batch waits for the first step to end"
+        return compute_loss(model, batch)
+
+    fit(make_model(), wait_for_the_second, batches, config=CONFIG, run_dir=tmp_path / "run", progress=False)
+    assert made == list(range(CONFIG.steps))
 
 
 def test_loss_goes_down_and_is_logged(tmp_path: Path) -> None:

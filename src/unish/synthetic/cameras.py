@@ -70,7 +70,10 @@ def draw_camera_path(
         if best_score == 1.0:
             break
     assert best is not None
-    c2stage = _aim(rng, kind, *best, timestamps_s, intrinsics, size)
+    position, target = best
+    # From behind a wall there is nothing to see: a path that never fitted is pushed back into the place.
+    position = np.clip(position, stage.low, stage.high)
+    c2stage = _aim(rng, kind, position, target, timestamps_s, intrinsics, size)
     return CameraPath(kind=kind, c2stage=c2stage, intrinsics=intrinsics)
 
 

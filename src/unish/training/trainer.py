@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,10 @@ Batch = Any
 ComputeLoss = Callable[[nn.Module, Batch], tuple[Tensor, dict[str, Tensor]]]
 """(model, batch) → (scalar loss, detached scalars to log)."""
 Batches = Callable[[int], Batch]
-"""Step → batch. Batch i depends on i alone; that is what makes a resumed run equal to an uninterrupted one."""
+"""Step → batch. Batch i depends on i alone; that is what makes a resumed run equal to an uninterrupted one.
+
+It is called from a thread of its own, one batch ahead of the training: no use of PyTorch's global random numbers.
+"""
 Validate = Callable[[nn.Module], dict[str, float]]
 
 
@@ -85,23 +90,25 @@ def fit(
     bar = tqdm(total=config.steps, initial=state.step, disable=None if progress else True, desc=run_dir.name)
     bad_steps = 0
     clock = time.monotonic()
-    while state.step < config.steps and not _is_out_of_time(state.seconds, config):
-        torch.manual_seed(config.seed * 1_000_003 + state.step)
-        metrics = _train_step(model, compute_loss, batches(state.step), state, config)
-        bad_steps = 0 if metrics["finite"] else bad_steps + 1
-        if bad_steps > config.max_bad_steps:
-            raise FloatingPointError(f"{bad_steps} steps in a row had a non-finite loss or gradient; see {run_dir}")
-        state.step += 1
-        now = time.monotonic()
-        state.seconds, clock = state.seconds + now - clock, now
-        bar.update()
-        if _is_due(state.step, config.log_every, config.steps):
-            _log(run_dir, {"step": state.step, "seconds": round(state.seconds, 1), **metrics})
-            bar.set_postfix(loss=f"{metrics['loss']:.4f}")
-        if validate is not None and _is_due(state.step, config.validate_every, config.steps):
-            _log(run_dir, {"step": state.step, "validation": _validate(model, state, validate)})
-        if _is_due(state.step, config.checkpoint_every, config.steps):
-            _save_checkpoint(run_dir, model, state)
+    with closing(_read_ahead(batches, state.step, config.steps)) as stream:
+        while state.step < config.steps and not _is_out_of_time(state.seconds, config):
+            batch = next(stream)
+            torch.manual_seed(config.seed * 1_000_003 + state.step)
+            metrics = _train_step(model, compute_loss, batch, state, config)
+            bad_steps = 0 if metrics["finite"] else bad_steps + 1
+            if bad_steps > config.max_bad_steps:
+                raise FloatingPointError(f"{bad_steps} steps in a row had a non-finite loss or gradient; see {run_dir}")
+            state.step += 1
+            now = time.monotonic()
+            state.seconds, clock = state.seconds + now - clock, now
+            bar.update()
+            if _is_due(state.step, config.log_every, config.steps):
+                _log(run_dir, {"step": state.step, "seconds": round(state.seconds, 1), **metrics})
+                bar.set_postfix(loss=f"{metrics['loss']:.4f}")
+            if validate is not None and _is_due(state.step, config.validate_every, config.steps):
+                _log(run_dir, {"step": state.step, "validation": _validate(model, state, validate)})
+            if _is_due(state.step, config.checkpoint_every, config.steps):
+                _save_checkpoint(run_dir, model, state)
     bar.close()
     _save_checkpoint(run_dir, model, state)
     model.load_state_dict(state.average, strict=False)
@@ -116,6 +123,17 @@ class _State:
     average: dict[str, Tensor]
     step: int = 0
     seconds: float = 0.0
+
+
+def _read_ahead(batches: Batches, first: int, last: int) -> Generator[Batch, None, None]:
+    """Batches ``first`` … ``last`` − 1; while one is trained on, the next is made."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as reader:
+        ahead = reader.submit(batches, first)
+        for step in range(first, last):
+            batch = ahead.result()
+            if step + 1 < last:
+                ahead = reader.submit(batches, step + 1)
+            yield batch
 
 
 def load_run_weights(run_dir: Path, *, averaged: bool = True) -> dict[str, Tensor]:
