@@ -81,7 +81,8 @@ def _initialise(
     foreign_names = {name: foreign for name in own if (foreign := to_foreign(name)) is not None}
     state = _read_checkpoint(path)
     found = {name: tensor for name, tensor in state.items() if name.startswith(foreign_prefix)}
-    check_fit({foreign: own[name] for name, foreign in foreign_names.items()}, found, path)
+    shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
+    check_fit({foreign: own[name] for name, foreign in foreign_names.items()}, shapes, path)
     model.load_state_dict({name: found[foreign] for name, foreign in foreign_names.items()}, strict=False)
     return Initialisation(
         source=path,

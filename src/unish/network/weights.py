@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,9 +53,9 @@ class StoredWeights:
     def load_into(self, model: nn.Module, device: str | torch.device) -> None:
         """Give the model these tensors, as float32.
 
-        Files are mapped into memory, not read. A model on the meta device takes the mapped tensors over (converted one
-        by one where they are not float32); any other model has the numbers copied into its own. Either way memory
-        holds the weights once.
+        A model on the meta device takes tensors that are float32 in the file as they lie there, mapped into memory;
+        others are read and converted one by one. Any other model has the numbers copied into its own. Either way
+        memory holds the weights once.
 
         Args:
             model: all of it on the meta device, or all of it with memory.
@@ -64,18 +64,22 @@ class StoredWeights:
         Raises:
             InputError: a file is broken, or keys or shapes differ from the model's.
         """
-        on_meta = all(parameter.is_meta for parameter in model.parameters())
-        state: dict[str, Tensor] = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         for path in self.files:
-            state |= read_safetensors(path, device if on_meta else "cpu")
+            shapes |= _read_shapes(path)
         expected: Mapping[str, Tensor] = model.state_dict()
-        published = looks_published(state) and all(map(_has_published_name, expected))
-        check_fit(to_published(expected) if published else expected, state, self.files[0])
+        published = looks_published(shapes) and all(name_to_published(name) is not None for name in expected)
+        check_fit(to_published(expected) if published else expected, shapes, self.files[0])
+
+        on_meta = all(parameter.is_meta for parameter in model.parameters())
+        stored = (pair for path in self.files for pair in _read_float32(path, device if on_meta else "cpu"))
         if published:
-            state = {ours: state[name] for name in state if (ours := name_from_published(name)) is not None}
+            stored = ((ours, tensor) for name, tensor in stored if (ours := name_from_published(name)) is not None)
         if on_meta:
-            state = {name: _as_float32(state.pop(name)) for name in list(state)}
-        model.load_state_dict(state, strict=True, assign=on_meta)
+            model.load_state_dict(dict(stored), strict=True, assign=True)
+        else:
+            for name, tensor in stored:
+                expected[name].copy_(tensor)
 
 
 def find_weights(name_or_path: str | Path, revision: str | None = None) -> StoredWeights:
@@ -128,8 +132,8 @@ def read_safetensors(path: Path, device: str | torch.device = "cpu") -> dict[str
         raise _unreadable(path, error) from None
 
 
-def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: Path) -> None:
-    """Compare names and shapes.
+def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, tuple[int, ...]], where: Path) -> None:
+    """Compare names and shapes: those of a network's tensors, and those in a file.
 
     Raises:
         InputError: naming what is missing, unexpected or of the wrong shape.
@@ -137,9 +141,9 @@ def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where
     missing = sorted(expected.keys() - found.keys())
     extra = sorted(found.keys() - expected.keys())
     reshaped = [
-        f"{name} {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
+        f"{name} {found[name]} instead of {tuple(tensor.shape)}"
         for name, tensor in expected.items()
-        if name in found and found[name].shape != tensor.shape
+        if name in found and found[name] != tuple(tensor.shape)
     ]
     parts = [
         f"{len(names)} {kind} ({', '.join(names[:_MOST_NAMES])}{', …' if len(names) > _MOST_NAMES else ''})"
@@ -163,7 +167,7 @@ def _find_in_folder(folder: Path) -> StoredWeights:
 def _find_file(path: Path) -> StoredWeights:
     if path.suffix not in (".safetensors", ".safetensor"):
         raise InputError(f"{path}: weights must be a .safetensors file or a folder that save_pretrained wrote")
-    if looks_published(_read_names(path)):
+    if looks_published(_read_shapes(path)):
         return StoredWeights(config=PRESETS["release"](), files=(path,))
     beside = path.with_name(CONFIG)
     if not beside.is_file():
@@ -171,10 +175,26 @@ def _find_file(path: Path) -> StoredWeights:
     return StoredWeights(config=_read_config(beside), files=(path,))
 
 
-def _read_names(path: Path) -> Iterable[str]:
+def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes by name, from the head of a file alone."""
     try:
         with safe_open(path, framework="pt") as file:
-            return list(file.keys())
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _read_float32(path: Path, device: str | torch.device) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a file: mapped where they are float32, else read by themselves, so that no page stays mapped."""
+    try:
+        with (
+            safe_open(path, framework="pt", device=str(device)) as mapped,
+            safe_open(path, framework="pt", device=str(device), backend="pread") as read,
+        ):
+            for name in mapped.keys():  # noqa: SIM118
+                kind = mapped.get_slice(name).get_dtype()
+                is_other_float = kind != "F32" and kind.startswith(("F", "BF"))
+                yield name, read.get_tensor(name).float() if is_other_float else mapped.get_tensor(name)
     except (SafetensorError, OSError, ValueError) as error:
         raise _unreadable(path, error) from None
 
@@ -189,11 +209,3 @@ def _read_config(path: Path) -> UniSHConfig:
 def _unreadable(path: Path, error: Exception) -> InputError:
     reason = str(error).splitlines()[0]
     return InputError(f"{path}: not a readable safetensors file ({reason}); download or save it again")
-
-
-def _has_published_name(name: str) -> bool:
-    return name_to_published(name) is not None
-
-
-def _as_float32(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.is_floating_point() else tensor
