@@ -1,9 +1,16 @@
 #!/bin/sh
 # Make the shipped checkpoint of the small preset again: shards, scene branch, human branch, assembly.
-# MOTION names a folder of motion capture files (BVH, ASF/AMC, DeepMimic); without it motion is procedural.
+#   MOTION   folder of motion capture files (BVH, ASF/AMC, DeepMimic); without it motion is procedural
+#   RUNS     folder of the runs, which are resumed where they are (default runs)
+#   OUT      folder of the checkpoint (default: the one that ships with the package)
+#   MINUTES  wall-clock budget of each of the two trainings instead of the recipes' own
 set -eu
 BIN=${BIN:-.venv/bin}
 RUNS=${RUNS:-runs}
-"$BIN/unish" train small-scene --out "$RUNS/scene" --data "$RUNS/shards" --resume
-"$BIN/unish" train small-lifter --out "$RUNS/lifter" --data "${MOTION:-$RUNS/no-motion}" --resume
-"$BIN/python" tools/assemble_small.py --scene "$RUNS/scene/cameras" --lifter "$RUNS/lifter"
+OUT=${OUT:-src/unish/network/checkpoints/small}
+BUDGET=${MINUTES:+--minutes $MINUTES}
+# shellcheck disable=SC2086  # the budget is an option and its value, or nothing
+"$BIN/unish" train small-scene --out "$RUNS/scene" --data "$RUNS/shards" --resume $BUDGET
+# shellcheck disable=SC2086
+"$BIN/unish" train small-lifter --out "$RUNS/lifter" --data "${MOTION:-$RUNS/no-motion}" --resume $BUDGET
+"$BIN/python" tools/assemble_small.py --scene "$RUNS/scene/cameras" --lifter "$RUNS/lifter" --out "$OUT"
