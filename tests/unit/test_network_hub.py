@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -122,6 +121,7 @@ def test_revisions_are_branches_tags_or_commits(hub, files, model) -> None:
     hub.publish(REPOSITORY, files)
     assert_same(UniSH.from_pretrained(REPOSITORY), model)
     assert_same(UniSH.from_pretrained(REPOSITORY, revision="v1"), older)
+    assert_same(UniSH.from_pretrained(f"{REPOSITORY}@v1"), older)
     assert_same(UniSH.from_pretrained(REPOSITORY, revision=commit), older)
     hub.stop()
     assert_same(UniSH.from_pretrained(REPOSITORY), model)
@@ -174,6 +174,8 @@ def test_an_unknown_repository_revision_or_file_is_named(hub, files) -> None:
     hub.publish("someone/half", {"config.json": files["config.json"]})
     assert "'someone/else': no such repository" in failure("someone/else")
     assert "no revision 'v9'" in failure(REPOSITORY, revision="v9")
+    assert "no revision 'v/9'" in failure(f"{REPOSITORY}@v/9")
+    assert "has a revision already" in failure(f"{REPOSITORY}@main", revision="v1")
     for name in ("someone/empty", "someone/many", "someone/half"):
         assert f"{name!r}: the repository holds no config.json with model.safetensors" in failure(name)
     assert "not a name of the hub" in failure("some--one/else..")
@@ -214,17 +216,20 @@ def test_weights_that_were_never_fetched_whole_are_not_taken_from_the_cache(hub,
 
 
 @pytest.mark.slow
-def test_the_endpoint_is_the_one_of_the_environment(hub, cache, files) -> None:
+def test_a_fresh_process_takes_endpoint_and_offline_mode_from_its_environment(hub, files) -> None:
+    def load(name: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        code = f"from unish import UniSH; print(UniSH.from_pretrained({name!r}).fingerprint)"
+        environment = {**os.environ, "HF_ENDPOINT": hub.endpoint, **environment}
+        return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+
     hub.publish(REPOSITORY, files)
-    code = "import sys; from unish import UniSH; print(UniSH.from_pretrained(sys.argv[1], revision='main').fingerprint)"
-    done = subprocess.run(
-        [sys.executable, "-c", code, REPOSITORY],
-        env=os.environ | {"HF_ENDPOINT": hub.endpoint},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{json.loads(files['config.json'])['name']} sha256:")
+    fetched = load(REPOSITORY)
+    assert fetched.stdout.startswith("tiny sha256:"), fetched.stderr
+    assert load(REPOSITORY, HF_HUB_OFFLINE="1").stdout == fetched.stdout
+    assert "InputError: model 'someone/else': not (completely) in" in load("someone/else", HF_HUB_OFFLINE="1").stderr
+    hub.stop()
+    assert load(REPOSITORY).stdout == fetched.stdout
+    assert "InputError: model 'someone/else': not (completely) in" in load("someone/else").stderr
 
 
 @pytest.mark.parametrize("name", ["small", "someone"])

@@ -145,6 +145,15 @@ def test_changing_a_loaded_network_leaves_the_file_alone(tmp_path) -> None:
     assert (tmp_path / "model.safetensors").read_bytes() == before
 
 
+@pytest.mark.gpu
+def test_weights_go_straight_to_another_device(tmp_path) -> None:
+    original = UniSH(tiny_release())
+    original.save_pretrained(tmp_path, dtype=torch.bfloat16)
+    loaded = UniSH.from_pretrained(tmp_path, device="cuda").state_dict()
+    for name, tensor in original.state_dict().items():
+        assert loaded[name].is_cuda and torch.equal(loaded[name].cpu(), tensor.bfloat16().float()), name
+
+
 def test_a_file_of_ours_needs_its_configuration(saved) -> None:
     assert UniSH.from_pretrained(saved / "model.safetensors").config.name == "tiny"
     (saved / "config.json").unlink()

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         default=unset,
         metavar="NAME",
-        help="small, release, a folder, or OWNER/NAME on the hub (default small)",
+        help="small, release, a path, or OWNER/NAME[@REVISION] on the hub (default small)",
     )
     parser.add_argument("--fps", type=positive_float, default=unset, help="frames to use per second (default 6)")
     parser.add_argument(

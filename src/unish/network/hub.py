@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import huggingface_hub
+from huggingface_hub import constants
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -44,7 +45,7 @@ def fetch_repository(repository: str, revision: str | None = None) -> Path:
         InputError: no such repository, revision or weights; a broken download; or no network and not in the cache.
     """
     where = f"model {repository!r}"
-    revision = revision or huggingface_hub.constants.DEFAULT_REVISION
+    revision = revision or constants.DEFAULT_REVISION
     try:
         remote = _Remote(repository=repository, revision=revision, outage=_find_outage(repository, revision))
         found = _fetch_folder(remote) or _fetch_file(remote)
@@ -135,7 +136,7 @@ def _find_outage(repository: str, revision: str) -> str | None:
     except HfHubHTTPError as error:
         return _first_line(error) if error.response.status_code >= 500 else None
     except (HTTPError, OSError) as error:
-        return "HF_HUB_OFFLINE is set" if huggingface_hub.constants.HF_HUB_OFFLINE else _first_line(error)
+        return "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else _first_line(error)
     return None
 
 

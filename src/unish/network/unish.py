@@ -108,7 +108,7 @@ class UniSH(nn.Module):
 
         Args:
             name_or_path: ``small``, a folder written by ``save_pretrained``, a published ``.safetensors`` file, or
-                ``OWNER/NAME`` of the Hugging Face hub.
+                ``OWNER/NAME`` (or ``OWNER/NAME@REVISION``) of the Hugging Face hub.
             device: where the weights go.
             revision: branch, tag or commit of the repository on the hub.
 

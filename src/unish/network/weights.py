@@ -87,8 +87,8 @@ def find_weights(name_or_path: str | Path, revision: str | None = None) -> Store
 
     Args:
         name_or_path: ``small``; a folder with ``config.json`` and ``model.safetensors`` (or shards and their index); a
-            ``.safetensors`` file (the published one, or one with its ``config.json`` beside it); or ``OWNER/NAME`` on
-            the Hugging Face hub. A name without ``/`` is never looked up online.
+            ``.safetensors`` file (the published one, or one with its ``config.json`` beside it); or ``OWNER/NAME``, or
+            ``OWNER/NAME@REVISION``, on the Hugging Face hub. A name without ``/`` is never looked up online.
         revision: branch, tag or commit of the repository on the hub.
 
     Raises:
@@ -96,14 +96,11 @@ def find_weights(name_or_path: str | Path, revision: str | None = None) -> Store
     """
     path = Path(name_or_path)
     name = str(name_or_path)
-    on_hub = (
-        isinstance(name_or_path, str)
-        and re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None
-        and path.suffix != ".safetensors"
-        and not path.exists()
-    )
-    if on_hub:
-        path = fetch_repository(name, revision)
+    on_hub = re.fullmatch(r"([\w.-]+/[\w.-]+?)(?:@(.+))?", name) if isinstance(name_or_path, str) else None
+    if on_hub is not None and path.suffix != ".safetensors" and not path.exists():
+        if revision is not None and on_hub[2] is not None:
+            raise InputError(f"model {name!r}: has a revision already; leave out {revision!r}")
+        path = fetch_repository(on_hub[1], revision or on_hub[2])
     elif revision is not None:
         raise InputError(f"model {name!r}: only OWNER/NAME of the hub has revisions; leave out {revision!r}")
     elif name in PRESETS and not path.exists():
