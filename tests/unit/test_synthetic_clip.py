@@ -1,6 +1,6 @@
 """Clips and shards as files: reproducible, resumable, strict about what they are asked for."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +70,26 @@ def test_shards_hold_what_the_clips_hold(tmp_path: Path) -> None:
     np.testing.assert_array_equal(shard["person_valid"][1, :people], truth.person_valid)
     assert shard["joints"].shape == (2, 4, 3, 24, 3) and not shard["person_valid"][1, people:].any()
     assert all(np.isfinite(values).all() for values in shard.values() if values.dtype.kind == "f")
+
+
+def test_workers_write_the_same_shards(tmp_path: Path) -> None:
+    config = ShardConfig(sizes=((32, 48),), clips_per_shard=1, clip=replace(SMALL, num_frames=2))
+    alone = write_shards(tmp_path / "alone", num_shards=3, seed=4, config=config)
+    write_shards(tmp_path / "many", num_shards=1, seed=4, config=config)
+    steps: list[int] = []
+    many = write_shards(
+        tmp_path / "many",
+        num_shards=3,
+        seed=4,
+        config=config,
+        workers=2,
+        progress=lambda _, done, total: steps.append(done),
+    )
+    assert steps == [1, 2, 3]
+    for path, expected in zip(many, alone, strict=True):
+        arrays, wanted = load_file(path), load_file(expected)
+        assert arrays.keys() == wanted.keys()
+        assert all(np.array_equal(arrays[name], wanted[name]) for name in wanted)
 
 
 def test_the_held_back_seed_makes_no_shard(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from unish.cli.arguments import add_quiet, at_least, output_folder
@@ -21,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=at_least(0), default=0, help="clip i depends on the seed and i alone (default 0)"
     )
+    parser.add_argument(
+        "--workers",
+        type=at_least(1),
+        default=os.cpu_count() or 1,
+        help="processes that render shards (default: a core each)",
+    )
     add_quiet(parser)
 
 
@@ -34,7 +41,9 @@ def run(args: argparse.Namespace) -> None:
             if args.clips is not None:
                 paths = write_clips(out, num_clips=args.clips, seed=args.seed, progress=progress)
             else:
-                paths = write_shards(out, num_shards=args.shards, seed=args.seed, progress=progress)
+                paths = write_shards(
+                    out, num_shards=args.shards, seed=args.seed, workers=args.workers, progress=progress
+                )
         finally:
             progress.close()
     if not args.quiet:

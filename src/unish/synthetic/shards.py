@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy import ndarray
 from safetensors.numpy import save_file
 
@@ -44,11 +50,13 @@ def write_shards(
     seed: int,
     first: int = 0,
     config: ShardConfig | None = None,
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Write ``shard-000000.safetensors`` and so on from number ``first``, keeping those already there.
 
-    Shard s holds clips s·C to s·C + C − 1 of ``seed``; what each array means stands in docs/data.md.
+    Shard s holds clips s·C to s·C + C − 1 of ``seed``; what each array means stands in docs/data.md. With several
+    ``workers`` (processes) the same shards come out.
 
     Raises:
         InputError: the seed that is held back for evaluation was asked for, or the folder cannot be written.
@@ -61,33 +69,54 @@ def write_shards(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out}: cannot be made ({error.strerror}); choose another folder") from None
-    paths = []
-    for done, shard in enumerate(range(first, first + num_shards)):
-        if progress is not None:
-            progress("shards", done, num_shards)
-        path = out / f"shard-{shard:06d}.safetensors"
-        paths.append(path)
-        if path.exists():
-            continue
-        settings = replace(config.clip, size=config.sizes[shard % len(config.sizes)])
-        start = shard * config.clips_per_shard
-        clips = [stack_clip(make_clip(seed, start + i, settings)) for i in range(config.clips_per_shard)]
-        arrays = {name: np.stack([clip[name] for clip in clips]) for name in clips[0]}
-        notes = {
-            "format": SHARD_FORMAT,
-            "seed": str(seed),
-            "first_clip": str(start),
-            "config": json.dumps(asdict(settings)),
-        }
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            save_file(arrays, beside, metadata=notes)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+    paths = {shard: out / f"shard-{shard:06d}.safetensors" for shard in range(first, first + num_shards)}
+    jobs = [(path, shard, seed, config) for shard, path in paths.items() if not path.exists()]
+    done = num_shards - len(jobs)
     if progress is not None:
-        progress("shards", num_shards, num_shards)
-    return paths
+        progress("shards", done, num_shards)
+    with _start_workers(min(workers, len(jobs))) as run_all:
+        for _ in run_all(_write_shard, *zip(*jobs, strict=True)) if jobs else ():
+            done += 1
+            if progress is not None:
+                progress("shards", done, num_shards)
+    return list(paths.values())
+
+
+@contextmanager
+def _start_workers(count: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """The built-in ``map``, or that of a pool of processes."""
+    if count <= 1:
+        yield map
+        return
+    # Forked processes would share the state of OpenGL and of thread pools.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_use_one_thread) as pool:
+        yield pool.map
+
+
+def _use_one_thread() -> None:
+    """A worker for each core: OpenGL on the CPU and the array libraries must not take more."""
+    os.environ["LP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
+
+def _write_shard(path: Path, shard: int, seed: int, config: ShardConfig) -> None:
+    settings = replace(config.clip, size=config.sizes[shard % len(config.sizes)])
+    start = shard * config.clips_per_shard
+    clips = [stack_clip(make_clip(seed, start + i, settings)) for i in range(config.clips_per_shard)]
+    arrays = {name: np.stack([clip[name] for clip in clips]) for name in clips[0]}
+    notes = {
+        "format": SHARD_FORMAT,
+        "seed": str(seed),
+        "first_clip": str(start),
+        "config": json.dumps(asdict(settings)),
+    }
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(arrays, beside, metadata=notes)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def stack_clip(truth: Reconstruction) -> dict[str, ndarray]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from unish.assets import fetch
 from unish.network.encoders.efficientnet import convert_published_weights
@@ -65,8 +67,7 @@ def train_small_scene(run_dir: Path, *, data: Path, resume: bool = False, minute
         data: folder of shards; they are made when it has none (3200 clips, a quarter of an hour of one core).
         minutes: wall-clock budget in place of the fixed number of steps.
     """
-    if not any(data.glob("*.safetensors")):
-        write_shards(data, num_shards=_NUM_SHARDS, seed=_SHARD_SEED, config=_SHARDS)
+    _make_shards(data)
     torch.manual_seed(0)
     model = make_small_scene()
     shards = SceneShards(data, SceneDataConfig(), seed=1)
@@ -75,6 +76,25 @@ def train_small_scene(run_dir: Path, *, data: Path, resume: bool = False, minute
         budget = None if minutes is None else minutes * stage.time_share
         run_scene_stage(model, stage, run_dir / stage.name, data=data, resume=resume, minutes=budget)
     return model
+
+
+def _make_shards(data: Path) -> None:
+    """Render the recipe's shards into a folder that has none, or go on where that was cut off."""
+    unfinished = data / ".unfinished"
+    if any(data.glob("*.safetensors")) and not unfinished.exists():
+        return
+    data.mkdir(parents=True, exist_ok=True)
+    unfinished.touch()
+    with tqdm(total=_NUM_SHARDS, desc="shards", disable=None) as bar:
+        write_shards(
+            data, num_shards=_NUM_SHARDS, seed=_SHARD_SEED, config=_SHARDS, workers=os.cpu_count() or 1,
+            progress=lambda _, done, total: _advance(bar, done),
+        )  # fmt: skip
+    unfinished.unlink()
+
+
+def _advance(bar: tqdm, done: int) -> None:
+    bar.update(done - bar.n)
 
 
 def run_scene_stage(
