@@ -8,8 +8,10 @@ import json
 import re
 import socket
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 
 Files = dict[str, bytes]
 
@@ -32,6 +34,9 @@ class LoopbackHub:
         branches: commit of each branch or tag of each repository.
         cuts: bytes of a file after which its next downloads lose the connection, one by one.
         tampered: content that downloads of a file deliver in place of what the hub says that it has.
+        gated: repositories that this client may not read.
+        is_down: every request is answered with "service unavailable".
+        gives_reasons: the hub's own error codes come with errors; mirrors leave them out.
         requests: all so far.
         connections: all so far, closed ones included.
     """
@@ -40,6 +45,9 @@ class LoopbackHub:
     branches: dict[str, dict[str, str]] = field(default_factory=dict)
     cuts: dict[str, list[int]] = field(default_factory=dict)
     tampered: Files = field(default_factory=dict)
+    gated: set[str] = field(default_factory=set)
+    is_down: bool = False
+    gives_reasons: bool = True
     requests: list[Request] = field(default_factory=list)
     connections: list[socket.socket] = field(default_factory=list)
 
@@ -97,16 +105,20 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         path = self.path.split("?")[0].replace("%2F", "/")
         self.hub.requests.append(Request(self.command, path, self.headers.get("Range")))
+        if self.hub.is_down:
+            return self._send(503, {}, b"")
         if stored := re.fullmatch(r"/stored/([\w.-]+/[\w.-]+)/(\w{40})/(.+)", path):
             return self._send_content(self.hub.commits[stored[1]][stored[2]], stored[3], {})
         listing = re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+)/tree/([^/]+)", path)
         wanted = listing or re.fullmatch(r"/([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)", path)
         if wanted is None or wanted[1] not in self.hub.commits:
-            return self._send(401, {"X-Error-Code": "RepoNotFound"}, b"")
+            return self._refuse(401, "RepoNotFound")
+        if wanted[1] in self.hub.gated:
+            return self._refuse(403, "GatedRepo")
         commit = self.hub.branches[wanted[1]].get(wanted[2], wanted[2])
         files = self.hub.commits[wanted[1]].get(commit)
         if files is None:
-            return self._send(404, {"X-Error-Code": "RevisionNotFound"}, b"")
+            return self._refuse(404, "RevisionNotFound")
         if listing:
             return self._send(200, {"Content-Type": "application/json"}, json.dumps(_list_tree(files)).encode())
         return self._send_file(wanted[1], commit, files, wanted[3])
@@ -114,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_file(self, repository: str, commit: str, files: Files, name: str) -> None:
         headers = {"X-Repo-Commit": commit}
         if name not in files:
-            return self._send(404, headers | {"X-Error-Code": "EntryNotFound"}, b"")
+            return self._refuse(404, "EntryNotFound", headers)
         if not name.endswith(".safetensors"):
             return self._send_content(files, name, headers | {"ETag": f'"{_git_hash(files[name])}"'})
         # Large files live on another host; the hub gives their length and sha256, and sends the client on.
@@ -131,6 +143,9 @@ class _Handler(BaseHTTPRequestHandler):
         cuts = self.hub.cuts.get(name, []) if self.command == "GET" else []
         cut = cuts.pop(0) if cuts else None
         self._send(206 if start else 200, headers, content[start:], cut)
+
+    def _refuse(self, status: int, reason: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._send(status, {**headers, "X-Error-Code": reason} if self.hub.gives_reasons else {}, b"")
 
     def _send(self, status: int, headers: dict[str, str], body: bytes, cut: int | None = None) -> None:
         self.send_response(status)

@@ -181,6 +181,28 @@ def test_an_unknown_repository_revision_or_file_is_named(hub, files) -> None:
     assert "not a name of the hub" in failure("some--one/else..")
 
 
+def test_a_repository_with_restricted_access_says_how_to_get_in(hub, files) -> None:
+    hub.publish(REPOSITORY, files)
+    hub.gated.add(REPOSITORY)
+    assert "access is restricted; accept its terms on the hub, then `hf auth login`" in failure(REPOSITORY)
+
+
+def test_a_hub_that_is_down_is_no_reason_to_fail_with_a_full_cache(hub, files, model) -> None:
+    hub.publish(REPOSITORY, files)
+    UniSH.from_pretrained(REPOSITORY)
+    hub.is_down = True
+    assert_same(UniSH.from_pretrained(REPOSITORY), model)
+    assert "the hub cannot be reached (Server error '503" in failure("someone/else")
+
+
+def test_a_mirror_without_the_error_codes_of_the_hub_serves(hub, files, model) -> None:
+    hub.publish(REPOSITORY, files)
+    hub.gives_reasons = False
+    assert_same(UniSH.from_pretrained(REPOSITORY), model)
+    assert "the download failed (Client error '401" in failure("someone/else")
+    assert "the download failed (Client error '404" in failure(REPOSITORY, revision="v9")
+
+
 @pytest.mark.parametrize("index", [b"{}", b"[", b'{"weight_map": {"a": "../../secret.safetensors"}}'])
 def test_a_broken_index_is_named(hub, files, index) -> None:
     hub.publish(REPOSITORY, {"config.json": files["config.json"], "model.safetensors.index.json": index})
@@ -215,21 +237,31 @@ def test_weights_that_were_never_fetched_whole_are_not_taken_from_the_cache(hub,
     assert "not (completely) in the cache" in failure(REPOSITORY)
 
 
+_LOAD_ALL = """
+import sys
+from unish import UniSH
+for name in sys.argv[1:]:
+    try:
+        print(UniSH.from_pretrained(name).fingerprint)
+    except ValueError as error:
+        print(type(error).__name__, error)
+"""
+
+
 @pytest.mark.slow
 def test_a_fresh_process_takes_endpoint_and_offline_mode_from_its_environment(hub, files) -> None:
-    def load(name: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        code = f"from unish import UniSH; print(UniSH.from_pretrained({name!r}).fingerprint)"
+    def load_all(*names: str, **environment: str) -> list[str]:
         environment = {**os.environ, "HF_ENDPOINT": hub.endpoint, **environment}
-        return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        command = [sys.executable, "-c", _LOAD_ALL, *names]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()
 
     hub.publish(REPOSITORY, files)
-    fetched = load(REPOSITORY)
-    assert fetched.stdout.startswith("tiny sha256:"), fetched.stderr
-    assert load(REPOSITORY, HF_HUB_OFFLINE="1").stdout == fetched.stdout
-    assert "InputError: model 'someone/else': not (completely) in" in load("someone/else", HF_HUB_OFFLINE="1").stderr
-    hub.stop()
-    assert load(REPOSITORY).stdout == fetched.stdout
-    assert "InputError: model 'someone/else': not (completely) in" in load("someone/else").stderr
+    online = load_all(REPOSITORY)
+    assert online[0].startswith("tiny sha256:")
+    offline = load_all(REPOSITORY, "someone/else", HF_HUB_OFFLINE="1")
+    assert offline[0] == online[0]
+    assert offline[1].startswith("InputError model 'someone/else': not (completely) in the cache")
 
 
 @pytest.mark.parametrize("name", ["small", "someone"])

@@ -122,6 +122,8 @@ def test_a_published_file_needs_no_configuration_and_ignores_a_strange_one(tmp_p
     save_file({name: tensor.clone() for name, tensor in published.items()}, tmp_path / "published.safetensors")
     (tmp_path / "config.json").write_text('{"architectures": ["of another program"]}')
     assert UniSH.from_pretrained(tmp_path / "published.safetensors").config == tiny_release()
+    (tmp_path / "config.json").unlink()
+    assert UniSH.from_pretrained(tmp_path).config == tiny_release()
 
 
 def test_the_published_network_saves_and_loads_bit_for_bit(tmp_path) -> None:

@@ -86,9 +86,10 @@ def find_weights(name_or_path: str | Path, revision: str | None = None) -> Store
     """Where the weights of a name are; those on the hub are fetched.
 
     Args:
-        name_or_path: ``small``; a folder with ``config.json`` and ``model.safetensors`` (or shards and their index); a
-            ``.safetensors`` file (the published one, or one with its ``config.json`` beside it); or ``OWNER/NAME``, or
-            ``OWNER/NAME@REVISION``, on the Hugging Face hub. A name without ``/`` is never looked up online.
+        name_or_path: ``small``; a folder with ``config.json`` and ``model.safetensors`` (or shards and their index), or
+            with the published file alone; a ``.safetensors`` file (the published one, or one with its ``config.json``
+            beside it); or ``OWNER/NAME``, or ``OWNER/NAME@REVISION``, on the Hugging Face hub. A name without ``/`` is
+            never looked up online.
         revision: branch, tag or commit of the repository on the hub.
 
     Raises:
@@ -154,6 +155,10 @@ def check_fit(expected: Mapping[str, Tensor], found: Mapping[str, tuple[int, ...
 
 
 def _find_in_folder(folder: Path) -> StoredWeights:
+    """Our layout; or, in a folder without a configuration, the published checkpoint."""
+    lone = list(folder.glob("*.safetensors"))
+    if not (folder / CONFIG).is_file() and len(lone) == 1:
+        return _find_file(lone[0])
     files = list_weight_files(folder)
     for path in (folder / CONFIG, *files):
         if not path.is_file():
