@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import torch
 from unish.errors import InputError
 from unish.people import PeopleConfig, find_people
 from unish.people.boxes import box_iou, pose_similarity, suppress
+from unish.people.masks import silhouette_overlap
+from unish.people.observe import same_body
 from unish.people.protocols import Detection, Observation, Pose
 from unish.people.records import select_people
 from unish.people.regions import Region
@@ -215,6 +218,24 @@ def test_the_same_body_is_not_found_twice():
     box, nearly = (20, 20, 50, 100), (22, 20, 52, 100)
     tracks, _ = _find([[box, nearly]] * 4)
     assert tracks.num_people == 1
+
+
+def _reading(x: float, *, turned: bool) -> Pose:
+    """A body of 40 by 80 pixels around x; the landmarks of a turned one have head and feet exchanged."""
+    height = np.linspace(20.0, 100.0, 33)
+    px = np.stack([np.full(33, x), height[::-1] if turned else height, np.ones(33)], axis=-1).astype(np.float32)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[12:52, 22:42] = 255
+    region = Region(x=x, y=60.0, side=128.0, angle=0.0)
+    return Pose(px=px, world=np.zeros((33, 3), np.float32), score=1.0, region=region, next_region=region, mask=mask)
+
+
+def test_one_silhouette_is_one_body_however_its_limbs_are_read():
+    upright, turned, beside = _reading(80, turned=False), _reading(82, turned=True), _reading(105, turned=True)
+    assert silhouette_overlap(upright, turned) > 0.8
+    assert silhouette_overlap(upright, beside) == pytest.approx(15 / 65, abs=0.05)
+    assert same_body(upright, turned, 3200.0) and not same_body(upright, beside, 3200.0)
+    assert silhouette_overlap(upright, replace(turned, mask=None)) == 0.0
 
 
 def test_nobody_in_view_is_a_warning_and_not_an_error():

@@ -15,6 +15,7 @@ from unish.people.protocols import Observation, Pose, Segmenter
 from unish.structs import Clip
 
 _MIN_PROBABILITY = 0.5
+_SILHOUETTE_SAMPLES = 96
 # Limbs, torso and head as pairs of BlazePose landmarks: what "near the body" means where two masks overlap.
 # fmt: off
 _BONES = np.array([
@@ -54,6 +55,18 @@ def sample_mask(pose: Pose, points: Float[ndarray, "h w 2"]) -> Float32[ndarray,
         mask, spots[None], mode="bilinear", padding_mode="zeros", align_corners=False
     )
     return sampled[0, 0].numpy()
+
+
+def silhouette_overlap(first: Pose, second: Pose) -> float:
+    """Intersection over union of the masks of two readings; 0 without masks."""
+    if first.mask is None or second.mask is None:
+        return 0.0
+    bounds = np.array([pose.region.bounds() for pose in (first, second)])
+    (x0, y0), (x1, y1) = bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)
+    y, x = np.mgrid[y0 : y1 : _SILHOUETTE_SAMPLES * 1j, x0 : x1 : _SILHOUETTE_SAMPLES * 1j]
+    inside = [sample_mask(pose, np.stack([x, y], axis=-1)) > _MIN_PROBABILITY for pose in (first, second)]
+    either = int(np.sum(inside[0] | inside[1]))
+    return int(np.sum(inside[0] & inside[1])) / max(either, 1)
 
 
 def _ellipse(box: Float[ndarray, "4"], points: Float[ndarray, "h w 2"]) -> Float32[ndarray, "h w"]:

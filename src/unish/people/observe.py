@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unish.people.appearance import describe_appearance
 from unish.people.boxes import box_area, box_containment, box_iou, clip_box, pose_similarity
+from unish.people.masks import silhouette_overlap
 from unish.people.protocols import Detection, LandmarkModel, Observation, Pose
 from unish.people.regions import Region
 
@@ -28,6 +29,7 @@ _TIGHT_MARGIN = 1.0
 _MIN_VISIBILITY = 0.5
 _SAME_POSE = 0.6
 _SAME_TRUNK = 0.25
+_SAME_SILHOUETTE = 0.7
 _TRUNK = np.array([11, 12, 23, 24])
 _SAME_BOX = 0.6
 _UPGRADE_BOX = 0.5
@@ -259,9 +261,10 @@ def _either(first: float, second: float) -> float:
 
 
 def same_body(first: Pose, second: Pose, area: float) -> bool:
-    """Whether two readings are of one body: the whole pose agrees, or at least the trunk is in the very same place.
+    """Whether two readings are of one body: pose or silhouette agree, or at least the trunk is in the very same place.
 
-    Limbs of two readings of a half-hidden person may differ; the trunks of two people who hug do not coincide.
+    Limbs of two readings of a half-hidden person may differ; the trunks of two people who hug do not coincide. In
+    acrobatics two readings may not even agree on head and feet, but they do on what belongs to the person.
     """
     shared = (first.px[:, 2] >= _MIN_VISIBILITY) & (second.px[:, 2] >= _MIN_VISIBILITY)
     if pose_similarity(first.px[:, :2], second.px[:, :2], shared, area) > _SAME_POSE:
@@ -270,7 +273,7 @@ def same_body(first: Pose, second: Pose, area: float) -> bool:
     longest = max(float(np.linalg.norm(trunk[:2].mean(axis=0) - trunk[2:].mean(axis=0))) for trunk in trunks)
     # Left and right may be mixed up in one of the readings.
     apart = min(np.linalg.norm(trunks[0] - trunks[1][order], axis=-1).mean() for order in ([0, 1, 2, 3], [1, 0, 3, 2]))
-    return bool(apart < _SAME_TRUNK * max(longest, 1.0))
+    return bool(apart < _SAME_TRUNK * max(longest, 1.0)) or silhouette_overlap(first, second) > _SAME_SILHOUETTE
 
 
 def _region_distance(first: Region, second: Region) -> float:
