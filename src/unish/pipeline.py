@@ -132,7 +132,9 @@ def run(
                 for frames in _split_segments(clip)
             ]
         with clock.stage("reconstruct"):
-            evidence = [_evidence(tracks, landmarks, intrinsics, clip, frames) for frames in _split_segments(clip)]
+            evidence = [
+                _evidence(tracks, landmarks, crops, intrinsics, clip, frames) for frames in _split_segments(clip)
+            ]
             betas = _average_betas(shots, model, body)
             sigma = [measure_certainty(shot, seen, betas, body) for shot, seen in zip(shots, evidence, strict=True)]
             betas = settle_shapes(betas, torch.cat(sigma, dim=1), tracks.valid)
@@ -319,12 +321,17 @@ def _to_cpu(prediction: Prediction) -> Prediction:
     return Prediction(**moved)
 
 
-def _evidence(tracks: Tracks, landmarks: Landmarks, intrinsics: Tensor | None, clip: Clip, shot: slice) -> ShotEvidence:
+def _evidence(
+    tracks: Tracks, landmarks: Landmarks, crops: Crops | None, intrinsics: Tensor | None, clip: Clip, shot: slice
+) -> ShotEvidence:
+    unread = tracks.valid & ~torch.isfinite(landmarks.px).all(-1).any(-1)
     return ShotEvidence(
         timestamps_s=clip.timestamps_s[shot].float(),
         valid=tracks.valid[:, shot],
         masks=tracks.masks[shot],
         landmarks_px=landmarks.px[:, shot],
+        boxes_xyxy=tracks.boxes_xyxy[:, shot],
+        box_only=unread[:, shot] if crops is None else torch.zeros_like(tracks.valid[:, shot]),
         intrinsics=intrinsics,
     )
 

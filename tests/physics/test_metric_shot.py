@@ -59,6 +59,8 @@ def measure(truth: Reconstruction, prediction: Prediction, *, known_camera: bool
         valid=tracks.valid,
         masks=tracks.masks,
         landmarks_px=landmarks.px,
+        boxes_xyxy=tracks.boxes_xyxy,
+        box_only=torch.zeros_like(tracks.valid),
         intrinsics=torch.from_numpy(truth.intrinsics[0]) if known_camera else None,
     )
     betas = torch.from_numpy(truth.betas) if prediction.betas is not None else torch.zeros(tracks.num_people, 10)
@@ -147,6 +149,8 @@ def test_the_depth_shift_moves_people_with_the_points(truth: Reconstruction) -> 
         valid=tracks.valid,
         masks=tracks.masks,
         landmarks_px=torch.full_like(landmarks.px, torch.nan),
+        boxes_xyxy=tracks.boxes_xyxy,
+        box_only=torch.zeros_like(tracks.valid),
         intrinsics=torch.from_numpy(truth.intrinsics[0]),
     )
     measured = measure_shot(shot, evidence, prediction.betas[0], load_body("free"))
@@ -158,6 +162,26 @@ def test_the_depth_shift_moves_people_with_the_points(truth: Reconstruction) -> 
     assert float(gap.median()) < 0.1
     for name, value in before.items():
         assert torch.equal(getattr(shifted, name), value), f"{name} was changed in place"
+
+
+def test_who_was_seen_as_a_box_only_stands_where_the_scene_is(truth: Reconstruction) -> None:
+    tracks, landmarks = observe(truth)
+    prediction = predict(truth, 2.0)
+    lost = Prediction(**vars(prediction) | {"transl": torch.full_like(prediction.transl, 40.0)})
+    shot = stitch_windows([lost], [range(truth.num_frames)], tracks.valid)
+    evidence = ShotEvidence(
+        timestamps_s=torch.from_numpy(truth.timestamps_s).float(),
+        valid=tracks.valid,
+        masks=tracks.masks,
+        landmarks_px=torch.full_like(landmarks.px, torch.nan),
+        boxes_xyxy=tracks.boxes_xyxy,
+        box_only=tracks.valid,
+        intrinsics=torch.from_numpy(truth.intrinsics[0]),
+    )
+    measured = measure_shot(shot, evidence, prediction.betas[0], load_body("free"))
+    torch.testing.assert_close(measured.depth, measured.depth_before)
+    gap = (measured.joints - torch.from_numpy(truth.joints))[measured.valid][:, 0].norm(dim=-1)
+    assert measured.valid.any() and float(gap.median()) < 0.5
 
 
 def test_without_people_the_network_scale_is_used(truth: Reconstruction) -> None:
@@ -174,6 +198,8 @@ def test_without_people_the_network_scale_is_used(truth: Reconstruction) -> None
         valid=torch.zeros(0, truth.num_frames, dtype=torch.bool),
         masks=torch.full((truth.num_frames, *SIZE), -1, dtype=torch.int16),
         landmarks_px=torch.zeros(0, truth.num_frames, 33, 3),
+        boxes_xyxy=torch.zeros(0, truth.num_frames, 4),
+        box_only=torch.zeros(0, truth.num_frames, dtype=torch.bool),
         intrinsics=None,
     )
     measured = measure_shot(shot, evidence, torch.zeros(0, 10), load_body("free"))

@@ -12,7 +12,14 @@ from unish.body import Body, move_body
 from unish.geometry.camera import make_intrinsics
 from unish.geometry.focal import focal_to_pixels, recover_focal_and_shift
 from unish.reconstruction.anchor import PlacedBodies, move_along_ray, place_bodies, smooth_distances
-from unish.reconstruction.metric import DepthComparison, SceneScale, compare_depths, correct_people, estimate_scale
+from unish.reconstruction.metric import (
+    MIN_PIXELS,
+    DepthComparison,
+    SceneScale,
+    compare_depths,
+    correct_people,
+    estimate_scale,
+)
 from unish.reconstruction.stitch import CONFIDENT, Shot
 from unish.structs import BodyParams
 
@@ -29,6 +36,8 @@ class ShotEvidence:
         valid: (P, T) people observed.
         masks: (T, H, W) index into the people axis, −1 = scene.
         landmarks_px: (P, T, 33, 3), NaN where none.
+        boxes_xyxy: (P, T, 4).
+        box_only: (P, T) nothing but the box was seen of the person: no landmarks, and no crop that the network read.
         intrinsics: (3, 3) when the camera is known, else ``None``.
     """
 
@@ -36,6 +45,8 @@ class ShotEvidence:
     valid: Bool[Tensor, "P T"]
     masks: Int16[Tensor, "T H W"]
     landmarks_px: Float[Tensor, "P T 33 3"]
+    boxes_xyxy: Float[Tensor, "P T 4"]
+    box_only: Bool[Tensor, "P T"]
     intrinsics: Float[Tensor, "3 3"] | None
 
 
@@ -90,6 +101,7 @@ def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
     placed, log_moves = _support_weak_rulers(body, placed, comparison.level)
     # Moving a body along its ray multiplies the depth of all its surface, nearly, by the same factor.
     comparison = replace(comparison, level=comparison.level + log_moves)
+    placed, comparison = _stand_in_boxes(body, placed, comparison, metric_depth, evidence, intrinsics)
     c2w = prediction.c2w[0].clone()
     c2w[:, :3, 3] *= scale.factor
     rest_pelvis = body.rest_joints(placed.params.betas)[..., 0, :]
@@ -158,3 +170,26 @@ def _support_weak_rulers(
     trust_scene = SCENE_SIGMA**-2 / (SCENE_SIGMA**-2 + placed.distance_sigma**-2)
     log_moves = torch.where(weak, -log_ratios.nan_to_num() * trust_scene, 0.0)
     return move_along_ray(body, placed, log_moves.exp()), log_moves
+
+
+def _stand_in_boxes(
+    body: Body,
+    placed: PlacedBodies,
+    comparison: DepthComparison,
+    depth: Float[Tensor, "T H W"],
+    evidence: ShotEvidence,
+    intrinsics: Float[Tensor, "T 3 3"],
+) -> tuple[PlacedBodies, DepthComparison]:
+    """People of whom only a box was seen stand at its centre, as far away as the scene is there; it stays as it is."""
+    pelvis = placed.params.transl + body.rest_joints(placed.params.betas)[..., 0, :]
+    level, scene_level = comparison.level.clone(), comparison.scene_level.clone()
+    for person, frame in (evidence.box_only & placed.valid).nonzero().tolist():
+        own = depth[frame][(evidence.masks[frame] == person) & (depth[frame] > 0)]
+        if len(own) < MIN_PIXELS:
+            continue
+        x0, y0, x1, y1 = evidence.boxes_xyxy[person, frame]
+        centre = torch.stack([(x0 + x1) / 2, (y0 + y1) / 2, torch.ones_like(x0)])
+        pelvis[person, frame] = own.median() * (torch.linalg.inv(intrinsics[frame]) @ centre)
+        level[person, frame], scene_level[person, frame] = 0.0, own.median().log()
+    params = replace(placed.params, transl=pelvis - body.rest_joints(placed.params.betas)[..., 0, :])
+    return replace(placed, params=params), replace(comparison, level=level, scene_level=scene_level)
