@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from unish.network.heads.points import points_from_log_depth
 from unish.network.layers import attend
 from unish.network.outputs import HumanOutput, SceneOutput
+from unish.network.precision import cast_like
 from unish.network.rope import Rotary, rotary_1d
 from unish.network.ruler_start import NUM_EVIDENCE, RulerStart, masked_mean_distance
 from unish.structs import HumanInputs
@@ -185,8 +186,8 @@ class AlignNet(nn.Module):
 
     def remember(self, hidden: Float[Tensor, "B N T C"]) -> Float[Tensor, "B S D"]:
         """Memory of the clip: special tokens and patches of every frame through their adapters, frame after frame."""
-        special = self.special_adapter(hidden[:, :, : self.num_special_tokens])
-        patches = self.patch_adapter(hidden[:, :, self.num_special_tokens :])
+        special = self.special_adapter(cast_like(hidden[:, :, : self.num_special_tokens], self.special_adapter))
+        patches = self.patch_adapter(cast_like(hidden[:, :, self.num_special_tokens :], self.patch_adapter))
         return torch.cat([special, patches], dim=2).flatten(1, 2)
 
     def read(

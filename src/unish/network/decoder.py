@@ -80,8 +80,9 @@ class AlternatingDecoder(nn.Module):
         num_tokens = tokens.shape[2]
         positions = grid_positions(*grid, num_special=self.config.num_special_tokens, device=patches.device)
         head_dim = self.config.dim // self.config.num_heads
-        in_frame = rotary_2d(positions, head_dim, base=self.config.rope_base)
-        in_clip = rotary_2d(positions.repeat(num_frames, 1), head_dim, base=self.config.rope_base)
+        dtype = self.special_tokens.dtype
+        in_frame = rotary_2d(positions, head_dim, base=self.config.rope_base, dtype=dtype)
+        in_clip = rotary_2d(positions.repeat(num_frames, 1), head_dim, base=self.config.rope_base, dtype=dtype)
 
         within = tokens
         for frame_block, global_block in zip(self.blocks[::2], self.blocks[1::2], strict=True):

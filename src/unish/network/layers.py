@@ -8,7 +8,10 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from unish.network.chunks import map_chunks
+from unish.network.linear import Linear
 from unish.network.rope import Rotary
 
 
@@ -24,15 +27,16 @@ class LayerScale(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Linear, exact GELU, linear."""
+    """Linear, exact GELU, linear; over so many tokens at a time that the wide layer in between stays small."""
 
     def __init__(self, dim: int, hidden_dim: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.fc1 = Linear(dim, hidden_dim)
+        self.fc2 = Linear(hidden_dim, dim)
 
     def forward(self, x: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch C"]:
-        return self.fc2(nn.functional.gelu(self.fc1(x)))
+        tokens = x.reshape(-1, x.shape[-1])
+        return map_chunks(lambda part: self.fc2(nn.functional.gelu(self.fc1(part))), tokens, 1).reshape(x.shape)
 
 
 def attend(
@@ -71,8 +75,8 @@ class Attention(nn.Module):
         if dim % num_heads:
             raise ValueError(f"{dim} channels do not divide into {num_heads} heads")
         self.num_heads = num_heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)
+        self.proj = Linear(dim, dim)
         self.q_norm = nn.LayerNorm(dim // num_heads) if qk_norm else nn.Identity()
         self.k_norm = nn.LayerNorm(dim // num_heads) if qk_norm else nn.Identity()
 
@@ -91,6 +95,10 @@ class Block(nn.Module):
     Args:
         layer_scale: initial value of γ; ``None`` leaves γ out.
         norm_eps: ε of the two LayerNorms.
+
+    Attributes:
+        recompute: keep no activations for the gradient but the input, and compute the others again in the backward
+            pass (gradient checkpointing).
     """
 
     def __init__(
@@ -110,8 +118,14 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=norm_eps)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
         self.ls2 = nn.Identity() if layer_scale is None else LayerScale(dim, layer_scale)
+        self.recompute = False
 
     def forward(self, x: Float[Tensor, "B T C"], rotary: Rotary | None = None) -> Float[Tensor, "B T C"]:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(self._compute, x, rotary, use_reentrant=False)
+        return self._compute(x, rotary)
+
+    def _compute(self, x: Tensor, rotary: Rotary | None) -> Tensor:
         x = x + self.ls1(self.attn(self.norm1(x), rotary))
         return x + self.ls2(self.mlp(self.norm2(x)))
 

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from unish.geometry.camera import make_intrinsics
 from unish.geometry.focal import focal_to_pixels, recover_focal_and_shift
 from unish.geometry.rigid import invert_rigid
+from unish.network.chunks import map_chunks
 from unish.network.decoder import AlternatingDecoder, DecoderConfig
 from unish.network.encoders.dinov2 import DinoConfig, DinoEncoder
 from unish.network.heads.branch_decoder import BranchDecoder, BranchDecoderConfig
 from unish.network.heads.camera import CameraHead
 from unish.network.heads.points import PixelHead, points_from_log_depth
 from unish.network.outputs import SceneOutput
+from unish.network.precision import cast_like
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -96,17 +98,22 @@ class ReleaseScene(nn.Module):
         grid = height // patch, width // patch
 
         normalised = (images.flatten(0, 1) - self.image_mean) / self.image_std
-        patches = self.encoder(normalised)
+        patches = self.encoder(cast_like(normalised, self.encoder))
         hidden = self.decoder(patches.unflatten(0, (num_clips, num_frames)), grid)
         frames = hidden.flatten(0, 1)
-
-        num_special = self.config.decoder.num_special_tokens
-        points = self.point_head(self.point_decoder(frames, grid)[:, num_special:], grid)
-        local_points = points_from_log_depth(points).unflatten(0, (num_clips, num_frames))
-        logits = self.conf_head(self.conf_decoder(frames, grid)[:, num_special:], grid)[..., 0]
-        logits = logits.unflatten(0, (num_clips, num_frames))
-        poses = self.camera_head(self.camera_decoder(frames, grid)[:, num_special:])
-        poses = poses.unflatten(0, (num_clips, num_frames))
+        local_points = map_chunks(
+            lambda tokens: points_from_log_depth(self._read_pixels(self.point_head, tokens, grid)),
+            self.point_decoder(frames, grid),
+            tokens_per_item=hidden.shape[2],
+        )
+        logits = map_chunks(
+            lambda tokens: self._read_pixels(self.conf_head, tokens, grid)[..., 0],
+            self.conf_decoder(frames, grid),
+            tokens_per_item=hidden.shape[2],
+        )
+        of_camera = self.camera_decoder(frames, grid)[:, self.config.decoder.num_special_tokens :]
+        poses = self.camera_head(cast_like(of_camera, self.camera_head))
+        local_points, logits, poses = (x.unflatten(0, (num_clips, num_frames)) for x in (local_points, logits, poses))
         if intrinsics is None:
             intrinsics = self.solve_intrinsics(local_points, logits)
         return SceneOutput(
@@ -116,6 +123,10 @@ class ReleaseScene(nn.Module):
             intrinsics=intrinsics,
             hidden=hidden,
         )
+
+    def _read_pixels(self, head: PixelHead, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """(B, T, C) of a branch decoder to (B, H, W, K)."""
+        return head(cast_like(tokens[:, self.config.decoder.num_special_tokens :], head), grid)
 
     def solve_intrinsics(
         self, local_points: Float[Tensor, "B N H W 3"], logits: Float[Tensor, "B N H W"]

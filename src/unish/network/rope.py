@@ -31,9 +31,16 @@ class Rotary:
 
     def rotate(self, x: Float[Tensor, "*batch T D"]) -> Float[Tensor, "*batch T D"]:
         """x ⊙ cos + rotate_half(x) ⊙ sin, in the dtype of ``x``."""
-        first, second = x.unflatten(-1, (self.num_axes, 2, -1)).unbind(-2)
-        turned = torch.stack([-second, first], dim=-2).flatten(-3)
-        return x * self.cos.to(x.dtype) + turned * self.sin.to(x.dtype)
+        # The minus sign goes to the sines, of which there are fewer: the heads share them.
+        sin_first, sin_second = self._halves(self.sin.to(x.dtype))
+        signed_sin = torch.stack([-sin_first, sin_second], dim=-2).flatten(-3)
+        first, second = self._halves(x)
+        swapped = torch.stack([second, first], dim=-2).flatten(-3)
+        return torch.addcmul(x * self.cos.to(x.dtype), swapped, signed_sin)
+
+    def _halves(self, x: Float[Tensor, "*batch T D"]) -> tuple[Tensor, ...]:
+        """The two numbers of each pair that is turned, (..., T, axes, D / axes / 2) each."""
+        return x.unflatten(-1, (self.num_axes, 2, -1)).unbind(-2)
 
 
 def grid_positions(
@@ -46,15 +53,19 @@ def grid_positions(
     return torch.cat([patches.new_zeros(num_special, 2), patches])
 
 
-def rotary_2d(positions: Int[Tensor, "*batch T 2"], head_dim: int, *, base: float = 100.0) -> Rotary:
+def rotary_2d(
+    positions: Int[Tensor, "*batch T 2"], head_dim: int, *, base: float = 100.0, dtype: torch.dtype = torch.float32
+) -> Rotary:
     """Half of each head for the row, half for the column. ``head_dim`` must be divisible by 4.
+
+    Angles are rounded to ``dtype`` before their cosine and sine are taken in it, as the published network does.
 
     Raises:
         ValueError: ``head_dim`` is not divisible by 4.
     """
     if head_dim % 4:
         raise ValueError(f"two-axis rotary embedding needs a head size divisible by 4, got {head_dim}")
-    angles = _angles(positions, head_dim // 2, base)  # (..., T, 2, D/2)
+    angles = _angles(positions, head_dim // 2, base).to(dtype)  # (..., T, 2, D/2)
     return Rotary(angles.cos().flatten(-2), angles.sin().flatten(-2), num_axes=2)
 
 

@@ -15,6 +15,7 @@ from unish.network.checkpoint_files import save_weights
 from unish.network.config import UniSHConfig
 from unish.network.human.crop_branch import CropBranch, CropBranchConfig
 from unish.network.human.landmark_branch import LandmarkBranch, LandmarkBranchConfig
+from unish.network.layers import Block
 from unish.network.release_scene import ReleaseScene, ReleaseSceneConfig
 from unish.network.small_scene import SmallScene, SmallSceneConfig
 from unish.network.weights import StoredWeights, find_weights
@@ -100,27 +101,50 @@ class UniSH(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | Path, device: str | torch.device = "cpu", *, revision: str | None = None
+        cls,
+        name_or_path: str | Path,
+        device: str | torch.device = "cpu",
+        *,
+        revision: str | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> UniSH:
-        """Load weights with their configuration, in float32 and ready for inference.
+        """Load weights with their configuration, ready for inference.
 
-        On the CPU the published network reads float32 weights straight from the file, which is mapped into memory.
+        On the CPU the published network reads weights that have their format in the file straight from there, mapped
+        into memory.
 
         Args:
             name_or_path: ``small``, a folder written by ``save_pretrained``, a published ``.safetensors`` file, or
                 ``OWNER/NAME`` (or ``OWNER/NAME@REVISION``) of the Hugging Face hub.
             device: where the weights go.
             revision: branch, tag or commit of the repository on the hub.
+            dtype: in which the published network computes, see ``unish.network.precision``: ``torch.float32``,
+                ``torch.bfloat16`` (as published) or ``torch.float16``.
 
         Raises:
-            InputError: no such weights, or a file that is broken or does not fit.
+            InputError: no such weights, a file that is broken or does not fit, or a dtype that is none of the three.
         """
         stored = find_weights(name_or_path, revision)
         with torch.device("meta") if _is_all_in_checkpoint(stored.config) else nullcontext():
             model = cls(stored.config)
-        stored.load_into(model, device)
+        stored.load_into(model, device, dtype=dtype)
         model._stored = stored
         return model.to(device).eval()
+
+    def recompute_in_backward(self, recompute: bool = True) -> None:
+        """Trade time for memory in training: blocks keep their input alone and compute again in the backward pass."""
+        for module in self.modules():
+            if isinstance(module, Block):
+                module.recompute = recompute
+
+    def compile_blocks(self) -> None:
+        """Have ``torch.compile`` make every transformer block faster; the first call then takes minutes.
+
+        Blocks of one kind share what is compiled, whatever their weights and the number of frames.
+        """
+        for module in self.modules():
+            if isinstance(module, Block):
+                module.compile(dynamic=True)
 
     def save_pretrained(
         self, folder: str | Path, *, dtype: torch.dtype | None = None, max_shard_size: str | int = "5GB"

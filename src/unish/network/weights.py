@@ -18,6 +18,7 @@ from unish.network.adapters import looks_published, name_from_published, name_to
 from unish.network.checkpoint_files import CONFIG, WEIGHTS, list_weight_files
 from unish.network.config import PRESETS, UniSHConfig
 from unish.network.hub import PUBLISHED_FILE, PUBLISHED_REPOSITORY, fetch_repository
+from unish.network.precision import WeightFormat, choose_formats
 
 SHIPPED = Path(__file__).parent / "checkpoints"
 """Weights that come with the package, one folder per preset."""
@@ -27,6 +28,7 @@ _HOW_TO_GET_RELEASE = (
     f"repository {PUBLISHED_REPOSITORY} and give its path, or --model {PUBLISHED_REPOSITORY}"
 )
 _MOST_NAMES = 20  # in one message
+_FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,20 +52,22 @@ class StoredWeights:
                     digest.update(block)
         return f"{self.config.name} sha256:{digest.hexdigest()}"
 
-    def load_into(self, model: nn.Module, device: str | torch.device) -> None:
-        """Give the model these tensors, as float32.
+    def load_into(self, model: nn.Module, device: str | torch.device, *, dtype: torch.dtype = torch.float32) -> None:
+        """Give the model these tensors, in the formats that ``precision.choose_formats`` says.
 
-        A model on the meta device takes tensors that are float32 in the file as they lie there, mapped into memory;
-        others are read and converted one by one. Any other model has the numbers copied into its own. Either way
-        memory holds the weights once.
+        A model on the meta device takes tensors that have their format in the file as they lie there, mapped into
+        memory; others are read and converted one by one. Any other model has the numbers copied into its own. Either
+        way memory holds the weights once.
 
         Args:
             model: all of it on the meta device, or all of it with memory.
             device: where the tensors of a model on the meta device go; any other model stays where it is.
+            dtype: in which the network computes.
 
         Raises:
-            InputError: a file is broken, or keys or shapes differ from the model's.
+            InputError: a file is broken, keys or shapes differ from the model's, or it cannot compute in this dtype.
         """
+        formats = choose_formats(model, dtype)
         shapes: dict[str, tuple[int, ...]] = {}
         for path in self.files:
             shapes |= _read_shapes(path)
@@ -71,10 +75,15 @@ class StoredWeights:
         published = looks_published(shapes) and all(name_to_published(name) is not None for name in expected)
         check_fit(to_published(expected) if published else expected, shapes, self.files[0])
 
+        translated = {name: name_from_published(name) if published else name for name in shapes}
+        names = {name: ours for name, ours in translated.items() if ours is not None}
+        by_stored_name = {name: formats[ours] for name, ours in names.items()}
         on_meta = all(parameter.is_meta for parameter in model.parameters())
-        stored = (pair for path in self.files for pair in _read_float32(path, device if on_meta else "cpu"))
-        if published:
-            stored = ((ours, tensor) for name, tensor in stored if (ours := name_from_published(name)) is not None)
+        stored = (
+            (names[name], tensor)
+            for path in self.files
+            for name, tensor in _read_tensors(path, device if on_meta else "cpu", by_stored_name)
+        )
         if on_meta:
             model.load_state_dict(dict(stored), strict=True, assign=True)
         else:
@@ -186,17 +195,22 @@ def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         raise _unreadable(path, error) from None
 
 
-def _read_float32(path: Path, device: str | torch.device) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a file: mapped where they are float32, else read by themselves, so that no page stays mapped."""
+def _read_tensors(
+    path: Path, device: str | torch.device, formats: Mapping[str, WeightFormat]
+) -> Iterator[tuple[str, Tensor]]:
+    """Those tensors of a file that have a format.
+
+    They are mapped where they have it already, else read by themselves, so that no page stays mapped.
+    """
     try:
         with (
             safe_open(path, framework="pt", device=str(device)) as mapped,
             safe_open(path, framework="pt", device=str(device), backend="pread") as read,
         ):
-            for name in mapped.keys():  # noqa: SIM118
-                kind = mapped.get_slice(name).get_dtype()
-                is_other_float = kind != "F32" and kind.startswith(("F", "BF"))
-                yield name, read.get_tensor(name).float() if is_other_float else mapped.get_tensor(name)
+            for name in filter(formats.__contains__, mapped.keys()):
+                kind = _FLOATS.get(mapped.get_slice(name).get_dtype())
+                fits = kind is None or formats[name].holds(kind)
+                yield name, mapped.get_tensor(name) if fits else formats[name].convert(read.get_tensor(name))
     except (SafetensorError, OSError, ValueError) as error:
         raise _unreadable(path, error) from None
 

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unish.network.chunks import map_chunks
 from unish.network.layers import Block, PatchEmbedding
 
 
@@ -76,6 +77,10 @@ class DinoEncoder(nn.Module):
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B P C"]:
         """Normalised patch tokens, row by row; height and width are multiples of the patch size."""
+        num_patches = images[0, 0].numel() // self.config.patch_size**2
+        return map_chunks(self._encode, images, 1 + self.config.num_register_tokens + num_patches)
+
+    def _encode(self, images: Tensor) -> Tensor:
         tokens = self.embed(images)
         for block in self.blocks:
             tokens = block(tokens)

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unish.network.linear import Linear
+
 
 class PixelHead(nn.Module):
     """Patch tokens to K numbers per pixel; features are ordered (number, row in the patch, column in the patch)."""
@@ -16,7 +18,7 @@ class PixelHead(nn.Module):
     def __init__(self, dim: int, num_outputs: int, patch_size: int) -> None:
         super().__init__()
         self.patch_size = patch_size
-        self.proj = nn.Linear(dim, num_outputs * patch_size**2)
+        self.proj = Linear(dim, num_outputs * patch_size**2)
 
     def forward(self, patches: Float[Tensor, "B P C"], grid: tuple[int, int]) -> Float[Tensor, "B H W K"]:
         features = self.proj(patches).transpose(1, 2).unflatten(2, grid)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from unish.network.human.smpl_head import SmplHead, SmplHeadConfig
 from unish.network.human.vit import CropVit, CropVitConfig
 from unish.network.outputs import HumanOutput
+from unish.network.precision import cast_like
 from unish.structs import HumanInputs
 
 
@@ -55,8 +56,9 @@ class CropBranch(nn.Module):
             raise ValueError("the crop branch reads humans.patches and humans.bbox_info; both must be given")
         focal = intrinsics.diagonal(dim1=-2, dim2=-1)[..., :2].mean(-1)  # (B, N)
         bbox_info = humans.bbox_info / focal[:, None, :, None]
-        context = self.backbone(_middle_columns(humans.patches, self.config.backbone.crop_size[1]).flatten(0, 2))
-        rotations, betas, token = self.head(context, bbox_info.flatten(0, 2))
+        crops = _middle_columns(humans.patches, self.config.backbone.crop_size[1]).flatten(0, 2)
+        context = self.backbone(cast_like(crops, self.backbone))
+        rotations, betas, token = self.head(cast_like(context, self.head), bbox_info.flatten(0, 2))
         shape = humans.valid.shape
         weight = humans.valid[..., None].to(betas.dtype)
         mean_betas = (betas.unflatten(0, shape) * weight).sum(2) / weight.sum(2).clamp_min(1)

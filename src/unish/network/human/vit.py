@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unish.network.chunks import map_chunks
 from unish.network.layers import Block, PatchEmbedding
 
 
@@ -54,6 +55,10 @@ class CropVit(nn.Module):
         return self.patch_embed(crops) + self.pos_embed[:, 1:] + self.pos_embed[:, :1]
 
     def forward(self, crops: Float[Tensor, "B 3 rows columns"]) -> Float[Tensor, "B P C"]:
+        rows, columns = self.config.grid
+        return map_chunks(self._encode, crops, rows * columns)
+
+    def _encode(self, crops: Tensor) -> Tensor:
         tokens = self.embed(crops)
         for block in self.blocks:
             tokens = block(tokens)
