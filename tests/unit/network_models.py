@@ -59,6 +59,12 @@ def make_clips(rng: torch.Generator) -> tuple[Tensor, Tensor]:
     return images, timestamps
 
 
+def make_camera() -> Tensor:
+    """Known intrinsics for ``make_clips``: a focal length solved from random points would hang on their last digits."""
+    camera = torch.tensor([[60.0, 0.0, WIDTH / 2], [0.0, 60.0, HEIGHT / 2], [0.0, 0.0, 1.0]])
+    return camera.expand(NUM_CLIPS, NUM_FRAMES, 3, 3)
+
+
 def make_human_inputs(num_people: int, rng: torch.Generator) -> HumanInputs:
     """Evidence for both kinds of human branch; the last of several people is missed in the last frame."""
     shape = (NUM_CLIPS, num_people, NUM_FRAMES)
