@@ -11,6 +11,7 @@ from unish.errors import InputError
 from unish.structs import Reconstruction
 from unish.synthetic import HELD_BACK_SEED, SKY_DEPTH, SynthConfig, make_clip, write_clips
 from unish.synthetic.cameras import draw_intrinsics, look_matrices
+from unish.synthetic.clip import plan_clip
 from unish.synthetic.shards import ShardConfig, write_shards
 from unish.synthetic.textures import make_texture_bank
 
@@ -106,6 +107,7 @@ def test_the_held_back_seed_makes_no_shard(tmp_path: Path) -> None:
         SynthConfig(max_people=5),
         SynthConfig(fps=0.0),
         SynthConfig(fps=float("nan")),
+        SynthConfig(place="moon"),
     ],
 )
 def test_settings_that_make_no_clip_are_refused(config: SynthConfig) -> None:
@@ -117,6 +119,16 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="folder"):
         write_clips(tmp_path / "file" / "clips", num_clips=1)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_cameras_stay_in_the_room_and_see_it_everywhere(seed: int) -> None:
+    shooting = plan_clip(np.random.default_rng(seed), 0, SynthConfig(num_frames=4, place="corridor", max_people=0))
+    position, stage = shooting.camera.c2stage[:, :3, 3], shooting.stage
+    # Hand shake comes on top of a path that keeps 20 cm away from the walls.
+    assert (position > stage.low - 0.1).all() and (position < stage.high + 0.1).all()
+    clip = make_clip(0, seed, replace(SMALL, min_people=0, max_people=0, place="room"))
+    assert (clip.depth > 0).all() and clip.num_people == 0 and str(clip.extra["truth_place"]) == "room"
 
 
 def test_cameras_look_where_they_should() -> None:

@@ -8,11 +8,14 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from unish.synthetic.stage import Stage
+from unish.synthetic.stage import Prop, Stage
 
 Rng = np.random.Generator
 WITH_PEOPLE = {"static": 3.0, "pan": 2.0, "dolly": 2.0, "orbit": 2.5, "follow": 2.0, "walk": 2.5}
 WITHOUT_PEOPLE = {"static": 0.4, "pan": 2.0, "dolly": 2.5, "orbit": 2.5, "walk": 2.0, "scan": 6.0}
+VIEWS_ACROSS = 0.35
+"""Share of indoor clips without people that look across a table, a counter or a bed close to the camera."""
+
 MAX_STEP_DEGREES = 15.0
 MAX_TURN_DEGREES = 150.0
 TRIES = 60
@@ -97,6 +100,9 @@ def _draw_movement(
     if not people.shape[0] and not stage.outdoors:
         tall = max(tall, focus[0, 1] + rng.uniform(-0.3, 0.9) * distance)
     start[1] = ground + np.clip(tall, 0.3, 2.5)
+    low_props = [prop for prop in stage.props if _is_low_and_wide(prop)]
+    if not people.shape[0] and not stage.outdoors and low_props and rng.random() < VIEWS_ACROSS:
+        start, focus = _draw_view_across(rng, low_props[rng.integers(len(low_props))], num)
     if not people.shape[0] or kind in ("static", "pan", "dolly", "orbit"):
         target = np.broadcast_to(focus.mean(0), (num, 3)) if kind != "pan" or rng.random() < 0.5 else focus
     else:
@@ -122,6 +128,24 @@ def _draw_movement(
     if kind == "scan":
         return _draw_scan(rng, start, target, reach * direction, progress)
     return start + np.outer(progress, reach * direction), target.copy()
+
+
+def _is_low_and_wide(prop: Prop) -> bool:
+    size = prop.high - prop.low
+    return bool(prop.low[1] < 0.1 and 0.3 < prop.high[1] < 1.4 and min(size[0], size[2]) > 0.4)
+
+
+def _draw_view_across(rng: Rng, prop: Prop, num: int) -> tuple[Float[ndarray, "3"], Float[ndarray, "N 3"]]:
+    """From just behind a prop and above it, over it, at what is beyond: a raised surface fills the foreground."""
+    centre, half = (prop.low + prop.high) / 2, (prop.high - prop.low) / 2
+    angle = rng.uniform(0, 2 * np.pi)
+    behind = np.array([np.cos(angle), 0.0, np.sin(angle)])
+    to_edge = float(min(half[0] / max(abs(behind[0]), 1e-6), half[2] / max(abs(behind[2]), 1e-6)))
+    start = centre + behind * (to_edge + rng.uniform(-0.3, 0.5))
+    start[1] = min(prop.high[1], 1.0) + rng.uniform(0.3, 0.9)
+    focus = centre - behind * rng.uniform(0.2, 3.0)
+    focus[1] = rng.uniform(0.4, 1.5)
+    return start, np.broadcast_to(focus, (num, 3))
 
 
 def _draw_scan(rng: Rng, start: ndarray, target: ndarray, move: ndarray, progress: ndarray) -> tuple[ndarray, ndarray]:

@@ -78,7 +78,7 @@ def plan_clip(rng: np.random.Generator, seed: int, config: SynthConfig) -> Shoot
     bank = make_texture_bank(seed, config.textures)
     fps = config.fps or float(rng.choice(FPS_CHOICES))
     timestamps = np.arange(config.num_frames) / fps
-    kind = str(rng.choice(list(PLACES), p=list(PLACES.values())))
+    kind = config.place or str(rng.choice(list(PLACES), p=list(PLACES.values())))
     count = int(np.clip(rng.choice(5, p=NUM_PEOPLE), config.min_people, config.max_people))
     spread = {"room": 0.7, "corridor": 0.6}.get(kind, 1.5)
     actors = cast_people(rng, bank, config.body, count, timestamps, spread)
@@ -178,6 +178,8 @@ def _check(config: SynthConfig) -> None:
     height, width = config.size
     if min(height, width) < 16 or config.num_frames < 1:
         raise InputError(f"no clip of {width}x{height} pixels and {config.num_frames} frames; use at least 16x16 and 1")
+    if config.place is not None and config.place not in PLACES:
+        raise InputError(f"no place is called {config.place!r}; there are: {', '.join(PLACES)}")
     if not 0 <= config.min_people <= config.max_people <= 4:
         raise InputError(f"{config.min_people} to {config.max_people} people asked for; use 0 <= min <= max <= 4")
     if config.fps is not None and not 0 < config.fps <= 240:

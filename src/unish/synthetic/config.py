@@ -19,6 +19,7 @@ class SynthConfig:
         size: (height, width) in pixels.
         num_frames: frames per clip.
         fps: sampling rate; ``None`` draws one of 3, 6, 6, 12, 15 per clip.
+        place: ``room``, ``corridor``, ``hall``, ``open`` or ``street``; ``None`` draws one per clip.
         max_people: at most this many people (0–4 are drawn, two or fewer mostly).
         min_people: at least this many.
         sensor: exposure, noise and white balance of a real camera; off gives clean renders.
@@ -32,6 +33,7 @@ class SynthConfig:
     size: tuple[int, int] = (224, 160)
     num_frames: int = 24
     fps: float | None = 6.0
+    place: str | None = None
     max_people: int = 4
     min_people: int = 0
     sensor: bool = True
