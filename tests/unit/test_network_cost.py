@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -92,6 +97,29 @@ def test_attention_is_fused_everywhere(rng) -> None:
     assert mode.counts["aten._softmax"] == 0
     fused = sum(count for name, count in mode.counts.items() if "scaled_dot_product" in name)
     assert fused == blocks + of_head_and_align
+
+
+_COMPILE_ENCODER = """
+import torch
+from network_models import make_clips, make_network
+
+model, images = make_network("release"), make_clips(torch.Generator().manual_seed(0))[0].flatten(0, 1)
+encoder = model.scene.encoder
+with torch.no_grad():
+    expected = encoder(images)
+    model.compile_blocks()
+    for count in (len(images), 2):
+        torch.testing.assert_close(encoder(images[:count]), expected[:count], atol=1e-5, rtol=1e-5)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_blocks_give_the_same_tokens() -> None:
+    """Of the encoder: every kind of block takes long to compile. In a process without the run-time shape checker."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", _COMPILE_ENCODER], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def gradients(model: UniSH, rng: torch.Generator) -> dict[str, Tensor]:
