@@ -6,7 +6,7 @@ import torch
 from unish.geometry.camera import make_intrinsics, project
 from unish.network.correspondence import CorrespondenceConfig, Matcher, list_pairs, query_points
 from unish.network.decoder import DecoderConfig
-from unish.network.dense_layers import resize_guided, upsample_convex
+from unish.network.dense_layers import resize_guided, upsample_convex, vary_style
 from unish.network.encoders.efficientnet import EfficientNetLite0
 from unish.network.small_scene import SmallScene, SmallSceneConfig, working_size
 
@@ -156,3 +156,17 @@ def test_encoder_strides() -> None:
     with torch.no_grad():
         features = EfficientNetLite0()(torch.rand(1, 3, 32, 48))
     assert [tuple(level.shape[1:]) for level in features] == [(24, 8, 12), (40, 4, 6), (112, 2, 3)]
+
+
+def test_varied_features_keep_their_layout_and_are_finite() -> None:
+    torch.manual_seed(0)
+    layout = torch.randn(1, 8, 12, 16)
+    clip = layout.expand(4, -1, -1, -1)  # four equal frames
+    alike = []
+    for _ in range(20):
+        (varied,) = vary_style([torch.cat([clip, 2 * clip + 1])], num_clips=2)
+        assert varied.shape == (8, 8, 12, 16) and bool(torch.isfinite(varied).all())
+        # Statistics are those of the clip, not of a frame; the noise averages out.
+        torch.testing.assert_close(varied[0].mean((1, 2)), varied[1].mean((1, 2)), atol=0.5, rtol=0.2)
+        alike.append(torch.corrcoef(torch.stack([varied[0].flatten(1)[0], layout[0, 0].flatten()]))[0, 1])
+    assert float(torch.stack(alike).nanmedian()) > 0.9

@@ -10,7 +10,14 @@ from safetensors.numpy import save_file
 from unish.errors import InputError
 from unish.geometry.camera import unproject
 from unish.geometry.rigid import invert_rigid, transform_points
-from unish.training.data import SceneDataConfig, SceneShards, degrade_images, mirror_clip, resize_clip
+from unish.training.data import (
+    SceneDataConfig,
+    SceneShards,
+    degrade_images,
+    filter_randomly,
+    mirror_clip,
+    resize_clip,
+)
 
 SIZE = (48, 64)
 
@@ -109,3 +116,14 @@ def test_no_shards(tmp_path: Path) -> None:
 def test_clips_too_short(folder: Path) -> None:
     with pytest.raises(InputError, match="6 frames"):
         SceneShards(folder, SceneDataConfig(num_frames=7))(0)
+
+
+def test_a_random_filter_is_the_same_in_all_frames_and_keeps_the_colours() -> None:
+    picture = np.random.default_rng(0).random((12, 16, 3)).astype(np.float32)
+    images = np.stack([picture, picture, np.roll(picture, 3, axis=1)])
+    for seed in range(6):
+        filtered = filter_randomly(images, np.random.default_rng(seed))
+        assert filtered.shape == images.shape and np.isfinite(filtered).all()
+        np.testing.assert_array_equal(filtered[0], filtered[1])
+        np.testing.assert_allclose(filtered[2, :, 6:-4], np.roll(filtered[0], 3, axis=1)[:, 6:-4], atol=1e-5)
+        np.testing.assert_allclose(filtered.mean((0, 1, 2)), images.mean((0, 1, 2)), atol=1e-5)

@@ -18,7 +18,8 @@ _CONVEX_NEIGHBOURS = 9
 _DENSE_STRIDE = 4
 _COLOUR_SIGMA = 0.1  # RGB distance in [0, 1] at which two pixels begin to be different things
 _LEAST_WEIGHT = 1e-3
-_STYLE_JITTER = 0.1
+_STYLE_SEVERITY = 0.3
+_LOST_CHANNELS = 0.5  # share of the channels at severity 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,23 +90,30 @@ class MatchFeatures(nn.Module):
 
 
 def vary_style(features: list[Tensor], num_clips: int) -> list[Tensor]:
-    """Training only: give the features of each clip the channel statistics of a mixture with another clip, and jitter.
+    """Training only: what a photograph may do to features that have only ever been seen on renders.
 
-    Renders and photographs differ in the mean and spread of feature channels more than in their layout; a network that
-    has seen both vary relies on the layout (MixStyle, Zhou et al. 2021). All frames of a clip change alike.
+    Each clip gets the channel statistics of a mixture with another clip (MixStyle, Zhou et al. 2021), for renders and
+    photographs differ in the mean and spread of feature channels more than in their layout. On top of that, with a
+    severity of its own, statistics are jittered, noise is added and channels are lost, so that the network learns to
+    use many signs instead of one, and to stay near its prior where the signs disagree. Statistics and lost channels
+    are the same in all frames of a clip.
     """
     order = torch.randperm(num_clips)
-    share = torch.distributions.Beta(0.3, 0.3).sample((num_clips,)).to(features[0].device)
+    device = features[0].device
+    share = torch.distributions.Beta(0.3, 0.3).sample((num_clips,)).to(device)
+    severity = _STYLE_SEVERITY * torch.randn(num_clips, device=device).abs()
     varied = []
     for level in features:
         clips = level.unflatten(0, (num_clips, -1))
+        per_clip = (num_clips, 1, 1, 1, 1)
+        mix, strength = share.to(level.dtype).reshape(per_clip), severity.to(level.dtype).reshape(per_clip)
         mean = clips.mean(dim=(1, 3, 4), keepdim=True)
         spread = clips.std(dim=(1, 3, 4), keepdim=True) + 1e-4
-        mix = share.to(level.dtype).reshape(-1, 1, 1, 1, 1)
-        gain = (_STYLE_JITTER * torch.randn_like(spread)).exp()
-        new_mean = torch.lerp(mean[order], mean, mix) + _STYLE_JITTER * torch.randn_like(mean) * spread
-        new_spread = torch.lerp(spread[order], spread, mix) * gain
-        varied.append(((clips - mean) / spread * new_spread + new_mean).flatten(0, 1))
+        new_mean = torch.lerp(mean[order], mean, mix) + strength * torch.randn_like(mean) * spread
+        new_spread = torch.lerp(spread[order], spread, mix) * (strength * torch.randn_like(spread)).exp()
+        kept = torch.rand_like(mean) > _LOST_CHANNELS * strength
+        content = (clips - mean) / spread * kept + strength * torch.randn_like(clips)
+        varied.append((content * new_spread + new_mean).flatten(0, 1))
     return varied
 
 

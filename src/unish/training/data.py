@@ -157,7 +157,7 @@ def mirror_clip(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def degrade_images(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Exposure, colour cast, contrast, blur, noise and JPEG blocks, mostly the same for all frames of a clip.
+    """Exposure, colours, contrast, textures, blur, noise and JPEG blocks, mostly the same for all frames of a clip.
 
     Args:
         images: (N, H, W, 3) u1.
@@ -170,6 +170,8 @@ def degrade_images(images: np.ndarray, generator: np.random.Generator) -> np.nda
     x = (x - 0.5) * np.exp(generator.normal(0, 0.2)) + 0.5
     x = x * gain * np.exp(generator.normal(0, 0.03, size=(len(x), 1, 1, 1)))
     if generator.random() < 0.4:
+        x = filter_randomly(x, generator)
+    if generator.random() < 0.4:
         x = _blur(x, generator.uniform(0.3, 1.2))
     x = x + generator.normal(0, 1, size=x.shape).astype(np.float32) * generator.uniform(0, 0.04)
     out = (np.clip(x, 0, 1) * 255).astype(np.uint8)
@@ -177,6 +179,22 @@ def degrade_images(images: np.ndarray, generator: np.random.Generator) -> np.nda
         quality = int(generator.integers(25, 90))
         out = np.stack([_compress(image, quality) for image in out])
     return out
+
+
+def filter_randomly(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Blend with a random convolution of the pictures (RandConv, Xu et al. 2021): other textures on the same shapes.
+
+    Args:
+        images: (N, H, W, 3) in [0, 1]; all get the same filter, and keep their mean and spread of colours.
+    """
+    size = int(generator.choice([1, 3, 5]))
+    kernel = torch.from_numpy(generator.normal(0, 1, size=(3, 3, size, size)).astype(np.float32))
+    x = torch.from_numpy(images).float().permute(0, 3, 1, 2)
+    filtered = functional.conv2d(functional.pad(x, (size // 2,) * 4, mode="replicate"), kernel)
+    over = (0, 2, 3)
+    spread = x.std(over, keepdim=True) / filtered.std(over, keepdim=True).clamp_min(1e-4)
+    filtered = (filtered - filtered.mean(over, keepdim=True)) * spread + x.mean(over, keepdim=True)
+    return torch.lerp(x, filtered, float(generator.random())).permute(0, 2, 3, 1).numpy()
 
 
 def _blur(images: np.ndarray, sigma: float) -> np.ndarray:
