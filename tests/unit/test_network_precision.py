@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -97,10 +98,13 @@ class TestLinear:
     layer = Linear(24, 40)
     x = torch.randn(2, 5, 24, generator=torch.Generator().manual_seed(0))
 
-    def test_both_products_agree(self) -> None:
+    @pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-6), (torch.bfloat16, 2**-7)])
+    def test_both_products_agree(self, dtype, limit) -> None:
+        layer, x = copy.deepcopy(self.layer).to(dtype), self.x.to(dtype)
         with torch.no_grad():
-            fast = self.layer(self.x)
-        torch.testing.assert_close(fast, self.layer(self.x).detach(), atol=1e-6, rtol=1e-6)
+            fast = layer(x)
+        assert fast.dtype == dtype
+        torch.testing.assert_close(fast, layer(x).detach(), atol=limit, rtol=limit)
 
     def test_gradients_pass(self) -> None:
         self.layer(self.x).sum().backward()

@@ -1,9 +1,11 @@
-"""Linear layers that take the faster of PyTorch's two matrix products on a CPU.
+"""Linear layers that take the faster of PyTorch's matrix products on a CPU.
 
 Legend: C input channels, E output channels.
 """
 
 from __future__ import annotations
+
+from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -11,11 +13,10 @@ from torch import Tensor, nn
 
 
 class Linear(nn.Linear):
-    """``nn.Linear`` that runs inference in float32 on a CPU through oneDNN.
+    """``nn.Linear`` that runs inference on a CPU through oneDNN, with the call that ``torch.compile`` uses.
 
-    PyTorch hands float32 products to MKL and bfloat16 ones to oneDNN. MKL has slower kernels for processors of other
-    makers than Intel; oneDNN, which is always there where ``torch.compile`` uses the same call, has not. The sums are
-    float32 in both, in another order.
+    PyTorch itself hands float32 products to MKL, which has slower kernels for processors that are not Intel's, and
+    is a little slower in bfloat16, too. Sums are float32 either way, in another order.
     """
 
     def forward(self, x: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch E"]:
@@ -28,10 +29,20 @@ class Linear(nn.Linear):
         needs_gradient = torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
         return (
             x.device.type == "cpu"
-            and x.dtype == self.weight.dtype == torch.float32
+            and x.dtype == self.weight.dtype
+            and _has_onednn(x.dtype)
             and x.numel() > 0
             and not needs_gradient
-            and torch.backends.mkldnn.is_available()
             and not torch.is_autocast_enabled("cpu")
             and not torch.compiler.is_compiling()
         )
+
+
+@cache
+def _has_onednn(dtype: torch.dtype) -> bool:
+    """Whether this build and this processor multiply matrices of this dtype in oneDNN."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    if dtype == torch.bfloat16:
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return dtype == torch.float32
