@@ -128,6 +128,7 @@ def run_process(task: dict[str, Any]) -> dict[str, Any]:
             model = UniSH.from_pretrained(task["model"], device, dtype=dtype)
             first = make_inputs(*task["cases"][0], tuple(task["size"]), device)
             model(*first)
+        tokens_per_frame = count_tokens(model, tuple(task["size"]))
         results, seconds_per_frame = [], 0.0
         for frames, people in tqdm(task["cases"], desc=f"{task['preset']} {task['dtype']}", file=sys.stderr):
             expected = seconds_per_frame * frames
@@ -136,6 +137,7 @@ def run_process(task: dict[str, Any]) -> dict[str, Any]:
                 continue
             repeats = task["repeats"] if expected < task["limit"] / 5 else 1
             results.append(measure_case(model, task, frames, people, repeats))
+            results[-1]["tokens"] = frames * tokens_per_frame
             seconds_per_frame = results[-1]["seconds"]["total"] / frames
     keys = ("preset", "dtype", "size", "device", "clock", "threads")
     return {key: task[key] for key in keys} | {"load_and_first_call_gb": memory, "cases": results}
@@ -162,7 +164,6 @@ def measure_case(model: UniSH, task: dict[str, Any], frames: int, people: int, r
     return {
         "frames": frames,
         "people": people,
-        "tokens": frames * count_tokens(model, tuple(task["size"])),
         "seconds": {stage: min(run[stage] for run in runs) for stage in runs[0]},
         "flops": flops,
         "mm_flops_per_s": max(mm_rates),
