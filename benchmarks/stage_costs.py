@@ -143,6 +143,23 @@ def watch_memory(device: str) -> Iterator[dict[str, float]]:
             peaks["device"] = torch.cuda.max_memory_allocated() / 1e9
 
 
+def measure_global_block(
+    block: nn.Module, tokens_per_frame: int, num_frames: Sequence[int], clock: Clock
+) -> dict[str, list[float]]:
+    """Tokens, best seconds and operations of one block that attends across all frames, for several numbers of them."""
+    parameter = next(block.parameters())
+    law: dict[str, list[float]] = {"tokens": [], "seconds": [], "flops": []}
+    for frames in num_frames:
+        tokens = frames * tokens_per_frame
+        x = torch.randn(1, tokens, block.norm1.normalized_shape[0], device=parameter.device, dtype=parameter.dtype)
+        with FlopCounterMode(display=False, custom_mapping=_missing_formulas()) as counter:
+            block(x)
+        law["tokens"].append(tokens)
+        law["seconds"].append(min(_time(lambda x=x: block(x), clock) for _ in range(2)))  # type: ignore[misc]
+        law["flops"].append(counter.get_total_flops())
+    return law
+
+
 def fit_cost_law(tokens: Sequence[int], costs: Sequence[float]) -> tuple[float, float]:
     """(linear, quadratic) coefficients of cost = linear · T + quadratic · T², by relative least squares."""
     t, cost = np.asarray(tokens, dtype=float), np.asarray(costs, dtype=float)
