@@ -18,7 +18,7 @@ _CONVEX_NEIGHBOURS = 9
 _DENSE_STRIDE = 4
 _COLOUR_SIGMA = 0.1  # RGB distance in [0, 1] at which two pixels begin to be different things
 _LEAST_WEIGHT = 1e-3
-_STYLE_SEVERITY = 0.3
+_STYLE_SEVERITY = 0.15
 _LOST_CHANNELS = 0.5  # share of the channels at severity 1
 
 
