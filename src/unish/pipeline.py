@@ -37,6 +37,7 @@ from unish.reconstruction import (
     measure_shot,
     plan_windows,
     settle_shapes,
+    solve_cameras,
     stitch_windows,
 )
 from unish.structs import Clip, Crops, HumanInputs, Landmarks, Prediction, Reconstruction, Tracks
@@ -135,10 +136,11 @@ def run(
             evidence = [
                 _evidence(tracks, landmarks, crops, intrinsics, clip, frames) for frames in _split_segments(clip)
             ]
+            seen = [(shot, its, solve_cameras(shot, intrinsics)) for shot, its in zip(shots, evidence, strict=True)]
             betas = _average_betas(shots, model, body)
-            sigma = [measure_certainty(shot, seen, betas, body) for shot, seen in zip(shots, evidence, strict=True)]
-            betas = settle_shapes(betas, torch.cat(sigma, dim=1), tracks.valid)
-            metric = [measure_shot(shot, seen, betas, body) for shot, seen in zip(shots, evidence, strict=True)]
+            sigma = torch.cat([measure_certainty(*one, betas, body) for one in seen], dim=1)
+            betas = settle_shapes(betas, sigma, tracks.valid)
+            metric = [measure_shot(*one, betas, body) for one in seen]
             reconstruction = assemble(clip, images.numpy(), tracks, landmarks, metric, betas, body, model.fingerprint)
         with clock.stage("measure"):
             quality = measure_quality(reconstruction, metric, body)

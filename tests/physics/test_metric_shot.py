@@ -6,7 +6,7 @@ import torch
 from unish.body import load_body
 from unish.geometry.camera import pixel_grid, unproject
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.reconstruction import MetricShot, ShotEvidence, measure_shot, stitch_windows
+from unish.reconstruction import MetricShot, ShotEvidence, measure_shot, solve_cameras, stitch_windows
 from unish.reconstruction.anchor import DISTANCE_SIGMA, place_bodies, settle_shapes
 from unish.structs import BodyParams, Landmarks, Prediction, Reconstruction, Tracks
 from unish.synthetic import SynthConfig, make_clip, observe_people
@@ -64,7 +64,7 @@ def measure(truth: Reconstruction, prediction: Prediction, *, known_camera: bool
         intrinsics=torch.from_numpy(truth.intrinsics[0]) if known_camera else None,
     )
     betas = torch.from_numpy(truth.betas) if prediction.betas is not None else torch.zeros(tracks.num_people, 10)
-    return measure_shot(shot, evidence, betas, load_body("free"))
+    return measure_shot(shot, evidence, solve_cameras(shot, evidence.intrinsics), betas, load_body("free"))
 
 
 @pytest.mark.parametrize("unit", [0.3, 4.0])
@@ -153,7 +153,9 @@ def test_the_depth_shift_moves_people_with_the_points(truth: Reconstruction) -> 
         box_only=torch.zeros_like(tracks.valid),
         intrinsics=torch.from_numpy(truth.intrinsics[0]),
     )
-    measured = measure_shot(shot, evidence, prediction.betas[0], load_body("free"))
+    measured = measure_shot(
+        shot, evidence, solve_cameras(shot, evidence.intrinsics), prediction.betas[0], load_body("free")
+    )
     assert measured.scale.source == "network"
     depth = torch.from_numpy(truth.depth)
     close = (depth > 0) & (depth < 50)
@@ -178,7 +180,9 @@ def test_who_was_seen_as_a_box_only_stands_where_the_scene_is(truth: Reconstruct
         box_only=tracks.valid,
         intrinsics=torch.from_numpy(truth.intrinsics[0]),
     )
-    measured = measure_shot(shot, evidence, prediction.betas[0], load_body("free"))
+    measured = measure_shot(
+        shot, evidence, solve_cameras(shot, evidence.intrinsics), prediction.betas[0], load_body("free")
+    )
     torch.testing.assert_close(measured.depth, measured.depth_before)
     gap = (measured.joints - torch.from_numpy(truth.joints))[measured.valid][:, 0].norm(dim=-1)
     assert measured.valid.any() and float(gap.median()) < 0.5
@@ -202,7 +206,9 @@ def test_without_people_the_network_scale_is_used(truth: Reconstruction) -> None
         box_only=torch.zeros(0, truth.num_frames, dtype=torch.bool),
         intrinsics=None,
     )
-    measured = measure_shot(shot, evidence, torch.zeros(0, 10), load_body("free"))
+    measured = measure_shot(
+        shot, evidence, solve_cameras(shot, evidence.intrinsics), torch.zeros(0, 10), load_body("free")
+    )
     assert measured.scale.source == "network"
     assert measured.scale.factor == pytest.approx(3.0, rel=1e-3)
 

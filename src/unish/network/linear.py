@@ -41,7 +41,8 @@ class Linear(nn.Linear):
 @cache
 def _has_onednn(dtype: torch.dtype) -> bool:
     """Whether this build and this processor multiply matrices of this dtype in oneDNN."""
-    if not torch.backends.mkldnn.is_available():
+    # An operator without a stability promise: where a version of PyTorch lacks it, its own products do.
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False
     if dtype == torch.bfloat16:
         return torch.ops.mkldnn._is_mkldnn_bf16_supported()

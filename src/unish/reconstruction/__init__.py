@@ -3,7 +3,7 @@
 from unish.reconstruction.anchor import settle_shapes
 from unish.reconstruction.assemble import assemble
 from unish.reconstruction.report import describe_people, measure_quality
-from unish.reconstruction.shot import MetricShot, ShotEvidence, measure_certainty, measure_shot
+from unish.reconstruction.shot import MetricShot, ShotEvidence, measure_certainty, measure_shot, solve_cameras
 from unish.reconstruction.stitch import Shot, plan_windows, stitch_windows
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "measure_shot",
     "plan_windows",
     "settle_shapes",
+    "solve_cameras",
     "stitch_windows",
 ]

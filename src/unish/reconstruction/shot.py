@@ -51,6 +51,19 @@ class ShotEvidence:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShotCameras:
+    """What a shot's points say about its cameras.
+
+    Attributes:
+        intrinsics: (T, 3, 3) pixels.
+        shift: (T,) what must be added to every z for them to hold: of the points and of whoever stands among them.
+    """
+
+    intrinsics: Float[Tensor, "T 3 3"]
+    shift: Float[Tensor, "T"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class MetricShot:
     """One shot in metres, its own first camera as world.
 
@@ -77,23 +90,33 @@ class MetricShot:
     residual: float
 
 
+def solve_cameras(shot: Shot, known: Float[Tensor, "3 3"] | None) -> ShotCameras:
+    """Focal length and depth shift of every frame of a shot from its points; the shift alone for a known camera."""
+    points, conf = shot.prediction.local_points[0], shot.prediction.point_conf_logits[0].sigmoid()
+    num_frames, height, width = conf.shape
+    half_diagonal = (height**2 + width**2) ** 0.5 / 2
+    known_focal = None if known is None else (known[0, 0] + known[1, 1]).expand(num_frames) / 2 / half_diagonal
+    focal, shift = recover_focal_and_shift(points, conf > CONFIDENT, focal=known_focal)
+    if known is not None:
+        return ShotCameras(intrinsics=known.expand(num_frames, 3, 3), shift=shift)
+    return ShotCameras(intrinsics=make_intrinsics(focal_to_pixels(focal, height, width), height, width), shift=shift)
+
+
 def measure_certainty(
-    shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], body: Body
+    shot: Shot, evidence: ShotEvidence, cameras: ShotCameras, betas: Float[Tensor, "P 10"], body: Body
 ) -> Float[Tensor, "P T"]:
     """How far the size of each person can be trusted, as ``PlacedBodies.distance_sigma``."""
-    prediction = shot.prediction
-    confident = prediction.point_conf_logits[0].sigmoid() > CONFIDENT
-    intrinsics, shift = _solve_cameras(prediction.local_points[0], confident, evidence.intrinsics)
-    return _place(shot, evidence, betas, body, intrinsics, shift).distance_sigma
+    return _place(shot, evidence, cameras, betas, body).distance_sigma
 
 
-def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], body: Body) -> MetricShot:
+def measure_shot(
+    shot: Shot, evidence: ShotEvidence, cameras: ShotCameras, betas: Float[Tensor, "P 10"], body: Body
+) -> MetricShot:
     """Place the bodies, let them measure the scene, correct each person's own points, and move all into the world."""
-    prediction = shot.prediction
+    prediction, intrinsics = shot.prediction, cameras.intrinsics
     conf = prediction.point_conf_logits[0].sigmoid()
-    intrinsics, shift = _solve_cameras(prediction.local_points[0], conf > CONFIDENT, evidence.intrinsics)
-    depth = (prediction.local_points[0, ..., 2] + shift[:, None, None]).clamp_min(0.0)
-    placed = _place(shot, evidence, betas, body, intrinsics, shift)
+    depth = (prediction.local_points[0, ..., 2] + cameras.shift[:, None, None]).clamp_min(0.0)
+    placed = _place(shot, evidence, cameras, betas, body)
     placed = smooth_distances(body, placed, evidence.timestamps_s)
     comparison = compare_depths(body, placed, depth, evidence.masks, intrinsics)
     scale = estimate_scale(comparison.level, placed, shot.network_scale)
@@ -122,27 +145,12 @@ def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
     )
 
 
-def _solve_cameras(
-    local_points: Float[Tensor, "T H W 3"], mask: Bool[Tensor, "T H W"], known: Float[Tensor, "3 3"] | None
-) -> tuple[Float[Tensor, "T 3 3"], Float[Tensor, "T"]]:
-    """Intrinsics, and what to add to every z for them to hold: of the points and of whoever stands among them."""
-    height, width = mask.shape[1:]
-    num_frames = local_points.shape[0]
-    half_diagonal = (height**2 + width**2) ** 0.5 / 2
-    known_focal = None if known is None else (known[0, 0] + known[1, 1]).expand(num_frames) / 2 / half_diagonal
-    focal, shift = recover_focal_and_shift(local_points, mask, focal=known_focal)
-    if known is not None:
-        return known.expand(num_frames, 3, 3), shift
-    return make_intrinsics(focal_to_pixels(focal, height, width), height, width), shift
-
-
 def _place(
     shot: Shot,
     evidence: ShotEvidence,
+    cameras: ShotCameras,
     betas: Float[Tensor, "P 10"],
     body: Body,
-    intrinsics: Float[Tensor, "T 3 3"],
-    shift: Float[Tensor, "T"],
 ) -> PlacedBodies:
     prediction = shot.prediction
     num_people, num_frames = evidence.valid.shape
@@ -152,10 +160,10 @@ def _place(
         transl = torch.full((num_people, num_frames, 3), torch.nan)
     else:
         rotations = prediction.rotations[0]
-        in_metres = shift[:, None] * (shot.network_scale or 0.0)
+        in_metres = cameras.shift[:, None] * (shot.network_scale or 0.0)
         transl = prediction.transl[0] + nn.functional.pad(in_metres, (2, 0))
     return place_bodies(
-        body, rotations, betas, evidence.landmarks_px, intrinsics, (height, width), evidence.valid, transl
+        body, rotations, betas, evidence.landmarks_px, cameras.intrinsics, (height, width), evidence.valid, transl
     )
 
 

@@ -1,6 +1,6 @@
 """Motion of people without a body: joint rotations in SMPL order and a path of the pelvis over a floor."""
 
-from unish.synthetic.motion.library import MotionLibrary, read_motion
+from unish.synthetic.motion.collection import MotionLibrary, read_motion
 from unish.synthetic.motion.procedural import ACTIONS, sample_motion
 from unish.synthetic.motion.record import Motion, mirror_motion, place_on_floor, resample_motion, turn_motion
 
