@@ -29,7 +29,7 @@ from unish.synthetic.truth import write_truth
 
 PLACES = {"room": 0.5, "corridor": 0.06, "hall": 0.1, "open": 0.17, "street": 0.17}
 NUM_PEOPLE = (0.22, 0.36, 0.27, 0.1, 0.05)
-FPS_CHOICES = (3.0, 6.0, 6.0, 12.0, 15.0)
+FPS_CHOICES = {3.0: 0.18, 6.0: 0.34, 10.0: 0.1, 12.0: 0.14, 15.0: 0.14, 24.0: 0.03, 30.0: 0.05, 60.0: 0.02}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def make_clip(seed: int, index: int, config: SynthConfig | None = None) -> Recon
 def plan_clip(rng: np.random.Generator, seed: int, config: SynthConfig) -> Shooting:
     """Draw people first, then a place around them, then a camera; what stands in the camera's way is taken out."""
     bank = make_texture_bank(seed, config.textures)
-    fps = config.fps or float(rng.choice(FPS_CHOICES))
+    fps = config.fps or float(rng.choice(list(FPS_CHOICES), p=list(FPS_CHOICES.values())))
     timestamps = np.arange(config.num_frames) / fps
     kind = config.place or str(rng.choice(list(PLACES), p=list(PLACES.values())))
     count = int(np.clip(rng.choice(5, p=NUM_PEOPLE), config.min_people, config.max_people))
@@ -88,9 +88,9 @@ def plan_clip(rng: np.random.Generator, seed: int, config: SynthConfig) -> Shoot
     seats = [actor.seat for actor in actors if actor.seat is not None]
     build = make_room if kind in ("room", "corridor", "hall") else make_ground
     stage = build(rng, bank, kind, used, seats)
-    pelvises = np.stack([actor.joints[:, 0] for actor in actors]) if actors else np.zeros((0, len(timestamps), 3))
-    camera = draw_camera_path(rng, stage, pelvises, timestamps, config.size)
-    stage = _make_way(rng, stage, camera.c2stage[:, :3, 3], pelvises, seats)
+    joints = np.stack([actor.joints for actor in actors]) if actors else np.zeros((0, len(timestamps), 24, 3))
+    camera = draw_camera_path(rng, stage, joints, timestamps, config.size)
+    stage = _make_way(rng, stage, camera.c2stage[:, :3, 3], joints[:, :, 0], seats)
     return Shooting(stage=stage, actors=actors, camera=camera, timestamps_s=timestamps, bank=bank)
 
 

@@ -18,7 +18,7 @@ class SynthConfig:
     Attributes:
         size: (height, width) in pixels.
         num_frames: frames per clip.
-        fps: sampling rate; ``None`` draws one of 3, 6, 6, 12, 15 per clip.
+        fps: sampling rate; ``None`` draws one of 3 to 15 per clip, seldom 24, 30 or 60.
         place: ``room``, ``corridor``, ``hall``, ``open`` or ``street``; ``None`` draws one per clip.
         max_people: at most this many people (0–4 are drawn, two or fewer mostly).
         min_people: at least this many.
