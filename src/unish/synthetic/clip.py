@@ -58,7 +58,17 @@ def make_clip(seed: int, index: int, config: SynthConfig | None = None) -> Recon
     frames = render_clip(shooting, get_renderer(config.renderer, config.samples), config.size)
     images = np.stack([frame.colour for frame in frames])
     if config.sensor:
-        images = record_images(np.random.default_rng([seed, index, 1]), images)
+        images = record_images(
+            np.random.default_rng([seed, index, 1]),
+            frames,
+            np.stack([actor.joints for actor in shooting.actors])
+            if shooting.actors
+            else np.zeros((0, len(frames), 24, 3)),
+            shooting.camera.c2stage,
+            shooting.camera.intrinsics,
+            shooting.timestamps_s,
+            outdoors=shooting.stage.outdoors,
+        )
     return write_truth(
         frames,
         images,
