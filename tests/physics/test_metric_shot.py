@@ -19,12 +19,12 @@ SIZE = (96, 128)
 def truth() -> Reconstruction:
     """The first clip with a whole person in it."""
     config = SynthConfig(size=SIZE, num_frames=4, min_people=1, max_people=2, sensor=False, renderer="plain")
-    for index in range(20):
+    for index in range(60):
         clip = make_clip(seed=5, index=index, config=config)
         tracks, landmarks = observe(clip)
         if tracks.num_people and bool((landmarks.px[:, :, 11:29, 2] > 0.5).all(-1).all(-1).any()):
             return clip
-    raise AssertionError("no clip of the first twenty shows a whole person")
+    raise AssertionError("no clip of the first sixty shows a whole person")
 
 
 def observe(truth: Reconstruction) -> tuple[Tracks, Landmarks]:

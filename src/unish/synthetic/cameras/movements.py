@@ -147,7 +147,7 @@ def move_selfie(rng: Rng, subjects: Subjects) -> Move:
     person = int(rng.integers(len(subjects.joints)))
     head = subjects.joints[person, :, HEAD].astype(np.float64)
     position = head + draw_selfie_arm(rng, subjects, person)
-    target = head - UP * rng.uniform(-0.05, 0.25)
+    target = head - UP * rng.uniform(-0.1, 0.12)
     return Move(position=position, target=target, hand=rng.uniform(0.4, 1.3), rolled=6.0)
 
 

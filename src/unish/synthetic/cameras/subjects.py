@@ -122,7 +122,7 @@ def draw_focus(rng: Rng, subjects: Subjects) -> Float[ndarray, "N 3"]:
 
 def draw_selfie_arm(rng: Rng, subjects: Subjects, person: int) -> Float[ndarray, "N 3"]:
     """From the head of a person to the phone in an outstretched hand: 0.4–0.9 m in front, a little to a side."""
-    turn, rise = rng.normal(0, 0.35), np.radians(rng.uniform(-15, 35))
+    turn, rise = rng.normal(0, 0.35), np.radians(rng.uniform(-15, 25))
     facing = subjects.heading(person).mean(0)
     yaw = np.arctan2(facing[0], facing[2]) + turn
     reach = rng.uniform(0.4, 0.9)
