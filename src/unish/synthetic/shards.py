@@ -74,7 +74,7 @@ def write_shards(
     done = num_shards - len(jobs)
     if progress is not None:
         progress("shards", done, num_shards)
-    with _start_workers(min(workers, len(jobs))) as run_all:
+    with start_workers(min(workers, len(jobs))) as run_all:
         for _ in run_all(_write_shard, *zip(*jobs, strict=True)) if jobs else ():
             done += 1
             if progress is not None:
@@ -83,8 +83,8 @@ def write_shards(
 
 
 @contextmanager
-def _start_workers(count: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """The built-in ``map``, or that of a pool of processes."""
+def start_workers(count: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """The built-in ``map`` for one, or that of a pool of ``count`` processes that take one thread each."""
     if count <= 1:
         yield map
         return
