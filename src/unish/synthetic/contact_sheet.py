@@ -95,7 +95,7 @@ def read_sheet_clips(source: Path, most: int) -> list[SheetClip]:
 
 
 def draw_sheet(clips: Sequence[SheetClip], config: SheetConfig) -> Image.Image:
-    """Blocks of one clip each in even columns; a block is as wide as its panels, a row as high as its tallest block."""
+    """Blocks of one clip each in even columns; a block is as wide as its panels, a row as high as its tallest."""
     scale = config.side / max(max(clip.images.shape[1:3]) for clip in clips)
     heights = [round(clip.images.shape[1] * scale) + _SEAM for clip in clips]
     cell_width = max(round(clip.images.shape[2] * scale) for clip in clips) + _SEAM
@@ -109,21 +109,26 @@ def draw_sheet(clips: Sequence[SheetClip], config: SheetConfig) -> Image.Image:
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=10)
     for number, (clip, block) in enumerate(zip(clips, blocks, strict=True)):
-        left, top, cell_height = _GAP + number % across * width, tops[number // across], cell_heights[number // across]
-        for row, panels in enumerate(block):
-            for column, panel in enumerate(panels):
-                smooth = row == 0 and (column == 0 or config.strip)
-                tile = _fit(panel, scale, Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST)
-                x = left + column * cell_width + (cell_width - _SEAM - tile.width) // 2
-                sheet.paste(tile, (x, top + row * cell_height + (cell_height - _SEAM - tile.height) // 2))
+        left, bottom = _GAP + number % across * width, tops[number // across + 1] - _CAPTION - _GAP
+        picture = _join_panels(block, scale, smooth_row=config.strip)
+        sheet.paste(picture, (left, bottom - picture.height))
         caption = _shorten(clip.caption, font, width - _GAP)
-        draw.text((left + 1, top + rows * cell_height + 1), caption, fill=_INK, font=font)
+        draw.text((left, bottom + 2), caption, fill=_INK, font=font)
     return sheet
 
 
-def _fit(panel: UInt8[ndarray, "H W 3"], scale: float, how: Image.Resampling) -> Image.Image:
-    height, width = panel.shape[:2]
-    return Image.fromarray(panel).resize((max(1, round(width * scale)), max(1, round(height * scale))), how)
+def _join_panels(block: list[list[UInt8[ndarray, "H W 3"]]], scale: float, *, smooth_row: bool) -> Image.Image:
+    """Rows of panels of one size with thin seams; photographs are smoothed, depths and ids are not."""
+    height, width = (max(1, round(side * scale)) for side in block[0][0].shape[:2])
+    size = (len(block[0]) * (width + _SEAM) - _SEAM, len(block) * (height + _SEAM) - _SEAM)
+    joined = Image.new("RGB", size, _PAPER)
+    for row, panels in enumerate(block):
+        for column, panel in enumerate(panels):
+            photograph = row == 0 and (column == 0 or smooth_row)
+            how = Image.Resampling.LANCZOS if photograph else Image.Resampling.NEAREST
+            tile = Image.fromarray(panel).resize((width, height), how)
+            joined.paste(tile, (column * (width + _SEAM), row * (height + _SEAM)))
+    return joined
 
 
 def _panels(clip: SheetClip, config: SheetConfig) -> list[list[UInt8[ndarray, "H W 3"]]]:
