@@ -12,8 +12,8 @@ import pytest
 from small_record import make_figure, make_record
 from unish.body import Body
 from unish.export import write_preview
-from unish.export.colours import depth_colours, depth_range, person_colour
 from unish.export.preview import paint_frame
+from unish.render.colours import depth_colours, depth_range, person_colour
 from unish.video import read_clip
 
 

@@ -16,9 +16,9 @@ from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
 from unish.body import JOINT_NAMES, Body
-from unish.export.colours import person_colour
 from unish.export.gltf_builder import GltfBuilder
 from unish.export.points import choose_points
+from unish.render.colours import person_colour
 from unish.render.scene import vertex_normals
 from unish.structs import Reconstruction
 

@@ -74,7 +74,7 @@ def write_shards(
     done = num_shards - len(jobs)
     if progress is not None:
         progress("shards", done, num_shards)
-    with _start_workers(min(workers, len(jobs))) as run_all:
+    with start_workers(min(workers, len(jobs))) as run_all:
         for _ in run_all(_write_shard, *zip(*jobs, strict=True)) if jobs else ():
             done += 1
             if progress is not None:
@@ -83,8 +83,8 @@ def write_shards(
 
 
 @contextmanager
-def _start_workers(count: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """The built-in ``map``, or that of a pool of processes."""
+def start_workers(count: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """The built-in ``map`` for one, or that of a pool of ``count`` processes that take one thread each."""
     if count <= 1:
         yield map
         return
@@ -103,13 +103,18 @@ def _use_one_thread() -> None:
 def _write_shard(path: Path, shard: int, seed: int, config: ShardConfig) -> None:
     settings = replace(config.clip, size=config.sizes[shard % len(config.sizes)])
     start = shard * config.clips_per_shard
-    clips = [stack_clip(make_clip(seed, start + i, settings)) for i in range(config.clips_per_shard)]
+    clips, labels = [], []
+    for i in range(config.clips_per_shard):
+        truth = make_clip(seed, start + i, settings)
+        clips.append(stack_clip(truth))
+        labels.append({name: str(truth.extra[f"truth_{name}"]) for name in ("place", "camera")})
     arrays = {name: np.stack([clip[name] for clip in clips]) for name in clips[0]}
     notes = {
         "format": SHARD_FORMAT,
         "seed": str(seed),
         "first_clip": str(start),
         "config": json.dumps(asdict(settings)),
+        "labels": json.dumps(labels),
     }
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
