@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
 from unish.render.scene import SKY_ID, Lighting, Mesh
-from unish.synthetic.furniture import draw_paint, make_crates
+from unish.synthetic.paints import draw_paint
 from unish.synthetic.shapes import (
     Paint,
     grid_faces,
@@ -21,8 +21,12 @@ from unish.synthetic.shapes import (
     make_turned,
     place,
 )
-from unish.synthetic.stage import KeepOut, Prop, Stage, add_props
+from unish.synthetic.stage import Furnishing, KeepOut, Prop, Stage
 from unish.synthetic.textures import GROUND_KINDS, TextureBank, random_colour
+from unish.synthetic.things.library import Piece, place_all
+from unish.synthetic.things.rough import make_bicycle, make_big_plant, make_bin, make_crates, make_railing
+from unish.synthetic.things.seats import make_bench
+from unish.synthetic.things.tables import make_dining_set
 
 Rng = np.random.Generator
 REACH = 120.0
@@ -50,31 +54,19 @@ def make_ground(rng: Rng, bank: TextureBank, kind: str, people: Float[ndarray, "
     reach = float(np.linalg.norm(people, axis=1).max()) if len(people) else 0.0
     hills = rng.uniform(0.5, 6.0) if kind == "open" and rng.random() < 0.7 else 0.0
     relief = Relief(rng, hills, reach + 6.0)
-    keep_out = KeepOut(centres=people, radius=0.5)
-    props = list(fixtures)
-    if kind == "street":
-        add_props(
-            rng,
-            props,
-            KeepOut(centres=people, radius=1.0),
-            int(rng.integers(4, 14)),
-            partial(_draw_building, bank=bank, nearest=3.5),
-        )
-    elif rng.random() < 0.4:
-        add_props(
-            rng,
-            props,
-            KeepOut(centres=people, radius=3.0),
-            int(rng.integers(1, 4)),
-            partial(_draw_building, bank=bank, nearest=12.0),
-        )
-    add_props(rng, props, keep_out, int(rng.integers(4, 30)), partial(_draw_outdoor_thing, bank=bank, relief=relief))
+    edge = np.full(2, REACH)
+    stock = Furnishing(fixtures, KeepOut(centres=people, radius=0.5), -edge, edge)
+    houses, nearest = (int(rng.integers(4, 14)), 3.5) if kind == "street" else (int(rng.integers(0, 3)), 12.0)
+    for _ in range(houses):
+        stock.add([_draw_building(rng, bank, nearest)])
+    for _ in range(int(rng.integers(6, 36))):
+        stock.add(_draw_outdoor_thing(rng, bank, relief))
     haze = np.clip(np.array([0.72, 0.8, 0.9]) * rng.uniform(0.7, 1.1) + rng.normal(0, 0.04, 3), 0.05, 1)
     shell = [_make_terrain(rng, bank, relief), *_make_strips(rng, bank, hills), _make_sky(rng, bank, haze)]
     return Stage(
         kind=kind,
         shell=join(shell),
-        props=tuple(props),
+        props=tuple(stock.props),
         lighting=_light_outdoors(rng, haze),
         low=np.array([-25.0, -10.0, -25.0]),
         high=np.array([25.0, 12.0, 25.0]),
@@ -148,12 +140,14 @@ def _draw_building(rng: Rng, bank: TextureBank, nearest: float) -> Mesh:
     return place(join(pieces), (distance * np.cos(azimuth), 0, distance * np.sin(azimuth)), yaw)
 
 
-def _draw_outdoor_thing(rng: Rng, bank: TextureBank, relief: Relief) -> Mesh:
-    """Tree, bush, rock, pole, wall, bench, car or crates, somewhere around."""
+def _draw_outdoor_thing(rng: Rng, bank: TextureBank, relief: Relief) -> Piece:
+    """Tree, bush, rock, pole, wall, bench, car, crates, bicycle, bin, railing, somewhere around."""
     maker = _THINGS[int(rng.choice(len(_THINGS), p=_THING_WEIGHTS))]
     distance, azimuth = 1.0 + rng.exponential(9), rng.uniform(0, 2 * np.pi)
     at = np.array([distance * np.cos(azimuth), distance * np.sin(azimuth)])
-    return place(maker(rng, bank), (at[0], float(relief(at[None])[0]) - 0.03, at[1]), rng.uniform(0, 2 * np.pi))
+    made = maker(rng, bank)
+    piece = made if isinstance(made, list) else [made]
+    return place_all(piece, (at[0], float(relief(at[None])[0]) - 0.03, at[1]), rng.uniform(0, 2 * np.pi))
 
 
 def _make_tree(rng: Rng, bank: TextureBank) -> Mesh:
@@ -220,16 +214,6 @@ def _make_wall(rng: Rng, bank: TextureBank) -> Mesh:
     )
 
 
-def _make_bench(rng: Rng, bank: TextureBank) -> Mesh:
-    wood = draw_paint(rng, bank, "planks")
-    length = rng.uniform(1.2, 2.0)
-    pieces = [make_box((length, 0.05, 0.4), wood, (0, 0.45, 0)), make_box((length, 0.35, 0.05), wood, (0, 0.75, -0.2))]
-    pieces += [
-        make_box((0.06, 0.45, 0.38), Paint(colour=(0.2, 0.2, 0.2)), (sx * length * 0.42, 0.22, 0)) for sx in (-1, 1)
-    ]
-    return join(pieces)
-
-
 def _make_car(rng: Rng, bank: TextureBank) -> Mesh:
     paint = Paint(colour=tuple(random_colour(rng, saturation=0.9)))
     dark, glass = Paint(colour=(0.06, 0.06, 0.06)), Paint(colour=(0.2, 0.25, 0.3))
@@ -250,8 +234,11 @@ def _make_car(rng: Rng, bank: TextureBank) -> Mesh:
     return join(pieces)
 
 
-_THINGS = (_make_tree, _make_bush, _make_rock, _make_pole, _make_wall, _make_bench, _make_car, make_crates)
-_THING_WEIGHTS = np.array([4, 2, 2, 1.5, 1.5, 1, 1.5, 1]) / 14.5
+_THINGS: tuple[Callable[[Rng, TextureBank], Mesh | Piece], ...] = (
+    _make_tree, _make_bush, _make_rock, _make_pole, _make_wall, make_bench, _make_car, make_crates, make_bicycle,
+    make_bin, make_railing, make_dining_set, make_big_plant,
+)  # fmt: skip
+_THING_WEIGHTS = np.array([4, 2, 2, 1.5, 1.5, 1, 1.5, 0.7, 0.7, 0.7, 0.7, 0.4, 0.3]) / 17.0
 
 
 def _light_outdoors(rng: Rng, haze: ndarray) -> Lighting:
