@@ -19,7 +19,7 @@ class SynthConfig:
         size: (height, width) in pixels.
         num_frames: frames per clip.
         fps: sampling rate; ``None`` draws one of 3, 6, 6, 12, 15 per clip.
-        place: ``room``, ``corridor``, ``hall``, ``open`` or ``street``; ``None`` draws one per clip.
+        place: ``room``, ``corridor``, ``hall``, ``open``, ``street``, ``courtyard`` or ``stairs``; ``None`` draws one.
         max_people: at most this many people (0–4 are drawn, two or fewer mostly).
         min_people: at least this many.
         sensor: exposure, noise and white balance of a real camera; off gives clean renders.
