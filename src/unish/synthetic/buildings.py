@@ -102,10 +102,11 @@ def make_arcade(rng: Rng, bank: TextureBank, width: float) -> Mesh:
     x = np.linspace(-0.5, 0.5, count + 1) * (width - 0.4)
     side = rng.uniform(0.2, 0.45)
     columns = np.stack([x, np.full(len(x), height / 2), np.full(len(x), deep)], axis=1)
+    roof = draw_paint(rng, bank, "tiles", "wood", "metal")
     return join([
         make_boxes(np.tile([side, height, side], (len(x), 1)), columns, paint),
         make_box((width, 0.35, 0.4), paint, (0, height + 0.17, deep)),
-        make_box((width, 0.15, deep + 0.3), draw_paint(rng, bank, "tiles", "wood", "metal"), (0, height + 0.42, deep / 2)),
+        make_box((width, 0.15, deep + 0.3), roof, (0, height + 0.42, deep / 2)),
     ])  # fmt: skip
 
 

@@ -25,7 +25,7 @@ class SynthConfig:
         sensor: exposure, noise and white balance of a real camera; off gives clean renders.
         normals: keep the surface normals as extra key ``normals``.
         body: body model to pose.
-        textures: folder of images to use beside the procedural textures.
+        textures: folder of images and Radiance panoramas (.hdr) to use beside the procedural textures.
         samples: samples per pixel of the colours' edges (OpenGL only; on a CPU 1 takes half the time).
         renderer: ``egl``, ``plain``, or ``auto`` (egl where it works).
     """

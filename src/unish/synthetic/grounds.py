@@ -13,6 +13,7 @@ from unish.render.scene import SKY_ID, Lighting, Mesh
 from unish.synthetic.buildings import make_arcade, make_house, make_steps
 from unish.synthetic.forms import make_cushion, make_leaf_cards, make_rods, make_tube
 from unish.synthetic.paints import draw_paint
+from unish.synthetic.panoramas import Sky
 from unish.synthetic.shapes import (
     Paint,
     grid_faces,
@@ -23,6 +24,7 @@ from unish.synthetic.shapes import (
     make_mesh,
     make_turned,
     place,
+    yaw_matrix,
 )
 from unish.synthetic.stage import Furnishing, KeepOut, Prop, Stage
 from unish.synthetic.textures import GROUND_KINDS, TextureBank, random_colour
@@ -77,12 +79,19 @@ def make_ground(rng: Rng, bank: TextureBank, kind: str, people: Float[ndarray, "
     for _ in range(int(rng.integers(6, 36))):
         stock.add(_draw_outdoor_thing(rng, bank, relief, limit))
     haze = np.clip(np.array([0.72, 0.8, 0.9]) * rng.uniform(0.7, 1.1) + rng.normal(0, 0.04, 3), 0.05, 1)
-    shell = [_make_terrain(rng, bank, relief), *_make_strips(rng, bank, hills), _make_sky(rng, bank, haze)]
+    lighting = _light_outdoors(rng, haze)
+    if bank.skies and rng.random() < 0.7:
+        sky, turn = bank.skies[int(rng.integers(len(bank.skies)))], rng.uniform(0, 2 * np.pi)
+        dome = _make_panorama(sky, turn)
+        lighting = _light_by_panorama(lighting, sky, turn)
+    else:
+        dome = _make_sky(rng, bank, haze)
+    shell = [_make_terrain(rng, bank, relief), *_make_strips(rng, bank, hills), dome]
     return Stage(
         kind=kind,
         shell=join(shell),
         props=tuple(stock.props),
-        lighting=_light_outdoors(rng, haze),
+        lighting=lighting,
         low=np.array([-limit, -10.0, -limit]),
         high=np.array([limit, 12.0, limit]),
         ground=relief,
@@ -102,11 +111,11 @@ def _line_street(rng: Rng, bank: TextureBank, stock: Furnishing, reach: float) -
     turn = rng.integers(2) * np.pi / 2
     for side in (0, 1) if rng.random() < 0.75 else (rng.integers(2),):
         yaw = turn + side * np.pi
-        distance, x = reach + rng.uniform(1.2, 9.0), -45.0
+        distance, x = reach + rng.uniform(1.2, 9.0), -30.0
         c, s = np.cos(yaw), np.sin(yaw)
         floors = int(rng.integers(1, 5))
-        while x < 45:
-            width = rng.uniform(5, 14)
+        while x < 30:
+            width = rng.uniform(6, 16)
             storeys = max(floors + int(rng.integers(-1, 2)), 1)
             house = make_house(rng, bank, width, rng.uniform(6, 11), storeys)
             back = distance + rng.exponential(0.2)
@@ -190,6 +199,31 @@ def _make_sky(rng: Rng, bank: TextureBank, haze: ndarray) -> Mesh:
     return mesh
 
 
+def _make_panorama(sky: Sky, turn: float) -> Mesh:
+    """Dome with an equirectangular picture, turned about the vertical."""
+    rows, columns = 25, 49
+    elevation, azimuth = np.meshgrid(
+        np.linspace(-np.pi / 2, np.pi / 2, rows), np.linspace(0, 2 * np.pi, columns), indexing="ij"
+    )
+    unit = np.stack(
+        [np.cos(elevation) * np.cos(azimuth), np.sin(elevation), np.cos(elevation) * np.sin(azimuth)], axis=-1
+    )
+    uv = np.stack([azimuth / (2 * np.pi), 0.5 - elevation / np.pi], axis=-1).reshape(-1, 2)
+    paint = Paint(colour=(1.0, 1.0, 1.0), layer=sky.layer, lit=False, identity=SKY_ID)
+    return place(make_mesh(unit.reshape(-1, 3) * 500.0, grid_faces(rows, columns), uv, paint), (0, 0, 0), turn)
+
+
+def _light_by_panorama(lighting: Lighting, sky: Sky, turn: float) -> Lighting:
+    """The lighting with the sun and the sky's light of a panorama."""
+    return replace(
+        lighting,
+        sun_direction=(yaw_matrix(turn) @ sky.sun_direction).astype(np.float32),
+        sun_colour=sky.sun_colour.astype(np.float32),
+        sky_colour=sky.sky_colour.astype(np.float32),
+        ground_colour=(0.5 * sky.sky_colour).astype(np.float32),
+    )
+
+
 def _draw_outdoor_thing(rng: Rng, bank: TextureBank, relief: Relief, limit: float) -> Piece:
     """Tree, bush, rock, pole, wall, bench, car, crates, bicycle, bin, railing, somewhere around."""
     maker = _THINGS[int(rng.choice(len(_THINGS), p=_THING_WEIGHTS))]
@@ -219,13 +253,13 @@ def _make_tree(rng: Rng, bank: TextureBank) -> Mesh:
     tips = roots + np.stack([reach * np.cos(azimuth), rise, reach * np.sin(azimuth)], axis=1)
     pieces.append(make_rods(roots, tips, radius * 0.3, bark, 5))
     if rng.random() < 0.9:
-        leaves = int(rng.integers(250, 700))
+        leaves = int(rng.integers(500, 1300))
         which, share = rng.integers(count, size=leaves), rng.uniform(0.3, 1.1, (leaves, 1))
         spread = tall * rng.uniform(0.05, 0.11)
         centres = roots[which] * (1 - share) + tips[which] * share + rng.normal(0, spread, (leaves, 3))
         crown = centres.mean(0)
         pieces.append(
-            make_leaf_cards(rng, centres, centres - crown, tall * rng.uniform(0.03, 0.06), _draw_leaf(rng, bank))
+            make_leaf_cards(rng, centres, centres - crown, tall * rng.uniform(0.02, 0.045), _draw_leaf(rng, bank))
         )
     return join(pieces)
 

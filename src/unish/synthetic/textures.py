@@ -11,11 +11,13 @@ from numpy import ndarray
 from PIL import Image
 
 from unish.synthetic.materials import MATERIALS
+from unish.synthetic.panoramas import Sky, develop_sky, read_radiance
 from unish.synthetic.patterns import PATTERNS, SIDE, random_colour
 
 __all__ = ["FLOOR_KINDS", "GROUND_KINDS", "SIDE", "WALL_KINDS", "TextureBank", "make_texture_bank", "random_colour"]
 
 Kind = str
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 PER_KIND = {
     "noise": 12, "cloudy": 8, "marble": 6, "planks": 12, "tiles": 10, "bricks": 8, "checker": 4, "stripes": 6,
     "stones": 8, "grass": 8, "asphalt": 6, "carpet": 8, "poster": 16, "books": 6, "facade": 8, "text": 4,
@@ -26,10 +28,22 @@ PER_KIND = {
 }  # fmt: skip
 FLOOR_KINDS = (
     "planks", "planks", "parquet", "tiles", "carpet", "marble", "checker", "noise", "concrete", "terrazzo",
-    "fabric", "wood",
+    "fabric", "wood", "image",
 )  # fmt: skip
-WALL_KINDS = ("plaster", "cloudy", "plaster", "wallpaper", "concrete", "bricks", "stripes", "tiles", "noise", "subway")
-GROUND_KINDS = ("grass", "asphalt", "stones", "gravel", "paving", "leaves", "concrete", "noise")
+WALL_KINDS = (
+    "plaster",
+    "cloudy",
+    "plaster",
+    "wallpaper",
+    "concrete",
+    "bricks",
+    "stripes",
+    "tiles",
+    "noise",
+    "subway",
+    "image",
+)
+GROUND_KINDS = ("grass", "asphalt", "stones", "gravel", "paving", "concrete", "leaves", "asphalt", "paving", "grass")
 
 
 class TextureBank:
@@ -37,12 +51,14 @@ class TextureBank:
 
     Attributes:
         layers: (L, 256, 256, 3) sRGB.
+        skies: panoramas among them, kind ``panorama``.
         kin: (64, L + 1) for each of 64 recolourings the layer of the same kind that takes the place of a layer; the
             last column keeps −1 (no texture).
     """
 
-    def __init__(self, layers: UInt8[ndarray, "L S S 3"], kinds: tuple[Kind, ...]) -> None:
+    def __init__(self, layers: UInt8[ndarray, "L S S 3"], kinds: tuple[Kind, ...], skies: tuple[Sky, ...] = ()) -> None:
         self.layers = layers
+        self.skies = skies
         self.kin = _draw_kin(len(layers), kinds)
         self._by_kind = {kind: np.flatnonzero([k == kind for k in kinds]) for kind in set(kinds)}
 
@@ -72,7 +88,12 @@ def _draw_kin(num_layers: int, kinds: tuple[Kind, ...]) -> Int16[ndarray, "64 _"
 
 @lru_cache(maxsize=2)
 def make_texture_bank(seed: int, folder: str | None = None) -> TextureBank:
-    """The bank that every clip of ``seed`` draws from; images found under ``folder`` join it as kind ``image``."""
+    """The bank that every clip of ``seed`` draws from; images found under ``folder`` join it as kind ``image``,
+    Radiance panoramas (.hdr) as skies.
+
+    Raises:
+        InputError: a panorama cannot be read.
+    """
     makers = {**PATTERNS, **MATERIALS}
     layers, kinds = [], []
     for number, (kind, count) in enumerate(PER_KIND.items()):
@@ -80,8 +101,14 @@ def make_texture_bank(seed: int, folder: str | None = None) -> TextureBank:
         for _ in range(count):
             layers.append((np.clip(makers[kind](rng), 0, 1) * 255 + 0.5).astype(np.uint8))
             kinds.append(kind)
+    skies: list[Sky] = []
     for path in sorted(Path(folder).rglob("*")) if folder else []:
-        if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
             layers.append(np.asarray(Image.open(path).convert("RGB").resize((SIDE, SIDE))))
             kinds.append("image")
-    return TextureBank(np.stack(layers), tuple(kinds))
+        elif path.suffix.lower() == ".hdr":
+            picture, sky = develop_sky(read_radiance(path), SIDE, len(layers))
+            layers.append(picture)
+            kinds.append("panorama")
+            skies.append(sky)
+    return TextureBank(np.stack(layers), tuple(kinds), tuple(skies))
