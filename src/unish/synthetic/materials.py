@@ -88,7 +88,7 @@ def _plaster(rng: Rng) -> ndarray:
     """Painted wall: trowel marks shaded from the side, dirt and wear in patches."""
     relief = power_noise(rng, rng.uniform(0.6, 1.5))
     shade = np.gradient(relief, axis=0) * rng.uniform(0.3, 3.0)
-    base = random_colour(rng, saturation=0.35, low=0.55, high=1.0)
+    base = random_colour(rng, saturation=0.2, low=0.55, high=1.0)
     wear = np.clip(power_noise(rng, 1.7) - rng.uniform(0.55, 0.8), 0, 1) * rng.uniform(0.5, 3)
     return (
         blend(base, base * rng.uniform(0.5, 0.9, 3), np.clip(wear, 0, 1)) * (1 + np.clip(shade, -0.3, 0.3))[..., None]
@@ -119,7 +119,7 @@ def _wallpaper(rng: Rng) -> ndarray:
         share = np.concatenate(
             [np.roll(share[r : r + side], (r // side % 2) * side // 2, axis=1) for r in range(0, SIDE, side)]
         )
-    base = random_colour(rng, saturation=0.4, low=0.5)
+    base = random_colour(rng, saturation=0.25, low=0.5)
     other = np.clip(base * rng.uniform(0.6, 1.2) + rng.normal(0, 0.1, 3), 0, 1)
     return blend(base, other, gaussian_filter(share, 0.7)) * (0.95 + 0.1 * power_noise(rng, 1.0))[..., None]
 

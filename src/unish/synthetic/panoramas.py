@@ -89,7 +89,7 @@ def develop_sky(panorama: Float32[ndarray, "H W 3"], side: int, layer: int) -> t
     total = (weight * 1.0).sum()
     sun = (upper * (weight * bright)[..., None]).sum((0, 1)) / total * exposure * 2
     sky = (upper * (weight * ~bright)[..., None]).sum((0, 1)) / total * exposure
-    shown = np.sqrt(np.clip(panorama * exposure, 0, 1))  # gamma 2, as the renderers take it
+    shown = np.sqrt(1 - np.exp(-panorama * exposure))  # highlights roll off; gamma 2, as the renderers take it
     picture = Image.fromarray((shown * 255 + 0.5).astype(np.uint8)).resize((side, side), Image.Resampling.BOX)
     light = Sky(
         layer=layer,

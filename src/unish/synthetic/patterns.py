@@ -39,7 +39,7 @@ def blend(first: ndarray, second: ndarray, share: Float[ndarray, "H W"]) -> Floa
 
 
 def _noise(rng: np.random.Generator) -> ndarray:
-    base = random_colour(rng, low=0.4)
+    base = random_colour(rng, saturation=0.35, low=0.4)
     return base * (1 + (power_noise(rng, rng.uniform(0, 1.2)) - 0.5) * rng.uniform(0.1, 0.6))[..., None]
 
 
@@ -87,11 +87,15 @@ def _planks(rng: np.random.Generator) -> ndarray:
 
 def _tiles(rng: np.random.Generator) -> ndarray:
     count = int(rng.integers(2, 9))
-    return masonry(rng, count, count, 0.0, random_colour(rng, saturation=0.6, low=0.35), rng.uniform(0, 0.12))
+    return masonry(rng, count, count, 0.0, random_colour(rng, saturation=0.35, low=0.35), rng.uniform(0, 0.12))
 
 
 def _bricks(rng: np.random.Generator) -> ndarray:
-    base = np.array([0.6, 0.35, 0.27]) * rng.uniform(0.7, 1.3) if rng.random() < 0.6 else random_colour(rng, low=0.4)
+    base = (
+        np.array([0.6, 0.35, 0.27]) * rng.uniform(0.7, 1.3)
+        if rng.random() < 0.6
+        else random_colour(rng, saturation=0.25, low=0.4)
+    )
     return masonry(rng, 2 * int(rng.integers(3, 9)), int(rng.integers(2, 6)), 0.5, base, rng.uniform(0.05, 0.18))
 
 

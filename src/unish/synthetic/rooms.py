@@ -185,7 +185,7 @@ def _furnish_middle(
     """Pieces away from the walls, mostly square to them."""
     area = float(min(np.prod(high - low), 40.0))
     common = rng.integers(2) * np.pi / 2
-    for _ in range(int(area * density * rng.uniform(0.3, 0.8)) + 2):
+    for _ in range(min(int(area * density * rng.uniform(0.3, 0.8)) + 2, 18)):
         at = rng.uniform(low, high)
         yaw = (
             common + rng.integers(2) * np.pi + rng.normal(0, 0.06) if rng.random() < 0.6 else rng.uniform(0, 2 * np.pi)
@@ -281,7 +281,7 @@ def _dress_wall(rng: Rng, bank: TextureBank, wall: Wall, height: float, paint: P
         if at + width < wall.length - 0.05 and top < height - 0.05 and wall.is_free(at, at + width, top):
             pieces.append(wall.put(mesh, at + width / 2))
             at += width
-        at += rng.exponential(0.8) + 0.15
+        at += rng.exponential(0.45) + 0.1
     return pieces
 
 

@@ -81,8 +81,8 @@ def outline(low: Float[ndarray, "2"], high: Float[ndarray, "2"]) -> list[Wall]:
 def draw_wall_paint(rng: Rng, bank: TextureBank) -> Paint:
     """Mostly pale and quiet, sometimes patterned."""
     if rng.random() < 0.3:
-        return draw_plain(rng, 0.3, 0.6)
-    return draw_paint(rng, bank, *WALL_KINDS, tile=(0.8, 3.0), saturation=0.3)
+        return draw_plain(rng, 0.2, 0.6)
+    return draw_paint(rng, bank, *WALL_KINDS, tile=(0.8, 3.0), saturation=0.15)
 
 
 def make_wall(wall: Wall, height: float, paint: Paint) -> Mesh:

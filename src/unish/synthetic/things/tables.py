@@ -19,7 +19,7 @@ HANDLE = Paint(colour=(0.35, 0.35, 0.36))
 
 def draw_count(rng: Rng, area: float) -> int:
     """How many things to try on a surface: now and then none, now and then as many as fit."""
-    return int(area * rng.choice([0, 5, 15, 30, 60], p=[0.1, 0.25, 0.3, 0.25, 0.1]) + rng.integers(0, 3))
+    return int(area * rng.choice([0, 6, 18, 35, 60], p=[0.06, 0.2, 0.3, 0.32, 0.12]) + rng.integers(0, 3))
 
 
 def _make_top(rng: Rng, bank: TextureBank, width: float, depth: float, height: float) -> Mesh:
