@@ -19,13 +19,13 @@ class SynthConfig:
         size: (height, width) in pixels.
         num_frames: frames per clip.
         fps: sampling rate; ``None`` draws one of 3 to 15 per clip, seldom 24, 30 or 60.
-        place: ``room``, ``corridor``, ``hall``, ``open`` or ``street``; ``None`` draws one per clip.
+        place: ``room``, ``corridor``, ``hall``, ``open``, ``street``, ``courtyard`` or ``stairs``; ``None`` draws one.
         max_people: at most this many people (0–4 are drawn, two or fewer mostly).
         min_people: at least this many.
         sensor: exposure, noise and white balance of a real camera; off gives clean renders.
         normals: keep the surface normals as extra key ``normals``.
         body: body model to pose.
-        textures: folder of images to use beside the procedural textures.
+        textures: folder of images and Radiance panoramas (.hdr) to use beside the procedural textures.
         samples: samples per pixel of the colours' edges (OpenGL only; on a CPU 1 takes half the time).
         renderer: ``egl``, ``plain``, or ``auto`` (egl where it works).
     """

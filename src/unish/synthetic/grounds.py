@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
 from unish.render.scene import SKY_ID, Lighting, Mesh
-from unish.synthetic.furniture import draw_paint, make_crates
+from unish.synthetic.buildings import make_arcade, make_house, make_steps
+from unish.synthetic.forms import make_cushion, make_leaf_cards, make_rods, make_tube
+from unish.synthetic.paints import draw_paint
+from unish.synthetic.panoramas import Sky
 from unish.synthetic.shapes import (
     Paint,
     grid_faces,
@@ -20,9 +24,14 @@ from unish.synthetic.shapes import (
     make_mesh,
     make_turned,
     place,
+    yaw_matrix,
 )
-from unish.synthetic.stage import KeepOut, Prop, Stage, add_props
+from unish.synthetic.stage import Furnishing, KeepOut, Prop, Stage
 from unish.synthetic.textures import GROUND_KINDS, TextureBank, random_colour
+from unish.synthetic.things.library import Piece, place_all
+from unish.synthetic.things.rough import make_bicycle, make_big_plant, make_bin, make_crates, make_railing
+from unish.synthetic.things.seats import make_bench
+from unish.synthetic.things.tables import make_dining_set
 
 Rng = np.random.Generator
 REACH = 120.0
@@ -46,41 +55,100 @@ class Relief:
 
 
 def make_ground(rng: Rng, bank: TextureBank, kind: str, people: Float[ndarray, "K 2"], fixtures: list[Prop]) -> Stage:
-    """An outdoor stage: ``open`` ground with relief, or a ``street`` with façades; ``fixtures`` already stand."""
-    reach = float(np.linalg.norm(people, axis=1).max()) if len(people) else 0.0
+    """An outdoor stage around the places that people use; ``fixtures`` already stand.
+
+    Kinds: ``open`` ground with relief, ``street`` between house fronts, ``courtyard`` closed on all sides, ``stairs``
+    and terraces around an even place.
+    """
+    reach = float(np.abs(people).max()) if len(people) else 0.0
     hills = rng.uniform(0.5, 6.0) if kind == "open" and rng.random() < 0.7 else 0.0
-    relief = Relief(rng, hills, reach + 6.0)
-    keep_out = KeepOut(centres=people, radius=0.5)
-    props = list(fixtures)
+    relief = Relief(rng, hills, reach * 1.5 + 6.0)
+    bound = np.full(2, REACH)
+    stock = Furnishing(fixtures, KeepOut(centres=people, radius=0.5), -bound, bound)
+    limit = 25.0
     if kind == "street":
-        add_props(
-            rng,
-            props,
-            KeepOut(centres=people, radius=1.0),
-            int(rng.integers(4, 14)),
-            partial(_draw_building, bank=bank, nearest=3.5),
-        )
-    elif rng.random() < 0.4:
-        add_props(
-            rng,
-            props,
-            KeepOut(centres=people, radius=3.0),
-            int(rng.integers(1, 4)),
-            partial(_draw_building, bank=bank, nearest=12.0),
-        )
-    add_props(rng, props, keep_out, int(rng.integers(4, 30)), partial(_draw_outdoor_thing, bank=bank, relief=relief))
+        _line_street(rng, bank, stock, reach)
+    elif kind == "courtyard":
+        limit = _close_courtyard(rng, bank, stock, reach)
+    elif kind == "stairs":
+        for _ in range(int(rng.integers(2, 6))):
+            _put_around(rng, stock, make_steps(rng, bank), reach + 1.0 + rng.exponential(2.0))
+    for _ in range(int(rng.integers(0, 4)) if kind in ("open", "stairs") else 0):
+        house = make_house(rng, bank, rng.uniform(5, 18), rng.uniform(5, 12), int(rng.integers(1, 5)))
+        _put_around(rng, stock, [house], reach + rng.uniform(5.0, 25.0))
+    for _ in range(int(rng.integers(6, 36))):
+        stock.add(_draw_outdoor_thing(rng, bank, relief, limit))
     haze = np.clip(np.array([0.72, 0.8, 0.9]) * rng.uniform(0.7, 1.1) + rng.normal(0, 0.04, 3), 0.05, 1)
-    shell = [_make_terrain(rng, bank, relief), *_make_strips(rng, bank, hills), _make_sky(rng, bank, haze)]
+    lighting = _light_outdoors(rng, haze)
+    if bank.skies and rng.random() < 0.7:
+        sky, turn = bank.skies[int(rng.integers(len(bank.skies)))], rng.uniform(0, 2 * np.pi)
+        dome = _make_panorama(sky, turn)
+        lighting = _light_by_panorama(lighting, sky, turn)
+    else:
+        dome = _make_sky(rng, bank, haze)
+    shell = [_make_terrain(rng, bank, relief), *_make_strips(rng, bank, hills), dome]
     return Stage(
         kind=kind,
         shell=join(shell),
-        props=tuple(props),
-        lighting=_light_outdoors(rng, haze),
-        low=np.array([-25.0, -10.0, -25.0]),
-        high=np.array([25.0, 12.0, 25.0]),
+        props=tuple(stock.props),
+        lighting=lighting,
+        low=np.array([-limit, -10.0, -limit]),
+        high=np.array([limit, 12.0, limit]),
         ground=relief,
         outdoors=True,
     )
+
+
+def _put_around(rng: Rng, stock: Furnishing, piece: Piece, distance: float) -> None:
+    """Place a piece on one of the four sides, its front towards the middle; square, so that its bounds fit it."""
+    yaw, shift = rng.integers(4) * np.pi / 2, rng.normal(0, distance * 0.5)
+    c, s = np.cos(yaw), np.sin(yaw)
+    stock.add(place_all(piece, (c * shift - s * distance, 0, -s * shift - c * distance), yaw))
+
+
+def _line_street(rng: Rng, bank: TextureBank, stock: Furnishing, reach: float) -> None:
+    """Rows of houses on one or both sides of a street along x or z, kerbs, lamps, parked cars, trees."""
+    turn = rng.integers(2) * np.pi / 2
+    for side in (0, 1) if rng.random() < 0.75 else (rng.integers(2),):
+        yaw = turn + side * np.pi
+        distance, x = reach + rng.uniform(1.2, 9.0), -30.0
+        c, s = np.cos(yaw), np.sin(yaw)
+        floors = int(rng.integers(1, 5))
+        while x < 30:
+            width = rng.uniform(6, 16)
+            storeys = max(floors + int(rng.integers(-1, 2)), 1)
+            house = make_house(rng, bank, width, rng.uniform(6, 11), storeys)
+            back = distance + rng.exponential(0.2)
+            at = x + width / 2
+            stock.add([place(house, (c * at - s * back, 0, -s * at - c * back), yaw)])
+            x += width + (rng.uniform(1, 6) if rng.random() < 0.25 else 0.03)
+        if distance > reach + 3.5:
+            gap = rng.uniform(1.5, 3.0)
+            kerb = make_box((90, 0.12, 0.16), draw_paint(rng, bank, "concrete", "stones"), (0, 0.06, gap - distance))
+            stock.add([place(kerb, (0, 0, 0), yaw)])
+            for at in rng.uniform(-30, 30, int(rng.integers(0, 9))):
+                car = place(_make_car(rng, bank), (0, 0, 0), np.pi / 2)
+                along = gap + 1.3 - distance
+                stock.add([place(car, (c * at + s * along, 0, c * along - s * at), yaw)])
+
+
+def _close_courtyard(rng: Rng, bank: TextureBank, stock: Furnishing, reach: float) -> float:
+    """Houses or walls on all four sides, some with an arcade; returns how far from the middle a camera may be."""
+    half = reach + rng.uniform(2.5, 9.0)
+    for side in range(4):
+        yaw = side * np.pi / 2
+        c, s = np.cos(yaw), np.sin(yaw)
+        if rng.random() < 0.75:
+            piece = [make_house(rng, bank, 2 * half, 6.0, int(rng.integers(1, 5)))]
+            if rng.random() < 0.3:
+                piece.append(place(make_arcade(rng, bank, 2 * half - 0.1), (0, 0, 0.02)))
+        else:
+            tall = rng.uniform(1.8, 3.5)
+            wall = draw_paint(rng, bank, "bricks", "stones", "plaster", "graffiti", "concrete", "planks", tile=(1, 3))
+            piece = [make_box((2 * half, tall, 0.3), wall, (0, tall / 2, -0.15))]
+        for part in place_all(piece, (-s * half, 0, -c * half), yaw):
+            stock.add([part])
+    return half - 0.35
 
 
 def _make_terrain(rng: Rng, bank: TextureBank, relief: Relief) -> Mesh:
@@ -131,67 +199,89 @@ def _make_sky(rng: Rng, bank: TextureBank, haze: ndarray) -> Mesh:
     return mesh
 
 
-def _draw_building(rng: Rng, bank: TextureBank, nearest: float) -> Mesh:
-    """A house with façades at least ``nearest`` metres from the middle, facing it, with a roof."""
-    width, depth, height = rng.uniform(6, 25), rng.uniform(5, 15), rng.uniform(3, 20)
-    distance, azimuth = nearest + depth / 2 + rng.exponential(8), rng.uniform(0, 2 * np.pi)
-    wall = Paint(colour=(1.0, 1.0, 1.0), layer=bank.pick(rng, "facade"), tile=rng.uniform(5, 12))
-    pieces = [make_box((width, height, depth), wall, (0, height / 2 - 0.2, 0))]
-    base = draw_paint(rng, bank, "bricks", "stones", "noise")
-    pieces.append(make_box((width + 0.1, rng.uniform(0.3, 1.2), depth + 0.1), base, (0, 0, 0)))
-    door = draw_paint(rng, bank, "planks", "noise")
-    for x in rng.uniform(-0.4, 0.4, int(rng.integers(1, 4))) * width:
-        pieces.append(make_box((rng.uniform(0.9, 2.5), 2.1, 0.1), door, (x, 1.05, depth / 2)))
-    roof = draw_paint(rng, bank, "tiles", "bricks", "noise")
-    pieces.append(make_box((width + 0.8, 0.4, depth + 0.8), roof, (0, height, 0)))
-    yaw = np.pi / 2 - azimuth + np.pi + rng.integers(-1, 2) * np.pi / 2 * (rng.random() < 0.2)
-    return place(join(pieces), (distance * np.cos(azimuth), 0, distance * np.sin(azimuth)), yaw)
+def _make_panorama(sky: Sky, turn: float) -> Mesh:
+    """Dome with an equirectangular picture, turned about the vertical."""
+    rows, columns = 25, 49
+    elevation, azimuth = np.meshgrid(
+        np.linspace(-np.pi / 2, np.pi / 2, rows), np.linspace(0, 2 * np.pi, columns), indexing="ij"
+    )
+    unit = np.stack(
+        [np.cos(elevation) * np.cos(azimuth), np.sin(elevation), np.cos(elevation) * np.sin(azimuth)], axis=-1
+    )
+    uv = np.stack([azimuth / (2 * np.pi), 0.5 - elevation / np.pi], axis=-1).reshape(-1, 2)
+    paint = Paint(colour=(1.0, 1.0, 1.0), layer=sky.layer, lit=False, identity=SKY_ID)
+    return place(make_mesh(unit.reshape(-1, 3) * 500.0, grid_faces(rows, columns), uv, paint), (0, 0, 0), turn)
 
 
-def _draw_outdoor_thing(rng: Rng, bank: TextureBank, relief: Relief) -> Mesh:
-    """Tree, bush, rock, pole, wall, bench, car or crates, somewhere around."""
+def _light_by_panorama(lighting: Lighting, sky: Sky, turn: float) -> Lighting:
+    """The lighting with the sun and the sky's light of a panorama."""
+    return replace(
+        lighting,
+        sun_direction=(yaw_matrix(turn) @ sky.sun_direction).astype(np.float32),
+        sun_colour=sky.sun_colour.astype(np.float32),
+        sky_colour=sky.sky_colour.astype(np.float32),
+        ground_colour=(0.5 * sky.sky_colour).astype(np.float32),
+    )
+
+
+def _draw_outdoor_thing(rng: Rng, bank: TextureBank, relief: Relief, limit: float) -> Piece:
+    """Tree, bush, rock, pole, wall, bench, car, crates, bicycle, bin, railing, somewhere around."""
     maker = _THINGS[int(rng.choice(len(_THINGS), p=_THING_WEIGHTS))]
-    distance, azimuth = 1.0 + rng.exponential(9), rng.uniform(0, 2 * np.pi)
+    distance, azimuth = 1.0 + rng.exponential(min(9.0, limit / 2)), rng.uniform(0, 2 * np.pi)
     at = np.array([distance * np.cos(azimuth), distance * np.sin(azimuth)])
-    return place(maker(rng, bank), (at[0], float(relief(at[None])[0]) - 0.03, at[1]), rng.uniform(0, 2 * np.pi))
+    made = maker(rng, bank)
+    piece = made if isinstance(made, list) else [made]
+    return place_all(piece, (at[0], float(relief(at[None])[0]) - 0.03, at[1]), rng.uniform(0, 2 * np.pi))
 
 
 def _make_tree(rng: Rng, bank: TextureBank) -> Mesh:
-    trunk_height, radius = rng.uniform(1.5, 4), rng.uniform(0.08, 0.35)
-    bark = Paint(
-        colour=tuple(np.array([0.5, 0.38, 0.27]) * rng.uniform(0.6, 1.3)),
-        layer=bank.pick(rng, "noise", "planks"),
-        tile=0.8,
-    )
-    leaf = Paint(
-        colour=tuple(np.clip(rng.uniform(0.7, 1.2) * np.array([0.8, 1, 0.7]), 0, 1)),
-        layer=bank.pick(rng, "grass"),
-        tile=rng.uniform(0.5, 1.5),
-    )
-    pieces = [make_turned([(radius, 0), (radius * 0.6, trunk_height + 1)], bark, 10)]
-    if rng.random() < 0.3:
-        tall = rng.uniform(2, 6)
-        for level in range(3):
-            wide = rng.uniform(0.8, 1.6) * (1.2 - 0.3 * level)
-            start = trunk_height * 0.5 + level * tall / 4
-            pieces.append(make_turned([(wide, start), (0.02, start + tall / 2)], leaf, 12))
-        return join(pieces)
-    for _ in range(int(rng.integers(3, 9))):
-        size = rng.uniform(0.5, 1.6, 3)
-        at = np.array([rng.normal(0, 0.8), trunk_height + rng.uniform(0, 2), rng.normal(0, 0.8)])
-        pieces.append(place(make_blob(rng, size, leaf, 0.3), at))
+    """Trunk, bent branches, and leaf cards around the branches' ends; or a conifer; or bare."""
+    tall, radius = rng.uniform(3.0, 8.0), rng.uniform(0.07, 0.28)
+    brown = np.array([0.5, 0.4, 0.3]) * rng.uniform(0.6, 1.3)
+    bark = Paint(colour=tuple(np.clip(brown, 0, 1)), layer=bank.pick(rng, "noise", "wood", "gravel"), tile=0.8)
+    t = np.linspace(0, 1, 6)
+    lean = rng.normal(0, 0.08, 2) * tall
+    trunk = np.stack([lean[0] * t**2, tall * t * 0.9, lean[1] * t**2], axis=1)
+    pieces = [make_tube(trunk, radius * (1 - 0.75 * t), bark, 8)]
+    count = int(rng.integers(5, 11))
+    conifer = rng.random() < 0.25
+    start = rng.uniform(0.15 if conifer else 0.3, 0.85, count)
+    azimuth = rng.uniform(0, 2 * np.pi, count)
+    reach = tall * rng.uniform(0.15, 0.35, count) * (1.1 - start if conifer else np.ones(count))
+    rise = tall * (rng.uniform(-0.08, 0.05, count) if conifer else rng.uniform(0.05, 0.3, count))
+    roots = np.stack([np.interp(start, t, trunk[:, axis]) for axis in range(3)], axis=1)
+    tips = roots + np.stack([reach * np.cos(azimuth), rise, reach * np.sin(azimuth)], axis=1)
+    pieces.append(make_rods(roots, tips, radius * 0.3, bark, 5))
+    if rng.random() < 0.9:
+        leaves = int(rng.integers(500, 1300))
+        which, share = rng.integers(count, size=leaves), rng.uniform(0.3, 1.1, (leaves, 1))
+        spread = tall * rng.uniform(0.05, 0.11)
+        centres = roots[which] * (1 - share) + tips[which] * share + rng.normal(0, spread, (leaves, 3))
+        crown = centres.mean(0)
+        pieces.append(
+            make_leaf_cards(rng, centres, centres - crown, tall * rng.uniform(0.02, 0.045), _draw_leaf(rng, bank))
+        )
     return join(pieces)
 
 
+def _draw_leaf(rng: Rng, bank: TextureBank) -> Paint:
+    """Green, now and then autumnal."""
+    colour = np.array([0.55, 0.7, 0.4]) if rng.random() < 0.85 else np.array([0.9, 0.6, 0.25])
+    tint = np.clip(colour * rng.uniform(0.6, 1.3) + rng.normal(0, 0.04, 3), 0.02, 1)
+    return Paint(colour=tuple(tint), layer=bank.pick(rng, "grass", "leaves", "noise"), tile=rng.uniform(0.4, 1.0))
+
+
 def _make_bush(rng: Rng, bank: TextureBank) -> Mesh:
-    leaf = Paint(colour=(0.9, 1.0, 0.85), layer=bank.pick(rng, "grass"), tile=rng.uniform(0.4, 1.0))
-    sizes = rng.uniform(0.25, 0.8, (int(rng.integers(1, 5)), 3))
-    return join(
-        [
-            place(make_blob(rng, size, leaf, 0.3), (*rng.normal(0, 0.4, 1), size[1] * 0.8, *rng.normal(0, 0.4, 1)))
-            for size in sizes
-        ]
-    )
+    """Low crown of leaf cards; a hedge when stretched."""
+    size = rng.uniform((0.3, 0.3, 0.3), (2.5 if rng.random() < 0.3 else 0.9, 1.0, 0.8))
+    count = int(rng.integers(200, 600))
+    unit = rng.normal(size=(count, 3))
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    centres = unit * size * rng.uniform(0.6, 1.0, (count, 1)) ** 0.5
+    leaf = _draw_leaf(rng, bank)
+    core = make_cushion(size * 0.75, replace(leaf, colour=tuple(0.5 * np.array(leaf.colour))), 0.8, 0.8)
+    cards = make_leaf_cards(rng, centres, unit, rng.uniform(0.08, 0.16), leaf)
+    return place(join([core, cards]), (0, size[1] * 0.9, 0))
 
 
 def _make_rock(rng: Rng, bank: TextureBank) -> Mesh:
@@ -220,16 +310,6 @@ def _make_wall(rng: Rng, bank: TextureBank) -> Mesh:
     )
 
 
-def _make_bench(rng: Rng, bank: TextureBank) -> Mesh:
-    wood = draw_paint(rng, bank, "planks")
-    length = rng.uniform(1.2, 2.0)
-    pieces = [make_box((length, 0.05, 0.4), wood, (0, 0.45, 0)), make_box((length, 0.35, 0.05), wood, (0, 0.75, -0.2))]
-    pieces += [
-        make_box((0.06, 0.45, 0.38), Paint(colour=(0.2, 0.2, 0.2)), (sx * length * 0.42, 0.22, 0)) for sx in (-1, 1)
-    ]
-    return join(pieces)
-
-
 def _make_car(rng: Rng, bank: TextureBank) -> Mesh:
     paint = Paint(colour=tuple(random_colour(rng, saturation=0.9)))
     dark, glass = Paint(colour=(0.06, 0.06, 0.06)), Paint(colour=(0.2, 0.25, 0.3))
@@ -250,8 +330,11 @@ def _make_car(rng: Rng, bank: TextureBank) -> Mesh:
     return join(pieces)
 
 
-_THINGS = (_make_tree, _make_bush, _make_rock, _make_pole, _make_wall, _make_bench, _make_car, make_crates)
-_THING_WEIGHTS = np.array([4, 2, 2, 1.5, 1.5, 1, 1.5, 1]) / 14.5
+_THINGS: tuple[Callable[[Rng, TextureBank], Mesh | Piece], ...] = (
+    _make_tree, _make_bush, _make_rock, _make_pole, _make_wall, make_bench, _make_car, make_crates, make_bicycle,
+    make_bin, make_railing, make_dining_set, make_big_plant,
+)  # fmt: skip
+_THING_WEIGHTS = np.array([4, 2, 2, 1.5, 1.5, 1, 1.5, 0.7, 0.7, 0.7, 0.7, 0.4, 0.3]) / 17.0
 
 
 def _light_outdoors(rng: Rng, haze: ndarray) -> Lighting:

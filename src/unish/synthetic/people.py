@@ -14,9 +14,9 @@ from unish.body import Body, load_body
 from unish.render.scene import Mesh
 from unish.structs import BodyParams
 from unish.synthetic.clothes import BodyMap, dress_body, map_body
-from unish.synthetic.furniture import draw_paint
 from unish.synthetic.motion import Motion, place_on_floor, sample_motion
 from unish.synthetic.motion.skeleton import pose_skeleton
+from unish.synthetic.paints import draw_paint
 from unish.synthetic.shapes import join, make_box, place
 from unish.synthetic.stage import Prop
 from unish.synthetic.textures import TextureBank

@@ -1,36 +1,95 @@
-"""Rooms, corridors and halls."""
+"""Rooms, corridors and halls: plan, openings, light, furniture."""
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from unish.render.scene import Lighting, Mesh
-from unish.synthetic.furniture import (
-    draw_furniture,
-    draw_paint,
-    draw_picture_paint,
-    make_cabinet,
-    make_shelf,
-    make_small_thing,
+from unish.render.scene import Mesh
+from unish.synthetic.forms import make_cushion, make_rods
+from unish.synthetic.furniture import THEMES, Theme, draw_piece
+from unish.synthetic.paints import draw_paint, draw_plain
+from unish.synthetic.shapes import (
+    Paint,
+    join,
+    make_box,
+    make_boxes,
+    make_cylinder,
+    make_quad,
+    make_turned,
+    place,
 )
-from unish.synthetic.shapes import Paint, join, make_box, make_quad, place, yaw_matrix
-from unish.synthetic.stage import KeepOut, Prop, Stage, add_props, flat_ground
-from unish.synthetic.textures import FLOOR_KINDS, WALL_KINDS, TextureBank, random_colour
+from unish.synthetic.stage import Furnishing, KeepOut, Prop, Stage, flat_ground
+from unish.synthetic.surroundings import light_room, make_view
+from unish.synthetic.textures import FLOOR_KINDS, TextureBank, random_colour
+from unish.synthetic.things.library import place_all
+from unish.synthetic.things.storage import make_wall_shelf
+from unish.synthetic.walls import (
+    Opening,
+    Wall,
+    draw_openings,
+    draw_wall_paint,
+    make_door,
+    make_radiator,
+    make_reveal,
+    make_wall,
+    make_wall_thing,
+    make_window,
+    outline,
+)
 
 Rng = np.random.Generator
-SIZES = {"room": ((2.8, 7.0), (2.3, 3.1)), "corridor": ((1.7, 2.8), (2.2, 3.0)), "hall": ((8.0, 22.0), (3.0, 8.0))}
+SIZES = {"room": ((2.6, 6.5), (2.3, 3.1)), "corridor": ((1.7, 2.8), (2.2, 3.0)), "hall": ((8.0, 20.0), (3.0, 8.0))}
 """Range of the short side and of the height, metres."""
+ROOM_THEMES = {
+    "room": ("kitchen", "kitchen", "living", "living", "office", "office", "bedroom", "workshop"),
+    "corridor": ("plain", "plain", "office"),
+    "hall": ("plain", "class", "workshop", "office"),
+}
 
 
 def make_room(rng: Rng, bank: TextureBank, kind: str, people: Float[ndarray, "K 2"], fixtures: list[Prop]) -> Stage:
     """An indoor stage of a kind in ``SIZES`` around the places (x, z) that people use; ``fixtures`` already stand."""
+    low, high, height = _draw_extent(rng, kind, people)
+    theme = THEMES[str(rng.choice(ROOM_THEMES[kind]))]
+    keep_out = KeepOut(centres=people, radius=0.45)
+    stock = Furnishing(fixtures, keep_out, low, high)
+    common = draw_wall_paint(rng, bank)
+    blocks = _add_blocks(rng, bank, stock, low, high, height, common)
+    walls = [_open_wall(rng, wall, kind, height, blocks) for wall in outline(low, high)]
+    density = rng.choice([0.4, 0.8, 1.0, 1.0])
+    faces = [(wall, True) for wall in walls] + [(face, False) for block in blocks for face in _faces_of(block)]
+    for wall, _ in sorted(faces, key=lambda _: rng.random()):
+        _furnish_wall(rng, bank, stock, wall, theme, density, height)
+    _furnish_middle(rng, bank, stock, theme, density, low, high)
+    shell = [_make_floor_and_ceiling(rng, bank, low, high, height), *_make_overhead(rng, bank, low, high, height)]
+    for wall in walls:
+        paint = common if rng.random() < 0.75 else draw_wall_paint(rng, bank)
+        shell += _dress_wall(rng, bank, wall, height, paint)
+    shell += _make_beyond(rng, bank, stock, walls, height, common, theme)
+    if rng.random() < 0.45:
+        shell.append(_make_rug(rng, bank, low, high))
+    sunny = [wall for wall in walls if any(hole.kind == "window" for hole in wall.openings)]
+    return Stage(
+        kind=kind,
+        shell=join(shell),
+        props=tuple(stock.props),
+        lighting=light_room(rng, low, high, height, sunny),
+        low=np.array([low[0] + 0.2, 0.25, low[1] + 0.2]),
+        high=np.array([high[0] - 0.2, height - 0.15, high[1] - 0.2]),
+        ground=flat_ground,
+        outdoors=False,
+    )
+
+
+def _draw_extent(rng: Rng, kind: str, people: Float[ndarray, "K 2"]) -> tuple[ndarray, ndarray, float]:
+    """Corners (x, z) and height of a room that holds the people with some space around them."""
     (short_low, short_high), heights = SIZES[kind]
-    height = rng.uniform(*heights)
-    size = np.array([rng.uniform(short_low, short_high), rng.uniform(short_low, short_high)])
+    height = float(rng.uniform(*heights))
+    size = rng.uniform(short_low, short_high, 2)
     if kind == "corridor":
         size[rng.integers(2)] = rng.uniform(6, 20)
     low = people.min(0) if len(people) else np.zeros(2)
@@ -38,220 +97,245 @@ def make_room(rng: Rng, bank: TextureBank, kind: str, people: Float[ndarray, "K 
     size = np.maximum(size, high - low + 1.4)
     slack = (size - (high - low + 1.4)) / 2
     centre = (low + high) / 2 + rng.uniform(-1, 1, 2) * slack
-    walls_low, walls_high = centre - size / 2, centre + size / 2
-    keep_out = KeepOut(centres=people, radius=0.45)
-    props = list(fixtures)
-    area = float(np.prod(size))
-    wanted = int(rng.uniform(0.4, 2.8) * min(area, 45) ** 0.8)
-    add_props(
-        rng,
-        props,
-        keep_out,
-        wanted,
-        partial(_draw_against_wall, bank=bank, low=walls_low, high=walls_high, height=height),
-    )
-    add_props(rng, props, keep_out, wanted // 3, partial(_draw_free, bank=bank, low=walls_low, high=walls_high))
-    shell = [
-        _make_hull(rng, bank, walls_low, walls_high, height),
-        *_dress_walls(rng, bank, walls_low, walls_high, height),
-    ]
-    if rng.random() < 0.4:
-        shell.append(_make_rug(rng, bank, walls_low, walls_high))
-    middle = np.array([centre[0], 0.8, centre[1]])
-    return Stage(
-        kind=kind,
-        shell=join(shell),
-        props=tuple(props),
-        lighting=_light_room(rng, middle, size, height),
-        low=np.array([walls_low[0] + 0.2, 0.25, walls_low[1] + 0.2]),
-        high=np.array([walls_high[0] - 0.2, height - 0.15, walls_high[1] - 0.2]),
-        ground=flat_ground,
-        outdoors=False,
-    )
+    return centre - size / 2, centre + size / 2, height
 
 
-def _make_hull(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray, height: float) -> Mesh:
-    """Floor, ceiling and four walls, with skirting boards at times."""
+def _add_blocks(
+    rng: Rng, bank: TextureBank, stock: Furnishing, low: ndarray, high: ndarray, height: float, paint: Paint
+) -> list[Prop]:
+    """Full-height solids that turn the box into an L, into alcoves, or stand in it as columns and partitions."""
+    size, blocks = high - low, []
+    for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.35, 0.35, 0.2, 0.1]))):
+        kind = rng.choice(["corner", "corner", "pier", "column", "partition"])
+        share = rng.uniform(0.2, 0.5, 2) if kind == "corner" else rng.uniform(0.05, 0.2, 2)
+        extent = np.maximum(share * size, 0.25)
+        if kind == "column":
+            extent = np.full(2, rng.uniform(0.2, 0.5))
+        if kind == "partition":
+            extent[rng.integers(2)] = 0.12
+        side = rng.integers(0, 2, 2).astype(float)
+        if kind in ("pier", "partition"):
+            side[rng.integers(2)] = rng.random()
+        if kind == "column":
+            side = rng.uniform(0.15, 0.85, 2)
+        corner = low + side * (size - extent)
+        tall = height if kind != "partition" or rng.random() < 0.5 else rng.uniform(0.9, 1.6)
+        looks = paint if rng.random() < 0.6 else draw_wall_paint(rng, bank)
+        middle = corner + extent / 2
+        box = make_box((extent[0], tall - 0.004, extent[1]), looks, (middle[0], tall / 2, middle[1]))
+        if kind == "column" and rng.random() < 0.5:
+            box = place(make_cylinder(extent[0] / 2, tall - 0.004, looks, 18), (middle[0], 0, middle[1]))
+        if stock.add([box]):
+            blocks.append(stock.props[-1])
+    return blocks
+
+
+def _faces_of(block: Prop) -> list[Wall]:
+    """The sides of a block as walls that face outwards."""
+    if (block.high - block.low)[[0, 2]].min() < 0.7:
+        return []
+    walls = outline(block.low[[0, 2]].astype(np.float64), block.high[[0, 2]].astype(np.float64))
+    turned = []
+    for wall in walls:
+        along = np.array([np.cos(wall.yaw), 0, -np.sin(wall.yaw)])
+        turned.append(replace(wall, corner=wall.corner + along * wall.length, yaw=wall.yaw + np.pi))
+    return turned
+
+
+def _open_wall(rng: Rng, wall: Wall, kind: str, height: float, blocks: list[Prop]) -> Wall:
+    """The wall with doors, windows and passages where no block stands before it."""
+    blocked = []
+    along = np.array([np.cos(wall.yaw), 0, -np.sin(wall.yaw)])
+    for block in blocks:
+        ends = [(corner - wall.corner) @ along for corner in (block.low, block.high)]
+        blocked.append((min(ends) - 0.05, max(ends) + 0.05))
+    kinds = list(rng.choice(["window", "window", "door", "passage"], int(rng.integers(0, 3 if kind == "room" else 5))))
+    return replace(wall, openings=draw_openings(rng, wall, height, blocked, kinds))
+
+
+def _furnish_wall(
+    rng: Rng, bank: TextureBank, stock: Furnishing, wall: Wall, theme: Theme, density: float, height: float
+) -> None:
+    """Pieces side by side with their backs to a wall, from one end to the other."""
+    at = rng.exponential(0.25)
+    while at < wall.length - 0.3:
+        if rng.random() > density:
+            at += rng.uniform(0.3, 1.5)
+            continue
+        hung = rng.random() < 0.12
+        piece = make_wall_shelf(rng, bank) if hung else draw_piece(rng, bank, theme.walls)
+        body = piece[0].vertices
+        width, top = float(body[:, 0].max() - body[:, 0].min()), max(float(part.vertices[:, 1].max()) for part in piece)
+        rise = rng.uniform(1.2, 1.6) if hung else 0.0
+        if top + rise < height - 0.02 and at + width < wall.length and wall.is_free(at, at + width, top + rise):
+            back = (
+                -min(float(part.vertices[:, 2].min()) for part in piece if part is piece[0])
+                + 0.02
+                + rng.exponential(0.02)
+            )
+            if stock.add([wall.put(part, at - float(body[:, 0].min()), rise, back) for part in piece]):
+                at += width + (0.02 if rng.random() < 0.5 else rng.exponential(0.3))
+                continue
+        at += rng.uniform(0.2, 0.6)
+
+
+def _furnish_middle(
+    rng: Rng, bank: TextureBank, stock: Furnishing, theme: Theme, density: float, low: ndarray, high: ndarray
+) -> None:
+    """Pieces away from the walls, mostly square to them."""
+    area = float(min(np.prod(high - low), 40.0))
+    common = rng.integers(2) * np.pi / 2
+    for _ in range(min(int(area * density * rng.uniform(0.3, 0.8)) + 2, 18)):
+        at = rng.uniform(low, high)
+        yaw = (
+            common + rng.integers(2) * np.pi + rng.normal(0, 0.06) if rng.random() < 0.6 else rng.uniform(0, 2 * np.pi)
+        )
+        stock.add(place_all(draw_piece(rng, bank, theme.middle), (at[0], 0, at[1]), yaw))
+
+
+def _make_overhead(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray, height: float) -> list[Mesh]:
+    """Beams, pipes, hanging lamps above the heads of people."""
+    pieces: list[Mesh] = []
+    (width, depth), middle = high - low, (low + high) / 2
+    if rng.random() < 0.2:
+        wood = draw_paint(rng, bank, "wood", "planks", "concrete", "metal")
+        size = rng.uniform(0.06, 0.2)
+        for z in np.arange(low[1] + rng.uniform(0.2, 0.8), high[1] - size, rng.uniform(0.6, 1.4)):
+            pieces.append(make_box((width - 0.01, size * 1.3, size), wood, (middle[0], height - size * 0.65, z)))
+    if rng.random() < 0.15:
+        starts = np.stack(
+            [rng.uniform(low[0] + 0.1, high[0] - 0.1, 3), np.full(3, height - 0.12), np.full(3, low[1] + 0.01)], axis=1
+        )
+        ends = starts + np.array([0, 0, depth - 0.02])
+        pieces.append(make_rods(starts, ends, rng.uniform(0.02, 0.07), draw_plain(rng, 0.3), 8))
+    glow = Paint(colour=(1.0, 0.97, 0.88), lit=False)
+    for _ in range(int(rng.integers(0, 5))):
+        at = rng.uniform(low + 0.3, high - 0.3)
+        drop = rng.uniform(0.1, max(height - 2.3, 0.15))
+        kind = rng.integers(4)
+        if kind == 0:
+            lamp = make_box((rng.uniform(0.2, 1.3), 0.06, 0.2), glow, (0, -0.03, 0))
+        elif kind == 1:
+            lamp = place(make_cushion((0.14, 0.14, 0.14), glow, 1, 1), (0, -drop, 0))
+        elif kind == 2:
+            lamp = place(
+                make_turned([(rng.uniform(0.12, 0.3), -0.1), (0.05, 0.1), (0, 0.12)], draw_plain(rng, 0.8), 14),
+                (0, -drop, 0),
+            )
+        else:
+            lamp = make_cylinder(rng.uniform(0.12, 0.25), 0.08, glow, 16)
+            lamp = place(lamp, (0, -0.085, 0))
+        cord = make_rods(np.array([[0.0, -drop, 0]]), np.array([[0.0, 0, 0]]), 0.005, Paint(colour=(0.1, 0.1, 0.1)), 4)
+        pieces.append(place(join([lamp, cord]), (at[0], height - 0.002, at[1]), rng.integers(2) * np.pi / 2))
+    return pieces
+
+
+def _make_floor_and_ceiling(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray, height: float) -> Mesh:
     width, depth = high - low
     floor = draw_paint(rng, bank, *FLOOR_KINDS, tile=(0.8, 3.0), saturation=0.2)
     ceiling = Paint(
         colour=tuple(random_colour(rng, saturation=0.1, low=0.75)),
-        layer=bank.pick(rng, "noise", "cloudy", "tiles") if rng.random() < 0.5 else -1,
+        layer=bank.pick(rng, "plaster", "cloudy", "tiles", "planks", "concrete") if rng.random() < 0.5 else -1,
         tile=2.0,
     )
-    pieces = [
+    return join([
         make_quad((low[0], 0, low[1]), (width, 0, 0), (0, 0, depth), floor),
         make_quad((low[0], height, low[1]), (width, 0, 0), (0, 0, depth), ceiling),
-    ]
-    common = draw_wall_paint(rng, bank)
-    for corner, across in _walls(low, high):
-        paint = common if rng.random() < 0.75 else draw_wall_paint(rng, bank)
-        pieces.append(make_quad(corner, across, (0, height, 0), paint))
-    if rng.random() < 0.5:
-        board = Paint(colour=tuple(random_colour(rng, saturation=0.3, low=0.2)))
-        tall = rng.uniform(0.05, 0.2)
-        pieces += [
-            make_box((width, tall, 0.03), board, ((low[0] + high[0]) / 2, tall / 2, z)) for z in (low[1], high[1])
+    ])  # fmt: skip
+
+
+def _dress_wall(rng: Rng, bank: TextureBank, wall: Wall, height: float, paint: Paint) -> list[Mesh]:
+    """The wall's surface, what fills its openings, skirting, and things that hang on it."""
+    pieces = [make_wall(wall, height, paint)]
+    thick = rng.uniform(0.1, 0.4)
+    for hole in wall.openings:
+        if hole.kind == "window":
+            pieces.append(wall.put(make_window(rng, bank, hole, thick, rng.random() < 0.6)))
+            if hole.low > 0.75 and rng.random() < 0.5:
+                radiator = make_radiator(rng, bank, (hole.right - hole.left) * rng.uniform(0.5, 0.95))
+                pieces.append(wall.put(radiator, (hole.left + hole.right) / 2))
+        elif hole.kind == "door":
+            pieces.append(wall.put(make_door(rng, bank, hole, min(thick, 0.15))))
+        else:
+            pieces.append(wall.put(make_reveal(hole, 0.15, draw_plain(rng, 0.2, 0.5))))
+    if rng.random() < 0.6:
+        board, tall = draw_plain(rng, 0.3, 0.2), rng.uniform(0.05, 0.16)
+        edges = [
+            0.0,
+            *(
+                edge
+                for hole in sorted(wall.openings, key=lambda h: h.left)
+                if hole.low < tall
+                for edge in (hole.left, hole.right)
+            ),
+            wall.length,
         ]
-        pieces += [
-            make_box((0.03, tall, depth), board, (x, tall / 2, (low[1] + high[1]) / 2)) for x in (low[0], high[0])
-        ]
-    return join(pieces)
-
-
-def draw_wall_paint(rng: Rng, bank: TextureBank) -> Paint:
-    """Mostly pale and quiet, sometimes patterned."""
-    if rng.random() < 0.3:
-        return Paint(colour=tuple(random_colour(rng, saturation=0.3, low=0.6)))
-    return draw_paint(rng, bank, *WALL_KINDS, tile=(0.8, 3.0), saturation=0.3)
-
-
-def _walls(low: ndarray, high: ndarray) -> list[tuple[ndarray, ndarray]]:
-    """Start and horizontal edge of each wall, in the order in which local +z of a thing along the edge looks inside."""
-    corners = np.array([[high[0], 0, high[1]], [low[0], 0, high[1]], [low[0], 0, low[1]], [high[0], 0, low[1]]])
-    return [(corners[side], corners[(side + 1) % 4] - corners[side]) for side in range(4)]
-
-
-def _dress_walls(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray, height: float) -> list[Mesh]:
-    """Doors, windows, pictures, boards: thin boxes on the walls."""
-    pieces: list[Mesh] = []
-    for corner, across in _walls(low, high):
-        length = float(np.linalg.norm(across))
-        at = rng.uniform(0.2, 1.0)
-        while at < length - 0.5:
-            width, mesh = _draw_wall_thing(rng, bank, height)
-            if at + width > length - 0.1:
-                break
-            along = across / length
-            # The thing's own +z looks into the room: the wall's direction turned by 90° about the vertical.
-            yaw = np.arctan2(-along[2], along[0])
-            pieces.append(place(mesh, corner + along * (at + width / 2), yaw))
-            at += width + rng.exponential(0.9) + 0.1
+        spans = np.array(edges).reshape(-1, 2)
+        sizes = np.stack([spans[:, 1] - spans[:, 0], np.full(len(spans), tall), np.full(len(spans), 0.03)], axis=1)
+        centres = np.stack([spans.mean(1), np.full(len(spans), tall / 2), np.zeros(len(spans))], axis=1)
+        pieces.append(wall.put(make_boxes(sizes, centres, board)))
+    at = rng.uniform(0.1, 1.0)
+    while at < wall.length - 0.4:
+        width, mesh = make_wall_thing(rng, bank, height)
+        top = float(mesh.vertices[:, 1].max())
+        if at + width < wall.length - 0.05 and top < height - 0.05 and wall.is_free(at, at + width, top):
+            pieces.append(wall.put(mesh, at + width / 2))
+            at += width
+        at += rng.exponential(0.45) + 0.1
     return pieces
 
 
-def _draw_wall_thing(rng: Rng, bank: TextureBank, height: float) -> tuple[float, Mesh]:
-    """Width and mesh of a door, window, picture or board that hangs on the wall z = 0, facing +z."""
-    kind = rng.choice(["door", "window", "picture", "picture", "board", "nothing"])
-    frame = Paint(colour=tuple(random_colour(rng, saturation=0.4)))
-    if kind == "nothing":
-        return rng.uniform(0.3, 1.5), join([])
-    if kind == "door":
-        width, tall = rng.uniform(0.75, 1.0), min(rng.uniform(1.95, 2.15), height - 0.05)
-        leaf = draw_paint(rng, bank, "planks", "noise", "cloudy")
-        knob = make_box((0.12, 0.03, 0.06), Paint(colour=(0.5, 0.5, 0.5)), (width * 0.38, 1.02, 0.06))
-        return width + 0.16, join(
-            [
-                make_box((width + 0.16, tall + 0.08, 0.04), frame, (0, tall / 2 + 0.04, 0)),
-                make_box((width, tall, 0.06), leaf, (0, tall / 2, 0)),
-                knob,
-            ]
-        )
-    if kind == "window":
-        width, tall = rng.uniform(0.6, 2.2), rng.uniform(0.7, min(1.6, height - 1.0))
-        middle = min(0.85 + tall / 2, height - tall / 2 - 0.1)
-        glow = Paint(
-            colour=tuple(np.array([0.85, 0.92, 1.0]) * rng.uniform(0.5, 1.0)),
-            layer=bank.pick(rng, "facade", "poster", "grass", "cloudy"),
-            tile=max(width, tall),
-            lit=False,
-        )
-        pieces = [
-            make_box((width + 0.12, tall + 0.12, 0.05), frame, (0, middle, 0)),
-            make_box((width, tall, 0.055), glow, (0, middle, 0)),
-        ]
-        pieces += [
-            make_box((0.04, tall, 0.07), frame, (x * width, middle, 0))
-            for x in (np.linspace(-0.5, 0.5, int(rng.integers(2, 5)))[1:-1])
-        ]
-        if rng.random() < 0.4:
-            cloth = draw_paint(rng, bank, "stripes", "noise", "carpet", tile=(0.2, 0.6))
-            pieces += [
-                make_box((0.3, tall + 0.5, 0.08), cloth, (sx * (width / 2 + 0.1), middle, 0.05)) for sx in (-1, 1)
-            ]
-        return width + 0.6, join(pieces)
-    width = rng.uniform(0.25, 1.2) if kind == "picture" else rng.uniform(0.8, 2.4)
-    tall = width * rng.uniform(0.6, 1.4) if kind == "picture" else rng.uniform(0.4, 1.0)
-    tall = min(tall, height - 1.2)
-    middle = rng.uniform(1.1 + tall / 4, max(height - tall / 2 - 0.1, 1.15 + tall / 4))
-    middle = min(middle, height - tall / 2 - 0.05)
-    picture = (
-        draw_picture_paint(rng, bank, width)
-        if kind == "picture"
-        else draw_paint(rng, bank, "text", "planks", "tiles", "poster", "books")
+def _make_beyond(
+    rng: Rng, bank: TextureBank, stock: Furnishing, walls: list[Wall], height: float, paint: Paint, theme: Theme
+) -> list[Mesh]:
+    """What is seen through openings: further rooms behind passages, sky and houses behind windows."""
+    pieces: list[Mesh] = []
+    for wall in walls:
+        for hole in wall.openings:
+            if hole.kind == "passage":
+                pieces += [
+                    wall.put(mesh)
+                    for mesh in _make_side_room(rng, bank, hole.left, hole.right, hole.high, paint, theme)
+                ]
+    if any(hole.kind == "window" for wall in walls for hole in wall.openings):
+        pieces += make_view(rng, bank)
+    return pieces
+
+
+def _make_side_room(
+    rng: Rng, bank: TextureBank, left: float, right: float, top: float, paint: Paint, theme: Theme
+) -> list[Mesh]:
+    """A plain room behind a passage, with a few pieces at its far wall, in the axes of the wall before it."""
+    depth, tall = rng.uniform(1.2, 5.0), top + rng.uniform(0.15, 0.6)
+    low, high = (
+        np.array([left - rng.uniform(0.1, 1.5), -0.15 - depth]),
+        np.array([right + rng.uniform(0.1, 1.5), -0.15]),
     )
-    return width + 0.06, join(
-        [
-            make_box((width + 0.06, tall + 0.06, 0.03), frame, (0, middle, 0)),
-            make_box((width, tall, 0.04), picture, (0, middle, 0)),
-        ]
-    )
-
-
-def _draw_against_wall(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray, height: float) -> Mesh | None:
-    """A piece of furniture with its back to a wall, at times hung on it."""
-    hung = rng.random() < 0.15
-    mesh = (make_shelf if rng.random() < 0.4 else make_cabinet)(rng, bank) if hung else draw_furniture(rng, bank)
-    rise = rng.uniform(1.3, 1.6) if hung else 0.0
-    if hung and mesh.vertices[:, 1].max() + rise > height - 0.02:
-        return None
-    corner, across = _walls(low, high)[rng.integers(4)]
-    length = float(np.linalg.norm(across))
-    along = across / length
-    yaw = np.arctan2(-along[2], along[0])
-    half = (mesh.vertices[:, 0].max() - mesh.vertices[:, 0].min()) / 2
-    if 2 * half > length - 0.1:
-        return None
-    inward = yaw_matrix(yaw) @ np.array([0, 0, 1.0])
-    back = -mesh.vertices[:, 2].min() + rng.exponential(0.05) + 0.04
-    return _inside(
-        place(mesh, corner + along * rng.uniform(half, length - half) + inward * back + [0, rise, 0], yaw), low, high
-    )
-
-
-def _draw_free(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray) -> Mesh | None:
-    """A piece of furniture anywhere, turned anyhow; now and then small things lying on the floor."""
-    mesh = make_small_thing(rng, bank) if rng.random() < 0.25 else draw_furniture(rng, bank)
-    at = rng.uniform(low, high)
-    yaw = rng.integers(4) * np.pi / 2 + rng.normal(0, 0.2) if rng.random() < 0.6 else rng.uniform(0, 2 * np.pi)
-    return _inside(place(mesh, (at[0], 0, at[1]), yaw), low, high)
-
-
-def _inside(mesh: Mesh, low: ndarray, high: ndarray) -> Mesh | None:
-    """The mesh if it stays within the walls."""
-    flat = mesh.vertices[:, [0, 2]]
-    return mesh if (flat.min(0) >= low + 0.02).all() and (flat.max(0) <= high - 0.02).all() else None
+    looks = paint if rng.random() < 0.5 else draw_wall_paint(rng, bank)
+    far = outline(low, high)
+    hole = Opening(kind="passage", left=high[0] - right, right=high[0] - left, low=0.0, high=top)
+    far[0] = replace(far[0], openings=(hole,))  # the side towards the first room
+    front = [make_wall(wall, tall, looks) for wall in far]
+    threshold = make_quad((left, 0, -0.15), (right - left, 0, 0), (0, 0, 0.15), draw_plain(rng, 0.2))
+    pieces = [*front, threshold, _make_floor_and_ceiling(rng, bank, low, high, tall)]
+    at = low[0] + 0.1
+    for _ in range(4):
+        piece = join(draw_piece(rng, bank, theme.walls))
+        size = piece.vertices.max(0) - piece.vertices.min(0)
+        if at + size[0] < high[0] and size[2] < depth - 0.3 and size[1] < tall:
+            pieces.append(
+                place(piece, (at - piece.vertices[:, 0].min(), 0, low[1] + 0.03 - piece.vertices[:, 2].min()))
+            )
+            at += size[0] + rng.exponential(0.3)
+    return pieces
 
 
 def _make_rug(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray) -> Mesh:
     """A flat cloth on the floor."""
-    size = np.minimum(rng.uniform(1.0, 3.0, 2), (high - low) * 0.8)
+    size = np.minimum(rng.uniform(0.8, 3.0, 2), (high - low) * 0.8)
     corner = rng.uniform(low, high - size)
-    paint = draw_paint(rng, bank, "carpet", "stripes", "noise", "checker", tile=(0.5, 2.0), saturation=0.8)
+    if rng.random() < 0.6:
+        paint = Paint(layer=bank.pick(rng, "rug"), tile=float(size.max()))
+    else:
+        paint = draw_paint(rng, bank, "carpet", "stripes", "fabric", "knit", "checker", tile=(0.3, 1.2), saturation=0.8)
     return make_quad((corner[0], 0.006, corner[1]), (size[0], 0, 0), (0, 0, size[1]), paint)
-
-
-def _light_room(rng: Rng, middle: ndarray, size: ndarray, height: float) -> Lighting:
-    """Soft light from all sides, one or two lamps, and a steep directional light for the shadows on the floor."""
-    warm = np.array([1.0, rng.uniform(0.82, 1.0), rng.uniform(0.6, 1.0)])
-    strength = rng.uniform(0.25, 1.0)
-    azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(35, 85))
-    direction = np.array([np.cos(elevation) * np.cos(azimuth), np.sin(elevation), np.cos(elevation) * np.sin(azimuth)])
-    share = rng.random((2, 3))
-    lamps = middle + (0.8 * share - 0.4) * np.array([size[0], 0, size[1]])
-    lamps[:, 1] = height - 0.15 - 0.45 * share[:, 1]
-    reach = min(float(size.max()), 8.0)
-    power = rng.uniform(0.0, 0.8, (2, 1)) * reach * 0.7
-    return Lighting(
-        sun_direction=direction.astype(np.float32),
-        sun_colour=(warm * rng.uniform(0.0, 0.6)).astype(np.float32),
-        sky_colour=(strength * rng.uniform(0.5, 0.9) * np.ones(3)).astype(np.float32),
-        ground_colour=(strength * rng.uniform(0.25, 0.6) * warm).astype(np.float32),
-        lamp_positions=lamps.astype(np.float32),
-        lamp_colours=(power * warm).astype(np.float32),
-        fog_colour=np.full(3, 0.5, np.float32),
-        fog_density=0.0,
-        shadow_centre=middle.astype(np.float32),
-        shadow_radius=float(min(np.hypot(*size) / 2 + 1.0, 9.0)),
-        up=np.array([0, 1, 0], np.float32),
-    )

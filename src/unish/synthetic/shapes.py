@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from unish.render.scene import SCENE_ID, Mesh, join_meshes, vertex_normals
 
-Vector = Sequence[float | int] | ndarray
+Vector = Sequence[float | int | np.floating] | ndarray
 """Three numbers along x, y, z."""
 
 
@@ -49,6 +49,21 @@ def make_mesh(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """Topology that many solids share.
+
+    Attributes:
+        normals: (V, 3); axes: (V, 2) axes of the size along which u and v run; share: (V, 2) u and v as shares of them.
+        faces: (F, 3).
+    """
+
+    normals: ndarray
+    axes: ndarray
+    share: ndarray
+    faces: ndarray
+
+
 def _unit_box() -> tuple[ndarray, ndarray, ndarray, ndarray, ndarray]:
     """Corners in ±1, normals; for the texture the axes (across, up) of each vertex and its share of them; faces."""
     corners, normals, axes, share = [], [], [], []
@@ -67,6 +82,7 @@ def _unit_box() -> tuple[ndarray, ndarray, ndarray, ndarray, ndarray]:
 
 
 _CORNERS, _NORMALS, _AXES, _SHARE, _FACES = _unit_box()
+_BOX = Template(normals=_NORMALS, axes=_AXES, share=_SHARE, faces=_FACES)
 
 
 def make_box(size: Vector, paint: Paint, centre: Vector = (0.0, 0.0, 0.0)) -> Mesh:
@@ -75,11 +91,50 @@ def make_box(size: Vector, paint: Paint, centre: Vector = (0.0, 0.0, 0.0)) -> Me
     return make_mesh(_CORNERS * (lengths / 2) + np.asarray(centre), _FACES, _SHARE * lengths[_AXES], paint, _NORMALS)
 
 
+def make_boxes(
+    sizes: Float[ndarray, "N 3"],
+    centres: Float[ndarray, "N 3"],
+    paint: Paint,
+    colours: Float[ndarray, "N 3"] | None = None,
+    yaws: Float[ndarray, "N"] | None = None,
+) -> Mesh:
+    """Many flat-shaded boxes at once, each in a colour of its own and turned about its vertical if asked for."""
+    return fill_template(_CORNERS[None] * (sizes / 2)[:, None], _BOX, sizes, centres, paint, colours, yaws)
+
+
+def fill_template(
+    corners: Float[ndarray, "N V 3"],
+    template: Template,
+    sizes: Float[ndarray, "N 3"],
+    centres: Float[ndarray, "N 3"],
+    paint: Paint,
+    colours: Float[ndarray, "N 3"] | None,
+    yaws: Float[ndarray, "N"] | None,
+) -> Mesh:
+    """Copies of one topology with the same normals, each with its own corners around its own centre."""
+    num, each = corners.shape[:2]
+    normals = np.broadcast_to(template.normals, corners.shape)
+    if yaws is not None:
+        c, s = np.cos(yaws)[:, None], np.sin(yaws)[:, None]
+        corners, normals = (
+            np.stack([c * a[..., 0] + s * a[..., 2], a[..., 1], c * a[..., 2] - s * a[..., 0]], axis=-1)
+            for a in (corners, normals)
+        )
+    faces = (template.faces[None] + each * np.arange(num)[:, None, None]).reshape(-1, 3)
+    uv = template.share * sizes[:, template.axes]
+    mesh = make_mesh(
+        (corners + centres[:, None]).reshape(-1, 3), faces, uv.reshape(-1, 2), paint, normals.reshape(-1, 3)
+    )
+    if colours is not None:
+        mesh.colours[:] = np.repeat(colours, each, axis=0)
+    return mesh
+
+
 def make_quad(corner: Vector, across: Vector, up: Vector, paint: Paint) -> Mesh:
     """Parallelogram corner + a·across + b·up; texture v = 0 at the far end of ``up``."""
     a, b = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]).T[..., None]
     vertices = np.asarray(corner) + a * np.asarray(across, np.float64) + b * np.asarray(up, np.float64)
-    uv = np.concatenate([a * np.linalg.norm(across), (1 - b) * np.linalg.norm(up)], axis=1)
+    uv = np.concatenate([a * np.linalg.norm(np.asarray(across)), (1 - b) * np.linalg.norm(np.asarray(up))], axis=1)
     return make_mesh(vertices, grid_faces(2, 2), uv, paint)
 
 
@@ -136,14 +191,39 @@ def join(meshes: Sequence[Mesh]) -> Mesh:
     return join_meshes(meshes)
 
 
-def place(mesh: Mesh, position: Vector, yaw: float = 0.0) -> Mesh:
-    """Turn about the vertical by ``yaw`` (radians), then move."""
-    rotation = yaw_matrix(yaw).astype(np.float32)
+def take(mesh: Mesh, **changed: ndarray) -> Mesh:
+    """The mesh with some arrays changed and all others copied, so that nothing is shared with the original."""
+    arrays = {f.name: getattr(mesh, f.name) for f in fields(mesh)}
     return replace(
         mesh,
-        vertices=mesh.vertices @ rotation.T + np.asarray(position, np.float32),
-        normals=mesh.normals @ rotation.T,
+        **{
+            name: changed.get(name, value.copy() if isinstance(value, ndarray) else value)
+            for name, value in arrays.items()
+        },
     )
+
+
+def transform(mesh: Mesh, matrix: Float[ndarray, "3 3"], offset: Vector = (0.0, 0.0, 0.0)) -> Mesh:
+    """Rotate by an orthonormal matrix, then move."""
+    turn = matrix.astype(np.float32).T
+    return replace(mesh, vertices=mesh.vertices @ turn + np.asarray(offset, np.float32), normals=mesh.normals @ turn)
+
+
+def tilt(mesh: Mesh, pitch: float = 0.0, roll: float = 0.0) -> Mesh:
+    """Turn about +x by ``pitch`` (tips the top towards +z), then about +z by ``roll``."""
+    c, s, d, t = np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
+    about_x = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+    about_z = np.array([[d, -t, 0], [t, d, 0], [0, 0, 1]])
+    return transform(mesh, about_z @ about_x)
+
+
+def place(mesh: Mesh, position: Vector, yaw: float = 0.0) -> Mesh:
+    """Turn about the vertical by ``yaw`` (radians), then move."""
+    offset = np.asarray(position, np.float32)
+    if yaw == 0.0:
+        return replace(mesh, vertices=mesh.vertices + offset)
+    turn = yaw_matrix(yaw).astype(np.float32).T
+    return replace(mesh, vertices=mesh.vertices @ turn + offset, normals=mesh.normals @ turn)
 
 
 def yaw_matrix(yaw: float) -> Float[ndarray, "3 3"]:

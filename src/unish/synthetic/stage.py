@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,8 +86,10 @@ class Stage:
         """Which points are inside the bounds, above the ground and at least ``gap`` away from every prop."""
         free = np.all((points >= self.low) & (points <= self.high), axis=1)
         free &= points[:, 1] > self.ground(points[:, [0, 2]]) + 0.25
-        for prop in self.props:
-            free &= prop.distance(points) >= gap
+        if self.props:
+            low, high = np.stack([prop.low for prop in self.props]), np.stack([prop.high for prop in self.props])
+            outside = np.maximum(np.maximum(low - points[:, None], points[:, None] - high), 0)
+            free &= (np.linalg.norm(outside, axis=-1) >= gap).all(axis=1)
         return free
 
 
@@ -96,18 +98,34 @@ def flat_ground(positions: Float[ndarray, "N 2"]) -> Float[ndarray, "N"]:
     return np.zeros(len(positions))
 
 
-def add_props(
-    rng: np.random.Generator,
-    props: list[Prop],
-    keep_out: KeepOut,
-    candidates: int,
-    draw: Callable[[np.random.Generator], Mesh | None],
-) -> None:
-    """Append up to ``candidates`` drawn meshes that touch neither each other nor the people's floor."""
-    for _ in range(candidates):
-        mesh = draw(rng)
-        if mesh is None or len(mesh.vertices) == 0:
-            continue
-        prop = Prop.of(mesh)
-        if not keep_out.hits(prop) and not any(prop.overlaps(other) for other in props):
-            props.append(prop)
+class Furnishing:
+    """Props that stand so far, with their bounds as arrays: what is added touches neither them nor the people's floor.
+
+    Attributes:
+        props: in the order in which they came.
+    """
+
+    def __init__(
+        self, fixtures: list[Prop], keep_out: KeepOut, low: Float[ndarray, "2"], high: Float[ndarray, "2"]
+    ) -> None:
+        """``low``, ``high``: x and z within which everything must stand."""
+        self.props = list(fixtures)
+        self._keep_out, self._low, self._high = keep_out, low, high
+
+    def add(self, piece: Sequence[Mesh]) -> bool:
+        """Add a body and what belongs to it. A body that does not fit adds nothing; other parts are left out singly."""
+        parts = [Prop.of(mesh) for mesh in piece if len(mesh.vertices)]
+        if not parts:
+            return False
+        low, high = np.stack([part.low for part in parts]), np.stack([part.high for part in parts])
+        fits = np.all((low[:, [0, 2]] >= self._low) & (high[:, [0, 2]] <= self._high), axis=1)
+        if self.props:
+            others_low, others_high = (
+                np.stack([getattr(prop, name) for prop in self.props]) for name in ("low", "high")
+            )
+            meet = np.all((low[:, None] < others_high + 0.01) & (others_low < high[:, None] + 0.01), axis=2)
+            fits &= ~np.any(meet, axis=1)
+        if not fits[0] or self._keep_out.hits(parts[0]):
+            return False
+        self.props += [part for part, fit in zip(parts, fits, strict=True) if fit and not self._keep_out.hits(part)]
+        return True

@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Int16, UInt8
 from numpy import ndarray
-from PIL import Image, ImageDraw
+from PIL import Image
 
-SIDE = 256
+from unish.synthetic.materials import MATERIALS
+from unish.synthetic.panoramas import Sky, develop_sky, read_radiance
+from unish.synthetic.patterns import PATTERNS, SIDE, random_colour
+
+__all__ = ["FLOOR_KINDS", "GROUND_KINDS", "SIDE", "WALL_KINDS", "TextureBank", "make_texture_bank", "random_colour"]
+
 Kind = str
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 PER_KIND = {
     "noise": 12, "cloudy": 8, "marble": 6, "planks": 12, "tiles": 10, "bricks": 8, "checker": 4, "stripes": 6,
     "stones": 8, "grass": 8, "asphalt": 6, "carpet": 8, "poster": 16, "books": 6, "facade": 8, "text": 4,
     "clouds": 4,
+    "fabric": 8, "knit": 4, "wood": 10, "terrazzo": 4, "concrete": 6, "plaster": 6, "metal": 4, "wallpaper": 8,
+    "rug": 6, "gravel": 3, "leaves": 4, "graffiti": 3, "wicker": 3, "subway": 5, "parquet": 4, "label": 10, "screen": 6,
+    "paving": 4,
 }  # fmt: skip
-FLOOR_KINDS = ("planks", "tiles", "carpet", "marble", "checker", "noise", "stones")
-WALL_KINDS = ("noise", "cloudy", "bricks", "stripes", "tiles", "cloudy")
-GROUND_KINDS = ("grass", "asphalt", "stones", "noise", "bricks")
+FLOOR_KINDS = (
+    "planks", "planks", "parquet", "tiles", "carpet", "marble", "checker", "noise", "concrete", "terrazzo",
+    "fabric", "wood", "image",
+)  # fmt: skip
+WALL_KINDS = (
+    "plaster",
+    "cloudy",
+    "plaster",
+    "wallpaper",
+    "concrete",
+    "bricks",
+    "stripes",
+    "tiles",
+    "noise",
+    "subway",
+    "image",
+)
+GROUND_KINDS = ("grass", "asphalt", "stones", "gravel", "paving", "concrete", "leaves", "asphalt", "paving", "grass")
 
 
 class TextureBank:
@@ -28,10 +51,15 @@ class TextureBank:
 
     Attributes:
         layers: (L, 256, 256, 3) sRGB.
+        skies: panoramas among them, kind ``panorama``.
+        kin: (64, L + 1) for each of 64 recolourings the layer of the same kind that takes the place of a layer; the
+            last column keeps −1 (no texture).
     """
 
-    def __init__(self, layers: UInt8[ndarray, "L S S 3"], kinds: tuple[Kind, ...]) -> None:
+    def __init__(self, layers: UInt8[ndarray, "L S S 3"], kinds: tuple[Kind, ...], skies: tuple[Sky, ...] = ()) -> None:
         self.layers = layers
+        self.skies = skies
+        self.kin = _draw_kin(len(layers), kinds)
         self._by_kind = {kind: np.flatnonzero([k == kind for k in kinds]) for kind in set(kinds)}
 
     def pick(self, rng: np.random.Generator, *kinds: Kind) -> int:
@@ -47,228 +75,40 @@ class TextureBank:
         return kind in self._by_kind
 
 
+def _draw_kin(num_layers: int, kinds: tuple[Kind, ...]) -> Int16[ndarray, "64 _"]:
+    """Permutations within kinds, the same for every bank of these kinds."""
+    rng = np.random.default_rng(13)
+    tables = np.tile(np.append(np.arange(num_layers), -1).astype(np.int16), (64, 1))
+    for kind in sorted(set(kinds)):
+        own = np.flatnonzero([k == kind for k in kinds])
+        for table in tables:
+            table[own] = rng.permutation(own)
+    return tables
+
+
 @lru_cache(maxsize=2)
 def make_texture_bank(seed: int, folder: str | None = None) -> TextureBank:
-    """The bank that every clip of ``seed`` draws from; images found under ``folder`` join it as kind ``image``."""
+    """The bank that every clip of ``seed`` draws from; images found under ``folder`` join it as kind ``image``,
+    Radiance panoramas (.hdr) as skies.
+
+    Raises:
+        InputError: a panorama cannot be read.
+    """
+    makers = {**PATTERNS, **MATERIALS}
     layers, kinds = [], []
     for number, (kind, count) in enumerate(PER_KIND.items()):
         rng = np.random.default_rng([seed, 7, number])
         for _ in range(count):
-            layers.append((np.clip(_MAKERS[kind](rng), 0, 1) * 255 + 0.5).astype(np.uint8))
+            layers.append((np.clip(makers[kind](rng), 0, 1) * 255 + 0.5).astype(np.uint8))
             kinds.append(kind)
+    skies: list[Sky] = []
     for path in sorted(Path(folder).rglob("*")) if folder else []:
-        if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
             layers.append(np.asarray(Image.open(path).convert("RGB").resize((SIDE, SIDE))))
             kinds.append("image")
-    return TextureBank(np.stack(layers), tuple(kinds))
-
-
-def random_colour(
-    rng: np.random.Generator, *, saturation: float = 0.5, low: float = 0.15, high: float = 0.95
-) -> ndarray:
-    """sRGB with value in [low, high] and saturation up to the given one, biased to the muted."""
-    value, strength = rng.uniform(low, high), saturation * rng.random() ** 1.5
-    hue = np.abs((rng.random() * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
-    return value * (1 - strength + strength * np.clip(hue, 0, 1))
-
-
-def power_noise(
-    rng: np.random.Generator, exponent: float, stretch: tuple[float, float] = (1.0, 1.0)
-) -> Float[ndarray, "S S"]:
-    """Tileable noise in 0..1 with amplitude spectrum 1/f^exponent; ``stretch`` scales the frequencies of (y, x)."""
-    fy, fx = np.meshgrid(np.fft.fftfreq(SIDE) * stretch[0], np.fft.rfftfreq(SIDE) * stretch[1], indexing="ij")
-    spectrum = np.fft.rfft2(rng.normal(size=(SIDE, SIDE))) / np.maximum(np.hypot(fy, fx), 1 / SIDE) ** exponent
-    spectrum[0, 0] = 0
-    noise = np.fft.irfft2(spectrum, s=(SIDE, SIDE))
-    return np.clip(0.5 + noise / (5 * noise.std()), 0, 1)
-
-
-def _blend(first: ndarray, second: ndarray, share: Float[ndarray, "S S"]) -> Float[ndarray, "S S 3"]:
-    return first * (1 - share[..., None]) + second * share[..., None]
-
-
-def _noise(rng: np.random.Generator) -> ndarray:
-    base = random_colour(rng, low=0.4)
-    return base * (1 + (power_noise(rng, rng.uniform(0, 1.2)) - 0.5) * rng.uniform(0.1, 0.6))[..., None]
-
-
-def _cloudy(rng: np.random.Generator) -> ndarray:
-    fine = 1 + (power_noise(rng, 0.2) - 0.5)[..., None] * 0.12
-    base = random_colour(rng, low=0.5)
-    other = np.clip(base * rng.uniform(0.7, 1.1) + rng.normal(0, 0.04, 3), 0, 1)
-    return _blend(base, other, power_noise(rng, rng.uniform(1.2, 2))) * fine
-
-
-def _marble(rng: np.random.Generator) -> ndarray:
-    bend = power_noise(rng, 1.7)
-    x = np.linspace(0, 2 * np.pi, SIDE, endpoint=False)
-    veins = np.abs(np.sin(x[None] * rng.integers(1, 4) + x[:, None] * rng.integers(1, 4) + bend * rng.uniform(6, 16)))
-    return _blend(random_colour(rng, low=0.5), random_colour(rng, low=0.2), (1 - veins) ** rng.uniform(2, 5))
-
-
-def _grid_cells(rows: int, columns: int, stagger: float, joint: float) -> tuple[ndarray, ndarray, ndarray]:
-    """Cell row, cell column and joint mask of a grid whose odd rows are shifted by ``stagger`` cells."""
-    y, x = np.meshgrid(np.arange(SIDE) / SIDE * rows, np.arange(SIDE) / SIDE * columns, indexing="ij")
-    row = np.floor(y).astype(int)
-    x = (x + (row % 2) * stagger) % columns
-    column = np.floor(x).astype(int)
-    edge_y = np.minimum(y % 1, 1 - y % 1) / rows
-    edge_x = np.minimum(x % 1, 1 - x % 1) / columns
-    return row, column, (np.minimum(edge_y, edge_x) < joint).astype(float)
-
-
-def _masonry(
-    rng: np.random.Generator, rows: int, columns: int, stagger: float, base: ndarray, variation: float
-) -> ndarray:
-    row, column, joint = _grid_cells(rows, columns, stagger, rng.uniform(0.004, 0.012))
-    shade = 1 + rng.normal(0, variation, (rows, columns))[row, column] + (power_noise(rng, 0.6) - 0.5) * 0.25
-    return _blend(base * shade[..., None], random_colour(rng, saturation=0.15, low=0.3, high=0.85), joint)
-
-
-def _planks(rng: np.random.Generator) -> ndarray:
-    rows = int(rng.integers(4, 10))
-    row, column, joint = _grid_cells(rows, int(rng.integers(1, 3)), rng.uniform(0.2, 0.5), rng.uniform(0.002, 0.006))
-    base = np.array([0.62, 0.45, 0.3]) * rng.uniform(0.5, 1.3) + rng.normal(0, 0.06, 3)
-    grain = (power_noise(rng, 0.9, stretch=(1, 8)) - 0.5) * rng.uniform(0.2, 0.6)
-    shade = 1 + grain + rng.normal(0, rng.uniform(0.03, 0.15), (rows, 3))[row, column]
-    return base * (shade * (1 - 0.6 * joint))[..., None]
-
-
-def _tiles(rng: np.random.Generator) -> ndarray:
-    count = int(rng.integers(2, 9))
-    return _masonry(rng, count, count, 0.0, random_colour(rng, saturation=0.6, low=0.35), rng.uniform(0, 0.12))
-
-
-def _bricks(rng: np.random.Generator) -> ndarray:
-    base = np.array([0.6, 0.35, 0.27]) * rng.uniform(0.7, 1.3) if rng.random() < 0.6 else random_colour(rng, low=0.4)
-    return _masonry(rng, 2 * int(rng.integers(3, 9)), int(rng.integers(2, 6)), 0.5, base, rng.uniform(0.05, 0.18))
-
-
-def _checker(rng: np.random.Generator) -> ndarray:
-    count = 2 * int(rng.integers(1, 5))
-    row, column, _ = _grid_cells(count, count, 0.0, 0.0)
-    wear = 1 + (power_noise(rng, 1.0) - 0.5)[..., None] * 0.2
-    return _blend(random_colour(rng), random_colour(rng, low=0.5), ((row + column) % 2).astype(float)) * wear
-
-
-def _stripes(rng: np.random.Generator) -> ndarray:
-    num = int(rng.integers(2, 5))
-    colours = np.stack([random_colour(rng, low=0.4, saturation=0.4) for _ in range(num)])
-    index = (np.arange(SIDE) * num * int(rng.integers(1, 6)) // SIDE) % num
-    wear = 1 + (power_noise(rng, 0.5) - 0.5)[..., None] * 0.12
-    return np.broadcast_to(colours[index][None], (SIDE, SIDE, 3)) * wear
-
-
-def _stones(rng: np.random.Generator) -> ndarray:
-    points = rng.random((int(rng.integers(20, 90)), 2))
-    tiled = np.concatenate([points + np.array([dy, dx]) for dy in (-1, 0, 1) for dx in (-1, 0, 1)])
-    from scipy.spatial import cKDTree
-
-    y, x = np.meshgrid(np.arange(SIDE) / SIDE, np.arange(SIDE) / SIDE, indexing="ij")
-    distance, index = cKDTree(tiled).query(np.stack([y, x], -1).reshape(-1, 2), k=2)
-    joint = np.clip(1 - (distance[:, 1] - distance[:, 0]) * rng.uniform(60, 150), 0, 1).reshape(SIDE, SIDE)
-    shade = 1 + rng.normal(0, 0.15, len(points))[index[:, 0] % len(points)].reshape(SIDE, SIDE)
-    shade = shade + (power_noise(rng, 0.8) - 0.5) * 0.4
-    return _blend(
-        random_colour(rng, saturation=0.3, low=0.35) * shade[..., None],
-        random_colour(rng, saturation=0.2, high=0.5),
-        joint,
-    )
-
-
-def _grass(rng: np.random.Generator) -> ndarray:
-    greens = np.array([0.30, 0.42, 0.16]) * rng.uniform(0.6, 1.4) + rng.normal(0, 0.05, 3)
-    dry = np.array([0.55, 0.5, 0.3]) * rng.uniform(0.6, 1.2)
-    blades = 1 + (power_noise(rng, 0.1, stretch=(1, 2)) - 0.5)[..., None] * 1.2
-    return _blend(greens, dry, power_noise(rng, 1.5) ** rng.uniform(1, 3)) * blades
-
-
-def _asphalt(rng: np.random.Generator) -> ndarray:
-    base = np.full(3, rng.uniform(0.2, 0.6)) + rng.normal(0, 0.02, 3)
-    patches = 1 + (power_noise(rng, 1.6) - 0.5)[..., None] * 0.4
-    return base * patches * (1 + (power_noise(rng, 0.0) - 0.5)[..., None] * rng.uniform(0.3, 0.9))
-
-
-def _carpet(rng: np.random.Generator) -> ndarray:
-    x = np.linspace(0, 2 * np.pi, SIDE, endpoint=False)
-    waves = np.zeros((SIDE, SIDE))
-    for _ in range(4):
-        k = rng.integers(1, 9, 2)
-        waves += np.cos(k[0] * x)[:, None] * np.cos(k[1] * x)[None]
-    colours = np.stack([random_colour(rng, saturation=0.8, high=0.8) for _ in range(4)])
-    levels = np.digitize(waves, np.quantile(waves, [0.25, 0.5, 0.75]))
-    return colours[levels] * (1 + (power_noise(rng, 0.0) - 0.5)[..., None] * 0.4)
-
-
-def _poster(rng: np.random.Generator) -> ndarray:
-    """Overlapping shapes on a gradient: pictures, screens, covers."""
-    share = np.linspace(0, 1, SIDE)[:, None] * np.ones((1, SIDE))
-    ground = _blend(random_colour(rng, saturation=0.9), random_colour(rng, saturation=0.9), share)
-    image = Image.fromarray((np.clip(ground, 0, 1) * 255).astype(np.uint8))
-    draw = ImageDraw.Draw(image)
-    for _ in range(int(rng.integers(4, 30))):
-        x, y = rng.uniform(-0.1, 1, 2) * SIDE
-        w, h = rng.uniform(0.03, 0.5, 2) ** 1.5 * SIDE * 1.4
-        fill = tuple(int(v * 255) for v in random_colour(rng, saturation=0.9, low=0.05))
-        if rng.random() < 0.5:
-            draw.ellipse((x, y, x + w, y + h), fill=fill)
-        elif rng.random() < 0.6:
-            draw.rectangle((x, y, x + w, y + h), fill=fill)
-        else:
-            draw.polygon([tuple(rng.uniform(0, 1, 2) * (w, h) + (x, y)) for _ in range(4)], fill=fill)
-    return np.asarray(image) / 255 * (0.9 + 0.2 * power_noise(rng, 1.2))[..., None]
-
-
-def _books(rng: np.random.Generator) -> ndarray:
-    picture = np.full((SIDE, SIDE, 3), 0.12)
-    x = 0
-    while x < SIDE:
-        width, height = int(rng.integers(6, 22)), int(rng.integers(SIDE // 2, SIDE - 8))
-        picture[SIDE - height :, x : x + width - 1] = random_colour(rng, saturation=0.9)
-        band = SIDE - int(height * rng.uniform(0.3, 0.9))
-        picture[band : band + 12, x + 1 : x + width - 2] = random_colour(rng, low=0.5)
-        x += width
-    return picture
-
-
-def _facade(rng: np.random.Generator) -> ndarray:
-    """Rows of windows on plaster or brick."""
-    wall = _MAKERS[str(rng.choice(["bricks", "noise", "cloudy"]))](rng)
-    rows, columns = int(rng.integers(2, 5)), int(rng.integers(2, 5))
-    height, width = SIDE // rows, SIDE // columns
-    pane = int(height * rng.uniform(0.4, 0.75)), int(width * rng.uniform(0.35, 0.75))
-    frame = random_colour(rng, saturation=0.3)
-    for row in range(rows):
-        for column in range(columns):
-            y, x = row * height + (height - pane[0]) // 2, column * width + (width - pane[1]) // 2
-            wall[y - 3 : y + pane[0] + 3, x - 3 : x + pane[1] + 3] = frame
-            glass = np.array([0.25, 0.32, 0.4]) * rng.uniform(0.5, 1.8)
-            wall[y : y + pane[0], x : x + pane[1]] = glass * np.linspace(1.2, 0.8, pane[0])[:, None, None]
-            wall[y : y + pane[0], x + pane[1] // 2 - 1 : x + pane[1] // 2 + 2] = frame
-    return wall
-
-
-def _text(rng: np.random.Generator) -> ndarray:
-    page = np.ones((SIDE, SIDE, 3)) * random_colour(rng, saturation=0.2, low=0.75)
-    ink = random_colour(rng, high=0.4)
-    y, line = 16, int(rng.integers(6, 16))
-    while y < SIDE - line:
-        x = 14
-        while x < SIDE - 30 and rng.random() < 0.95:
-            word = int(rng.integers(2, 8) * line * 0.6)
-            page[y : y + int(line * 0.6), x : min(x + word, SIDE - 14)] = ink
-            x += word + int(line * 0.5)
-        y += int(line * rng.choice([1.3, 1.3, 1.3, 2.5]))
-    return page
-
-
-def _clouds(rng: np.random.Generator) -> ndarray:
-    cover = np.clip((power_noise(rng, rng.uniform(1.3, 1.8)) - rng.uniform(0.3, 0.6)) * rng.uniform(2, 5), 0, 1)
-    return _blend(np.full(3, 0.8), np.ones(3), cover)
-
-
-_MAKERS: dict[Kind, Callable[[np.random.Generator], ndarray]] = {
-    "noise": _noise, "cloudy": _cloudy, "marble": _marble, "planks": _planks, "tiles": _tiles, "bricks": _bricks,
-    "checker": _checker, "stripes": _stripes, "stones": _stones, "grass": _grass, "asphalt": _asphalt,
-    "carpet": _carpet, "poster": _poster, "books": _books, "facade": _facade, "text": _text, "clouds": _clouds,
-}  # fmt: skip
+        elif path.suffix.lower() == ".hdr":
+            picture, sky = develop_sky(read_radiance(path), SIDE, len(layers))
+            layers.append(picture)
+            kinds.append("panorama")
+            skies.append(sky)
+    return TextureBank(np.stack(layers), tuple(kinds), tuple(skies))
