@@ -107,9 +107,8 @@ class Lighting:
     up: Float32[ndarray, "3"]
 
     def __post_init__(self) -> None:
-        if len(self.lamp_positions) != len(self.lamp_colours) or len(self.lamp_positions) > MAX_LAMPS:
-            counts = f"{len(self.lamp_positions)} lamp positions and {len(self.lamp_colours)} colours"
-            raise ValueError(f"{counts}; use the same number of both, at most {MAX_LAMPS}")
+        if len(self.lamp_positions) > MAX_LAMPS:
+            raise ValueError(f"{len(self.lamp_positions)} lamps; a scene may have at most {MAX_LAMPS}")
 
 
 @dataclass(frozen=True, kw_only=True)
