@@ -12,15 +12,14 @@ from numpy import ndarray
 from unish.errors import InputError
 from unish.render.drawables import MovingDrawable, StillDrawable
 from unish.render.plain import NEAR
-from unish.render.scene import MAX_LAMPS, SCENE_ID, SKY_ID, Frame, Lighting, Scene
+from unish.render.scene import SCENE_ID, SKY_ID, Frame, Lighting, Scene
 from unish.render.shaders import (
-    COLOUR_FRAGMENT_SHADER,
-    LIGHT_FRAGMENT_SHADER,
     LIGHT_VERTEX_SHADER,
     SHADOW_FRAGMENT_SHADER,
     SHADOW_VERTEX_SHADER,
     TRUTH_FRAGMENT_SHADER,
     VERTEX_SHADER,
+    write_light_shader,
 )
 
 FAR = 1000.0
@@ -51,14 +50,10 @@ class EglRenderer:
         self._samples = min(samples, self._gl.max_samples) if samples > 1 else 0
         program = self._gl.program
         self._truth: Any = program(vertex_shader=VERTEX_SHADER, fragment_shader=TRUTH_FRAGMENT_SHADER)
-        self._colour: Any = program(vertex_shader=VERTEX_SHADER, fragment_shader=COLOUR_FRAGMENT_SHADER)
-        self._light_up: Any = program(vertex_shader=LIGHT_VERTEX_SHADER, fragment_shader=LIGHT_FRAGMENT_SHADER)
         self._shadow: Any = program(vertex_shader=SHADOW_VERTEX_SHADER, fragment_shader=SHADOW_FRAGMENT_SHADER)
         self._still_shadows = _ShadowMap(self._gl, STILL_SHADOW_SIDE)
         self._people_shadows = _ShadowMap(self._gl, PEOPLE_SHADOW_SIDE)
-        # What lights the pixels: while they are drawn where there are several samples of each, afterwards otherwise.
-        self._lit: Any = self._colour if self._samples else self._light_up
-        self._whole_picture = self._gl.vertex_array(self._light_up, [])
+        self._lights: dict[tuple[int, bool, bool], tuple[Any, Any]] = {}
         self._parts: tuple[StillDrawable | MovingDrawable, ...] = ()
         self._textures: ndarray | None = None
         self._texture_array: Any = None
@@ -68,7 +63,8 @@ class EglRenderer:
         """Upload everything that stays through the clip, and draw its shadows."""
         for part in self._parts:
             part.release()
-        programs = (self._truth, self._colour, self._shadow)
+        self._choose_light(scene)
+        programs = (self._truth, self._shadow, self._lit) if self._samples else (self._truth, self._shadow)
         self._shell = StillDrawable(self._gl, scene.shell, programs)
         self._objects = StillDrawable(self._gl, scene.objects, programs)
         self._people = MovingDrawable(self._gl, scene.people, programs)
@@ -122,7 +118,7 @@ class EglRenderer:
         self._draw_surfaces(self._truth)
         self._target.start_colour()
         if self._samples:
-            self._draw_surfaces(self._colour)
+            self._draw_surfaces(self._lit)
         else:
             self._whole_picture.render(vertices=3)
 
@@ -141,6 +137,19 @@ class EglRenderer:
             _set(program, "projection", projection_matrix(intrinsics, size).T)
             _set(program, "eye", -rotation.T @ w2c[:3, 3])
             _set(program, "to_ray", (rotation.T @ np.linalg.inv(intrinsics)).T)
+
+    def _choose_light(self, scene: Scene) -> None:
+        """What lights pixels: while they are drawn where there are several samples of each, else afterwards."""
+        light = scene.lighting
+        gloss = any(mesh.gloss is not None and mesh.gloss.any() for mesh in (scene.shell, scene.objects, scene.people))
+        key = (int(light.lamp_colours.any(axis=1).sum()), gloss, light.shadow_radius > 0)
+        if key not in self._lights:
+            smooth = self._samples > 0
+            fragment = write_light_shader(while_drawing=smooth, num_lamps=key[0], gloss=key[1], shadows=key[2])
+            vertex = VERTEX_SHADER if smooth else LIGHT_VERTEX_SHADER
+            program = self._gl.program(vertex_shader=vertex, fragment_shader=fragment)
+            self._lights[key] = program, None if smooth else self._gl.vertex_array(program, [])
+        self._lit, self._whole_picture = self._lights[key]
 
     def _draw_surfaces(self, program: Any) -> None:
         """Roughly front to back, so that most hidden fragments are never painted."""
@@ -278,16 +287,12 @@ def _set_light(surface: Any, light: Lighting) -> None:
     for name in ("sun_direction", "sun_colour", "sky_colour", "ground_colour", "fog_colour", "up"):
         _set(surface, name, getattr(light, name))
     shining = light.lamp_colours.any(axis=1)
-    lamps = np.zeros((2, MAX_LAMPS, 3), np.float32)
-    lamps[:, : shining.sum()] = light.lamp_positions[shining], light.lamp_colours[shining]
-    _set(surface, "lamp_position", lamps[0])
-    _set(surface, "lamp_colour", lamps[1])
-    surface["num_lamps"].value = int(shining.sum())
-    surface["fog_density"].value = light.fog_density
-    surface["shadow_on"].value = float(light.shadow_radius > 0)
-    surface["still_shadows"].value, surface["people_shadows"].value = STILL_UNIT, PEOPLE_UNIT
-    if "truth" in surface:
-        surface["truth"].value = TRUTH_UNIT
+    _set(surface, "lamp_position", light.lamp_positions[shining])
+    _set(surface, "lamp_colour", light.lamp_colours[shining])
+    _set(surface, "fog_density", np.array(light.fog_density))
+    for name, unit in (("still_shadows", STILL_UNIT), ("people_shadows", PEOPLE_UNIT), ("truth", TRUTH_UNIT)):
+        if name in surface:
+            surface[name].value = unit
 
 
 def projection_matrix(intrinsics: Float[ndarray, "3 3"], size: tuple[int, int]) -> Float32[ndarray, "4 4"]:

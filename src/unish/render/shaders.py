@@ -8,8 +8,6 @@ identity (one signed byte); normal in camera axes and gloss (four int16 over 327
 
 from __future__ import annotations
 
-from unish.render.scene import MAX_LAMPS
-
 VERTEX_SHADER = """
 #version 330
 uniform mat4 w2c; uniform mat4 projection;
@@ -40,10 +38,10 @@ vec3 facing_normal() {
 """
 
 _SHADING = """
-uniform sampler2DShadow still_shadows, people_shadows; uniform float shadow_on;
+uniform sampler2DShadow still_shadows, people_shadows;
 uniform mat4 to_still, to_people; uniform vec2 texel_metres;
 uniform vec3 up, sun_direction, sun_colour, sky_colour, ground_colour, fog_colour; uniform float fog_density;
-uniform int num_lamps; uniform vec3 lamp_position[MAX_LAMPS]; uniform vec3 lamp_colour[MAX_LAMPS];
+uniform vec3 lamp_position[NUM_LAMPS > 0 ? NUM_LAMPS : 1], lamp_colour[NUM_LAMPS > 0 ? NUM_LAMPS : 1];
 
 float lit_share(sampler2DShadow shadows, mat4 to_shadow, vec3 at) {
     vec3 where = (to_shadow * vec4(at, 1.0)).xyz * 0.5 + 0.5;
@@ -55,7 +53,7 @@ float lit_share(sampler2DShadow shadows, mat4 to_shadow, vec3 at) {
         + texture(shadows, where + vec3(step.x, -step.y, 0.0)) + texture(shadows, where + vec3(-step.x, step.y, 0.0)));
 }
 float sunlit(vec3 world, vec3 n) {
-    if (shadow_on < 0.5) return 1.0;
+    if (!SHADOWS) return 1.0;
     // Off the surface and towards the sun by about a texel: no surface shades itself.
     float slope = sqrt(max(1.0 - dot(n, sun_direction) * dot(n, sun_direction), 0.0));
     vec3 away = n * (2.0 * slope) + sun_direction;
@@ -77,16 +75,16 @@ vec3 shade(vec3 world, vec3 n, float z, vec3 albedo, float gloss) {
         if (facing > 0.0) {
             vec3 sun = facing * sun_colour * sunlit(world, n);
             light += sun;
-            if (gloss > 0.0) gleam += sun * shine(n, sun_direction, to_eye, power);
+            if (GLOSS && gloss > 0.0) gleam += sun * shine(n, sun_direction, to_eye, power);
         }
-        for (int i = 0; i < num_lamps; ++i) {
+        for (int i = 0; i < NUM_LAMPS; ++i) {
             vec3 ray = lamp_position[i] - world; float d2 = dot(ray, ray);
             vec3 to_lamp = ray * inversesqrt(d2 + 1e-9);
             vec3 lamp = lamp_colour[i] * (max(dot(n, to_lamp), 0.0) / (0.3 + d2));
             light += lamp;
-            if (gloss > 0.0) gleam += lamp * shine(n, to_lamp, to_eye, power);
+            if (GLOSS && gloss > 0.0) gleam += lamp * shine(n, to_lamp, to_eye, power);
         }
-        if (gloss > 0.0) {
+        if (GLOSS && gloss > 0.0) {
             float grazing = 1.0 - max(dot(n, to_eye), 0.0), g2 = grazing * grazing;
             gleam += ambient(reflect(-to_eye, n)) * (0.04 + 0.96 * g2 * g2 * grazing);  // Schlick
         }
@@ -135,10 +133,17 @@ void main() {
 }
 """
 
-_HEAD = f"#version 330\n#define MAX_LAMPS {MAX_LAMPS}\nuniform vec3 eye; uniform mat4 w2c;\n"
+_HEAD = "#version 330\nuniform vec3 eye; uniform mat4 w2c;\n"
 TRUTH_FRAGMENT_SHADER = _HEAD + _SURFACE + _TRUTH_MAIN
-LIGHT_FRAGMENT_SHADER = _HEAD + _SHADING + _LIGHT_MAIN
-COLOUR_FRAGMENT_SHADER = _HEAD + _SURFACE + _SHADING + _COLOUR_MAIN
+
+
+def write_light_shader(*, while_drawing: bool, num_lamps: int, gloss: bool, shadows: bool) -> str:
+    """``COLOUR`` (``while_drawing``) or ``LIGHT`` for what a scene has: software OpenGL pays for branches not taken."""
+    constants = f"const int NUM_LAMPS = {num_lamps};\n" + "".join(
+        f"const bool {name} = {str(value).lower()};\n" for name, value in (("GLOSS", gloss), ("SHADOWS", shadows))
+    )
+    return _HEAD + constants + (_SURFACE + _SHADING + _COLOUR_MAIN if while_drawing else _SHADING + _LIGHT_MAIN)
+
 
 LIGHT_VERTEX_SHADER = """
 #version 330
