@@ -201,7 +201,9 @@ def split_frame(arguments: argparse.Namespace) -> dict[str, tuple[float, float]]
     renderer: Any = make_renderer("egl", samples=arguments.samples)
     draw_clip(renderer, crowded)
     smooth = SmoothNormals(crowded.scene.people.faces, crowded.people.shape[1])
-    times: dict[str, list[tuple[float, float]]] = {"load": [measure(lambda: renderer.load(crowded.scene))]}
+    times: dict[str, list[tuple[float, float]]] = {
+        "load": [measure(lambda: (renderer.load(crowded.scene), renderer.finish()))]
+    }
     for vertices, w2c in zip(crowded.people, crowded.w2c, strict=True):
         normals = smooth(vertices)
         steps: dict[str, Callable[[], object]] = {
