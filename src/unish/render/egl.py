@@ -10,118 +10,75 @@ from jaxtyping import Float, Float32
 from numpy import ndarray
 
 from unish.errors import InputError
+from unish.render.drawables import MovingDrawable, StillDrawable
 from unish.render.plain import NEAR
-from unish.render.scene import SCENE_ID, SKY_ID, Frame, Lighting, Mesh, Scene
+from unish.render.scene import SCENE_ID, SKY_ID, Frame, Lighting, Scene
+from unish.render.shaders import (
+    LIGHT_VERTEX_SHADER,
+    SHADOW_FRAGMENT_SHADER,
+    SHADOW_VERTEX_SHADER,
+    TRUTH_FRAGMENT_SHADER,
+    VERTEX_SHADER,
+    write_light_shader,
+)
 
 FAR = 1000.0
-SHADOW_SIDE = 512
-
-VERTEX_SHADER = """
-#version 330
-uniform mat4 w2c; uniform mat4 projection; uniform mat4 to_shadow;
-in vec3 position; in vec3 normal; in vec3 tint; in vec2 uv; in float layer; in float identity;
-out vec3 world; out vec3 world_normal; out vec3 paint; out vec2 texel; flat out float slice; flat out float person;
-out float z; out vec4 in_shadow;
-void main() {
-    vec4 local = w2c * vec4(position, 1.0);
-    world = position; world_normal = normal; paint = tint; texel = uv; slice = layer; person = identity; z = local.z;
-    in_shadow = to_shadow * vec4(position, 1.0);
-    gl_Position = projection * local;
-}
-"""
-
-FRAGMENT_SHADER = """
-#version 330
-uniform sampler2DArray textures; uniform sampler2DShadow shadows; uniform float shadow_on; uniform mat4 w2c;
-uniform vec3 eye, up, sun_direction, sun_colour, sky_colour, ground_colour, fog_colour; uniform float fog_density;
-uniform int num_lamps; uniform vec3 lamp_position[2]; uniform vec3 lamp_colour[2];
-in vec3 world; in vec3 world_normal; in vec3 paint; in vec2 texel; flat in float slice; flat in float person;
-in float z; in vec4 in_shadow;
-layout(location = 0) out vec4 colour; layout(location = 1) out vec4 surface; layout(location = 2) out float identity;
-float sunlit() {
-    vec3 at = in_shadow.xyz * 0.5 + 0.5;
-    if (shadow_on < 0.5 || any(lessThan(at, vec3(0.0))) || any(greaterThan(at, vec3(1.0)))) return 1.0;
-    return texture(shadows, at - vec3(0.0, 0.0, 0.004));
-}
-void main() {
-    vec3 albedo = paint;
-    if (slice > -0.5) albedo *= texture(textures, vec3(texel, slice)).rgb;
-    albedo *= albedo;  // gamma 2 stands for sRGB's curve in both renderers
-    vec3 result = albedo, n = vec3(0.0);
-    float len = length(world_normal);
-    if (len > 0.1) {
-        n = world_normal / len;
-        if (dot(n, eye - world) < 0.0) n = -n;
-        vec3 light = mix(ground_colour, sky_colour, 0.5 + 0.5 * dot(n, up));
-        float facing = dot(n, sun_direction);
-        if (facing > 0.0) light += facing * sun_colour * sunlit();
-        for (int i = 0; i < num_lamps; ++i) {
-            vec3 ray = lamp_position[i] - world; float d2 = dot(ray, ray);
-            light += lamp_colour[i] * max(dot(n, ray), 0.0) / sqrt(d2 + 1e-9) / (0.3 + d2);
-        }
-        result = mix(fog_colour, albedo * light, exp(-fog_density * z));
-    }
-    colour = vec4(sqrt(clamp(result, 0.0, 1.0)), 1.0);
-    surface = vec4(mat3(w2c) * n, z);
-    identity = person;
-}
-"""
-
-SHADOW_VERTEX_SHADER = """
-#version 330
-uniform mat4 to_shadow; in vec3 position;
-void main() { gl_Position = to_shadow * vec4(position, 1.0); }
-"""
-SHADOW_FRAGMENT_SHADER = "#version 330\nvoid main() {}"
+STILL_SHADOW_SIDE, PEOPLE_SHADOW_SIDE = 512, 256
+DEVICE_VARIABLE = "UNISH_EGL_DEVICE"
+TEXTURE_UNIT, STILL_UNIT, PEOPLE_UNIT, TRUTH_UNIT = range(4)
 
 
 class EglRenderer:
-    """Depth, ids, normals and colours at the pixel centres in one pass; mip-mapped textures and sun shadows.
+    """Depth, ids, normals and colours at the pixel centres in one pass; mip-mapped textures and soft sun shadows.
+
+    The shadows of what stands still are drawn when a scene is loaded, those of people in every frame.
+
+    The first device of EGL is used (a graphics card comes before the CPU, where the driver lists one); the environment
+    variable ``UNISH_EGL_DEVICE`` chooses another by its number. Only llvmpipe was tried, no graphics card.
 
     Args:
         samples: above 1, the colours come from a second, multisampled pass with smooth edges.
 
     Raises:
-        InputError: moderngl is not installed, or the system has no EGL that gives OpenGL 3.3.
+        InputError: moderngl is not installed, the system has no EGL that gives OpenGL 3.3, or the device is no number.
     """
 
     name = "egl"
 
     def __init__(self, *, samples: int = 4) -> None:
-        # One thread of llvmpipe per process: who wants more cores starts more processes.
-        os.environ.setdefault("LP_NUM_THREADS", "1")
-        try:
-            import moderngl
-        except ImportError:
-            raise InputError("OpenGL rendering needs moderngl; pip install 'unish[render]'") from None
-        try:
-            create: Any = moderngl.create_context
-            self._gl: Any = create(standalone=True, backend="egl", require=330)
-        except Exception as error:
-            raise InputError(f"no OpenGL through EGL ({error}); install libegl1 and libgl1-mesa-dri") from None
+        self._gl: Any = _create_context()
         self._samples = min(samples, self._gl.max_samples) if samples > 1 else 0
-        self._gl.enable(moderngl.DEPTH_TEST)
-        self._surface: Any = self._gl.program(vertex_shader=VERTEX_SHADER, fragment_shader=FRAGMENT_SHADER)
-        self._shadow: Any = self._gl.program(vertex_shader=SHADOW_VERTEX_SHADER, fragment_shader=SHADOW_FRAGMENT_SHADER)
-        self._shadow_map = self._gl.depth_texture((SHADOW_SIDE, SHADOW_SIDE))
-        self._shadow_map.compare_func = "<="
-        self._shadow_map.filter = (moderngl.LINEAR, moderngl.LINEAR)
-        self._shadow_target = self._gl.framebuffer(depth_attachment=self._shadow_map)
-        self._parts: list[_Part] = []
+        program = self._gl.program
+        self._truth: Any = program(vertex_shader=VERTEX_SHADER, fragment_shader=TRUTH_FRAGMENT_SHADER)
+        self._shadow: Any = program(vertex_shader=SHADOW_VERTEX_SHADER, fragment_shader=SHADOW_FRAGMENT_SHADER)
+        self._still_shadows = _ShadowMap(self._gl, STILL_SHADOW_SIDE)
+        self._people_shadows = _ShadowMap(self._gl, PEOPLE_SHADOW_SIDE)
+        self._lights: dict[tuple[int, bool, bool], tuple[Any, Any]] = {}
+        self._parts: tuple[StillDrawable | MovingDrawable, ...] = ()
         self._textures: ndarray | None = None
         self._texture_array: Any = None
         self._targets: dict[tuple[int, int], _Targets] = {}
 
     def load(self, scene: Scene) -> None:
-        """Upload everything that stays through the clip."""
+        """Upload everything that stays through the clip, and draw its shadows."""
         for part in self._parts:
             part.release()
-        meshes = (scene.shell, scene.objects, scene.people)
-        self._parts = [_Part(self._gl, mesh, (self._surface, self._shadow)) for mesh in meshes]
+        self._choose_light(scene)
+        programs = (self._truth, self._shadow, self._lit) if self._samples else (self._truth, self._shadow)
+        self._shell = StillDrawable(self._gl, scene.shell, programs)
+        self._objects = StillDrawable(self._gl, scene.objects, programs)
+        self._people = MovingDrawable(self._gl, scene.people, programs)
+        self._parts = (self._shell, self._objects, self._people)
         self._light = scene.lighting
         if scene.textures is not self._textures:
             self._upload_textures(scene.textures)
-        self._set_light(scene.lighting)
+        to_still = shadow_matrix(scene.lighting)
+        _set_light(self._lit, scene.lighting)
+        _set(self._lit, "to_still", to_still.T)
+        self._still_shadows.start()
+        if scene.lighting.shadow_radius > 0:
+            _set(self._shadow, "to_shadow", to_still.T)
+            self._objects.draw(self._shadow)
 
     def draw(
         self,
@@ -132,34 +89,89 @@ class EglRenderer:
         size: tuple[int, int],
     ) -> Frame:
         """Draw the loaded scene with the people where they are now (scene axes)."""
-        self._parts[2].move(people_vertices, people_normals)
-        targets = self._targets.get(size)
-        if targets is None:
-            targets = self._targets[size] = _Targets(self._gl, size, self._samples)
-        self._draw_shadows()
-        projection = projection_matrix(intrinsics, size)
-        eye = -w2c[:3, :3].T @ w2c[:3, 3]
-        _set(self._surface, "w2c", w2c.T)
-        _set(self._surface, "projection", projection.T)
-        _set(self._surface, "eye", eye)
-        if self._texture_array is not None:
-            self._texture_array.use(0)
-        self._shadow_map.use(1)
-        for target in targets.passes:
-            target.use()
-            target.clear()
-            # Roughly front to back, so that most hidden fragments are never shaded.
-            for part in reversed(self._parts):
-                part.draw()
-        return targets.read(self._gl)
+        self.render(people_vertices, people_normals, w2c, intrinsics, size)
+        return self.read()
 
-    def _draw_shadows(self) -> None:
+    def render(
+        self,
+        people_vertices: Float32[ndarray, "V 3"],
+        people_normals: Float32[ndarray, "V 3"],
+        w2c: Float[ndarray, "4 4"],
+        intrinsics: Float[ndarray, "3 3"],
+        size: tuple[int, int],
+    ) -> None:
+        """First half of ``draw``: ask for the frame, and do not wait for it."""
+        self._people.move(people_vertices, people_normals)
+        self._draw_people_shadows(people_vertices)
+        planes = view_planes(w2c, intrinsics, size)
+        for part in (self._shell, self._objects):
+            part.select(planes, w2c[2, :3])
+        if self._texture_array is not None:
+            self._texture_array.use(TEXTURE_UNIT)
+        self._still_shadows.use(STILL_UNIT)
+        self._people_shadows.use(PEOPLE_UNIT)
+        if size not in self._targets:
+            self._targets[size] = _Targets(self._gl, size, self._samples)
+        self._target = self._targets[size]
+        self._set_camera(w2c, intrinsics, size)
+        self._target.start_truth()
+        self._draw_surfaces(self._truth)
+        self._target.start_colour()
+        if self._samples:
+            self._draw_surfaces(self._lit)
+        else:
+            self._whole_picture.render(vertices=3)
+
+    def finish(self) -> None:
+        """Wait until what ``render`` asked for is drawn."""
+        self._gl.finish()
+
+    def read(self) -> Frame:
+        """Second half of ``draw``: wait for the frame and read it."""
+        return self._target.read(self._gl)
+
+    def _set_camera(self, w2c: Float[ndarray, "4 4"], intrinsics: Float[ndarray, "3 3"], size: tuple[int, int]) -> None:
+        rotation = w2c[:3, :3]
+        for program in (self._truth, self._lit):
+            _set(program, "w2c", w2c.T)
+            _set(program, "projection", projection_matrix(intrinsics, size).T)
+            _set(program, "eye", -rotation.T @ w2c[:3, 3])
+            _set(program, "to_ray", (rotation.T @ np.linalg.inv(intrinsics)).T)
+
+    def _choose_light(self, scene: Scene) -> None:
+        """What lights pixels: while they are drawn where there are several samples of each, else afterwards."""
+        light = scene.lighting
+        gloss = any(mesh.gloss is not None and mesh.gloss.any() for mesh in (scene.shell, scene.objects, scene.people))
+        key = (int(light.lamp_colours.any(axis=1).sum()), gloss, light.shadow_radius > 0)
+        if key not in self._lights:
+            smooth = self._samples > 0
+            fragment = write_light_shader(while_drawing=smooth, num_lamps=key[0], gloss=key[1], shadows=key[2])
+            vertex = VERTEX_SHADER if smooth else LIGHT_VERTEX_SHADER
+            program = self._gl.program(vertex_shader=vertex, fragment_shader=fragment)
+            self._lights[key] = program, None if smooth else self._gl.vertex_array(program, [])
+        self._lit, self._whole_picture = self._lights[key]
+
+    def _draw_surfaces(self, program: Any) -> None:
+        """Roughly front to back, so that most hidden fragments are never painted."""
+        self._people.draw(program)
+        self._objects.draw_selected(program)
+        self._shell.draw_selected(program)
+
+    def _draw_people_shadows(self, vertices: Float32[ndarray, "V 3"]) -> None:
         if self._light.shadow_radius <= 0:
             return
-        self._shadow_target.use()
-        self._shadow_target.clear()
-        for part in self._parts[1:]:
-            part.draw_shadow()
+        self._people_shadows.start()
+        texels = np.array([2 * self._light.shadow_radius / STILL_SHADOW_SIDE, 0.0])
+        if len(vertices):
+            to_people, texels[1] = fit_shadow(self._light, vertices)
+            _set(self._shadow, "to_shadow", to_people.T)
+            _set(self._lit, "to_people", to_people.T)
+            # A body casts the same shadow without the half that faces away from the sun (y is mirrored in the map).
+            self._gl.front_face = "cw"
+            self._gl.enable(self._gl.CULL_FACE)
+            self._people.draw(self._shadow)
+            self._gl.disable(self._gl.CULL_FACE)
+        _set(self._lit, "texel_metres", texels)
 
     def _upload_textures(self, textures: ndarray) -> None:
         import moderngl
@@ -175,105 +187,112 @@ class EglRenderer:
         self._texture_array.build_mipmaps()
         self._texture_array.filter = (moderngl.LINEAR_MIPMAP_NEAREST, moderngl.LINEAR)
 
-    def _set_light(self, light: Lighting) -> None:
-        for name in ("sun_direction", "sun_colour", "sky_colour", "ground_colour", "fog_colour", "up"):
-            _set(self._surface, name, getattr(light, name))
-        _set(self._surface, "lamp_position", light.lamp_positions)
-        _set(self._surface, "lamp_colour", light.lamp_colours)
-        self._surface["num_lamps"].value = 2 if light.lamp_colours.any() else 0
-        self._surface["fog_density"].value = light.fog_density
-        self._surface["shadow_on"].value = float(light.shadow_radius > 0)
-        self._surface["textures"].value = 0
-        self._surface["shadows"].value = 1
-        to_shadow = shadow_matrix(light).T
-        _set(self._surface, "to_shadow", to_shadow)
-        _set(self._shadow, "to_shadow", to_shadow)
 
+class _ShadowMap:
+    """Depth seen from the sun."""
 
-class _Part:
-    """One mesh on the graphics side: what may move (positions, normals) apart from what may not."""
+    def __init__(self, gl: Any, side: int) -> None:
+        import moderngl
 
-    def __init__(self, gl: Any, mesh: Mesh, programs: tuple[Any, Any]) -> None:
-        self._num_vertices = len(mesh.vertices)
-        self._arrays: list[Any] = []
-        self._buffers: list[Any] = []
-        if len(mesh.faces) == 0:
-            return
-        looks = np.concatenate([mesh.colours, mesh.uv, mesh.layers[:, None], mesh.ids[:, None]], axis=1)
-        geometry = np.concatenate([mesh.vertices, mesh.normals], axis=1)
-        self._geometry = gl.buffer(geometry.astype(np.float32).tobytes(), dynamic=True)
-        looks_buffer = gl.buffer(looks.astype(np.float32).tobytes())
-        index = gl.buffer(np.ascontiguousarray(mesh.faces, np.int32).tobytes())
-        self._buffers = [self._geometry, looks_buffer, index]
-        surface, shadow = programs
-        self._arrays = [
-            gl.vertex_array(
-                surface,
-                [
-                    (self._geometry, "3f 3f", "position", "normal"),
-                    (looks_buffer, "3f 2f 1f 1f", "tint", "uv", "layer", "identity"),
-                ],
-                index,
-            ),
-            gl.vertex_array(shadow, [(self._geometry, "3f 3x4", "position")], index),
-        ]
+        self._map = gl.depth_texture((side, side))
+        self._map.compare_func = "<="
+        self._map.filter = (moderngl.LINEAR, moderngl.LINEAR)
+        self._target = gl.framebuffer(depth_attachment=self._map)
 
-    def move(self, vertices: ndarray, normals: ndarray) -> None:
-        if len(vertices) != self._num_vertices:
-            raise ValueError(f"{len(vertices)} vertices given for a mesh of {self._num_vertices}")
-        if self._arrays:
-            self._geometry.write(np.concatenate([vertices, normals], axis=1).astype(np.float32).tobytes())
+    def start(self) -> None:
+        """Draw into it from now on, from an empty map."""
+        self._target.use()
+        self._target.clear()
 
-    def draw(self) -> None:
-        if self._arrays:
-            self._arrays[0].render()
-
-    def draw_shadow(self) -> None:
-        if self._arrays:
-            self._arrays[1].render()
-
-    def release(self) -> None:
-        for item in (*self._arrays, *self._buffers):
-            item.release()
+    def use(self, unit: int) -> None:
+        """Let shaders read it."""
+        self._map.use(unit)
 
 
 class _Targets:
     """Framebuffers of one image size."""
 
     def __init__(self, gl: Any, size: tuple[int, int], samples: int) -> None:
+        import moderngl
+
         self._size = size
         shape = (size[1], size[0])
-        self._whole = gl.framebuffer(
-            [gl.renderbuffer(shape, 4), gl.renderbuffer(shape, 4, dtype="f4"), gl.renderbuffer(shape, 1, dtype="f4")],
-            gl.depth_renderbuffer(shape),
-        )
-        self.passes = [self._whole]
-        self._smooth: Any = None
+        self._pixels = gl.texture(shape, 4, dtype="u4")
+        self._pixels.filter = (moderngl.NEAREST, moderngl.NEAREST)
+        self._truth = gl.framebuffer([self._pixels], gl.depth_renderbuffer(shape))
+        self._samples = samples
         if samples:
             self._smooth = gl.framebuffer(
                 [gl.renderbuffer(shape, 4, samples=samples)], gl.depth_renderbuffer(shape, samples=samples)
             )
             self._resolved = gl.framebuffer([gl.renderbuffer(shape, 4)])
-            self.passes.append(self._smooth)
+        else:
+            self._lit = gl.framebuffer([gl.renderbuffer(shape, 4, dtype="u4")])
+
+    def start_truth(self) -> None:
+        """Draw what is seen at the pixel centres from now on."""
+        self._truth.use()
+        self._truth.clear()
+
+    def start_colour(self) -> None:
+        """Draw the picture from now on: smooth, or from the truth, which shaders may read."""
+        if self._samples:
+            self._smooth.use()
+            self._smooth.clear()
+        else:
+            self._lit.use()
+            self._pixels.use(TRUTH_UNIT)
 
     def read(self, gl: Any) -> Frame:
         height, width = self._size
-        coloured = self._whole
-        if self._smooth is not None:
+        whole = self._truth if self._samples else self._lit
+        words = np.frombuffer(whole.read(components=4, dtype="u4"), np.uint32).reshape(height, width, 4)
+        pixels = words.view(np.uint8)  # colour and identity are the bytes 4 to 7 of the 16
+        if self._samples:
             gl.copy_framebuffer(self._resolved, self._smooth)
-            coloured = self._resolved
-        colour = np.frombuffer(coloured.read(components=3, alignment=1), np.uint8).reshape(height, width, 3)
-        surface = np.frombuffer(self._whole.read(components=4, attachment=1, dtype="f4"), np.float32)
-        surface = surface.reshape(height, width, 4)
-        identity = np.frombuffer(self._whole.read(components=1, attachment=2, dtype="f4"), np.float32)
-        hit = surface[..., 3] > 0
-        ids = np.where(hit, np.rint(identity.reshape(height, width)), SCENE_ID).astype(np.int16)
+            colour = np.frombuffer(self._resolved.read(components=3, alignment=1), np.uint8).reshape(height, width, 3)
+        else:
+            colour = np.ascontiguousarray(pixels[..., 4:7])
+        z = words.view(np.float32)[..., 0]
+        hit = z > 0
+        ids = np.where(hit, pixels.view(np.int8)[..., 7], np.int16(SCENE_ID))
         return Frame(
             colour=colour,
-            depth=np.where(hit & (ids != SKY_ID), surface[..., 3], 0).astype(np.float32),
+            depth=np.where(hit & (ids != SKY_ID), z, np.float32(0)),
             ids=ids,
-            normals=np.ascontiguousarray(surface[..., :3]),
+            normals=words.view(np.int16)[..., 4:7] * np.float32(1 / 32767),
         )
+
+
+def _create_context() -> Any:
+    # llvmpipe draws in the thread that asks: who wants more cores starts more processes.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
+    device = os.environ.get(DEVICE_VARIABLE, "0")
+    if not device.isdecimal():
+        raise InputError(f"{DEVICE_VARIABLE} is {device!r}; set it to the number of an EGL device, 0 for the first")
+    try:
+        import moderngl
+    except ImportError:
+        raise InputError("OpenGL rendering needs moderngl; pip install 'unish[render]'") from None
+    try:
+        create: Any = moderngl.create_context
+        context = create(standalone=True, backend="egl", require=330, device_index=int(device))
+    except Exception as error:
+        raise InputError(f"no OpenGL through EGL ({error}); install libegl1 and libgl1-mesa-dri") from None
+    context.enable(moderngl.DEPTH_TEST)
+    return context
+
+
+def _set_light(surface: Any, light: Lighting) -> None:
+    for name in ("sun_direction", "sun_colour", "sky_colour", "ground_colour", "fog_colour", "up"):
+        _set(surface, name, getattr(light, name))
+    shining = light.lamp_colours.any(axis=1)
+    _set(surface, "lamp_position", light.lamp_positions[shining])
+    _set(surface, "lamp_colour", light.lamp_colours[shining])
+    _set(surface, "fog_density", np.array(light.fog_density))
+    for name, unit in (("still_shadows", STILL_UNIT), ("people_shadows", PEOPLE_UNIT), ("truth", TRUTH_UNIT)):
+        if name in surface:
+            surface[name].value = unit
 
 
 def projection_matrix(intrinsics: Float[ndarray, "3 3"], size: tuple[int, int]) -> Float32[ndarray, "4 4"]:
@@ -290,17 +309,48 @@ def projection_matrix(intrinsics: Float[ndarray, "3 3"], size: tuple[int, int]) 
     return matrix.astype(np.float32)
 
 
-def shadow_matrix(light: Lighting) -> Float32[ndarray, "4 4"]:
-    """Parallel projection along the sun that fits the ball of shadows into the clip cube."""
-    radius = max(light.shadow_radius, 1e-3)
+def view_planes(
+    w2c: Float[ndarray, "4 4"], intrinsics: Float[ndarray, "3 3"], size: tuple[int, int]
+) -> Float[ndarray, "5 4"]:
+    """Half-spaces n·x + d ≥ 0 (scene axes) whose common part is what the picture can show, from ``NEAR`` on."""
+    u, v, z = intrinsics
+    height, width = size
+    rows = np.stack([u, width * z - u, v, height * z - v, z]) @ w2c[:3]
+    rows[4, 3] -= NEAR
+    return rows
+
+
+def sun_axes(light: Lighting) -> Float[ndarray, "3 3"]:
+    """Rows: two axes across the sunlight, and the direction in which it shines."""
     forward = -light.sun_direction.astype(np.float64)
     helper = np.array([1.0, 0, 0]) if abs(forward[0]) < 0.9 else np.array([0, 1.0, 0])
     right = np.cross(forward, helper)
     right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(forward, right), forward])
+
+
+def shadow_matrix(light: Lighting) -> Float32[ndarray, "4 4"]:
+    """Parallel projection along the sun that fits the ball of shadows into the clip cube."""
     matrix = np.eye(4)
-    matrix[:3, :3] = np.stack([right, np.cross(forward, right), forward]) / radius
+    matrix[:3, :3] = sun_axes(light) / max(light.shadow_radius, 1e-3)
     matrix[:3, 3] = -matrix[:3, :3] @ light.shadow_centre
     return matrix.astype(np.float32)
+
+
+def fit_shadow(light: Lighting, vertices: Float32[ndarray, "V 3"]) -> tuple[Float32[ndarray, "4 4"], float]:
+    """Parallel projection along the sun that fits the vertices into the clip cube, and metres per texel of its map.
+
+    Nothing reaches the far end of the cube, where what is farther away is compared.
+    """
+    axes = sun_axes(light)
+    seen = vertices @ axes.astype(np.float32).T
+    low, high = seen.min(0).astype(np.float64), seen.max(0).astype(np.float64)
+    half = np.maximum((high - low) / 2, 1e-3) * 1.02
+    half[:2] = half[:2].max()
+    matrix = np.eye(4)
+    matrix[:3, :3] = axes / half[:, None]
+    matrix[:3, 3] = -(low + high) / 2 / half
+    return matrix.astype(np.float32), float(2 * half[0] / PEOPLE_SHADOW_SIDE)
 
 
 def _set(program: Any, name: str, value: ndarray) -> None:

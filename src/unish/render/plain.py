@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -80,7 +81,7 @@ def render_mesh(
 
 
 class PlainRenderer:
-    """The numpy twin of the OpenGL renderer: same depth, ids and normals; colours without shadows and filtering."""
+    """The numpy twin of the OpenGL renderer: same depth, ids, normals; no shadows, gloss and filtering."""
 
     name = "plain"
 
@@ -97,16 +98,7 @@ class PlainRenderer:
         size: tuple[int, int],
     ) -> Frame:
         """Draw the loaded scene with the people where they are now (scene axes)."""
-        people = self._scene.people
-        moved = Mesh(
-            vertices=people_vertices,
-            normals=people_normals,
-            faces=people.faces,
-            colours=people.colours,
-            uv=people.uv,
-            layers=people.layers,
-            ids=people.ids,
-        )
+        moved = replace(self._scene.people, vertices=people_vertices, normals=people_normals)
         mesh = join_meshes([self._still, moved])
         rotation, translation = w2c[:3, :3], w2c[:3, 3]
         camera_vertices = mesh.vertices @ rotation.T + translation

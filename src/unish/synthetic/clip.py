@@ -14,7 +14,7 @@ from numpy import ndarray
 import unish
 from unish.errors import InputError
 from unish.render import Frame, Renderer, Scene, make_renderer
-from unish.render.scene import join_meshes, vertex_normals
+from unish.render.scene import SmoothNormals, join_meshes
 from unish.structs import Reconstruction
 from unish.structs.progress import Progress
 from unish.synthetic.cameras import CameraPath, draw_camera_path
@@ -112,12 +112,12 @@ def render_clip(shooting: Shooting, renderer: Renderer, size: tuple[int, int]) -
     renderer.load(
         Scene(shell=stage.shell, objects=objects, people=people, lighting=stage.lighting, textures=shooting.bank.layers)
     )
+    smooth = SmoothNormals(people.faces, len(people.vertices))
     frames = []
     for number, c2stage in enumerate(shooting.camera.c2stage):
-        bodies = [(actor.vertices[number], actor.looks.faces) for actor in actors]
-        vertices = np.concatenate([np.zeros((0, 3), np.float32), *[body for body, _ in bodies]])
-        normals = np.concatenate([np.zeros((0, 3), np.float32), *[vertex_normals(*body) for body in bodies]])
-        frames.append(renderer.draw(vertices, normals, np.linalg.inv(c2stage), shooting.camera.intrinsics, size))
+        vertices = np.concatenate([np.zeros((0, 3), np.float32), *[actor.vertices[number] for actor in actors]])
+        w2c = np.linalg.inv(c2stage)
+        frames.append(renderer.draw(vertices, smooth(vertices), w2c, shooting.camera.intrinsics, size))
     return frames
 
 
