@@ -20,6 +20,8 @@ from unish.synthetic.motion.skeleton import pose_skeleton
 from unish.synthetic.shapes import join, make_box, place
 from unish.synthetic.stage import Prop
 from unish.synthetic.textures import TextureBank
+from unish.synthetic.wardrobe import Outfit
+from unish.synthetic.wardrobe.dressing import dress_person
 
 Rng = np.random.Generator
 APART = 0.75
@@ -32,8 +34,9 @@ class Actor:
 
     Attributes:
         params: SMPL-format parameters of the N frames.
-        vertices: (N, V, 3); joints: (N, 24, 3); landmarks: (N, 33, 3) metres.
-        looks: dressed mesh.
+        vertices: (N, V, 3) of the bare body; joints: (N, 24, 3); landmarks: (N, 33, 3) metres.
+        surface: (N, S, 3) vertices of ``looks`` in every frame.
+        looks: the clothed mesh, or the painted body.
         action: name of the motion.
         seat: what the person sits on, if anything.
     """
@@ -42,6 +45,7 @@ class Actor:
     vertices: Float32[ndarray, "N V 3"]
     joints: Float32[ndarray, "N 24 3"]
     landmarks: Float32[ndarray, "N 33 3"]
+    surface: Float32[ndarray, "N S 3"]
     looks: Mesh
     action: str
     seat: Prop | None
@@ -70,9 +74,18 @@ def rest_params(betas: Float[torch.Tensor, "N 10"]) -> BodyParams:
 
 
 def cast_people(
-    rng: Rng, bank: TextureBank, body_name: str, count: int, timestamps_s: Float[ndarray, "N"], spread: float
+    rng: Rng,
+    bank: TextureBank,
+    body_name: str,
+    count: int,
+    timestamps_s: Float[ndarray, "N"],
+    spread: float,
+    clothes: bool = True,
 ) -> list[Actor]:
-    """``count`` people (fewer when no free place is found) within about ``spread`` metres of the origin."""
+    """``count`` people (fewer when no free place is found) within about ``spread`` metres of the origin.
+
+    Without ``clothes`` they are bare bodies with painted ones.
+    """
     body, body_map = load_cast_body(body_name)
     actors: list[Actor] = []
     taken: list[ndarray] = []
@@ -87,7 +100,11 @@ def cast_people(
             continue
         path[:, [0, 2]] += offset
         taken.append(path)
-        looks = dress_body(rng, body_map, bank, len(actors))
+        looks: Mesh | Outfit
+        if clothes:
+            looks = dress_person(rng, body, body_map, betas, bank, len(actors))
+        else:
+            looks = dress_body(rng, body_map, bank, len(actors))
         actors.append(_pose_actor(rng, bank, body, betas, motion, torch.from_numpy(path), looks))
     return actors
 
@@ -116,7 +133,7 @@ def _pose_actor(
     betas: Float[torch.Tensor, "10"],
     motion: Motion,
     path: Float[torch.Tensor, "N 3"],
-    looks: Mesh,
+    looks: Mesh | Outfit,
 ) -> Actor:
     """Pose the body and let its lowest vertex keep the clearance of the motion's skeleton in every frame."""
     num = motion.num_frames
@@ -136,16 +153,16 @@ def _pose_actor(
         betas=params.betas, global_orient=params.global_orient, body_pose=params.body_pose, transl=params.transl + lift
     )
     joints = body.joints(params).numpy()
+    posed = (vertices + lift[:, None]).numpy()
     return Actor(
         params=params,
-        vertices=(vertices + lift[:, None]).numpy(),
+        vertices=posed,
         joints=joints,
         landmarks=body.landmarks(params).numpy(),
-        looks=looks,
+        surface=looks.pose(body, params, posed) if isinstance(looks, Outfit) else posed,
+        looks=looks.looks if isinstance(looks, Outfit) else looks,
         action=motion.name,
-        seat=_make_seat(rng, bank, params, joints, (vertices + lift[:, None]).numpy())
-        if motion.name.startswith("sit")
-        else None,
+        seat=_make_seat(rng, bank, params, joints, posed) if motion.name.startswith("sit") else None,
     )
 
 
