@@ -18,7 +18,9 @@ SIZE = (96, 128)
 @pytest.fixture(scope="module")
 def truth() -> Reconstruction:
     """The first clip with a whole person in it."""
-    config = SynthConfig(size=SIZE, num_frames=4, min_people=1, max_people=2, sensor=False, renderer="plain")
+    config = SynthConfig(
+        size=SIZE, num_frames=4, min_people=1, max_people=2, sensor=False, renderer="plain", clothes=False
+    )
     for index in range(20):
         clip = make_clip(seed=5, index=index, config=config)
         tracks, landmarks = observe(clip)

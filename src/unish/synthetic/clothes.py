@@ -113,11 +113,11 @@ def paint_skin(rng: Rng, body: BodyMap) -> Float[ndarray, "V 3"]:
     brow = HAIR[rng.integers(len(HAIR))]
     for mark in eyes:
         away = np.linalg.norm(rest - mark, axis=1)
-        colours[away < 0.017] = (0.85, 0.82, 0.8)
-        colours[away < 0.009] = (0.12, 0.09, 0.08)
+        colours[away < 0.013] = 0.5 * colours[away < 0.013] + (0.38, 0.37, 0.36)
+        colours[away < 0.008] = (0.12, 0.09, 0.08)
         above = rest - mark
-        over = (np.abs(above[:, 1] - 0.024) < 0.006) & (np.abs(above[:, 0]) < 0.022) & (above[:, 2] > -0.03)
-        colours[over & body.head] = brow
+        over = (np.abs(above[:, 1] - 0.023) < 0.005) & (np.abs(above[:, 0]) < 0.017) & (above[:, 2] > -0.03)
+        colours[over & body.head] = 0.45 * colours[over & body.head] + 0.55 * brow
     across = np.abs(rest[:, 0]) < np.abs(mouth[:, 0]).max() * 0.9
     near = np.linalg.norm(rest[:, 1:] - centre[1:], axis=1) < 0.012
     colours[body.head & across & near] *= (0.85, 0.55, 0.55)

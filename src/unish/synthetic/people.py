@@ -11,6 +11,7 @@ from jaxtyping import Float, Float32
 from numpy import ndarray
 
 from unish.body import Body, load_body
+from unish.body.population import AGE_BETA, STATURE_BETA
 from unish.render.scene import Mesh
 from unish.structs import BodyParams
 from unish.synthetic.clothes import BodyMap, dress_body, map_body
@@ -111,8 +112,13 @@ def cast_people(
 
 def _draw_shape(rng: Rng, body: Body) -> Float[torch.Tensor, "10"]:
     """Of many random shapes the one nearest to a height drawn for an adult (mostly) or a child."""
-    height = np.clip(rng.normal(1.70, 0.1), 1.4, 2.05) if rng.random() < 0.85 else rng.uniform(1.05, 1.5)
-    betas = torch.from_numpy(np.clip(rng.normal(0, 1.0, (48, 10)), -2.5, 2.5).astype(np.float32))
+    adult = rng.random() < 0.85
+    height = np.clip(rng.normal(1.70, 0.1), 1.4, 2.05) if adult else rng.uniform(0.9, 1.5)
+    drawn = np.clip(rng.normal(0, 1.0, (48, 10)), -2.5, 2.5).astype(np.float32)
+    # Adults have no part of the age component; children have most of their smallness from it.
+    drawn[:, AGE_BETA] = 0 if adult else rng.uniform(-3.5, -0.5, 48)
+    drawn[:, STATURE_BETA] *= 1.0 if adult else 0.5
+    betas = torch.from_numpy(drawn)
     return betas[int((body.standing_height(betas) - float(height)).abs().argmin())]
 
 

@@ -73,9 +73,9 @@ def draw_drape(
     shade = (1 + 0.08 * pleats / max(np.abs(pleats).max(), 1e-6)).reshape(-1, 1)
     return Drape(
         rest=points.astype(np.float32),
-        weights=_leg_weights(points, levels, hip - heights, joints).astype(np.float32),
+        weights=_leg_weights(anatomy, points, levels, joints).astype(np.float32),
         closed=closed,
-        radii=(leg_radii(anatomy, rest, joints) + min(gap, 0.015)).astype(np.float32),
+        radii=(leg_radii(anatomy, rest, joints) + min(gap, 0.015) + 0.006).astype(np.float32),
         looks=Looks(colours=(colour * shade).astype(np.float32), uv=uv, layer=layer),
     )
 
@@ -89,18 +89,21 @@ def _pleat_waves(rng: Rng, angle: ndarray) -> ndarray:
 
 
 def _leg_weights(
-    points: Float[ndarray, "R S 3"], levels: ndarray, fall: ndarray, joints: Float[ndarray, "24 3"]
+    anatomy: Anatomy, points: Float[ndarray, "R S 3"], levels: ndarray, joints: Float[ndarray, "24 3"]
 ) -> Float[ndarray, "R S 24"]:
     """Belly above the hips, thighs below, shins partly below the knees; left and right blend across the middle."""
     left = ramp(points[..., 0], -1.1 * joints[1, 0], 1.1 * joints[1, 0])
     thigh = ramp(levels, -0.12, 0.42)[:, None]
     shin = 0.75 * ramp(levels, 0.45, 0.8)[:, None]
-    spine1 = ramp(-fall, 0.3 * (joints[3, 1] - joints[1, 1]), joints[3, 1] - joints[1, 1] + 0.04)[:, None]
     weights = np.zeros((*points.shape[:2], 24))
-    weights[..., 0], weights[..., 3] = (1 - thigh) * (1 - spine1), (1 - thigh) * spine1
+    trunk = (anatomy.arm < 0) & (anatomy.leg < 0.2)
+    for row, level in enumerate(levels):
+        near = anatomy.skin_weights[trunk & (np.abs(anatomy.leg - max(min(level, 0.1), -0.5)) < 0.05)].mean(0)
+        near[[1, 2]] = 0
+        weights[row] = (1 - thigh[row]) * near / near.sum()
     for side, hip, knee in ((left, 1, 4), (1 - left, 2, 5)):
-        weights[..., hip] = thigh * side * (1 - shin)
-        weights[..., knee] = thigh * side * shin
+        weights[..., hip] += thigh * side * (1 - shin)
+        weights[..., knee] += thigh * side * shin
     return weights
 
 
@@ -112,5 +115,5 @@ def leg_radii(anatomy: Anatomy, rest: Float[ndarray, "V 3"], joints: Float[ndarr
         band = left & (anatomy.leg > low) & (anatomy.leg < high)
         axis = (joints[bottom] - joints[top]) / np.linalg.norm(joints[bottom] - joints[top])
         away = rest[band] - joints[top]
-        radii.append(np.quantile(np.linalg.norm(away - (away @ axis)[:, None] * axis, axis=1), 0.9))
+        radii.append(np.quantile(np.linalg.norm(away - (away @ axis)[:, None] * axis, axis=1), 0.98))
     return np.array(radii)

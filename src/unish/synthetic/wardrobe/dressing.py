@@ -10,6 +10,7 @@ from unish.body import Body
 from unish.synthetic.clothes import BodyMap, paint_skin
 from unish.synthetic.textures import TextureBank
 from unish.synthetic.wardrobe.anatomy import load_anatomy
+from unish.synthetic.wardrobe.carried import draw_carried
 from unish.synthetic.wardrobe.feet import draw_shoes
 from unish.synthetic.wardrobe.garments import UNDER_HEM, Figure, draw_dressing
 from unish.synthetic.wardrobe.heads import draw_head
@@ -33,6 +34,7 @@ def dress_person(
     dressing = draw_dressing(rng, figure, bank)
     marks = (body.landmark_template + body.landmark_directions @ betas).numpy()[[2, 5, 9, 10]]
     solids = draw_head(rng, figure, marks, body_map.face_marks)
+    solids += draw_carried(rng, figure, bank)
     hidden = dressing.hidden
     if rng.random() < 0.93:
         shoes, inside = draw_shoes(rng, figure)

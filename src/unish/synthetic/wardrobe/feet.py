@@ -24,9 +24,10 @@ def draw_shoes(rng: Rng, figure: Figure) -> tuple[Solid, Float[ndarray, "V"]]:
     leg_length = anatomy.joints[1, 1] - anatomy.joints[7, 1]
     depth = ((end - anatomy.leg) * leg_length).astype(np.float32)
     points, faces = trim(sparse.csr_array(sparse.eye_array(len(depth), dtype=np.float32)), anatomy.faces, depth)
-    base = anatomy.smooth(rest, 9)
+    base = _smooth_feet(figure, 40)
     normals = anatomy.normals(base[None])[0]
-    lost = np.clip(((rest - base) * normals).sum(1), 0, 0.012)
+    # What smoothing took is given back smoothly: a shoe has no toes.
+    lost = anatomy.smooth(np.clip(((rest - base) * normals).sum(1), 0, 0.02)[:, None], 8)[:, 0]
     shaped = base + (lost + rng.uniform(0.004, 0.009))[..., None] * normals
     floor = rest[:, 1].min()
     low = ramp_down(rest[:, 1] - floor, 0.004, 0.03)
@@ -46,6 +47,19 @@ def draw_shoes(rng: Rng, figure: Figure) -> tuple[Solid, Float[ndarray, "V"]]:
         looks=Looks(colours=colours.astype(np.float32), uv=np.zeros((len(grown), 2)), part=Part.SHOES),
     )
     return shoes, depth
+
+
+def _smooth_feet(figure: Figure, times: int) -> Float[ndarray, "V 3"]:
+    """The rest vertices with feet smoothed until no toe is left."""
+    feet = np.flatnonzero(figure.anatomy.leg > 0.85)
+    near = figure.anatomy.smoothing[feet][:, feet]
+    near = sparse.diags_array(1 / near.sum(1)) @ near
+    points = figure.rest[feet]
+    for _ in range(times):
+        points = near @ points
+    base = figure.rest.copy()
+    base[feet] = points
+    return base
 
 
 def ramp_down(values: ndarray, low: float | np.floating, high: float | np.floating) -> ndarray:

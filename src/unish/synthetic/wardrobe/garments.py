@@ -16,6 +16,8 @@ from unish.synthetic.wardrobe.layers import ClothLayer, Drape, Looks, with_borde
 
 Rng = np.random.Generator
 FABRICS = ("stripes", "checker", "noise", "carpet", "cloudy", "poster", "noise", "bricks")
+BETWEEN = 0.004
+"""Metres between two garments worn one over the other."""
 UNDER_HEM = 0.035
 """Skin and cloth further under another garment than this (metres) are left out."""
 
@@ -28,6 +30,11 @@ class Figure:
     rest: Float[ndarray, "V 3"]
     joints: Float[ndarray, "24 3"]
     hollows: Float[ndarray, "V"]
+
+    @property
+    def height(self) -> float:
+        """Metres from the soles to the top of the head."""
+        return float(np.ptp(self.rest[:, 1]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +76,7 @@ def draw_dressing(rng: Rng, figure: Figure, bank: TextureBank) -> Dressing:
         drapes.append(
             draw_drape(
                 rng, anatomy, figure.rest, figure.joints, top=skirt_top, hem=hem,
-                flare=float(rng.choice([0.02, 0.12, 0.3])), gap=0.008 if tucked else 0.006, opening=0.0, looks=looks,
+                flare=float(rng.choice([0.02, 0.12, 0.3])), gap=0.014, opening=0.0, looks=looks,
             )
         )  # fmt: skip
         hidden = np.minimum(hidden, _under_drape(anatomy, skirt_top, hem))
@@ -84,9 +91,13 @@ def draw_dressing(rng: Rng, figure: Figure, bank: TextureBank) -> Dressing:
         if coat is not None:
             drapes.append(coat)
     layers = []
+    under_drapes, pile = hidden, np.zeros(len(hidden))
     for number, garment in enumerate(garments):
-        over = np.min([np.full(len(hidden), 1.0), *[other.cover for other in garments[number + 1 :]]], axis=0)
-        layers += _cut(rng, figure, garment, over)
+        # What is worn over another piece lies above it wherever both are.
+        raised = replace(garment, thickness=np.maximum(garment.thickness, pile + BETWEEN))
+        pile = np.where(garment.cover < 0.03, np.maximum(pile, raised.thickness + 0.3 * garment.folds), pile)
+        over = np.min([under_drapes + 0.05, *[other.cover for other in garments[number + 1 :]]], axis=0)
+        layers += _cut(rng, figure, raised, over)
         hidden = np.minimum(hidden, garment.cover)
     return Dressing(cloth=layers, drapes=drapes, hidden=hidden)
 
@@ -150,7 +161,7 @@ def _draw_top(rng: Rng, figure: Figure, bank: TextureBank, waist: float, bottom:
     sleeve = float(rng.choice([0.05, 0.35, 0.5, 0.97, 0.97], p=[0.08, 0.3, 0.12, 0.3, 0.2]))
     loose = float(rng.uniform(0.0, 1.0)) ** 1.3
     tucked = bottom in ("skirt", "dress") or rng.random() < 0.25
-    hem = waist + 0.05 if tucked else float(rng.uniform(-0.08, 0.06))
+    hem = waist + 0.09 if tucked else float(rng.uniform(-0.08, 0.06))
     fields = [
         down - hem * leg_length,
         np.where(anatomy.rest[:, 1] > anatomy.joints[9, 1] + 0.08, along - sleeve * arm_length, -0.2),
@@ -160,8 +171,8 @@ def _draw_top(rng: Rng, figure: Figure, bank: TextureBank, waist: float, bottom:
     on_sleeve = np.where(along > 0, 0.35 + 0.65 * ramp(along, 0, 0.6 * arm_length), 0)
     thick = 0.007 + 0.008 * loose
     room = 0.022 * loose * np.maximum(at_waist, 0.8 * on_sleeve)
+    thick = thick * (1 - 0.6 * tucked * ramp(down, (waist - 0.15) * leg_length, waist * leg_length))
     thickness = thick + room + (0.5 + 0.5 * loose) * figure.hollows * (along < 0)
-    # A cuff and a hem hug the body a little.
     return (
         Garment(
             fields=fields,

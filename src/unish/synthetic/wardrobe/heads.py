@@ -67,7 +67,8 @@ def _grow(
     base = anatomy.smooth(figure.rest, smooth)
     normals = anatomy.normals(base[None])[0]
     # Smoothing flattens the ears and shrinks the skull; only the latter is made up for.
-    lost = np.clip(((figure.rest - base) * normals).sum(1), 0, 0.005)
+    above = ramp(anatomy.rest[:, 1], anatomy.joints[HEAD, 1] + 0.04, anatomy.joints[HEAD, 1] + 0.09)
+    lost = np.clip(((figure.rest - base) * normals).sum(1), 0, 0.004 + 0.02 * above)
     grown = points @ (base + (lift + lost)[:, None] * normals)
     strands = np.sin(400 * grown[:, 0] + 60 * grown[:, 1]) + np.sin(310 * grown[:, 2] + 40 * grown[:, 1])
     colours = colour * (1 + 0.12 * strands + rng.normal(0, 0.08, len(grown)))[:, None]
