@@ -20,6 +20,8 @@ from unish.synthetic.wardrobe import PART_STEP, Part
 INSIDE = 0.16
 """A landmark counts as visible when the surface at its pixel is less than this far (metres) in front of it: landmarks
 lie inside the body, hips and shoulders deepest."""
+LOOSE = 0.08
+"""Further allowance (metres) where the surface is the person's own clothes, which stand off the body."""
 CONTACT = 0.02
 """A contact vertex lower than this above the floor (metres) touches it."""
 
@@ -53,7 +55,7 @@ def write_truth(
     sky = ids == SKY_ID
     masks, parts = split_ids(ids)
     depth = np.where(sky, np.float32(SKY_DEPTH), np.stack([frame.depth for frame in frames]))
-    people = _people_truth(actors, stage_to_world, c2stage, intrinsics, depth, masks, body_name)
+    people = _people_truth(actors, stage_to_world, c2stage, intrinsics, depth, masks, parts == Part.CLOTHES, body_name)
     valid = people.pop("valid")
     num, total = valid.shape
     up, (height, width) = stage_to_world[:3, 1], depth.shape[1:]
@@ -107,6 +109,7 @@ def _people_truth(
     intrinsics: Float[ndarray, "3 3"],
     depth: Float[ndarray, "T H W"],
     masks: ndarray,
+    clothes: Bool[ndarray, "T H W"],
     body_name: str,
 ) -> dict[str, ndarray]:
     """Arrays over (people, frames), finite everywhere but ``boxes``; ``valid`` says who is seen when."""
@@ -131,7 +134,7 @@ def _people_truth(
             "transl": world.transl.numpy(),
             "joints": _transform(stage_to_world, actor.joints),
             "landmarks": _transform(stage_to_world, actor.landmarks),
-            "landmarks_px": _observe_landmarks(in_camera, intrinsics, depth),
+            "landmarks_px": _observe_landmarks(in_camera, intrinsics, depth, clothes & (masks == number)),
             "camera_global_orient_aa": matrix_to_axis_angle(camera.global_orient).numpy(),
             "camera_transl": camera.transl.numpy(),
             "contacts": np.stack(contact_heights, axis=1) < CONTACT,
@@ -153,9 +156,15 @@ def _people_truth(
 
 
 def _observe_landmarks(
-    points: Float[ndarray, "T 33 3"], intrinsics: Float[ndarray, "3 3"], depth: Float[ndarray, "T H W"]
+    points: Float[ndarray, "T 33 3"],
+    intrinsics: Float[ndarray, "3 3"],
+    depth: Float[ndarray, "T H W"],
+    worn: Bool[ndarray, "T H W"],
 ) -> Float[ndarray, "T 33 3"]:
-    """Pixels and visibility (0 or 1): inside the picture, in front of the camera, nothing in front of it."""
+    """Pixels and visibility (0 or 1): inside the picture, in front of the camera, nothing in front of it.
+
+    ``worn`` marks the pixels of the person's own clothes.
+    """
     height, width = depth.shape[1:]
     z = np.maximum(points[..., 2], 1e-3)
     projected = points @ intrinsics.T
@@ -163,8 +172,9 @@ def _observe_landmarks(
     column, row = np.floor(np.clip(pixels, -1e6, 1e6)).astype(np.int64).transpose(2, 0, 1)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (points[..., 2] > 0.05)
     frame = np.arange(len(points))[:, None]
-    surface = depth[frame, row.clip(0, height - 1), column.clip(0, width - 1)]
-    visible = inside & ((surface == 0) | (surface > z - INSIDE))
+    at = frame, row.clip(0, height - 1), column.clip(0, width - 1)
+    surface = depth[at]
+    visible = inside & ((surface == 0) | (surface > z - INSIDE - LOOSE * worn[at]))
     return np.concatenate([pixels, visible[..., None]], axis=-1).astype(np.float32)
 
 

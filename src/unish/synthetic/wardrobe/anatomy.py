@@ -143,7 +143,9 @@ def trim(
     corner_in = _turn(faces[count == 1], inside, True)
     corner_out = _turn(faces[count == 2], inside, False)
     cut = np.concatenate([corner_in[:, [0, 1]], corner_in[:, [0, 2]], corner_out[:, [1, 0]], corner_out[:, [2, 0]]])
-    edges, number = np.unique(cut, axis=0, return_inverse=True)
+    # One number per edge: sorting numbers is far cheaper than sorting rows.
+    keys, number = np.unique(cut[:, 0] * len(field) + cut[:, 1], return_inverse=True)
+    edges = np.stack(np.divmod(keys, len(field)), axis=1)
     share = field[edges[:, 0]] / (field[edges[:, 0]] - field[edges[:, 1]])
     first, second, third, fourth = np.split(
         len(field) + number.ravel(), np.cumsum([len(corner_in), len(corner_in), len(corner_out)])
@@ -158,9 +160,12 @@ def trim(
     rows = np.concatenate([np.arange(len(field)), np.repeat(np.arange(len(edges)) + len(field), 2)])
     columns = np.concatenate([np.arange(len(field)), edges.ravel()])
     values = np.concatenate([np.ones(len(field)), np.stack([1 - share, share], axis=1).ravel()]).astype(np.float32)
-    used, kept = np.unique(kept, return_inverse=True)
+    seen = np.zeros(len(field) + len(edges), bool)
+    seen[kept] = True
+    used = np.flatnonzero(seen)
+    kept = (np.cumsum(seen) - 1)[kept]
     mix = sparse.csr_array((values, (rows, columns)), shape=(len(field) + len(edges), len(field)))[used]
-    return sparse.csr_array(mix @ points), kept.reshape(-1, 3)
+    return sparse.csr_array(mix @ points), kept
 
 
 def _turn(faces: Int[ndarray, "F 3"], inside: ndarray, wanted: bool) -> Int[ndarray, "F 3"]:
@@ -172,7 +177,6 @@ def _turn(faces: Int[ndarray, "F 3"], inside: ndarray, wanted: bool) -> Int[ndar
 def border_edges(faces: Int[ndarray, "F 3"]) -> Int[ndarray, "E 2"]:
     """Directed edges that belong to one face only."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    # One number per undirected edge: sorting numbers is far cheaper than sorting rows.
     keys = edges.min(1).astype(np.int64) * (int(faces.max(initial=0)) + 1) + edges.max(1)
     _, first, count = np.unique(keys, return_index=True, return_counts=True)
     return edges[first[count == 1]]
