@@ -111,7 +111,7 @@ def _draw_backpack(rng: Rng, figure: Figure, bank: TextureBank) -> Solid:
     centre = np.array([0, middle, back - 0.025 - 0.42 * size[2]])
     parts, triangles, start = [points + centre], [faces], len(points)
     side = 0.5 * joints[16, 0] + 0.02
-    over = rest[np.abs(np.abs(rest[:, 0]) - side) < 0.03]
+    over = rest[(np.abs(np.abs(rest[:, 0]) - side) < 0.03) & (rest[:, 1] < joints[12, 1])]
     shoulder = over[:, 1].max() + 0.03
     line = np.array([
         [back - 0.03, shoulder - 0.1 * trunk], [back + 0.02, shoulder - 0.01], [joints[16, 2], shoulder],
@@ -125,9 +125,14 @@ def _draw_backpack(rng: Rng, figure: Figure, bank: TextureBank) -> Solid:
         triangles.append(grid_faces(2, 7, False) + start)
         start += 14
     rest_points = np.concatenate(parts)
+    weights = bind(len(rest_points), CHEST)
+    # Straps go with the skin that they lie on, as far as a strap can.
+    straps = rest_points[len(points) :]
+    nearest = np.linalg.norm(straps[:, None] - rest[None], axis=-1).argmin(1)
+    weights[len(points) :] = figure.anatomy.skin_weights[nearest]
     return Solid(
         rest=rest_points.astype(np.float32),
-        weights=bind(len(rest_points), CHEST),
+        weights=weights,
         faces=np.concatenate(triangles),
         looks=_looks(rng, bank, rest_points),
     )

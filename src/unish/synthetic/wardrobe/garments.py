@@ -48,13 +48,17 @@ class Dressing:
 
 @dataclass(frozen=True, kw_only=True)
 class Garment:
-    """A garment before it is cut: fields over body vertices, metres of the mean body, negative where there is cloth."""
+    """A garment before it is cut: fields over body vertices, metres of the mean body, negative where there is cloth.
+
+    Garments of one ``seed`` and fold height lie in the same folds.
+    """
 
     fields: list[Float[ndarray, "V"]]
     thickness: Float[ndarray, "V"]
     slack: Float[ndarray, "V"]
     folds: float
     looks: tuple[ndarray, int, float]
+    seed: int = 0
 
     @property
     def cover(self) -> Float[ndarray, "V"]:
@@ -85,19 +89,26 @@ def draw_dressing(rng: Rng, figure: Figure, bank: TextureBank) -> Dressing:
     else:
         garments.append(_draw_trousers(rng, figure, bank, waist, bottom))
     garments.insert(0 if tucked else len(garments), top)
+    outer = top
     if rng.random() < 0.3:
         jacket, coat = _draw_jacket(rng, figure, bank, waist)
         garments.append(jacket)
+        outer = jacket
         if coat is not None:
             drapes.append(coat)
     layers = []
     under_drapes, pile = hidden, np.zeros(len(hidden))
     for number, garment in enumerate(garments):
         # What is worn over another piece lies above it wherever both are.
-        raised = replace(garment, thickness=np.maximum(garment.thickness, pile + BETWEEN))
+        raised = replace(
+            garment, thickness=np.maximum(garment.thickness, pile + BETWEEN), seed=int(rng.integers(2**31))
+        )
         pile = np.where(garment.cover < 0.03, np.maximum(pile, raised.thickness + 0.3 * garment.folds), pile)
         over = np.min([under_drapes + 0.05, *[other.cover for other in garments[number + 1 :]]], axis=0)
         layers += _cut(rng, figure, raised, over)
+        if garment is outer:
+            for extra in _draw_trimmings(rng, figure, bank, raised):
+                layers += _cut(rng, figure, extra, np.ones(len(hidden)))
         hidden = np.minimum(hidden, garment.cover)
     return Dressing(cloth=layers, drapes=drapes, hidden=hidden)
 
@@ -126,7 +137,7 @@ def _cut(rng: Rng, figure: Figure, garment: Garment, over: Float[ndarray, "V"]) 
         faces=faces,
         thickness=points @ garment.thickness.astype(np.float32),
         slack=points @ garment.slack.astype(np.float32),
-        folds=draw_folds(rng, anatomy, flat, garment.folds),
+        folds=draw_folds(np.random.default_rng(garment.seed), anatomy, flat, garment.folds),
         looks=Looks(colours=(colour * shade).astype(np.float32), uv=uv, layer=layer),
     )
     under = points @ over.astype(np.float32) < -UNDER_HEM
@@ -183,6 +194,30 @@ def _draw_top(rng: Rng, figure: Figure, bank: TextureBank, waist: float, bottom:
         ),
         tucked,
     )
+
+
+def _draw_trimmings(rng: Rng, figure: Figure, bank: TextureBank, garment: Garment) -> list[Garment]:
+    """A collar, a print on the chest or the back, a strip of buttons or a zip; each on some."""
+    x, y, z = figure.anatomy.rest.T
+    middle = z - figure.anatomy.joints[12, 2]
+    neck = np.minimum(garment.fields[2], 1.0)
+    pieces = []
+    if rng.random() < 0.4:
+        height = float(rng.uniform(0.02, 0.035))
+        band = [-(neck + 0.014), neck - height, np.abs(x) - 0.11, figure.anatomy.joints[9, 1] + 0.1 - y]
+        stand = garment.thickness + 0.004 + 0.3 * np.clip(0.02 - neck, 0, 0.03) * rng.random()
+        pieces.append(replace(garment, fields=band, thickness=stand, slack=0 * stand, folds=0.0))
+    lifted = replace(garment, thickness=garment.thickness + 0.003)
+    if rng.random() < 0.3:
+        wide, tall, side = rng.uniform(0.05, 0.12), rng.uniform(0.04, 0.13), rng.choice([-1, 1], p=[0.3, 0.7])
+        centre = figure.anatomy.joints[9, 1] + rng.uniform(-0.02, 0.1)
+        patch = [x - wide, -x - wide, y - centre - tall, centre - tall - y, -side * middle]
+        looks = (np.ones(3), bank.pick(rng, "poster", "text", "poster", "carpet"), float(rng.uniform(0.1, 0.3)))
+        pieces.append(replace(lifted, fields=[*garment.fields, *patch], looks=looks))
+    elif rng.random() < 0.3:
+        strip = [x - 0.008, -x - 0.008, -middle]
+        pieces.append(replace(lifted, fields=[*garment.fields, *strip], looks=(random_colour(rng), -1, 1.0)))
+    return pieces
 
 
 def _draw_trousers(rng: Rng, figure: Figure, bank: TextureBank, waist: float, kind: str) -> Garment:

@@ -153,16 +153,27 @@ def _hang(
 def _push_out(
     points: Float[ndarray, "N R S 3"], radii: Float[ndarray, "4"], places: Float[ndarray, "N 24 3"]
 ) -> Float[ndarray, "N R S 3"]:
-    """Move points out of cones along the thighs and shins."""
+    """Move points outwards, away from the middle of their row, until they leave the cones along thighs and shins.
+
+    Outwards and not away from the bone, so that a point near the bone does not jump from one side to the other.
+    """
     for number, (top, bottom) in enumerate(LEG_CAPSULES):
+        outward = points - points.mean(axis=2, keepdims=True)
+        outward /= np.sqrt((outward**2).sum(-1, keepdims=True)) + 1e-6
         wide, narrow = radii[2 * (number % 2)], radii[2 * (number % 2) + 1]
         start, axis = places[:, top, None, None], (places[:, bottom] - places[:, top])[:, None, None]
-        along = ((points - start) * axis).sum(-1, keepdims=True) / (axis * axis).sum(-1, keepdims=True)
-        along = np.clip(along, 0, 1)
+        length2 = (axis * axis).sum(-1, keepdims=True)
+        along = np.clip(((points - start) * axis).sum(-1, keepdims=True) / length2, 0, 1)
+        radius = wide + (narrow - wide) * along
         away = points - start - along * axis
-        distance = np.sqrt((away**2).sum(-1, keepdims=True)) + 1e-6
-        short = np.maximum(wide + (narrow - wide) * along - distance, 0)
-        points = points + away / distance * short
+        across = outward - (outward * axis).sum(-1, keepdims=True) / length2 * axis
+        slant = np.maximum((across**2).sum(-1, keepdims=True), 0.1)
+        towards = (away * across).sum(-1, keepdims=True)
+        short = radius**2 - (away**2).sum(-1, keepdims=True)
+        way = (np.sqrt(towards**2 + slant * np.maximum(short, 0)) - towards) / slant
+        # What has just touched a leg from within the row would go through all of it: at first only a little.
+        share = np.where(towards > 0, 1.0, np.clip(3 * short / radius**2, 0, 1))
+        points = points + np.where(short > 0, way * share, 0) * outward
     return points
 
 
