@@ -69,7 +69,7 @@ def test_shards_hold_what_the_clips_hold(tmp_path: Path) -> None:
     assert shard["depth"].max() <= SKY_DEPTH
     people = truth.num_people
     np.testing.assert_array_equal(shard["person_valid"][1, :people], truth.person_valid)
-    assert shard["joints"].shape == (2, 4, 3, 24, 3) and not shard["person_valid"][1, people:].any()
+    assert shard["joints"].shape == (2, 6, 3, 24, 3) and not shard["person_valid"][1, people:].any()
     assert all(np.isfinite(values).all() for values in shard.values() if values.dtype.kind == "f")
 
 
@@ -104,7 +104,7 @@ def test_the_held_back_seed_makes_no_shard(tmp_path: Path) -> None:
         SynthConfig(size=(8, 64)),
         SynthConfig(num_frames=0),
         SynthConfig(min_people=3, max_people=2),
-        SynthConfig(max_people=5),
+        SynthConfig(max_people=7),
         SynthConfig(fps=0.0),
         SynthConfig(fps=float("nan")),
         SynthConfig(place="moon"),

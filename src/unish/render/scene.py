@@ -29,7 +29,8 @@ class Mesh:
         colours: (V, 3) albedo, multiplied with the texture.
         uv: (V, 2) texture coordinates; the texture repeats every 1.
         layers: (V,) layer of the texture array, −1 = no texture.
-        ids: (V,) person index (at most 127), ``SCENE_ID`` or ``SKY_ID``; equal on the three vertices of a face.
+        ids: (V,) 0 to 127 for people (who draws them says what it means), ``SCENE_ID`` or ``SKY_ID``; equal on the three
+            vertices of a face.
         gloss: (V,) 0 = matt to 1 = polished: lights gleam on it, and it mirrors the ambient light at grazing angles.
             None means matt. The plain renderer draws everything matt.
     """
@@ -132,7 +133,7 @@ class Frame:
     Attributes:
         colour: (H, W, 3) sRGB.
         depth: (H, W) z in metres at the pixel centre; 0 where nothing or only sky was hit.
-        ids: (H, W) person index, ``SCENE_ID`` (also where nothing was hit) or ``SKY_ID``.
+        ids: (H, W) of the people's mesh, ``SCENE_ID`` (also where nothing was hit) or ``SKY_ID``.
         normals: (H, W, 3) unit, camera axes, turned towards the camera; 0 where nothing or something unlit was hit.
     """
 

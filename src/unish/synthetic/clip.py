@@ -28,7 +28,7 @@ from unish.synthetic.textures import TextureBank, make_texture_bank
 from unish.synthetic.truth import write_truth
 
 PLACES = {"room": 0.5, "corridor": 0.06, "hall": 0.08, "open": 0.12, "street": 0.12, "courtyard": 0.07, "stairs": 0.05}
-NUM_PEOPLE = (0.22, 0.36, 0.27, 0.1, 0.05)
+NUM_PEOPLE = (0.22, 0.36, 0.25, 0.09, 0.04, 0.025, 0.015)
 FPS_CHOICES = {3.0: 0.18, 6.0: 0.34, 10.0: 0.1, 12.0: 0.14, 15.0: 0.14, 24.0: 0.03, 30.0: 0.05, 60.0: 0.02}
 
 
@@ -89,9 +89,9 @@ def plan_clip(rng: np.random.Generator, seed: int, config: SynthConfig) -> Shoot
     fps = config.fps or float(rng.choice(list(FPS_CHOICES), p=list(FPS_CHOICES.values())))
     timestamps = np.arange(config.num_frames) / fps
     kind = config.place or str(rng.choice(list(PLACES), p=list(PLACES.values())))
-    count = int(np.clip(rng.choice(5, p=NUM_PEOPLE), config.min_people, config.max_people))
+    count = int(np.clip(rng.choice(len(NUM_PEOPLE), p=NUM_PEOPLE), config.min_people, config.max_people))
     spread = {"room": 0.7, "corridor": 0.6}.get(kind, 1.5)
-    actors = cast_people(rng, bank, config.body, count, timestamps, spread)
+    actors = cast_people(rng, bank, config.body, count, timestamps, spread, config.clothes)
     used = np.concatenate([actor.joints[..., [0, 2]].reshape(-1, 2) for actor in actors] or [np.zeros((0, 2))])
     # Joints of neighbouring frames nearly coincide: one per 10 cm cell is enough to keep the floor free.
     used = np.unique(np.round(used, 1), axis=0)
@@ -115,7 +115,7 @@ def render_clip(shooting: Shooting, renderer: Renderer, size: tuple[int, int]) -
     smooth = SmoothNormals(people.faces, len(people.vertices))
     frames = []
     for number, c2stage in enumerate(shooting.camera.c2stage):
-        vertices = np.concatenate([np.zeros((0, 3), np.float32), *[actor.vertices[number] for actor in actors]])
+        vertices = np.concatenate([np.zeros((0, 3), np.float32), *[actor.surface[number] for actor in actors]])
         w2c = np.linalg.inv(c2stage)
         frames.append(renderer.draw(vertices, smooth(vertices), w2c, shooting.camera.intrinsics, size))
     return frames
@@ -190,7 +190,7 @@ def _check(config: SynthConfig) -> None:
         raise InputError(f"no clip of {width}x{height} pixels and {config.num_frames} frames; use at least 16x16 and 1")
     if config.place is not None and config.place not in PLACES:
         raise InputError(f"no place is called {config.place!r}; there are: {', '.join(PLACES)}")
-    if not 0 <= config.min_people <= config.max_people <= 4:
-        raise InputError(f"{config.min_people} to {config.max_people} people asked for; use 0 <= min <= max <= 4")
+    if not 0 <= config.min_people <= config.max_people <= 6:
+        raise InputError(f"{config.min_people} to {config.max_people} people asked for; use 0 <= min <= max <= 6")
     if config.fps is not None and not 0 < config.fps <= 240:
         raise InputError(f"a frame rate of {config.fps} was asked for; use 0 < fps <= 240")

@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from unish.render.scene import Mesh
 from unish.synthetic.textures import TextureBank, random_colour
+from unish.synthetic.wardrobe.layers import PART_STEP, Part
 
 Rng = np.random.Generator
 FABRICS = ("stripes", "checker", "noise", "carpet", "cloudy", "poster", "noise", "bricks")
@@ -61,10 +62,8 @@ def map_body(
 def dress_body(rng: Rng, body: BodyMap, bank: TextureBank, identity: int) -> Mesh:
     """The rest mesh with a random outfit; vertices and normals are replaced by the renderer's caller."""
     num = len(body.rest)
-    colours, layers = np.zeros((num, 3)), np.full(num, -1)
-    skin = np.clip(SKIN[rng.integers(len(SKIN))] * rng.uniform(0.85, 1.1) + rng.normal(0, 0.015, 3), 0, 1)
-    colours[:] = skin
-    _paint_head(rng, body, colours)
+    colours, layers = paint_skin(rng, body), np.full(num, -1)
+    _paint_hair(rng, body, colours)
     bare = (body.leg > 1.05) & (rng.random() < 0.08)
     shoes = (body.leg > rng.uniform(0.86, 1.02)) & ~bare
     colours[shoes] = random_colour(rng, saturation=0.6, low=0.05)
@@ -87,7 +86,7 @@ def dress_body(rng: Rng, body: BodyMap, bank: TextureBank, identity: int) -> Mes
         colours=np.clip(colours, 0, 1).astype(np.float32),
         uv=(body.rest[:, [0, 1]] / rng.uniform(0.25, 1.2) + rng.random(2)).astype(np.float32),
         layers=layers.astype(np.int16),
-        ids=np.full(num, identity, np.int16),
+        ids=np.full(num, identity + PART_STEP * Part.SKIN, np.int16),
     )
 
 
@@ -100,14 +99,34 @@ def _paint_garment(rng: Rng, bank: TextureBank, where: Bool[ndarray, "V"], colou
         colours[where] = 1.0 if rng.random() < 0.6 else random_colour(rng, low=0.5)
 
 
-def _paint_head(rng: Rng, body: BodyMap, colours: ndarray) -> None:
-    """Eyes, lips, and hair (or a hat) above a tilted line."""
+def paint_skin(rng: Rng, body: BodyMap) -> Float[ndarray, "V 3"]:
+    """Uneven skin with freckles on some, brows, eyes, lips, a stubble on some."""
+    rest = body.rest
+    skin = np.clip(SKIN[rng.integers(len(SKIN))] * rng.uniform(0.85, 1.1) + rng.normal(0, 0.015, 3), 0, 1)
+    uneven = np.sin(rest @ rng.normal(0, 25, (3, 4)) + rng.uniform(0, 6.3, 4)).sum(1)
+    colours = skin * (1 + 0.02 * uneven + rng.normal(0, rng.choice([0.01, 0.05]), len(rest)))[:, None]
     eyes, mouth = body.face_marks[:2], body.face_marks[2:]
+    centre = mouth.mean(0)
+    if rng.random() < 0.2:
+        jaw = body.head & (rest[:, 1] < centre[1] + 0.015) & (rest[:, 2] > centre[2] - 0.08)
+        colours[jaw] *= rng.uniform(0.6, 0.85)
+    brow = HAIR[rng.integers(len(HAIR))]
     for mark in eyes:
-        colours[np.linalg.norm(body.rest - mark, axis=1) < 0.014] = (0.12, 0.09, 0.08)
-    across = np.abs(body.rest[:, 0]) < np.abs(mouth[:, 0]).max() * 0.9
-    near = np.linalg.norm(body.rest[:, 1:] - mouth[:, 1:].mean(0), axis=1) < 0.012
+        away = np.linalg.norm(rest - mark, axis=1)
+        colours[away < 0.013] = 0.5 * colours[away < 0.013] + (0.38, 0.37, 0.36)
+        colours[away < 0.008] = (0.12, 0.09, 0.08)
+        above = rest - mark
+        over = (np.abs(above[:, 1] - 0.023) < 0.005) & (np.abs(above[:, 0]) < 0.017) & (above[:, 2] > -0.03)
+        colours[over & body.head] = 0.45 * colours[over & body.head] + 0.55 * brow
+    across = np.abs(rest[:, 0]) < np.abs(mouth[:, 0]).max() * 0.9
+    near = np.linalg.norm(rest[:, 1:] - centre[1:], axis=1) < 0.012
     colours[body.head & across & near] *= (0.85, 0.55, 0.55)
+    return np.clip(colours, 0, 1)
+
+
+def _paint_hair(rng: Rng, body: BodyMap, colours: ndarray) -> None:
+    """Hair (or a hat) above a tilted line."""
+    eyes = body.face_marks[:2]
     if rng.random() < 0.07:
         return
     top = body.rest[:, 1].max()

@@ -20,8 +20,9 @@ class SynthConfig:
         num_frames: frames per clip.
         fps: sampling rate; ``None`` draws one of 3 to 15 per clip, seldom 24, 30 or 60.
         place: ``room``, ``corridor``, ``hall``, ``open``, ``street``, ``courtyard`` or ``stairs``; ``None`` draws one.
-        max_people: at most this many people (0–4 are drawn, two or fewer mostly).
+        max_people: at most this many people (0–6 are drawn, two or fewer mostly).
         min_people: at least this many.
+        clothes: people wear clothes, hair and shoes with a geometry of their own; off paints them on the bare body.
         sensor: exposure, noise and white balance of a real camera; off gives clean renders.
         normals: keep the surface normals as extra key ``normals``.
         body: body model to pose.
@@ -34,8 +35,9 @@ class SynthConfig:
     num_frames: int = 24
     fps: float | None = 6.0
     place: str | None = None
-    max_people: int = 4
+    max_people: int = 6
     min_people: int = 0
+    clothes: bool = True
     sensor: bool = True
     normals: bool = False
     body: str = "free"

@@ -11,6 +11,7 @@ from jaxtyping import Float, Float32
 from numpy import ndarray
 
 from unish.body import Body, load_body
+from unish.body.population import AGE_BETA, STATURE_BETA
 from unish.render.scene import Mesh
 from unish.structs import BodyParams
 from unish.synthetic.clothes import BodyMap, dress_body, map_body
@@ -20,6 +21,8 @@ from unish.synthetic.paints import draw_paint
 from unish.synthetic.shapes import join, make_box, place
 from unish.synthetic.stage import Prop
 from unish.synthetic.textures import TextureBank
+from unish.synthetic.wardrobe import Outfit
+from unish.synthetic.wardrobe.dressing import dress_person
 
 Rng = np.random.Generator
 APART = 0.75
@@ -32,8 +35,9 @@ class Actor:
 
     Attributes:
         params: SMPL-format parameters of the N frames.
-        vertices: (N, V, 3); joints: (N, 24, 3); landmarks: (N, 33, 3) metres.
-        looks: dressed mesh.
+        vertices: (N, V, 3) of the bare body; joints: (N, 24, 3); landmarks: (N, 33, 3) metres.
+        surface: (N, S, 3) vertices of ``looks`` in every frame.
+        looks: the clothed mesh, or the painted body.
         action: name of the motion.
         seat: what the person sits on, if anything.
     """
@@ -42,6 +46,7 @@ class Actor:
     vertices: Float32[ndarray, "N V 3"]
     joints: Float32[ndarray, "N 24 3"]
     landmarks: Float32[ndarray, "N 33 3"]
+    surface: Float32[ndarray, "N S 3"]
     looks: Mesh
     action: str
     seat: Prop | None
@@ -70,9 +75,18 @@ def rest_params(betas: Float[torch.Tensor, "N 10"]) -> BodyParams:
 
 
 def cast_people(
-    rng: Rng, bank: TextureBank, body_name: str, count: int, timestamps_s: Float[ndarray, "N"], spread: float
+    rng: Rng,
+    bank: TextureBank,
+    body_name: str,
+    count: int,
+    timestamps_s: Float[ndarray, "N"],
+    spread: float,
+    clothes: bool = True,
 ) -> list[Actor]:
-    """``count`` people (fewer when no free place is found) within about ``spread`` metres of the origin."""
+    """``count`` people (fewer when no free place is found) within about ``spread`` metres of the origin.
+
+    Without ``clothes`` they are bare bodies with painted ones.
+    """
     body, body_map = load_cast_body(body_name)
     actors: list[Actor] = []
     taken: list[ndarray] = []
@@ -87,15 +101,24 @@ def cast_people(
             continue
         path[:, [0, 2]] += offset
         taken.append(path)
-        looks = dress_body(rng, body_map, bank, len(actors))
+        looks: Mesh | Outfit
+        if clothes:
+            looks = dress_person(rng, body, body_map, betas, bank, len(actors))
+        else:
+            looks = dress_body(rng, body_map, bank, len(actors))
         actors.append(_pose_actor(rng, bank, body, betas, motion, torch.from_numpy(path), looks))
     return actors
 
 
 def _draw_shape(rng: Rng, body: Body) -> Float[torch.Tensor, "10"]:
     """Of many random shapes the one nearest to a height drawn for an adult (mostly) or a child."""
-    height = np.clip(rng.normal(1.70, 0.1), 1.4, 2.05) if rng.random() < 0.85 else rng.uniform(1.05, 1.5)
-    betas = torch.from_numpy(np.clip(rng.normal(0, 1.0, (48, 10)), -2.5, 2.5).astype(np.float32))
+    adult = rng.random() < 0.85
+    height = np.clip(rng.normal(1.70, 0.1), 1.4, 2.05) if adult else rng.uniform(0.9, 1.5)
+    drawn = np.clip(rng.normal(0, 1.0, (48, 10)), -2.5, 2.5).astype(np.float32)
+    # Adults have no part of the age component; children have most of their smallness from it.
+    drawn[:, AGE_BETA] = 0 if adult else rng.uniform(-3.5, -0.5, 48)
+    drawn[:, STATURE_BETA] *= 1.0 if adult else 0.5
+    betas = torch.from_numpy(drawn)
     return betas[int((body.standing_height(betas) - float(height)).abs().argmin())]
 
 
@@ -116,7 +139,7 @@ def _pose_actor(
     betas: Float[torch.Tensor, "10"],
     motion: Motion,
     path: Float[torch.Tensor, "N 3"],
-    looks: Mesh,
+    looks: Mesh | Outfit,
 ) -> Actor:
     """Pose the body and let its lowest vertex keep the clearance of the motion's skeleton in every frame."""
     num = motion.num_frames
@@ -136,16 +159,16 @@ def _pose_actor(
         betas=params.betas, global_orient=params.global_orient, body_pose=params.body_pose, transl=params.transl + lift
     )
     joints = body.joints(params).numpy()
+    posed = (vertices + lift[:, None]).numpy()
     return Actor(
         params=params,
-        vertices=(vertices + lift[:, None]).numpy(),
+        vertices=posed,
         joints=joints,
         landmarks=body.landmarks(params).numpy(),
-        looks=looks,
+        surface=looks.pose(body, params, posed) if isinstance(looks, Outfit) else posed,
+        looks=looks.looks if isinstance(looks, Outfit) else looks,
         action=motion.name,
-        seat=_make_seat(rng, bank, params, joints, (vertices + lift[:, None]).numpy())
-        if motion.name.startswith("sit")
-        else None,
+        seat=_make_seat(rng, bank, params, joints, posed) if motion.name.startswith("sit") else None,
     )
 
 

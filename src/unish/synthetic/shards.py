@@ -24,7 +24,7 @@ from unish.synthetic.clip import make_clip
 from unish.synthetic.config import HELD_BACK_SEED, SynthConfig
 
 SHARD_FORMAT = "unish-shard/1"
-SHARD_PEOPLE = 4
+SHARD_PEOPLE = 6
 """Length of the people axis; missing people are zero and not valid."""
 
 

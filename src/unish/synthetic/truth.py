@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int16, UInt8
 from numpy import ndarray
 
 from unish.body import move_body
@@ -15,10 +15,13 @@ from unish.render import SKY_ID, Frame
 from unish.structs import Reconstruction
 from unish.synthetic.config import SKY_DEPTH
 from unish.synthetic.people import Actor, load_cast_body
+from unish.synthetic.wardrobe import PART_STEP, Part
 
 INSIDE = 0.16
 """A landmark counts as visible when the surface at its pixel is less than this far (metres) in front of it: landmarks
 lie inside the body, hips and shoulders deepest."""
+LOOSE = 0.08
+"""Further allowance (metres) where the surface is the person's own clothes, which stand off the body."""
 CONTACT = 0.02
 """A contact vertex lower than this above the floor (metres) touches it."""
 
@@ -42,22 +45,23 @@ def write_truth(
     for hidden people too), ``truth_landmarks`` (P, T, 33, 3) world metres, ``truth_landmarks_px`` (P, T, 33, 3) pixels
     and visibility for hidden people too, ``truth_camera_global_orient_aa`` (P, T, 3) and ``truth_camera_transl``
     (P, T, 3) in each frame's camera, ``truth_contacts`` (P, T, C) contact points on the floor with
-    ``truth_contact_names`` (C,), ``truth_actions`` (P,), ``truth_sky`` (T, H, W), and ``normals`` when asked for.
+    ``truth_contact_names`` (C,), ``truth_actions`` (P,), ``truth_sky`` (T, H, W), ``truth_parts`` (T, H, W) as ``Part``
+    numbers them, and ``normals`` when asked for.
     """
     stage_to_world = np.linalg.inv(c2stage[0])
     c2w = stage_to_world @ c2stage
     c2w[0] = np.eye(4)
     ids = np.stack([frame.ids for frame in frames])
     sky = ids == SKY_ID
-    masks = np.where(sky, -1, ids).astype(np.int16)
+    masks, parts = split_ids(ids)
     depth = np.where(sky, np.float32(SKY_DEPTH), np.stack([frame.depth for frame in frames]))
-    people = _people_truth(actors, stage_to_world, c2stage, intrinsics, depth, masks, body_name)
+    people = _people_truth(actors, stage_to_world, c2stage, intrinsics, depth, masks, parts == Part.CLOTHES, body_name)
     valid = people.pop("valid")
     num, total = valid.shape
-    up = stage_to_world[:3, 1]
-    height, width = depth.shape[1:]
+    up, (height, width) = stage_to_world[:3, 1], depth.shape[1:]
     extra = {f"truth_{name}": value for name, value in people.items() if name not in ("betas", "boxes", "faces")}
-    extra |= {f"truth_{name}": np.array(value) for name, value in labels.items()} | {"truth_sky": sky}
+    extra |= {f"truth_{name}": np.array(value) for name, value in labels.items()}
+    extra |= {"truth_sky": sky, "truth_parts": parts}
     if normals:
         extra["normals"] = np.stack([frame.normals for frame in frames]).astype(np.float16)
     return Reconstruction(
@@ -92,6 +96,12 @@ def write_truth(
     )
 
 
+def split_ids(ids: Int16[ndarray, "*T H W"]) -> tuple[Int16[ndarray, "*T H W"], UInt8[ndarray, "*T H W"]]:
+    """Person index (−1 = scene and sky) and ``Part`` of rendered ids."""
+    person = np.where(ids < 0, np.int16(-1), ids % np.int16(PART_STEP))
+    return person, np.where(ids < 0, Part.SCENE, ids // PART_STEP).astype(np.uint8)
+
+
 def _people_truth(
     actors: Sequence[Actor],
     stage_to_world: Float[ndarray, "4 4"],
@@ -99,6 +109,7 @@ def _people_truth(
     intrinsics: Float[ndarray, "3 3"],
     depth: Float[ndarray, "T H W"],
     masks: ndarray,
+    clothes: Bool[ndarray, "T H W"],
     body_name: str,
 ) -> dict[str, ndarray]:
     """Arrays over (people, frames), finite everywhere but ``boxes``; ``valid`` says who is seen when."""
@@ -123,7 +134,7 @@ def _people_truth(
             "transl": world.transl.numpy(),
             "joints": _transform(stage_to_world, actor.joints),
             "landmarks": _transform(stage_to_world, actor.landmarks),
-            "landmarks_px": _observe_landmarks(in_camera, intrinsics, depth),
+            "landmarks_px": _observe_landmarks(in_camera, intrinsics, depth, clothes & (masks == number)),
             "camera_global_orient_aa": matrix_to_axis_angle(camera.global_orient).numpy(),
             "camera_transl": camera.transl.numpy(),
             "contacts": np.stack(contact_heights, axis=1) < CONTACT,
@@ -145,9 +156,15 @@ def _people_truth(
 
 
 def _observe_landmarks(
-    points: Float[ndarray, "T 33 3"], intrinsics: Float[ndarray, "3 3"], depth: Float[ndarray, "T H W"]
+    points: Float[ndarray, "T 33 3"],
+    intrinsics: Float[ndarray, "3 3"],
+    depth: Float[ndarray, "T H W"],
+    worn: Bool[ndarray, "T H W"],
 ) -> Float[ndarray, "T 33 3"]:
-    """Pixels and visibility (0 or 1): inside the picture, in front of the camera, nothing in front of it."""
+    """Pixels and visibility (0 or 1): inside the picture, in front of the camera, nothing in front of it.
+
+    ``worn`` marks the pixels of the person's own clothes.
+    """
     height, width = depth.shape[1:]
     z = np.maximum(points[..., 2], 1e-3)
     projected = points @ intrinsics.T
@@ -155,8 +172,9 @@ def _observe_landmarks(
     column, row = np.floor(np.clip(pixels, -1e6, 1e6)).astype(np.int64).transpose(2, 0, 1)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (points[..., 2] > 0.05)
     frame = np.arange(len(points))[:, None]
-    surface = depth[frame, row.clip(0, height - 1), column.clip(0, width - 1)]
-    visible = inside & ((surface == 0) | (surface > z - INSIDE))
+    at = frame, row.clip(0, height - 1), column.clip(0, width - 1)
+    surface = depth[at]
+    visible = inside & ((surface == 0) | (surface > z - INSIDE - LOOSE * worn[at]))
     return np.concatenate([pixels, visible[..., None]], axis=-1).astype(np.float32)
 
 

@@ -1,0 +1,46 @@
+"""Dress a person: draw clothes, hair, shoes and what is carried for one body shape."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from unish.body import Body
+from unish.synthetic.clothes import BodyMap, paint_skin
+from unish.synthetic.textures import TextureBank
+from unish.synthetic.wardrobe.anatomy import load_anatomy
+from unish.synthetic.wardrobe.carried import draw_carried
+from unish.synthetic.wardrobe.feet import draw_shoes
+from unish.synthetic.wardrobe.garments import UNDER_HEM, Figure, draw_dressing
+from unish.synthetic.wardrobe.heads import draw_head
+from unish.synthetic.wardrobe.outfit import Outfit, assemble
+
+Rng = np.random.Generator
+
+
+def dress_person(
+    rng: Rng, body: Body, body_map: BodyMap, betas: Float[Tensor, "10"], bank: TextureBank, person: int
+) -> Outfit:
+    """A random outfit with a geometry of its own for the body of these betas."""
+    anatomy = load_anatomy(body.name)
+    shaped = body.shape(betas)
+    rest = shaped.vertices.numpy()
+    normals = anatomy.normals(rest[None])[0]
+    hollows = np.maximum(((anatomy.smooth(rest, 14) - rest) * normals).sum(1), 0)
+    figure = Figure(
+        anatomy=anatomy, rest=rest, joints=shaped.joints.numpy(), hollows=anatomy.smooth(hollows[:, None], 4)[:, 0]
+    )
+    dressing = draw_dressing(rng, figure, bank)
+    marks = (body.landmark_template + body.landmark_directions @ betas).numpy()[[2, 5, 9, 10]]
+    solids = draw_head(rng, figure, marks, body_map.face_marks)
+    solids += draw_carried(rng, figure, bank)
+    hidden = dressing.hidden
+    if rng.random() < 0.93:
+        shoes, inside = draw_shoes(rng, figure)
+        solids.append(shoes)
+        hidden = np.minimum(hidden, inside)
+    covered = (hidden < -UNDER_HEM)[anatomy.faces].all(1)
+    return assemble(
+        anatomy, person, anatomy.faces[~covered], paint_skin(rng, body_map), dressing.cloth, solids, dressing.drapes
+    )
