@@ -15,8 +15,8 @@ from unish.render.scene import Mesh
 from unish.structs import BodyParams
 from unish.synthetic.clothes import BodyMap, dress_body, map_body
 from unish.synthetic.furniture import draw_paint
-from unish.synthetic.motion import Motion, place_on_floor, sample_motion
-from unish.synthetic.motion.skeleton import pose_skeleton
+from unish.synthetic.motion import Motion, ground_motion, resample_motion, sample_motion
+from unish.synthetic.motion.soles import SupportBody
 from unish.synthetic.shapes import join, make_box, place
 from unish.synthetic.stage import Prop
 from unish.synthetic.textures import TextureBank
@@ -24,6 +24,10 @@ from unish.synthetic.textures import TextureBank
 Rng = np.random.Generator
 APART = 0.75
 """Least distance between two pelvises, metres."""
+RATE_HZ = 60.0
+"""Motions are made and set on the floor at this rate, then sampled at the times of the clip."""
+MARGIN_S = 0.6
+"""What of a motion before and after the clip is looked at to see which steps are under way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,12 @@ def load_cast_body(name: str) -> tuple[Body, BodyMap]:
     return body, map_body(vertices, body.faces.numpy(), joints, landmarks)
 
 
+@lru_cache(maxsize=2)
+def load_support(name: str) -> SupportBody:
+    """The support points of a body, once per process."""
+    return SupportBody.of(load_cast_body(name)[0])
+
+
 def rest_params(betas: Float[torch.Tensor, "N 10"]) -> BodyParams:
     """Bodies at rest at the origin."""
     num = len(betas)
@@ -77,10 +87,11 @@ def cast_people(
     actors: list[Actor] = []
     taken: list[ndarray] = []
     times = torch.from_numpy(np.asarray(timestamps_s, np.float64))
+    around = torch.arange(float(times[0]) - MARGIN_S, float(times[-1]) + MARGIN_S, 1 / RATE_HZ, dtype=torch.float64)
     for _ in range(count):
         betas = _draw_shape(rng, body)
-        motion = sample_motion(rng, times)
-        path = place_on_floor(motion, body.rest_joints(betas)).numpy()
+        motion = resample_motion(ground_motion(sample_motion(rng, around), load_support(body_name), betas), times)
+        path = motion.root.numpy()
         path[:, [0, 2]] -= path[:, [0, 2]].mean(0)
         offset = _find_place(rng, path, taken, spread)
         if offset is None:
@@ -118,34 +129,23 @@ def _pose_actor(
     path: Float[torch.Tensor, "N 3"],
     looks: Mesh,
 ) -> Actor:
-    """Pose the body and let its lowest vertex keep the clearance of the motion's skeleton in every frame."""
+    """The posed body along a path of its pelvis."""
     num = motion.num_frames
-    rest_pelvis = body.rest_joints(betas)[0]
     params = BodyParams(
         betas=betas.expand(num, 10),
         global_orient=motion.global_orient.float(),
         body_pose=motion.body_pose.float(),
-        transl=path.float() - rest_pelvis,
+        transl=(path - body.rest_joints(betas)[0].double()).float(),
     )
-    vertices = body.vertices(params)
-    _, contacts = pose_skeleton(motion.rotations)
-    clearance = (motion.root[:, 1] + contacts[..., 1].amin(dim=-1)).clamp_min(0)
-    lift = torch.zeros(num, 3)
-    lift[:, 1] = clearance - vertices[..., 1].amin(dim=-1)
-    params = BodyParams(
-        betas=params.betas, global_orient=params.global_orient, body_pose=params.body_pose, transl=params.transl + lift
-    )
-    joints = body.joints(params).numpy()
+    vertices, joints = body.vertices(params).numpy(), body.joints(params).numpy()
     return Actor(
         params=params,
-        vertices=(vertices + lift[:, None]).numpy(),
+        vertices=vertices,
         joints=joints,
         landmarks=body.landmarks(params).numpy(),
         looks=looks,
         action=motion.name,
-        seat=_make_seat(rng, bank, params, joints, (vertices + lift[:, None]).numpy())
-        if motion.name.startswith("sit")
-        else None,
+        seat=_make_seat(rng, bank, params, joints, vertices) if motion.name.startswith("sit") else None,
     )
 
 
