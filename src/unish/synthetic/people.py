@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -14,16 +14,24 @@ from unish.body import Body, load_body
 from unish.render.scene import Mesh
 from unish.structs import BodyParams
 from unish.synthetic.clothes import BodyMap, dress_body, map_body
-from unish.synthetic.furniture import draw_paint
-from unish.synthetic.motion import Motion, ground_motion, resample_motion, sample_motion
+from unish.synthetic.motion import (
+    Motion,
+    MotionLibrary,
+    ground_motion,
+    load_library,
+    resample_motion,
+    sample_motion,
+    turn_motion,
+)
 from unish.synthetic.motion.soles import SupportBody
-from unish.synthetic.shapes import join, make_box, place
+from unish.synthetic.placement import Spot, arrange_people, find_heading, find_place, pose_points, thin_body
+from unish.synthetic.seats import make_seat
 from unish.synthetic.stage import Prop
 from unish.synthetic.textures import TextureBank
 
 Rng = np.random.Generator
-APART = 0.75
-"""Least distance between two pelvises, metres."""
+CAPTURED = 0.5
+"""Share of the people whose motion comes from files, where there are some."""
 RATE_HZ = 60.0
 """Motions are made and set on the floor at this rate, then sampled at the times of the clip."""
 MARGIN_S = 0.6
@@ -63,9 +71,10 @@ def load_cast_body(name: str) -> tuple[Body, BodyMap]:
 
 
 @lru_cache(maxsize=2)
-def load_support(name: str) -> SupportBody:
-    """The support points of a body, once per process."""
-    return SupportBody.of(load_cast_body(name)[0])
+def load_support(name: str) -> tuple[SupportBody, Body]:
+    """What of a body touches floors, and what tells whether it touches other people; once per process."""
+    body, _ = load_cast_body(name)
+    return SupportBody.of(body), thin_body(body)
 
 
 def rest_params(betas: Float[torch.Tensor, "N 10"]) -> BodyParams:
@@ -80,27 +89,54 @@ def rest_params(betas: Float[torch.Tensor, "N 10"]) -> BodyParams:
 
 
 def cast_people(
-    rng: Rng, bank: TextureBank, body_name: str, count: int, timestamps_s: Float[ndarray, "N"], spread: float
+    rng: Rng,
+    bank: TextureBank,
+    body_name: str,
+    count: int,
+    timestamps_s: Float[ndarray, "N"],
+    spread: float,
+    motion_files: str | None = None,
 ) -> list[Actor]:
-    """``count`` people (fewer when no free place is found) within about ``spread`` metres of the origin."""
+    """``count`` people (fewer when no free place is found) within about ``spread`` metres of the origin.
+
+    Raises:
+        InputError: ``motion_files`` (a folder or archive of captured motion) cannot be read.
+    """
     body, body_map = load_cast_body(body_name)
+    thin = load_support(body_name)[1]
+    library = None if motion_files is None else load_library(motion_files)
     actors: list[Actor] = []
     taken: list[ndarray] = []
     times = torch.from_numpy(np.asarray(timestamps_s, np.float64))
-    around = torch.arange(float(times[0]) - MARGIN_S, float(times[-1]) + MARGIN_S, 1 / RATE_HZ, dtype=torch.float64)
-    for _ in range(count):
+    for spot in arrange_people(rng, count, spread):
         betas = _draw_shape(rng, body)
-        motion = resample_motion(ground_motion(sample_motion(rng, around), load_support(body_name), betas), times)
-        path = motion.root.numpy()
-        path[:, [0, 2]] -= path[:, [0, 2]].mean(0)
-        offset = _find_place(rng, path, taken, spread)
+        motion = _draw_motion(rng, library, body_name, betas, times, spot)
+        points = pose_points(thin, betas, motion)
+        offset = find_place(rng, spot, points, taken)
         if offset is None:
             continue
-        path[:, [0, 2]] += offset
-        taken.append(path)
+        path = motion.root.numpy() + np.insert(offset, 1, 0.0)
+        taken.append(points + np.insert(offset, 1, 0.0).astype(np.float32))
         looks = dress_body(rng, body_map, bank, len(actors))
         actors.append(_pose_actor(rng, bank, body, betas, motion, torch.from_numpy(path), looks))
     return actors
+
+
+def _draw_motion(
+    rng: Rng,
+    library: MotionLibrary | None,
+    body_name: str,
+    betas: Float[torch.Tensor, "10"],
+    times: Float[torch.Tensor, "N"],
+    spot: Spot,
+) -> Motion:
+    """A motion on the floor for this body, about the origin, heading as the spot wants."""
+    around = torch.arange(float(times[0]) - MARGIN_S, float(times[-1]) + MARGIN_S, 1 / RATE_HZ, dtype=torch.float64)
+    captured = library is not None and rng.random() < CAPTURED
+    drawn = library.sample(rng, around) if captured and library is not None else sample_motion(rng, around)
+    motion = resample_motion(ground_motion(drawn, load_support(body_name)[0], betas), times)
+    motion = turn_motion(motion, spot.heading - find_heading(motion))
+    return replace(motion, root=motion.root - motion.root.mean(dim=0) * torch.tensor([1.0, 0.0, 1.0]))
 
 
 def _draw_shape(rng: Rng, body: Body) -> Float[torch.Tensor, "10"]:
@@ -108,16 +144,6 @@ def _draw_shape(rng: Rng, body: Body) -> Float[torch.Tensor, "10"]:
     height = np.clip(rng.normal(1.70, 0.1), 1.4, 2.05) if rng.random() < 0.85 else rng.uniform(1.05, 1.5)
     betas = torch.from_numpy(np.clip(rng.normal(0, 1.0, (48, 10)), -2.5, 2.5).astype(np.float32))
     return betas[int((body.standing_height(betas) - float(height)).abs().argmin())]
-
-
-def _find_place(rng: Rng, path: ndarray, taken: list[ndarray], spread: float) -> Float[ndarray, "2"] | None:
-    """An offset for the path that keeps it apart from the others in every frame."""
-    for attempt in range(40):
-        offset = rng.normal(0, spread * (0.5 + attempt / 40), 2)
-        moved = path[:, [0, 2]] + offset
-        if all((np.linalg.norm(moved - other[:, [0, 2]], axis=1) > APART).all() for other in taken):
-            return offset
-    return None
 
 
 def _pose_actor(
@@ -145,24 +171,5 @@ def _pose_actor(
         landmarks=body.landmarks(params).numpy(),
         looks=looks,
         action=motion.name,
-        seat=_make_seat(rng, bank, params, joints, vertices) if motion.name.startswith("sit") else None,
+        seat=make_seat(rng, bank, joints, vertices, params.global_orient[:, :, 2].numpy()),
     )
-
-
-def _make_seat(rng: Rng, bank: TextureBank, params: BodyParams, joints: ndarray, vertices: ndarray) -> Prop | None:
-    """A block under the pelvis of someone who sits, as high as the lowest place where they sit."""
-    lowest = int(joints[:, 0, 1].argmin())
-    pelvis = joints[lowest, 0]
-    near = np.linalg.norm(vertices[lowest][:, [0, 2]] - pelvis[[0, 2]], axis=1) < 0.12
-    height = float(vertices[lowest][near, 1].min()) - 0.005
-    if height < 0.15:
-        return None
-    facing = params.global_orient[lowest, :, 2].numpy()
-    yaw = float(np.arctan2(facing[0], facing[2]))
-    paint = draw_paint(rng, bank, "planks", "noise", "carpet", "cloudy")
-    width, depth = rng.uniform(0.4, 0.7), rng.uniform(0.34, 0.42)
-    pieces = [make_box((width, height, depth), paint, (0, height / 2, -0.06))]
-    if rng.random() < 0.4:
-        tall = rng.uniform(0.3, 0.5)
-        pieces.append(make_box((width, tall, 0.05), paint, (0, height + tall / 2, -0.06 - depth / 2 - 0.06)))
-    return Prop.of(place(join(pieces), (float(pelvis[0]), 0.0, float(pelvis[2])), yaw))
