@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 from numpy import ndarray
 
 from unish.body import Body, load_body
@@ -23,8 +23,10 @@ from unish.synthetic.motion import (
     sample_motion,
     turn_motion,
 )
+from unish.synthetic.motion.contacts import ContactBody, find_contacts
+from unish.synthetic.motion.points import pose_points
 from unish.synthetic.motion.soles import SupportBody
-from unish.synthetic.placement import Spot, arrange_people, find_heading, find_place, pose_points, thin_body
+from unish.synthetic.placement import Spot, arrange_people, find_heading, find_place, thin_body
 from unish.synthetic.seats import make_seat
 from unish.synthetic.stage import Prop
 from unish.synthetic.textures import TextureBank
@@ -47,6 +49,7 @@ class Actor:
         vertices: (N, V, 3); joints: (N, 24, 3); landmarks: (N, 33, 3) metres.
         looks: dressed mesh.
         action: name of the motion.
+        contacts: which contact regions of the body stand on the floor.
         seat: what the person sits on, if anything.
     """
 
@@ -56,6 +59,7 @@ class Actor:
     landmarks: Float32[ndarray, "N 33 3"]
     looks: Mesh
     action: str
+    contacts: Bool[ndarray, "N C"]
     seat: Prop | None
 
 
@@ -71,10 +75,10 @@ def load_cast_body(name: str) -> tuple[Body, BodyMap]:
 
 
 @lru_cache(maxsize=2)
-def load_support(name: str) -> tuple[SupportBody, Body]:
-    """What of a body touches floors, and what tells whether it touches other people; once per process."""
+def load_support(name: str) -> tuple[SupportBody, ContactBody, Body]:
+    """What of a body touches floors, its contact regions, and what tells if people touch; once per process."""
     body, _ = load_cast_body(name)
-    return SupportBody.of(body), thin_body(body)
+    return SupportBody.of(body), ContactBody.of(body), thin_body(body)
 
 
 def rest_params(betas: Float[torch.Tensor, "N 10"]) -> BodyParams:
@@ -103,22 +107,22 @@ def cast_people(
         InputError: ``motion_files`` (a folder or archive of captured motion) cannot be read.
     """
     body, body_map = load_cast_body(body_name)
-    thin = load_support(body_name)[1]
+    *_, thin = load_support(body_name)
     library = None if motion_files is None else load_library(motion_files)
     actors: list[Actor] = []
     taken: list[ndarray] = []
     times = torch.from_numpy(np.asarray(timestamps_s, np.float64))
     for spot in arrange_people(rng, count, spread):
         betas = _draw_shape(rng, body)
-        motion = _draw_motion(rng, library, body_name, betas, times, spot)
-        points = pose_points(thin, betas, motion)
+        motion, contacts = _draw_motion(rng, library, body_name, betas, times, spot)
+        points = pose_points(thin, betas, motion).numpy()
         offset = find_place(rng, spot, points, taken)
         if offset is None:
             continue
         path = motion.root.numpy() + np.insert(offset, 1, 0.0)
         taken.append(points + np.insert(offset, 1, 0.0).astype(np.float32))
         looks = dress_body(rng, body_map, bank, len(actors))
-        actors.append(_pose_actor(rng, bank, body, betas, motion, torch.from_numpy(path), looks))
+        actors.append(_pose_actor(rng, bank, body, betas, motion, torch.from_numpy(path), looks, contacts))
     return actors
 
 
@@ -129,14 +133,17 @@ def _draw_motion(
     betas: Float[torch.Tensor, "10"],
     times: Float[torch.Tensor, "N"],
     spot: Spot,
-) -> Motion:
-    """A motion on the floor for this body, about the origin, heading as the spot wants."""
+) -> tuple[Motion, Bool[ndarray, "N C"]]:
+    """A motion on the floor for this body, about the origin, heading as the spot wants; and its contacts."""
+    support, contact, _ = load_support(body_name)
     around = torch.arange(float(times[0]) - MARGIN_S, float(times[-1]) + MARGIN_S, 1 / RATE_HZ, dtype=torch.float64)
     captured = library is not None and rng.random() < CAPTURED
     drawn = library.sample(rng, around) if captured and library is not None else sample_motion(rng, around)
-    motion = resample_motion(ground_motion(drawn, load_support(body_name)[0], betas), times)
+    grounded = ground_motion(drawn, support, betas)
+    motion = resample_motion(grounded, times)
     motion = turn_motion(motion, spot.heading - find_heading(motion))
-    return replace(motion, root=motion.root - motion.root.mean(dim=0) * torch.tensor([1.0, 0.0, 1.0]))
+    middle = motion.root.mean(dim=0) * torch.tensor([1.0, 0.0, 1.0])
+    return replace(motion, root=motion.root - middle), find_contacts(contact, betas, grounded, times)
 
 
 def _draw_shape(rng: Rng, body: Body) -> Float[torch.Tensor, "10"]:
@@ -154,6 +161,7 @@ def _pose_actor(
     motion: Motion,
     path: Float[torch.Tensor, "N 3"],
     looks: Mesh,
+    contacts: Bool[ndarray, "N C"],
 ) -> Actor:
     """The posed body along a path of its pelvis."""
     num = motion.num_frames
@@ -171,5 +179,6 @@ def _pose_actor(
         landmarks=body.landmarks(params).numpy(),
         looks=looks,
         action=motion.name,
+        contacts=contacts,
         seat=make_seat(rng, bank, joints, vertices, params.global_orient[:, :, 2].numpy()),
     )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy import ndarray
 from scipy.spatial import cKDTree
-from torch import Tensor
 
 from unish.body import Body
 from unish.synthetic.motion import Motion
+from unish.synthetic.motion.points import pick_vertices
 
 Rng = np.random.Generator
 ARRANGEMENTS = {"scattered": 0.35, "talking": 0.2, "row": 0.15, "queue": 0.1, "crossing": 0.1, "together": 0.1}
@@ -73,23 +73,7 @@ def arrange_people(rng: Rng, count: int, spread: float) -> list[Spot]:
 def thin_body(body: Body) -> Body:
     """The same body with a fixed random choice of its vertices, for collisions."""
     chosen = np.random.default_rng(0).permutation(body.num_vertices)[:_NUM_POINTS]
-    kept = torch.from_numpy(np.sort(chosen))
-    correctives = body.pose_directions
-    if correctives is not None:
-        correctives = correctives.unflatten(-1, (-1, 3))[:, kept].flatten(-2)
-    return replace(
-        body, template=body.template[kept], shape_directions=body.shape_directions[kept],
-        skin_weights=body.skin_weights[kept], pose_directions=correctives, contact_vertices={},
-    )  # fmt: skip
-
-
-def pose_points(body: Body, betas: Float[Tensor, "10"], motion: Motion) -> Float[ndarray, "N P 3"]:
-    """Vertices of a (thinned) body in the world of the motion."""
-    num = motion.num_frames
-    shaped = body.shape(betas.expand(num, 10))
-    pose = motion.body_pose.to(betas)
-    posed = body.skin(shaped, body.pose(shaped.joints, motion.global_orient.to(betas), pose), pose)
-    return (posed - shaped.joints[:, :1] + motion.root.to(betas)[:, None]).numpy()
+    return pick_vertices(body, torch.from_numpy(np.sort(chosen)))
 
 
 def find_heading(motion: Motion) -> float:
@@ -117,14 +101,14 @@ def find_place(
     return None
 
 
-def bodies_touch(first: Float[ndarray, "N P 3"], second: Float[ndarray, "N Q 3"]) -> bool:
-    """Do two bodies come closer than ``APART`` in some frame?"""
-    low, high = (np.maximum(first.min(1), second.min(1)) - APART, np.minimum(first.max(1), second.max(1)) + APART)
+def bodies_touch(first: Float[ndarray, "N P 3"], second: Float[ndarray, "N Q 3"], apart: float = APART) -> bool:
+    """Do points of two bodies come closer than ``apart`` in some frame?"""
+    low, high = (np.maximum(first.min(1), second.min(1)) - apart, np.minimum(first.max(1), second.max(1)) + apart)
     for frame in np.flatnonzero((low < high).all(axis=1)):
         near = [
             part[frame][((part[frame] > low[frame]) & (part[frame] < high[frame])).all(axis=1)]
             for part in (first, second)
         ]
-        if all(map(len, near)) and np.isfinite(cKDTree(near[0]).query(near[1], distance_upper_bound=APART)[0]).any():
+        if all(map(len, near)) and np.isfinite(cKDTree(near[0]).query(near[1], distance_upper_bound=apart)[0]).any():
             return True
     return False

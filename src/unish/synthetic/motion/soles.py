@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from unish.body import Body
+from unish.synthetic.motion.points import pick_vertices
 
 _STEP = np.radians(1.0)
 _ROLL = np.radians(60.0)
@@ -45,14 +46,7 @@ class SupportBody:
                 used = directions if joint in (7, 8, 10, 11) else directions[:26]
                 chosen.append(np.unique(members[(template[members] @ used.T).argmax(axis=0)]))
         index = np.concatenate(chosen)
-        kept = torch.from_numpy(index)
-        correctives = body.pose_directions
-        if correctives is not None:
-            correctives = correctives.unflatten(-1, (-1, 3))[:, kept].flatten(-2)
-        small = replace(
-            body, template=body.template[kept], shape_directions=body.shape_directions[kept],
-            skin_weights=body.skin_weights[kept], pose_directions=correctives, contact_vertices={},
-        )  # fmt: skip
+        small = pick_vertices(body, torch.from_numpy(index))
         return cls(body=small.to(dtype=torch.float64), parts=part[index])
 
 
