@@ -27,13 +27,14 @@ from unish.synthetic.motion.contacts import ContactBody, find_contacts
 from unish.synthetic.motion.points import pose_points
 from unish.synthetic.motion.soles import SupportBody
 from unish.synthetic.placement import Spot, arrange_people, find_heading, find_place, thin_body
-from unish.synthetic.seats import make_seat
+from unish.synthetic.seats import BALANCED, TUCKED, make_seat, needs_seat
 from unish.synthetic.stage import Prop
 from unish.synthetic.textures import TextureBank
 
 Rng = np.random.Generator
 CAPTURED = 0.5
 """Share of the people whose motion comes from files, where there are some."""
+_TRIES = 4
 RATE_HZ = 60.0
 """Motions are made and set on the floor at this rate, then sampled at the times of the clip."""
 MARGIN_S = 0.6
@@ -106,24 +107,58 @@ def cast_people(
     Raises:
         InputError: ``motion_files`` (a folder or archive of captured motion) cannot be read.
     """
-    body, body_map = load_cast_body(body_name)
-    *_, thin = load_support(body_name)
     library = None if motion_files is None else load_library(motion_files)
     actors: list[Actor] = []
     taken: list[ndarray] = []
     times = torch.from_numpy(np.asarray(timestamps_s, np.float64))
     for spot in arrange_people(rng, count, spread):
-        betas = _draw_shape(rng, body)
-        motion, contacts = _draw_motion(rng, library, body_name, betas, times, spot)
-        points = pose_points(thin, betas, motion).numpy()
-        offset = find_place(rng, spot, points, taken)
-        if offset is None:
-            continue
-        path = motion.root.numpy() + np.insert(offset, 1, 0.0)
-        taken.append(points + np.insert(offset, 1, 0.0).astype(np.float32))
-        looks = dress_body(rng, body_map, bank, len(actors))
-        actors.append(_pose_actor(rng, bank, body, betas, motion, torch.from_numpy(path), looks, contacts))
+        for _ in range(_TRIES):
+            actor = _cast_one(rng, bank, body_name, library, times, spot, taken, len(actors))
+            if actor is not None and _sits_well(actor, actors):
+                actors.append(actor)
+                taken.append(actor.vertices[:, ::11] if actor.seat is None else _add_seat(actor))
+                break
     return actors
+
+
+def _cast_one(
+    rng: Rng,
+    bank: TextureBank,
+    body_name: str,
+    library: MotionLibrary | None,
+    times: Float[torch.Tensor, "N"],
+    spot: Spot,
+    taken: list[ndarray],
+    number: int,
+) -> Actor | None:
+    """One person at the spot, or nobody when others leave no room."""
+    body, body_map = load_cast_body(body_name)
+    *_, thin = load_support(body_name)
+    betas = _draw_shape(rng, body)
+    motion, contacts = _draw_motion(rng, library, body_name, betas, times, spot)
+    offset = find_place(rng, spot, pose_points(thin, betas, motion).numpy(), taken)
+    if offset is None:
+        return None
+    path = motion.root.numpy() + np.insert(offset, 1, 0.0)
+    looks = dress_body(rng, body_map, bank, number)
+    return _pose_actor(rng, bank, body, betas, motion, torch.from_numpy(path), looks, contacts)
+
+
+def _sits_well(actor: Actor, others: list[Actor]) -> bool:
+    """Does who would fall have a seat, and does the seat stand in nobody's way?"""
+    if actor.seat is None:
+        return not needs_seat(actor.joints).any()
+    low, high = actor.seat.low - 0.02, actor.seat.high + 0.02
+    return not any(((other.vertices > low) & (other.vertices < high)).all(axis=-1).any() for other in others)
+
+
+def _add_seat(actor: Actor) -> Float[ndarray, "N Q 3"]:
+    """Points of the body and, every 10 cm, of the box around the seat."""
+    assert actor.seat is not None
+    low, high = actor.seat.low, actor.seat.high
+    lines = [np.linspace(a, b, int((b - a) / 0.1) + 2) for a, b in zip(low, high, strict=True)]
+    box = np.stack(np.meshgrid(*lines), axis=-1).reshape(-1, 3).astype(np.float32)
+    return np.concatenate([actor.vertices[:, ::11], np.tile(box, (len(actor.vertices), 1, 1))], axis=1)
 
 
 def _draw_motion(
@@ -180,5 +215,12 @@ def _pose_actor(
         looks=looks,
         action=motion.name,
         contacts=contacts,
-        seat=make_seat(rng, bank, joints, vertices, params.global_orient[:, :, 2].numpy()),
+        seat=make_seat(
+            rng,
+            bank,
+            joints,
+            vertices,
+            params.global_orient[:, :, 2].numpy(),
+            lead=TUCKED if "sit+" in motion.name else BALANCED,
+        ),
     )

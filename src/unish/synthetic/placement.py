@@ -86,7 +86,7 @@ def find_heading(motion: Motion) -> float:
 
 
 def find_place(
-    rng: Rng, spot: Spot, points: Float[ndarray, "N P 3"], others: list[Float[ndarray, "N P 3"]]
+    rng: Rng, spot: Spot, points: Float[ndarray, "N P 3"], others: list[Float[ndarray, "N _ 3"]]
 ) -> Float[ndarray, "2"] | None:
     """The place nearest to the spot, along its way out, where the body touches nobody in any frame.
 

@@ -22,6 +22,13 @@ GAP = 0.004
 """Between body and seat, metres."""
 
 
+BALANCED = 0.24
+"""Metres by which the feet of an adult who squats may be ahead of the pelvis."""
+TUCKED = 0.06
+"""The same of someone who is known to sit, feet under the seat."""
+_ADULT_LEG = 0.83
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Fit:
     """The room that a sitting body leaves, in the seat's axes (z forward, origin below the pelvis)."""
@@ -46,15 +53,20 @@ class _Fit:
         return bool(((self.points > low + 0.005) & (self.points < high - 0.005)).all(axis=1).any())
 
 
-def needs_seat(joints: Float[ndarray, "N 24 3"]) -> Bool[ndarray, "N"]:
-    """Frames in which the pelvis is low and so far behind the feet that a person without a seat would fall."""
+def needs_seat(joints: Float[ndarray, "N 24 3"], lead: float = BALANCED) -> Bool[ndarray, "N"]:
+    """Frames in which the pelvis is low and further behind the feet than ``lead``: without a seat one would fall.
+
+    ``lead`` and all heights are for an adult, and scaled to the legs of the person.
+    """
     pelvis, knees, ankles = joints[:, 0], joints[:, [4, 5]].mean(1), joints[:, [7, 8]].mean(1)
+    bones = np.linalg.norm(joints[:, [4, 7, 5, 8]] - joints[:, [1, 4, 2, 5]], axis=-1)
+    scale = float(bones.sum(axis=1).mean()) / 2 / _ADULT_LEG
     ahead = (knees - pelvis)[:, [0, 2]]
     ahead /= np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), 1e-6)
-    lead = ((ankles - pelvis)[:, [0, 2]] * ahead).sum(1)
-    level = knees[:, 1] - pelvis[:, 1]
-    upright = joints[:, 12, 1] - pelvis[:, 1] > 0.25
-    return (pelvis[:, 1] < 0.75) & (level > -0.2) & (level < 0.2) & (lead > 0.24) & upright
+    before = ((ankles - pelvis)[:, [0, 2]] * ahead).sum(1) / scale
+    low = (pelvis[:, 1] / scale < 0.75) & (np.abs(knees[:, 1] - pelvis[:, 1]) / scale < 0.2)
+    upright = (joints[:, 12, 1] - pelvis[:, 1]) / scale > 0.25
+    return low & upright & (before > lead)
 
 
 def make_seat(
@@ -63,6 +75,7 @@ def make_seat(
     joints: Float[ndarray, "N 24 3"],
     vertices: Float[ndarray, "N V 3"],
     facing: Float[ndarray, "N 3"],
+    lead: float = BALANCED,
 ) -> Prop | None:
     """Something to sit on that touches the thighs from below and goes through no vertex in any frame.
 
@@ -70,8 +83,9 @@ def make_seat(
 
     Args:
         facing: forward axis of the pelvis in each frame.
+        lead: see ``needs_seat``; less for those who are known to sit.
     """
-    sitting = needs_seat(joints)
+    sitting = needs_seat(joints, lead)
     if not sitting.any():
         return None
     lowest = int(np.where(sitting, joints[:, 0, 1], np.inf).argmin())

@@ -19,11 +19,11 @@ def kneel(rng: np.random.Generator, time: Curve) -> Score:
     if rng.random() < 0.6:
         down = np.ones_like(time)
     raised = str(rng.choice(["left", "right", "none"]))
-    sit_back = rng.uniform(0, 30)
+    sit_back = rng.uniform(0, 30) if raised == "none" else 0.0
     for side in SIDES:
         forward = side == raised
-        score.put(f"{side}_hip_flex", rng.uniform(80, 95) if forward else sit_back, down)
-        score.put(f"{side}_knee", rng.uniform(85, 100) if forward else 92 + 1.2 * sit_back, down)
+        score.put(f"{side}_hip_flex", rng.uniform(100, 110) if forward else sit_back, down)
+        score.put(f"{side}_knee", rng.uniform(105, 115) if forward else 92 + 1.2 * sit_back, down)
         score.put(f"{side}_ankle", 0.0 if forward else rng.choice([-42.0, 25.0]), down)
         score.put(f"{side}_hip_abduct", rng.uniform(2, 14), down)
     score.add("spine_flex", down * rng.uniform(-5, 30))

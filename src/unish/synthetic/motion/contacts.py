@@ -48,10 +48,10 @@ def find_contacts(
     Args:
         motion: as ``ground_motion`` gives it for this body, densely sampled.
     """
-    before, points, after = (
-        pose_points(contact.body, betas, resample_motion(motion, timestamps_s + shift)).numpy()
-        for shift in (-_SPAN_S / 2, 0.0, _SPAN_S / 2)
-    )
+    moments = torch.cat([timestamps_s + shift for shift in (-_SPAN_S / 2, 0.0, _SPAN_S / 2)])
+    order = moments.argsort()
+    posed = pose_points(contact.body, betas, resample_motion(motion, moments[order])).numpy()
+    before, points, after = posed[order.argsort().numpy()].reshape(3, len(timestamps_s), -1, 3)
     frames = np.arange(len(points))
     touching = []
     for region in contact.regions:
