@@ -25,15 +25,14 @@ from typing import Any
 
 import numpy as np
 
-from unish.render import Mesh, Scene, make_renderer
+from unish.render import Scene, make_renderer
 from unish.render.scene import SmoothNormals, join_meshes
 from unish.synthetic import SynthConfig
 from unish.synthetic.clip import plan_clip, render_clip
 from unish.synthetic.furniture import draw_furniture
 from unish.synthetic.shapes import place
 
-MIN_PERSON_FACES, MIN_SCENE_FACES = 15_000, 50_000
-CLOTH_OFFSET_M = 0.012
+MIN_SCENE_FACES = 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,43 +108,20 @@ def make_crowded(seed: int, num_frames: int, side: int) -> Crowded:
         if (np.hypot(kept_free[:, 0] - x, kept_free[:, 2] - z) > 0.9).all():
             thing = draw_furniture(rng, shooting.bank)
             meshes.append(place(thing, (x, 0.0, z), rng.uniform(0, 2 * np.pi)))
-    dressed = [clothe(actor.looks, actor.vertices) for actor in shooting.actors]
     scene = Scene(
         shell=meshes[0],
         objects=join_meshes(meshes[1:]),
-        people=join_meshes([looks for looks, _ in dressed]),
+        people=join_meshes([actor.looks for actor in shooting.actors]),
         lighting=stage.lighting,
         textures=shooting.bank.layers,
     )
     return Crowded(
         scene=scene,
-        people=np.concatenate([vertices for _, vertices in dressed], axis=1),
+        people=np.concatenate([actor.surface for actor in shooting.actors], axis=1),
         w2c=np.linalg.inv(shooting.camera.c2stage),
         intrinsics=shooting.camera.intrinsics,
         size=(side, side),
     )
-
-
-def clothe(looks: Mesh, vertices: np.ndarray) -> tuple[Mesh, np.ndarray]:
-    """Add a loose layer over the trunk and the legs where the person has fewer faces than the benchmark asks for."""
-    if len(looks.faces) >= MIN_PERSON_FACES:
-        return looks, vertices
-    height = looks.vertices[:, 1] - looks.vertices[:, 1].min()
-    share = height / height.max()
-    covered = ((share > 0.3) & (share < 0.8))[looks.faces].all(1)
-    used, faces = np.unique(looks.faces[covered], return_inverse=True)
-    layer = Mesh(
-        vertices=looks.vertices[used],
-        faces=faces.reshape(-1, 3).astype(np.int32),
-        normals=looks.normals[used],
-        colours=looks.colours[used],
-        uv=looks.uv[used],
-        layers=looks.layers[used],
-        ids=looks.ids[used],
-    )
-    smooth = SmoothNormals(looks.faces, len(looks.vertices))
-    outside = np.stack([frame[used] + CLOTH_OFFSET_M * smooth(frame)[used] for frame in vertices])
-    return join_meshes([looks, layer]), np.concatenate([vertices, outside], axis=1)
 
 
 def run_processes(count: int, arguments: argparse.Namespace) -> list[dict[str, float]]:

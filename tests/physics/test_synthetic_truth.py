@@ -94,7 +94,8 @@ def test_camera_and_world_parameters_pose_the_same_vertices(index: int) -> None:
     )
     c2w = torch.from_numpy(truth.c2w)
     moved = body.vertices(camera) @ c2w[:, :3, :3].transpose(-1, -2) + c2w[:, None, :3, 3]
-    assert (moved - body.vertices(world)).abs().max() < 1e-3
+    # Measured over 12 clips: 3e-6 m, the rounding of float32 some ten metres from the origin.
+    assert (moved - body.vertices(world)).abs().max() < 2e-5
 
 
 @pytest.mark.parametrize("index", INDICES)

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from unish.errors import DegradedResultWarning, InputError
+from unish.synthetic import SynthConfig
+from unish.synthetic.clip import plan_clip
 from unish.synthetic.motion import MotionLibrary, read_motion
 from unish.synthetic.motion.bvh import read_bvh
 from unish.synthetic.motion.deepmimic import read_deepmimic
@@ -166,3 +168,14 @@ def test_missing_folder_and_empty_folder_are_refused(tmp_path: Path) -> None:
         MotionLibrary.read([tmp_path / "nowhere"])
     with pytest.raises(InputError, match="no motion could be read"):
         MotionLibrary.read([tmp_path])
+
+
+def test_half_of_the_people_of_a_clip_move_as_in_the_files(tmp_path: Path) -> None:
+    (tmp_path / "stand.bvh").write_text(write_bvh({}, 90))
+    config = SynthConfig(num_frames=3, min_people=2, motion=str(tmp_path))
+    names = [
+        actor.action for index in range(8) for actor in plan_clip(np.random.default_rng([5, index]), 5, config).actors
+    ]
+    assert 0.2 < np.mean([name == "stand.bvh" for name in names]) < 0.8
+    again = plan_clip(np.random.default_rng([5, 0]), 5, config).actors
+    assert [actor.action for actor in again] == names[: len(again)]

@@ -29,8 +29,8 @@ class Mesh:
         colours: (V, 3) albedo, multiplied with the texture.
         uv: (V, 2) texture coordinates; the texture repeats every 1.
         layers: (V,) layer of the texture array, −1 = no texture.
-        ids: (V,) 0 to 127 for people (who draws them says what it means), ``SCENE_ID`` or ``SKY_ID``; equal on the three
-            vertices of a face.
+        ids: (V,) 0 to 127 for people (who makes the mesh says what it means), ``SCENE_ID`` or ``SKY_ID``; equal on
+            the three vertices of a face.
         gloss: (V,) 0 = matt to 1 = polished: lights gleam on it, and it mirrors the ambient light at grazing angles.
             None means matt. The plain renderer draws everything matt.
     """

@@ -91,7 +91,9 @@ def plan_clip(rng: np.random.Generator, seed: int, config: SynthConfig) -> Shoot
     kind = config.place or str(rng.choice(list(PLACES), p=list(PLACES.values())))
     count = int(np.clip(rng.choice(len(NUM_PEOPLE), p=NUM_PEOPLE), config.min_people, config.max_people))
     spread = {"room": 0.7, "corridor": 0.6}.get(kind, 1.5)
-    actors = cast_people(rng, bank, config.body, count, timestamps, spread, config.clothes)
+    actors = cast_people(
+        rng, bank, config.body, count, timestamps, spread, clothes=config.clothes, motion_files=config.motion
+    )
     used = np.concatenate([actor.joints[..., [0, 2]].reshape(-1, 2) for actor in actors] or [np.zeros((0, 2))])
     # Joints of neighbouring frames nearly coincide: one per 10 cm cell is enough to keep the floor free.
     used = np.unique(np.round(used, 1), axis=0)

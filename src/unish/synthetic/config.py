@@ -27,6 +27,7 @@ class SynthConfig:
         normals: keep the surface normals as extra key ``normals``.
         body: body model to pose.
         textures: folder of images and Radiance panoramas (.hdr) to use beside the procedural textures.
+        motion: folder or tar archive of captured motion (BVH, ASF/AMC, DeepMimic) for half of the people.
         samples: samples per pixel of the colours' edges (OpenGL only; on a CPU 1 takes half the time).
         renderer: ``egl``, ``plain``, or ``auto`` (egl where it works).
     """
@@ -42,5 +43,6 @@ class SynthConfig:
     normals: bool = False
     body: str = "free"
     textures: str | None = None
+    motion: str | None = None
     samples: int = 4
     renderer: Literal["auto", "egl", "plain"] = "auto"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 from numpy import ndarray
 
 from unish.body import Body, load_body
@@ -15,30 +15,43 @@ from unish.body.population import AGE_BETA, STATURE_BETA
 from unish.render.scene import Mesh
 from unish.structs import BodyParams
 from unish.synthetic.clothes import BodyMap, dress_body, map_body
-from unish.synthetic.motion import Motion, place_on_floor, sample_motion
-from unish.synthetic.motion.skeleton import pose_skeleton
-from unish.synthetic.paints import draw_paint
-from unish.synthetic.shapes import join, make_box, place
+from unish.synthetic.motion import (
+    Motion,
+    MotionLibrary,
+    ground_motion,
+    load_library,
+    resample_motion,
+    sample_motion,
+    turn_motion,
+)
+from unish.synthetic.motion.contacts import ContactBody, find_contacts
+from unish.synthetic.motion.points import pose_points
+from unish.synthetic.motion.soles import SupportBody
+from unish.synthetic.placement import Spot, arrange_people, find_heading, find_place, thin_body
+from unish.synthetic.seats import BALANCED, TUCKED, make_seat, needs_seat
 from unish.synthetic.stage import Prop
 from unish.synthetic.textures import TextureBank
-from unish.synthetic.wardrobe import Outfit
 from unish.synthetic.wardrobe.dressing import dress_person
 
 Rng = np.random.Generator
-APART = 0.75
-"""Least distance between two pelvises, metres."""
+CAPTURED = 0.5
+"""Share of the people whose motion comes from files, where there are some."""
+_TRIES = 4
+RATE_HZ = 60.0
+"""Motions are made and set on the floor at this rate, then sampled at the times of the clip."""
+MARGIN_S = 0.6
+"""What of a motion before and after the clip is looked at to see which steps are under way."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Actor:
-    """One person through the clip, in stage axes (y up, floor at 0).
+class Player:
+    """A bare body through the clip, in stage axes (y up, floor at 0).
 
     Attributes:
         params: SMPL-format parameters of the N frames.
-        vertices: (N, V, 3) of the bare body; joints: (N, 24, 3); landmarks: (N, 33, 3) metres.
-        surface: (N, S, 3) vertices of ``looks`` in every frame.
-        looks: the clothed mesh, or the painted body.
+        vertices: (N, V, 3); joints: (N, 24, 3); landmarks: (N, 33, 3) metres.
         action: name of the motion.
+        contacts: which contact regions of the body stand on the floor.
         seat: what the person sits on, if anything.
     """
 
@@ -46,10 +59,22 @@ class Actor:
     vertices: Float32[ndarray, "N V 3"]
     joints: Float32[ndarray, "N 24 3"]
     landmarks: Float32[ndarray, "N 33 3"]
+    action: str
+    contacts: Bool[ndarray, "N C"]
+    seat: Prop | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actor(Player):
+    """One person as they are seen.
+
+    Attributes:
+        surface: (N, S, 3) vertices of ``looks`` in every frame.
+        looks: the clothed mesh, or the painted body.
+    """
+
     surface: Float32[ndarray, "N S 3"]
     looks: Mesh
-    action: str
-    seat: Prop | None
 
 
 @lru_cache(maxsize=2)
@@ -61,6 +86,13 @@ def load_cast_body(name: str) -> tuple[Body, BodyMap]:
         part[0].numpy() for part in (body.vertices(rest), body.joints(rest), body.landmarks(rest))
     )
     return body, map_body(vertices, body.faces.numpy(), joints, landmarks)
+
+
+@lru_cache(maxsize=2)
+def load_support(name: str) -> tuple[SupportBody, ContactBody, Body]:
+    """What of a body touches floors, its contact regions, and what tells if people touch; once per process."""
+    body, _ = load_cast_body(name)
+    return SupportBody.of(body), ContactBody.of(body), thin_body(body)
 
 
 def rest_params(betas: Float[torch.Tensor, "N 10"]) -> BodyParams:
@@ -81,33 +113,96 @@ def cast_people(
     count: int,
     timestamps_s: Float[ndarray, "N"],
     spread: float,
+    *,
     clothes: bool = True,
+    motion_files: str | None = None,
 ) -> list[Actor]:
     """``count`` people (fewer when no free place is found) within about ``spread`` metres of the origin.
 
     Without ``clothes`` they are bare bodies with painted ones.
+
+    Raises:
+        InputError: ``motion_files`` (a folder or archive of captured motion) cannot be read.
     """
-    body, body_map = load_cast_body(body_name)
-    actors: list[Actor] = []
+    library = None if motion_files is None else load_library(motion_files)
+    players: list[Player] = []
     taken: list[ndarray] = []
     times = torch.from_numpy(np.asarray(timestamps_s, np.float64))
-    for _ in range(count):
-        betas = _draw_shape(rng, body)
-        motion = sample_motion(rng, times)
-        path = place_on_floor(motion, body.rest_joints(betas)).numpy()
-        path[:, [0, 2]] -= path[:, [0, 2]].mean(0)
-        offset = _find_place(rng, path, taken, spread)
-        if offset is None:
-            continue
-        path[:, [0, 2]] += offset
-        taken.append(path)
-        looks: Mesh | Outfit
-        if clothes:
-            looks = dress_person(rng, body, body_map, betas, bank, len(actors))
-        else:
-            looks = dress_body(rng, body_map, bank, len(actors))
-        actors.append(_pose_actor(rng, bank, body, betas, motion, torch.from_numpy(path), looks))
-    return actors
+    for spot in arrange_people(rng, count, spread):
+        for _ in range(_TRIES):
+            player = _draw_player(rng, bank, body_name, library, times, spot, taken)
+            if player is not None and _sits_well(player, players):
+                players.append(player)
+                taken.append(player.vertices[:, ::11] if player.seat is None else _add_seat(player))
+                break
+    return [_dress(rng, bank, body_name, player, number, clothes) for number, player in enumerate(players)]
+
+
+def _draw_player(
+    rng: Rng,
+    bank: TextureBank,
+    body_name: str,
+    library: MotionLibrary | None,
+    times: Float[torch.Tensor, "N"],
+    spot: Spot,
+    taken: list[ndarray],
+) -> Player | None:
+    """A moving body at the spot, or nobody when others leave no room."""
+    body, _ = load_cast_body(body_name)
+    *_, thin = load_support(body_name)
+    betas = _draw_shape(rng, body)
+    motion, contacts = _draw_motion(rng, library, body_name, betas, times, spot)
+    offset = find_place(rng, spot, pose_points(thin, betas, motion).numpy(), taken)
+    if offset is None:
+        return None
+    path = torch.from_numpy(motion.root.numpy() + np.insert(offset, 1, 0.0))
+    return _pose_player(rng, bank, body, betas, motion, path, contacts)
+
+
+def _dress(rng: Rng, bank: TextureBank, body_name: str, player: Player, number: int, clothes: bool) -> Actor:
+    """The player in clothes, or with painted ones."""
+    body, body_map = load_cast_body(body_name)
+    if not clothes:
+        return Actor(**vars(player), surface=player.vertices, looks=dress_body(rng, body_map, bank, number))
+    outfit = dress_person(rng, body, body_map, player.params.betas[0], bank, number)
+    return Actor(**vars(player), surface=outfit.pose(body, player.params, player.vertices), looks=outfit.looks)
+
+
+def _sits_well(actor: Player, others: list[Player]) -> bool:
+    """Does who would fall have a seat, and does the seat stand in nobody's way?"""
+    if actor.seat is None:
+        return not needs_seat(actor.joints).any()
+    low, high = actor.seat.low - 0.02, actor.seat.high + 0.02
+    return not any(((other.vertices > low) & (other.vertices < high)).all(axis=-1).any() for other in others)
+
+
+def _add_seat(actor: Player) -> Float[ndarray, "N Q 3"]:
+    """Points of the body and, every 10 cm, of the box around the seat."""
+    assert actor.seat is not None
+    low, high = actor.seat.low, actor.seat.high
+    lines = [np.linspace(a, b, int((b - a) / 0.1) + 2) for a, b in zip(low, high, strict=True)]
+    box = np.stack(np.meshgrid(*lines), axis=-1).reshape(-1, 3).astype(np.float32)
+    return np.concatenate([actor.vertices[:, ::11], np.tile(box, (len(actor.vertices), 1, 1))], axis=1)
+
+
+def _draw_motion(
+    rng: Rng,
+    library: MotionLibrary | None,
+    body_name: str,
+    betas: Float[torch.Tensor, "10"],
+    times: Float[torch.Tensor, "N"],
+    spot: Spot,
+) -> tuple[Motion, Bool[ndarray, "N C"]]:
+    """A motion on the floor for this body, about the origin, heading as the spot wants; and its contacts."""
+    support, contact, _ = load_support(body_name)
+    around = torch.arange(float(times[0]) - MARGIN_S, float(times[-1]) + MARGIN_S, 1 / RATE_HZ, dtype=torch.float64)
+    captured = library is not None and rng.random() < CAPTURED
+    drawn = library.sample(rng, around) if captured and library is not None else sample_motion(rng, around)
+    grounded = ground_motion(drawn, support, betas)
+    motion = resample_motion(grounded, times)
+    motion = turn_motion(motion, spot.heading - find_heading(motion))
+    middle = motion.root.mean(dim=0) * torch.tensor([1.0, 0.0, 1.0])
+    return replace(motion, root=motion.root - middle), find_contacts(contact, betas, grounded, times)
 
 
 def _draw_shape(rng: Rng, body: Body) -> Float[torch.Tensor, "10"]:
@@ -122,70 +217,32 @@ def _draw_shape(rng: Rng, body: Body) -> Float[torch.Tensor, "10"]:
     return betas[int((body.standing_height(betas) - float(height)).abs().argmin())]
 
 
-def _find_place(rng: Rng, path: ndarray, taken: list[ndarray], spread: float) -> Float[ndarray, "2"] | None:
-    """An offset for the path that keeps it apart from the others in every frame."""
-    for attempt in range(40):
-        offset = rng.normal(0, spread * (0.5 + attempt / 40), 2)
-        moved = path[:, [0, 2]] + offset
-        if all((np.linalg.norm(moved - other[:, [0, 2]], axis=1) > APART).all() for other in taken):
-            return offset
-    return None
-
-
-def _pose_actor(
+def _pose_player(
     rng: Rng,
     bank: TextureBank,
     body: Body,
     betas: Float[torch.Tensor, "10"],
     motion: Motion,
     path: Float[torch.Tensor, "N 3"],
-    looks: Mesh | Outfit,
-) -> Actor:
-    """Pose the body and let its lowest vertex keep the clearance of the motion's skeleton in every frame."""
+    contacts: Bool[ndarray, "N C"],
+) -> Player:
+    """The posed body along a path of its pelvis."""
     num = motion.num_frames
-    rest_pelvis = body.rest_joints(betas)[0]
     params = BodyParams(
         betas=betas.expand(num, 10),
         global_orient=motion.global_orient.float(),
         body_pose=motion.body_pose.float(),
-        transl=path.float() - rest_pelvis,
+        transl=(path - body.rest_joints(betas)[0].double()).float(),
     )
-    vertices = body.vertices(params)
-    _, contacts = pose_skeleton(motion.rotations)
-    clearance = (motion.root[:, 1] + contacts[..., 1].amin(dim=-1)).clamp_min(0)
-    lift = torch.zeros(num, 3)
-    lift[:, 1] = clearance - vertices[..., 1].amin(dim=-1)
-    params = BodyParams(
-        betas=params.betas, global_orient=params.global_orient, body_pose=params.body_pose, transl=params.transl + lift
-    )
-    joints = body.joints(params).numpy()
-    posed = (vertices + lift[:, None]).numpy()
-    return Actor(
+    vertices, joints = body.vertices(params).numpy(), body.joints(params).numpy()
+    facing = params.global_orient[:, :, 2].numpy()
+    lead = TUCKED if "sit+" in motion.name else BALANCED
+    return Player(
         params=params,
-        vertices=posed,
+        vertices=vertices,
         joints=joints,
         landmarks=body.landmarks(params).numpy(),
-        surface=looks.pose(body, params, posed) if isinstance(looks, Outfit) else posed,
-        looks=looks.looks if isinstance(looks, Outfit) else looks,
         action=motion.name,
-        seat=_make_seat(rng, bank, params, joints, posed) if motion.name.startswith("sit") else None,
+        contacts=contacts,
+        seat=make_seat(rng, bank, joints, vertices, facing, lead=lead),
     )
-
-
-def _make_seat(rng: Rng, bank: TextureBank, params: BodyParams, joints: ndarray, vertices: ndarray) -> Prop | None:
-    """A block under the pelvis of someone who sits, as high as the lowest place where they sit."""
-    lowest = int(joints[:, 0, 1].argmin())
-    pelvis = joints[lowest, 0]
-    near = np.linalg.norm(vertices[lowest][:, [0, 2]] - pelvis[[0, 2]], axis=1) < 0.12
-    height = float(vertices[lowest][near, 1].min()) - 0.005
-    if height < 0.15:
-        return None
-    facing = params.global_orient[lowest, :, 2].numpy()
-    yaw = float(np.arctan2(facing[0], facing[2]))
-    paint = draw_paint(rng, bank, "planks", "noise", "carpet", "cloudy")
-    width, depth = rng.uniform(0.4, 0.7), rng.uniform(0.34, 0.42)
-    pieces = [make_box((width, height, depth), paint, (0, height / 2, -0.06))]
-    if rng.random() < 0.4:
-        tall = rng.uniform(0.3, 0.5)
-        pieces.append(make_box((width, tall, 0.05), paint, (0, height + tall / 2, -0.06 - depth / 2 - 0.06)))
-    return Prop.of(place(join(pieces), (float(pelvis[0]), 0.0, float(pelvis[2])), yaw))

@@ -22,8 +22,6 @@ INSIDE = 0.16
 lie inside the body, hips and shoulders deepest."""
 LOOSE = 0.08
 """Further allowance (metres) where the surface is the person's own clothes, which stand off the body."""
-CONTACT = 0.02
-"""A contact vertex lower than this above the floor (metres) touches it."""
 
 
 def write_truth(
@@ -124,7 +122,6 @@ def _people_truth(
         world = move_body(actor.params, to_world, rest_pelvis)
         camera = move_body(actor.params, stage_to_camera, rest_pelvis)
         in_camera = _transform(np.linalg.inv(c2stage), actor.landmarks)
-        contact_heights = [actor.vertices[:, body.contact_vertices[name].numpy(), 1].min(1) for name in names]
         rows.append({
             "valid": (masks == number).any((1, 2)),
             "boxes": _mask_boxes(masks == number),
@@ -137,7 +134,7 @@ def _people_truth(
             "landmarks_px": _observe_landmarks(in_camera, intrinsics, depth, clothes & (masks == number)),
             "camera_global_orient_aa": matrix_to_axis_angle(camera.global_orient).numpy(),
             "camera_transl": camera.transl.numpy(),
-            "contacts": np.stack(contact_heights, axis=1) < CONTACT,
+            "contacts": actor.contacts,
             "actions": np.array(actor.action),
         })  # fmt: skip
     shapes = {

@@ -1,6 +1,7 @@
 """Motion of people without a body: joint rotations in SMPL order and a path of the pelvis over a floor."""
 
-from unish.synthetic.motion.collection import MotionLibrary, read_motion
+from unish.synthetic.motion.collection import MotionLibrary, load_library, read_motion
+from unish.synthetic.motion.grounding import ground_motion
 from unish.synthetic.motion.procedural import ACTIONS, sample_motion
 from unish.synthetic.motion.record import Motion, mirror_motion, place_on_floor, resample_motion, turn_motion
 
@@ -8,6 +9,8 @@ __all__ = [
     "ACTIONS",
     "Motion",
     "MotionLibrary",
+    "ground_motion",
+    "load_library",
     "mirror_motion",
     "place_on_floor",
     "read_motion",

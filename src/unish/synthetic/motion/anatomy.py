@@ -31,7 +31,7 @@ LIMITS_DEG = {
     "ankle_side": (-20, 25), "toes": (-20, 45), "arm_flex": (-50, 175), "arm_abduct": (-25, 165),
     "arm_twist": (-85, 75), "elbow": (0, 145), "pronate": (-70, 70),
     "wrist_flex": (-60, 60), "collar_up": (-8, 25), "collar_forward": (-15, 20),
-    "pelvis_pitch": (-20, 100), "pelvis_side": (-20, 20), "pelvis_twist": (-30, 30), "spine_flex": (-30, 75),
+    "pelvis_pitch": (-95, 100), "pelvis_side": (-20, 20), "pelvis_twist": (-30, 30), "spine_flex": (-30, 75),
     "spine_side": (-35, 35), "spine_twist": (-45, 45), "head_flex": (-45, 50), "head_side": (-35, 35),
     "head_twist": (-70, 70),
 }  # fmt: skip

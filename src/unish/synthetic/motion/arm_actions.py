@@ -62,6 +62,30 @@ def hold_pose(rng: np.random.Generator, score: Score) -> None:
             score.add(f"{side}_{name}", 3 * drift(rng, score.time, rate_hz=0.4, size=1)[:, 0])
 
 
+def phone(rng: np.random.Generator, score: Score) -> None:
+    """A telephone at the ear, or looked at in front of the chest."""
+    side = rng.choice(["left", "right"])
+    at_ear = rng.random() < 0.5
+    pose = {"arm_flex": 42, "arm_abduct": 28, "arm_twist": -15, "elbow": 138} if at_ear else {
+        "arm_flex": 28, "arm_abduct": 4, "arm_twist": 28, "elbow": 98}  # fmt: skip
+    for name, value in pose.items():
+        score.put(f"{side}_{name}", value + rng.normal(0, 4) + 2 * drift(rng, score.time, rate_hz=0.3, size=1)[:, 0])
+    score.put("head_flex", 0.0 if at_ear else rng.uniform(18, 32))
+    score.add("head_side", (8 if side == "left" else -8) * at_ear)
+
+
+def carry(rng: np.random.Generator, score: Score) -> None:
+    """Both hands in front of the body as around a box or a tray."""
+    flex, elbow, apart = rng.uniform(5, 45), rng.uniform(60, 105), rng.uniform(-5, 22)
+    for side in ("left", "right"):
+        score.put(f"{side}_arm_flex", flex)
+        score.put(f"{side}_arm_abduct", 6.0)
+        score.put(f"{side}_arm_twist", apart)
+        score.put(f"{side}_elbow", elbow)
+        score.put(f"{side}_pronate", -50.0)
+    score.add("spine_flex", -rng.uniform(0, 8))
+
+
 def gesture(rng: np.random.Generator, score: Score) -> None:
     """Talking hands: smooth random arm movements; the head turns."""
     extent = rng.uniform(0.3, 1.0)
@@ -87,4 +111,5 @@ def hang(rng: np.random.Generator, score: Score) -> None:
 
 ARM_ACTIONS: dict[str, Callable[[np.random.Generator, Score], None]] = {
     "hang": hang, "wave": wave, "reach": reach, "punch": punch, "hold": hold_pose, "gesture": gesture, "flail": flail,
+    "phone": phone, "carry": carry,
 }  # fmt: skip

@@ -6,6 +6,7 @@ import tarfile
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,16 @@ class MotionLibrary:
         if rng.uniform() < 0.5:
             picked = mirror_motion(picked)
         return turn_motion(picked, rng.uniform(-np.pi, np.pi))
+
+
+@lru_cache(maxsize=2)
+def load_library(path: str) -> MotionLibrary:
+    """The library of one folder or archive, once per process.
+
+    Raises:
+        InputError: as ``MotionLibrary.read``.
+    """
+    return MotionLibrary.read([path])
 
 
 def read_motion(name: str, text: str, skeleton: str | None = None) -> Motion:

@@ -33,11 +33,12 @@ def walk(rng: np.random.Generator, time: Curve) -> Score:
     """Walking at a personal cadence and step length, slow to brisk, curving."""
     score = Score.standing(rng, time)
     stride = rng.uniform(0.55, 1.25)
+    limp = rng.uniform(0.45, 0.9) if rng.random() < 0.15 else 1.0
     phase = rng.uniform() + time * rng.uniform(0.7, 1.15)
     _gait(
         score, phase, hip=[(0, 28 * stride), (0.5, -12 * stride), (0.85, 30 * stride)],
         knee=[(0, 5), (0.15, 16), (0.4, 5), (0.72, 40 + 20 * stride), (0.95, 4)],
-        ankle=[(0, 1), (0.08, -5), (0.45, 9), (0.62, -17), (0.8, 0)], lift=rng.uniform(10, 16),
+        ankle=[(0, 1), (0.08, -5), (0.45, 9), (0.62, -17), (0.8, 0)], lift=rng.uniform(10, 16), limp=limp,
     )  # fmt: skip
     _swing_arms(score, phase, swing=rng.uniform(5, 28) * stride, elbow=rng.uniform(5, 25))
     score.turn_rate += _wander(rng, time, 18.0)
@@ -73,7 +74,7 @@ def step_about(rng: np.random.Generator, time: Curve) -> Score:
         ankle=[(0, 0), (0.45, 3), (0.65, -12), (0.85, 0)], lift=5.0,
     )  # fmt: skip
     _swing_arms(score, phase, swing=rng.uniform(0, 18), elbow=rng.uniform(0, 30))
-    score.turn_rate += rng.choice([-1, 1]) * rng.uniform(0, 110) + _wander(rng, time, 20.0)
+    score.turn_rate += rng.choice([-1, 1]) * rng.uniform(0, 75) + _wander(rng, time, 20.0)
     return score
 
 
@@ -84,7 +85,7 @@ def squat(rng: np.random.Generator, time: Curve) -> Score:
         rng, time, rise=rng.uniform(0.5, 1.4), hold=rng.uniform(0.1, 2), fall=rng.uniform(0.4, 1.2),
         rest=rng.uniform(0.1, 1.5),
     )  # fmt: skip
-    _lower_hips(score, down * rng.uniform(50, 130), lean=rng.uniform(0.25, 0.45))
+    lower_hips(score, down * rng.uniform(50, 130), lean=rng.uniform(0.25, 0.45))
     for side in ("left", "right"):
         score.add(f"{side}_hip_abduct", rng.uniform(2, 16))
         score.add(f"{side}_hip_rotate", rng.uniform(0, 14))
@@ -97,7 +98,7 @@ def crouch(rng: np.random.Generator, time: Curve) -> Score:
     """Staying low, the weight moving from side to side (sports stance)."""
     score = Score.standing(rng, time)
     knee = rng.uniform(30, 100) + 8 * drift(rng, time, rate_hz=0.5, size=1)[:, 0]
-    _lower_hips(score, knee, lean=rng.uniform(0.3, 0.6))
+    lower_hips(score, knee, lean=rng.uniform(0.3, 0.6))
     for side in ("left", "right"):
         score.add(f"{side}_hip_abduct", rng.uniform(5, 22))
         score.add(f"{side}_arm_flex", rng.uniform(0, 60))
@@ -181,7 +182,7 @@ def jump(rng: np.random.Generator, time: Curve) -> Score:
         ((1 + ground) / 2, rng.uniform(0, 0.5)),
     ]
     crouching = periodic(clock / period, keys)
-    _lower_hips(score, np.maximum(crouching, 0) * rng.uniform(40, 90), lean=0.35)
+    lower_hips(score, np.maximum(crouching, 0) * rng.uniform(40, 90), lean=0.35)
     swing = rng.uniform(0, 130)
     for side in ("left", "right"):
         score.add(f"{side}_arm_flex", swing * np.sin(2 * np.pi * (clock / period - 0.75)))
@@ -234,6 +235,7 @@ def free(rng: np.random.Generator, time: Curve) -> Score:
     """Random poses within the limits of the joints, joined smoothly: coverage, not realism."""
     score = Score.standing(rng, time)
     low, high = (np.degrees(limit) for limit in channel_limits())
+    low[INDEX["pelvis_pitch"]] = -20.0  # nobody lies down at random
     step = rng.uniform(0.5, 1.6)
     knots = time[0] - step + step * np.arange(int((time[-1] - time[0]) / step) + 4)
     extent = rng.uniform(0.25, 1.0)
@@ -255,15 +257,17 @@ def _gait(
     knee: Keys,
     ankle: Keys,
     lift: float = 0.0,
+    limp: float = 1.0,
 ) -> None:
     """Both legs through one cycle (heel strike at phase 0), half a cycle apart; the pelvis follows.
 
     ``lift`` (degrees of hip flexion, twice as much in the knee) takes the swinging foot of a walker off the floor; a
-    runner has none.
+    runner has none. ``limp`` is the share of the hip's and knee's movement that the right leg makes.
     """
     for side, offset in (("left", 0.0), ("right", 0.5)):
-        score.put(f"{side}_hip_flex", periodic(phase + offset, hip))
-        score.put(f"{side}_knee", np.maximum(periodic(phase + offset, knee), 0))
+        share = limp if side == "right" else 1.0
+        score.put(f"{side}_hip_flex", share * periodic(phase + offset, hip))
+        score.put(f"{side}_knee", share * np.maximum(periodic(phase + offset, knee), 0))
         score.put(f"{side}_ankle", periodic(phase + offset, ankle))
         score.put(f"{side}_ankle_side", score[f"{side}_hip_abduct"])
         # While a foot carries a walker its sole is level; while it swings it needs room below the toes.
@@ -295,7 +299,7 @@ def _swing_arms(score: Score, phase: Curve, *, swing: float, elbow: float) -> No
         score.add(f"{side}_elbow", elbow + 0.35 * swing * np.maximum(forward, 0))
 
 
-def _lower_hips(score: Score, knee: Curve, *, lean: float) -> None:
+def lower_hips(score: Score, knee: Curve, *, lean: float) -> None:
     """Bend the knees; thighs and trunk follow so that the hips stay about over the heels' front."""
     for side in ("left", "right"):
         score.add(f"{side}_knee", knee)

@@ -11,19 +11,24 @@ from torch import Tensor
 from unish.errors import InputError
 from unish.synthetic.motion.anatomy import mirror_channels, rotations_from_channels
 from unish.synthetic.motion.arm_actions import ARM_ACTIONS
+from unish.synthetic.motion.body_actions import BODY_ACTIONS
 from unish.synthetic.motion.leg_actions import LEG_ACTIONS
 from unish.synthetic.motion.record import Motion, resample_motion
+from unish.synthetic.motion.score import Curve, Score
 from unish.synthetic.motion.skeleton import pose_skeleton
 
-ACTIONS = (*LEG_ACTIONS, *(name for name in ARM_ACTIONS if name != "hang"))
+_LEGS = LEG_ACTIONS | BODY_ACTIONS
+ACTIONS = (*_LEGS, *(name for name in ARM_ACTIONS if name != "hang"))
 """Names that ``sample_motion`` accepts as ``action``."""
 
 _RATE_HZ = 60.0
-_LEG_WEIGHTS = {"walk": 4.0, "idle": 3.0, "run": 1.5, "sit": 1.5, "free": 2.0, "squat": 1.2, "bend": 1.2}
+_LEG_WEIGHTS = {"walk": 4.0, "idle": 3.0, "run": 1.5, "sit": 3.0, "free": 2.0, "squat": 1.2, "bend": 1.2}
+_FADE_SHARE = 0.3
+_FADE_S = (0.6, 1.3)
 
 
 def sample_motion(rng: np.random.Generator, timestamps_s: Float64[Tensor, "N"], *, action: str | None = None) -> Motion:
-    """A random motion at the given times.
+    """A random motion at the given times; some go over from one action to another (named ``a+b>c+d``).
 
     The world has **y up and the floor at y = 0**; the path starts above the origin with a heading drawn uniformly
     (``turn_motion`` turns it). See ``Motion`` for the frames, ``place_on_floor`` for bodies of another size, and
@@ -39,12 +44,13 @@ def sample_motion(rng: np.random.Generator, timestamps_s: Float64[Tensor, "N"], 
     """
     if action is not None and action not in ACTIONS:
         raise InputError(f"unknown action {action!r}; use one of {', '.join(ACTIONS)}")
-    legs = action if action in LEG_ACTIONS else _draw_legs(rng, action)
-    arms = action if action in ARM_ACTIONS else _draw_arms(rng, legs)
     start, end = float(timestamps_s[0]), float(timestamps_s[-1])
     time = start + np.arange(int(np.ceil((end - start) * _RATE_HZ)) + 2) / _RATE_HZ
-    score = LEG_ACTIONS[legs](rng, time)
-    ARM_ACTIONS[arms](rng, score)
+    name, score = _perform(rng, time, action)
+    if action is None and rng.uniform() < _FADE_SHARE:
+        next_name, other = _perform(rng, time, None)
+        score.fade(other, rng.uniform(start, end), rng.uniform(*_FADE_S))
+        name = f"{name}>{next_name}"
     channels, turn_rate = score.radians(), np.radians(score.turn_rate)
     if rng.uniform() < 0.5:
         channels, turn_rate = mirror_channels(channels), -turn_rate
@@ -52,9 +58,18 @@ def sample_motion(rng: np.random.Generator, timestamps_s: Float64[Tensor, "N"], 
     rotations = rotations_from_channels(channels, heading)
     motion = Motion(
         timestamps_s=torch.from_numpy(time), global_orient=rotations[:, 0], body_pose=rotations[:, 1:],
-        root=path_from_contacts(rotations, score.clearance, _RATE_HZ), name=f"{legs}+{arms}",
+        root=path_from_contacts(rotations, score.clearance, _RATE_HZ), name=name,
     )  # fmt: skip
     return resample_motion(motion, timestamps_s)
+
+
+def _perform(rng: np.random.Generator, time: Curve, action: str | None) -> tuple[str, Score]:
+    """Name and score of an action of the legs with one of the arms; what is not given is drawn."""
+    legs = action if action in _LEGS else _draw_legs(rng, action)
+    arms = action if action in ARM_ACTIONS else _draw_arms(rng, legs)
+    score = _LEGS[legs](rng, time)
+    ARM_ACTIONS[arms](rng, score)
+    return f"{legs}+{arms}", score
 
 
 def path_from_contacts(
@@ -83,13 +98,13 @@ def path_from_contacts(
 
 def _draw_legs(rng: np.random.Generator, arms: str | None) -> str:
     """Common actions more often; arm actions go with legs that leave the arms alone."""
-    names = list(LEG_ACTIONS) if arms is None else ["idle", "walk", "sit", "turn", "crouch"]
+    names = list(_LEGS) if arms is None else ["idle", "walk", "sit", "turn", "crouch"]
     weights = np.array([_LEG_WEIGHTS.get(name, 0.7) for name in names])
     return str(rng.choice(names, p=weights / weights.sum()))
 
 
 def _draw_arms(rng: np.random.Generator, legs: str) -> str:
     """The legs' action keeps its own arms half of the time."""
-    if legs == "free" or rng.uniform() < 0.45:
+    if legs in ("free", "lie", "pick_up", "stretch", "dance") or rng.uniform() < 0.45:
         return "hang"
     return str(rng.choice([name for name in ARM_ACTIONS if name != "hang"]))

@@ -68,6 +68,15 @@ class Score:
             self.put(f"{side}_ankle", np.minimum(level, 32.0), weight)
             self.put(f"{side}_ankle_side", self[f"{side}_hip_abduct"], weight)
 
+    def fade(self, other: Score, start: float, seconds: float) -> None:
+        """Go over to another score from ``start`` on, smoothly and within ``seconds``."""
+        share = np.clip((self.time - start) / seconds, 0, 1)
+        share = share * share * (3 - 2 * share)
+        self.degrees += share[:, None] * (other.degrees - self.degrees)
+        self.turn_rate += share * (other.turn_rate - self.turn_rate)
+        # Whoever comes from or goes to standing does so on the floor: no share of a jump hovers.
+        self.clearance = np.where(share < 0.5, self.clearance * (1 - 2 * share), other.clearance * (2 * share - 1))
+
     def radians(self) -> Float[ndarray, "M C"]:
         """The channels in radians, held within the limits of the joints."""
         low, high = channel_limits()

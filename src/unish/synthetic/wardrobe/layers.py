@@ -25,7 +25,7 @@ class Part(IntEnum):
 
 
 PART_STEP = 16
-"""More people than this do not fit into the ids of one clip."""
+"""More people than this do not fit into the ids of one clip, which renderers keep in a signed byte."""
 
 
 @dataclass(frozen=True, kw_only=True)
