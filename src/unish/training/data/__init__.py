@@ -1,0 +1,16 @@
+"""From clips to training batches."""
+
+from unish.datasets.resize import resize_clip
+from unish.training.data.augment import degrade_images, filter_randomly, mirror_clip
+from unish.training.data.batches import SceneBatch, SceneBatches, SceneDataConfig, SceneShards
+
+__all__ = [
+    "SceneBatch",
+    "SceneBatches",
+    "SceneDataConfig",
+    "SceneShards",
+    "degrade_images",
+    "filter_randomly",
+    "mirror_clip",
+    "resize_clip",
+]
