@@ -1,7 +1,17 @@
 """Real and synthetic datasets behind one interface: ``ClipSource``."""
 
+from unish.datasets.live import LiveClips
 from unish.datasets.mixture import MixedSource
 from unish.datasets.shards import ShardClips
 from unish.datasets.source import CLIP_ARRAYS, ClipArrays, ClipSource, ClipStream, SourceNotes
 
-__all__ = ["CLIP_ARRAYS", "ClipArrays", "ClipSource", "ClipStream", "MixedSource", "ShardClips", "SourceNotes"]
+__all__ = [
+    "CLIP_ARRAYS",
+    "ClipArrays",
+    "ClipSource",
+    "ClipStream",
+    "LiveClips",
+    "MixedSource",
+    "ShardClips",
+    "SourceNotes",
+]

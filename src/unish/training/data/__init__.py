@@ -3,8 +3,10 @@
 from unish.datasets.resize import resize_clip
 from unish.training.data.augment import degrade_images, filter_randomly, mirror_clip
 from unish.training.data.batches import SceneBatch, SceneBatches, SceneDataConfig, SceneShards
+from unish.training.data.workers import BatchWorkers
 
 __all__ = [
+    "BatchWorkers",
     "SceneBatch",
     "SceneBatches",
     "SceneDataConfig",
