@@ -18,6 +18,7 @@ from unish.synthetic.shards import ShardConfig, stack_clip
 
 _WINDOWS = 20
 """Of so many windows of a stream, some train and the others validate."""
+_NEVER_RENDERED = ("boxes_xyxy", "landmarks_world", "landmark_score")  # what a detector sees; truth is better
 
 
 class LiveClips:
@@ -58,7 +59,7 @@ class LiveClips:
         return {**vars(self), "_rendered": OrderedDict()}
 
     def describe(self) -> SourceNotes:
-        arrays = tuple(name for name in CLIP_ARRAYS if name != "boxes_xyxy")
+        arrays = tuple(name for name in CLIP_ARRAYS if name not in _NEVER_RENDERED)
         return SourceNotes(
             name=f"live clips of seed {self.seed}", licence=LICENCE, trains_shipped_weights=True, arrays=arrays
         )

@@ -41,10 +41,15 @@ CLIP_ARRAYS: Mapping[str, ArrayKind] = {
     "transl": ArrayKind(shape="P N 3", dtype="f4", frame_axis=1),
     "joints": ArrayKind(shape="P N 24 3", dtype="f4", frame_axis=1),
     "landmarks_px": ArrayKind(shape="P N 33 3", dtype="f4", frame_axis=1),
+    "landmarks_world": ArrayKind(shape="P N 33 3", dtype="f4", frame_axis=1),
+    "landmark_score": ArrayKind(shape="P N", dtype="f4", frame_axis=1),
     "boxes_xyxy": ArrayKind(shape="P N 4", dtype="f4", frame_axis=1),
 }
-"""Everything that a clip may hold; ``images`` is always there. Depth is z in metres, 0 = unknown; ids are indices into
-the people axis, −1 = nobody; the rest is as in the table of training shards (docs/data.md)."""
+"""Everything that a clip may hold; ``images`` is always there.
+
+Depth is z in metres, 0 = unknown; ids are indices into the people axis, −1 = nobody, P = somebody who has no row there;
+people who are not there are zero. Else as in the table of training shards (docs/data.md) and in ``structs.Landmarks``.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
