@@ -1,5 +1,6 @@
 """Real and synthetic datasets behind one interface: ``ClipSource``."""
 
+from unish.datasets.kinds import names_source, open_source
 from unish.datasets.live import LiveClips
 from unish.datasets.mixture import MixedSource
 from unish.datasets.shards import ShardClips
@@ -14,4 +15,6 @@ __all__ = [
     "MixedSource",
     "ShardClips",
     "SourceNotes",
+    "names_source",
+    "open_source",
 ]

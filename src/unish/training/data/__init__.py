@@ -3,7 +3,7 @@
 from unish.datasets.resize import resize_clip
 from unish.training.data.augment import degrade_images, filter_randomly, mirror_clip
 from unish.training.data.batches import SceneBatch, SceneBatches, SceneDataConfig, SceneShards
-from unish.training.data.workers import BatchWorkers
+from unish.training.data.workers import BatchWorkers, run_ahead
 
 __all__ = [
     "BatchWorkers",
@@ -15,4 +15,5 @@ __all__ = [
     "filter_randomly",
     "mirror_clip",
     "resize_clip",
+    "run_ahead",
 ]

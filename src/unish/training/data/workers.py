@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from multiprocessing.synchronize import Event
 from types import TracebackType
 from typing import Any
 
+from unish.datasets.shards import ShardClips
 from unish.datasets.source import ClipArrays
 from unish.errors import InputError
 from unish.synthetic.shards import use_one_thread
@@ -109,6 +112,20 @@ class BatchWorkers:
                 raise answer
             assert made == step, f"batch {made} came in place of {step}"
             return answer
+
+
+@contextmanager
+def run_ahead(batches: SceneBatches, *, workers: int | None = None) -> Iterator[Callable[[int], SceneBatch]]:
+    """The same batches: as they are where all come from shards, else from processes that end with the block.
+
+    Args:
+        workers: number of processes; half of the cores by default, since training needs some, too.
+    """
+    if all(isinstance(part, ShardClips) for part in batches.parts):
+        yield batches
+        return
+    with BatchWorkers(batches, workers=workers or max(1, (os.cpu_count() or 1) // 2)) as made:
+        yield made
 
 
 def _make_batches(batches: SceneBatches, worker: int, workers: int, first: int, waiting: Any, stop: Event) -> None:
