@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.numpy import save_file
 from test_datasets_depth import write_depth_folder
 from test_training_data import make_clips
 
-from unish.datasets import LiveClips, MixedSource, ShardClips, names_source, open_source
+from clip_checks import assert_keeps_its_promises
+from unish.datasets import ClipArrays, LiveClips, MixedSource, ShardClips, names_source, open_source
 from unish.datasets.kinds import KINDS
 from unish.errors import InputError
 from unish.training.data import SceneBatches, SceneDataConfig
@@ -97,3 +99,24 @@ def test_no_shards_under_a_name(tmp_path: Path) -> None:
         open_source(f"shards:{tmp_path}")
     with pytest.raises(InputError, match="TOML"):
         open_source(tmp_path / "none.toml")
+
+
+def test_the_dataset_of_the_documentation(repository: Path) -> None:
+    """The class of docs/data.md is a source as it stands there."""
+    text = (repository / "docs" / "data.md").read_text().split("### A dataset of your own")[1]
+    code = text.split("```python")[1].split("```")[0]
+
+    def read_my_frames(index: int, frames: np.ndarray) -> ClipArrays:
+        count = len(frames)
+        return {
+            "images": np.zeros((count, 480, 640, 3), np.uint8),
+            "depth": np.ones((count, 480, 640), np.float32),
+            "intrinsics": np.tile(np.eye(3, dtype=np.float32), (count, 1, 1)),
+            "c2w": np.tile(np.eye(4, dtype=np.float32), (count, 1, 1)),
+        }
+
+    names = {"read_my_frames": read_my_frames}
+    exec(code, names)
+    source = names["MyClips"]()
+    assert_keeps_its_promises(source, 3)
+    assert SceneBatches(source, SceneDataConfig(num_clips=2), seed=0)(0).images.shape[:2] == (2, 4)
