@@ -158,3 +158,23 @@ def test_textures_are_varied_and_take_images_from_a_folder(tmp_path: Path) -> No
     assert len(more.layers) == len(bank.layers) + 1
     layer = more.pick(np.random.default_rng(0), "image")
     assert (more.layers[layer] == [10, 200, 30]).all()
+
+
+def test_a_budget_is_kept_and_can_be_raised(tmp_path: Path) -> None:
+    config = ShardConfig(sizes=((32, 48), (64, 48)), clips_per_shard=2, clip=replace(SMALL, num_frames=2))
+    free = write_shards(tmp_path / "free", num_shards=4, seed=4, config=config)
+    sizes = [path.stat().st_size for path in free]
+    assert sizes[1] > sizes[0]
+    budget = (sum(sizes[:2]) + sizes[2] // 2 + 16_000) / 1e9
+    paths = write_shards(tmp_path / "small", num_shards=4, seed=4, config=config, max_gigabytes=budget)
+    assert [path.name for path in paths] == [path.name for path in free[:2]]
+    held = sum(path.stat().st_size for path in paths)
+    assert budget * 1e9 - sizes[2] - 8192 < held <= budget * 1e9
+    # The same budget again adds nothing, a larger one the rest; what is there is what would have come without one.
+    assert write_shards(tmp_path / "small", num_shards=4, seed=4, config=config, max_gigabytes=budget) == paths
+    write_shards(tmp_path / "small", num_shards=4, seed=4, config=config, max_gigabytes=1.0)
+    for path in free:
+        grown, whole = load_file(tmp_path / "small" / path.name), load_file(path)
+        assert all(np.array_equal(grown[name], whole[name]) for name in whole)
+    with pytest.raises(InputError, match="allow more"):
+        write_shards(tmp_path / "none", num_shards=1, seed=4, config=config, max_gigabytes=1e-6)

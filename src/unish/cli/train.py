@@ -15,7 +15,12 @@ EXAMPLE = "unish train small-scene --out runs/small-scene --data out/shards --re
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="name of a recipe; an unknown name lists them")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN_DIR", help="folder for checkpoints and logs")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="training shards (default RUN_DIR/shards)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DATA",
+        help="folder of training shards (default RUN_DIR/shards), live, KIND:PLACE or a mixture .toml: docs/data.md",
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in RUN_DIR")
     parser.add_argument("--minutes", type=positive_float, help="end after this time, summed over resumes")
     add_quiet(parser)

@@ -26,6 +26,8 @@ from unish.synthetic.config import HELD_BACK_SEED, SynthConfig
 SHARD_FORMAT = "unish-shard/1"
 SHARD_PEOPLE = 6
 """Length of the people axis; missing people are zero and not valid."""
+_MAX_HEADER = 8192
+"""Bytes that a shard's names and notes take at most (1,400 now)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,7 @@ def write_shards(
     first: int = 0,
     config: ShardConfig | None = None,
     workers: int = 1,
+    max_gigabytes: float | None = None,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Write ``shard-000000.safetensors`` and so on from number ``first``, keeping those already there.
@@ -58,8 +61,16 @@ def write_shards(
     Shard s holds clips s·C to s·C + C − 1 of ``seed``; what each array means stands in docs/data.md. With several
     ``workers`` (processes) the same shards come out.
 
+    Args:
+        max_gigabytes: largest size in 10⁹ bytes of all shards in the folder, those of earlier calls included: no shard
+            is begun that would not fit. A larger budget later goes on where this one ended.
+
+    Returns:
+        Paths of the shards that are there; fewer than ``num_shards`` when the budget ends before.
+
     Raises:
-        InputError: the seed that is held back for evaluation was asked for, or the folder cannot be written.
+        InputError: the seed that is held back for evaluation was asked for, the folder cannot be written, or the budget
+            does not allow one shard.
     """
     if seed == HELD_BACK_SEED:
         raise InputError(f"seed {seed} is held back for evaluation; train on another one")
@@ -70,8 +81,10 @@ def write_shards(
     except OSError as error:
         raise InputError(f"{out}: cannot be made ({error.strerror}); choose another folder") from None
     paths = {shard: out / f"shard-{shard:06d}.safetensors" for shard in range(first, first + num_shards)}
+    if max_gigabytes is not None:
+        paths = _keep_affordable(paths, seed, config, max_gigabytes * 1e9)
     jobs = [(path, shard, seed, config) for shard, path in paths.items() if not path.exists()]
-    done = num_shards - len(jobs)
+    done, num_shards = len(paths) - len(jobs), len(paths)
     if progress is not None:
         progress("shards", done, num_shards)
     with start_workers(min(workers, len(jobs))) as run_all:
@@ -82,6 +95,34 @@ def write_shards(
     return list(paths.values())
 
 
+def _keep_affordable(paths: dict[int, Path], seed: int, config: ShardConfig, budget: float) -> dict[int, Path]:
+    """The shards up to the first that would make all shards of their folder larger than ``budget`` bytes."""
+    folder = next(iter(paths.values())).parent if paths else Path()
+    held = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    sizes: dict[tuple[int, int], int] = {}
+    kept: dict[int, Path] = {}
+    for shard, path in paths.items():
+        if not path.exists():
+            size = config.sizes[shard % len(config.sizes)]
+            if size not in sizes:
+                sizes[size] = _measure_shard(seed, config, size)
+            if held + sizes[size] > budget:
+                break
+            held += sizes[size]
+        kept[shard] = path
+    if paths and not kept:
+        raise InputError(
+            f"{folder}: {budget / 1e9:g} GB do not allow one shard more, {held / 1e9:.3f} GB are there; allow more"
+        )
+    return kept
+
+
+def _measure_shard(seed: int, config: ShardConfig, size: tuple[int, int]) -> int:
+    """Bytes of a shard of this picture size, at most: what a clip holds depends on the config, so one is made."""
+    clip = stack_clip(make_clip(seed, 0, replace(config.clip, size=size)))
+    return config.clips_per_shard * sum(values.nbytes for values in clip.values()) + _MAX_HEADER
+
+
 @contextmanager
 def start_workers(count: int) -> Iterator[Callable[..., Iterator[Any]]]:
     """The built-in ``map`` for one, or that of a pool of ``count`` processes that take one thread each."""
@@ -90,11 +131,11 @@ def start_workers(count: int) -> Iterator[Callable[..., Iterator[Any]]]:
         return
     # Forked processes would share the state of OpenGL and of thread pools.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_use_one_thread) as pool:
+    with ProcessPoolExecutor(count, mp_context=context, initializer=use_one_thread) as pool:
         yield pool.map
 
 
-def _use_one_thread() -> None:
+def use_one_thread() -> None:
     """A worker for each core: OpenGL on the CPU and the array libraries must not take more."""
     os.environ["LP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)

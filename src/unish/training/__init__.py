@@ -11,7 +11,7 @@ def run(recipe: str, *, out: Path, data: Path, resume: bool = False, minutes: fl
     """Run a named recipe into the folder ``out``.
 
     Args:
-        data: folder of training shards.
+        data: folder of training data, or what the recipe takes in its place.
         minutes: wall-clock budget, summed over resumes; the learning-rate schedule then ends with it.
 
     Raises:

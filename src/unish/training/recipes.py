@@ -13,12 +13,13 @@ from torch import nn
 from tqdm import tqdm
 
 from unish.assets import fetch
+from unish.datasets import ClipSource, LiveClips, MixedSource, names_source, open_source
 from unish.network.encoders.efficientnet import convert_published_weights
 from unish.network.human.landmark_branch import LandmarkBranch
 from unish.network.small_scene import SmallScene, SmallSceneConfig
 from unish.synthetic.config import SynthConfig
 from unish.synthetic.shards import ShardConfig, write_shards
-from unish.training.data import SceneBatch, SceneDataConfig, SceneShards
+from unish.training.data import SceneBatch, SceneBatches, SceneDataConfig, run_ahead
 from unish.training.lifter import LifterConfig, train_lifter
 from unish.training.scene import SceneLossWeights, scene_loss
 from unish.training.scene_validation import measure_row_prior, score_scene
@@ -67,18 +68,28 @@ def train_small_scene(run_dir: Path, *, data: Path, resume: bool = False, minute
     """The scene branch of ``small``: points, confidence, field of view and cameras on synthetic shards.
 
     Args:
-        data: folder of shards; they are made when it has none (6400 clips, half an hour of one core).
+        data: folder of shards; they are made when it has none (6400 clips, half an hour of one core). ``live`` renders
+            such clips while training runs, and any name that ``open_source`` knows takes its data instead.
         minutes: wall-clock budget in place of the fixed number of steps.
     """
-    _make_shards(data)
+    source = open_scene_data(data)
     torch.manual_seed(0)
     model = make_small_scene()
-    shards = SceneShards(data, SceneDataConfig(), seed=1)
+    shards = SceneBatches(source, SceneDataConfig(), seed=1)
     model.dense_head.row_prior.data = measure_row_prior(shards, num_batches=30, num_rows=model.config.row_knots)
     for stage in SCENE_STAGES:
         budget = None if minutes is None else minutes * stage.time_share
         run_scene_stage(model, stage, run_dir / stage.name, data=data, resume=resume, minutes=budget)
     return model
+
+
+def open_scene_data(data: Path) -> ClipSource:
+    """What ``train_small_scene`` trains on."""
+    if str(data) == "live":
+        return MixedSource([LiveClips(config, seed=_SHARD_SEED) for config in (_SHARDS, _ROOM_SHARDS)])
+    if not names_source(data):
+        _make_shards(data)
+    return open_source(data)
 
 
 def _make_shards(data: Path) -> None:
@@ -105,9 +116,10 @@ def run_scene_stage(
     model: SmallScene, stage: SceneStage, run_dir: Path, *, data: Path, resume: bool, minutes: float | None
 ) -> None:
     """Train one part of ``model`` in place. A stage that is finished already only loads its weights."""
-    shards = SceneShards(data, SceneDataConfig(), seed=1)
-    held_back = SceneShards(
-        data, SceneDataConfig(first=19, last=20, long_sides=(192,), max_stride=2, degrade=False), seed=2
+    source = open_scene_data(data)
+    shards = SceneBatches(source, SceneDataConfig(), seed=1)
+    held_back = SceneBatches(
+        source, SceneDataConfig(first=19, last=20, long_sides=(192,), max_stride=2, degrade=False), seed=2
     )
     row_prior = measure_row_prior(shards, num_batches=30, num_rows=model.config.row_knots)
     for name, part in model.named_children():
@@ -129,15 +141,16 @@ def run_scene_stage(
         validate_every=1000,
     )
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # half the time of a convolution
-    fit(
-        model,
-        compute_loss,
-        shards,
-        config=config,
-        run_dir=run_dir,
-        resume=resume,
-        validate=lambda _: score_scene(model, [held_back(i) for i in range(8)], row_prior),
-    )
+    with run_ahead(shards) as batches:
+        fit(
+            model,
+            compute_loss,
+            batches,
+            config=config,
+            run_dir=run_dir,
+            resume=resume,
+            validate=lambda _: score_scene(model, [held_back(i) for i in range(8)], row_prior),
+        )
 
 
 def train_small_lifter(

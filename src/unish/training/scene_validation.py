@@ -16,11 +16,11 @@ from torch import Tensor
 from unish.geometry.rigid import invert_rigid
 from unish.network.outputs import SceneOutput
 from unish.network.small_scene import SmallScene
-from unish.training.data import SceneBatch, SceneShards
+from unish.training.data import SceneBatch, SceneBatches
 from unish.training.losses.cameras import angle_degrees
 
 
-def measure_row_prior(shards: SceneShards, *, num_batches: int, num_rows: int) -> Float[Tensor, "rows"]:
+def measure_row_prior(shards: SceneBatches, *, num_batches: int, num_rows: int) -> Float[Tensor, "rows"]:
     """Mean log-depth of every image row (stretched to ``num_rows``) over some training batches."""
     total, count = torch.zeros(num_rows), torch.zeros(num_rows)
     for step in range(num_batches):

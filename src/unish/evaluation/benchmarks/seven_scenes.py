@@ -8,9 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
+from unish.datasets.rgbd_sequence import (
+    SEVEN_SCENES_FPS,
+    RgbdFrame,
+    list_seven_scenes_frames,
+    make_seven_scenes_sequence,
+)
 from unish.errors import InputError
 from unish.evaluation.compare import resize_depth
 from unish.evaluation.metrics import relative_rotation_errors, score_depth
@@ -20,8 +25,6 @@ from unish.evaluation.row_prior import load_row_prior, row_prior_depth
 from unish.structs import Clip
 
 CLIP_FRAMES = 4
-FRAMES_PER_SECOND = 30.0
-NO_DEPTH_MM = 65_535
 
 
 class SevenScenesBenchmark:
@@ -36,13 +39,13 @@ class SevenScenesBenchmark:
     needs = "frame-*.color.*, frame-*.depth.png and frame-*.pose.txt of one 7-Scenes sequence"
 
     def sequences(self, data: Path) -> list[str]:
-        stems = _frame_names(data)
-        return [stems[start] for start in range(0, len(stems) - CLIP_FRAMES + 1, CLIP_FRAMES)]
+        frames = list_seven_scenes_frames(data)
+        return [frames[start].name for start in range(0, len(frames) - CLIP_FRAMES + 1, CLIP_FRAMES)]
 
     def score(self, data: Path, sequence: str, predictor: Predictor) -> Row:
-        stems = _frame_names(data)
-        start = stems.index(sequence)
-        clip, depth, c2w = _read_frames(data, stems[start : start + CLIP_FRAMES])
+        frames = list_seven_scenes_frames(data)
+        start = [frame.name for frame in frames].index(sequence)
+        clip, depth, c2w = _read_clip(frames[start : start + CLIP_FRAMES])
         answer = predictor.predict(Request(name=sequence, source=clip, settings={"people": 0}))
         found = answer.reconstruction
         if found.num_frames != CLIP_FRAMES:
@@ -71,37 +74,20 @@ def _turn_error(c2w: Float[Tensor, "N 4 4"], true_c2w: Float[Tensor, "N 4 4"]) -
     return float(torch.cat([relative_rotation_errors(c2w, true_c2w, step=step) for step in steps]).mean())
 
 
-def _frame_names(data: Path) -> list[str]:
-    """``frame-000000`` … of all frames that have a picture, a depth map and a pose."""
-    names = sorted(path.name.removesuffix(".pose.txt") for path in data.glob("frame-*.pose.txt"))
-    return [name for name in names if _colour_path(data, name) and (data / f"{name}.depth.png").is_file()]
-
-
-def _colour_path(data: Path, name: str) -> Path | None:
-    return next(iter(sorted(data.glob(f"{name}.color.*"))), None)
-
-
-def _read_frames(data: Path, names: list[str]) -> tuple[Clip, torch.Tensor, torch.Tensor]:
-    """The clip, its true depth in metres (0 = unknown) and its true camera-to-world poses."""
-    images, depths, poses = [], [], []
-    for name in names:
-        colour = _colour_path(data, name)
-        assert colour is not None
-        images.append(np.asarray(Image.open(colour).convert("RGB")))
-        millimetres = np.asarray(Image.open(data / f"{name}.depth.png")).astype(np.int64)
-        depths.append(np.where(millimetres == NO_DEPTH_MM, 0, millimetres) / 1000)
-        poses.append(np.loadtxt(data / f"{name}.pose.txt"))
-    numbers = torch.tensor([int(name.rsplit("-", 1)[1]) for name in names])
-    pictures = torch.from_numpy(np.stack(images))
+def _read_clip(frames: tuple[RgbdFrame, ...]) -> tuple[Clip, Float[Tensor, "N H W"], Float[Tensor, "N 4 4"]]:
+    """The clip, its true depth in metres (0 = unknown) and its true camera-to-world poses (world = first frame)."""
+    arrays = make_seven_scenes_sequence(frames).read(np.arange(len(frames)))
+    numbers = torch.tensor([round(frame.time_s * SEVEN_SCENES_FPS) for frame in frames])
+    pictures = torch.from_numpy(arrays["images"])
     clip = Clip(
         images=pictures,
-        timestamps_s=(numbers - numbers[0]).double() / FRAMES_PER_SECOND,
+        timestamps_s=(numbers - numbers[0]).double() / SEVEN_SCENES_FPS,
         frame_indices=numbers,
-        segment=torch.zeros(len(names), dtype=torch.int64),
+        segment=torch.zeros(len(frames), dtype=torch.int64),
         source_size=(int(pictures.shape[1]), int(pictures.shape[2])),
-        name=names[0],
+        name=frames[0].name,
     )
-    return clip, torch.from_numpy(np.stack(depths)), torch.from_numpy(np.stack(poses))
+    return clip, torch.from_numpy(arrays["depth"]).double(), torch.from_numpy(arrays["c2w"]).double()
 
 
 SEVEN_SCENES = SevenScenesBenchmark()
