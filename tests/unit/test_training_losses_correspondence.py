@@ -126,7 +126,7 @@ def test_visibility_means_what_it_says(street: Street) -> None:
 
 
 def test_truth_costs_nearly_nothing(street: Street) -> None:
-    """A pixel is 2.7 cm and 3.6 cm wide at the two people; measured: 1.6 cm root mean square, and means that differ by .4 mm."""
+    """A pixel is 2.7 and 3.6 cm wide at the two; measured: 1.6 cm root mean square, means that differ by .4 mm."""
     assert street.surface(street.vertices, street.points) < 0.018**2
     assert order_loss(street.vertices, street.visible(), street.points, street.intrinsics) == 0
     detected = street.detect()

@@ -109,7 +109,7 @@ def order_loss(
     centre of its pixel may differ on average.
     """
     cameras = intrinsics[:, None].expand(*visible.shape[:3], 3, 3)
-    places = project(vertices.detach(), cameras).nan_to_num(0.0)
+    places = project(vertices.detach(), cameras)
     depth = look_up(local_points[..., 2][:, None].expand(*visible.shape[:3], -1, -1), places)
     usable = visible & (depth > 0)
     behind = torch.where(usable, depth - vertices[..., 2], 0.0)
@@ -160,5 +160,5 @@ def _own_pixel(
 ) -> Bool[Tensor, "B P N V"]:
     """Does the pixel of the vertex show the vertex's person?"""
     num_people = vertices.shape[1]
-    shown = look_up(person_ids[:, None].expand(-1, num_people, -1, -1, -1), project(vertices, cameras).nan_to_num(0.0))
+    shown = look_up(person_ids[:, None].expand(-1, num_people, -1, -1, -1), project(vertices, cameras))
     return shown == torch.arange(num_people, device=shown.device)[:, None, None]

@@ -34,18 +34,19 @@ def take(values: Shaped[Tensor, "*batch L D"], index: Int[Tensor, "*batch *S"]) 
 
 
 def look_up(maps: Shaped[Tensor, "*batch H W"], pixels: Float[Tensor, "*batch Q 2"]) -> Shaped[Tensor, "*batch Q"]:
-    """Values of the pixels that contain the given positions (clamped to the image)."""
+    """Values of the pixels that contain the given positions (clamped to the image; NaN reads the first pixel)."""
     height, width = maps.shape[-2:]
-    column = pixels[..., 0].floor().clamp(0, width - 1).long()
-    row = pixels[..., 1].floor().clamp(0, height - 1).long()
+    cell = pixels.nan_to_num(0.0).floor()
+    column = cell[..., 0].clamp(0, width - 1).long()
+    row = cell[..., 1].clamp(0, height - 1).long()
     return maps.flatten(-2).gather(-1, row * width + column)
 
 
 def interpolate(
     maps: Float[Tensor, "*batch C H W"], pixels: Float[Tensor, "*batch h w 2"]
 ) -> Float[Tensor, "*batch C h w"]:
-    """Bilinear values at positions in pixels (centres at +0.5); outside, those of the border."""
+    """Bilinear values at positions in pixels (centres at +0.5); outside, those of the border; NaN reads the first."""
     size = pixels.new_tensor([maps.shape[-1], maps.shape[-2]])
-    grid = (2 * pixels / size - 1).reshape(-1, *pixels.shape[-3:])
+    grid = (2 * pixels.nan_to_num(0.0) / size - 1).reshape(-1, *pixels.shape[-3:])
     found = functional.grid_sample(maps.reshape(-1, *maps.shape[-3:]), grid, padding_mode="border", align_corners=False)
     return found.reshape(*maps.shape[:-2], *pixels.shape[-3:-1])
