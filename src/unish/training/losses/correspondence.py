@@ -20,6 +20,7 @@ from unish.training.losses.penalties import geman_mcclure, mean_along, mean_wher
 from unish.training.losses.sampling import draw_entries, look_up, take
 
 _MIN_DEPTH = 0.1  # metres
+_EXACTLY = "donot_use_mm_for_euclid_dist"  # a matrix product loses the digits of small distances far away
 
 
 @torch.no_grad()
@@ -85,7 +86,7 @@ def surface_loss(
     index, kept = draw_entries(visible, num_vertices, generator)
     chosen = take(vertices, index)
     with torch.no_grad():
-        distance = torch.cdist(chosen, points).masked_fill(~drawn[..., None, :], torch.inf)
+        distance = torch.cdist(chosen, points, compute_mode=_EXACTLY).masked_fill(~drawn[..., None, :], torch.inf)
         nearest = distance.nan_to_num(torch.inf).argmin(-1)
     usable = kept & drawn.any(-1, keepdim=True)
     # Where nothing is usable, vertices may be NaN (nobody there), and a masked NaN still spoils gradients.

@@ -20,6 +20,8 @@ from unish.geometry.alignment import solve_exact_scale_shift
 from unish.training.losses.penalties import mean_where
 from unish.training.losses.sampling import draw_entries, take
 
+_EXACTLY = "donot_use_mm_for_euclid_dist"  # a matrix product loses the digits of small distances far away
+
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationConfig:
@@ -114,7 +116,7 @@ def _find_neighbours(
     They were drawn in random order, so the first are as good as any.
     """
     anchors = slice(0, config.num_anchors)
-    within = torch.cdist(places[:, anchors], places) <= config.radius
+    within = torch.cdist(places[:, anchors], places, compute_mode=_EXACTLY) <= config.radius
     within &= drawn[:, anchors, None] & drawn[:, None]
     order = torch.arange(places.shape[1], 0, -1, device=places.device)
     rank, index = (within * order).topk(min(config.num_samples, places.shape[1]), dim=-1)
