@@ -12,7 +12,16 @@ import trimesh
 from unish.geometry.camera import make_intrinsics
 from unish.geometry.mesh_distance import distance_to_mesh, point_triangle_distance
 from unish.geometry.plane import fit_floor, median_direction
-from unish.geometry.surfaces import depth_edges, dilate, erode, normals_from_depth, visible_points
+from unish.geometry.surfaces import (
+    depth_edges,
+    dilate,
+    draw_depth,
+    erode,
+    link_neighbours,
+    normals_from_depth,
+    visible_points,
+)
+from unish.render.plain import rasterize
 
 INTRINSICS = make_intrinsics(torch.tensor(60.0), 48, 64)
 
@@ -129,3 +138,43 @@ def test_degenerate_triangles_count_as_segments() -> None:
 
 def test_an_empty_mesh_is_infinitely_far() -> None:
     assert np.isinf(distance_to_mesh(np.zeros((2, 3)), np.zeros((0, 3)), np.zeros((0, 3), int))).all()
+
+
+def test_neighbours_are_linked_within_a_surface_only() -> None:
+    depth = torch.full((4, 5), 2.0)
+    depth[:, 3:] = 2.5
+    valid = torch.ones(4, 5, dtype=torch.bool)
+    valid[0, 0] = False
+    links = link_neighbours(depth, valid, relative_step=0.2)
+    up, right, down, left = links
+    assert up[2:].all() and not up[0].any()
+    assert right[:, [1, 3]].all() and not right[:, [2, 4]].any()
+    assert not left[0, 1] and not down[0, 0] and left[1, 1]
+    assert link_neighbours(depth, valid, relative_step=0.26)[1, :, 2].all()
+    assert not link_neighbours(depth * torch.nan, ~valid, relative_step=0.2).any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_z_buffer_equals_the_exact_rasteriser(seed: int) -> None:
+    mesh = trimesh.creation.icosphere(subdivisions=2)
+    generator = np.random.default_rng(seed)
+    vertices = np.concatenate([mesh.vertices * 0.7, generator.normal(size=(30, 3))])
+    vertices += np.array([0.2, -0.1, 3.0])
+    faces = np.concatenate([mesh.faces, len(mesh.vertices) + np.arange(30).reshape(10, 3)])
+    twin = rasterize(vertices, faces, INTRINSICS.numpy(), (48, 64)).depth
+    camera = INTRINSICS.double().expand(2, 3, 3)
+    found = draw_depth(torch.tensor(np.stack([vertices, vertices * 2])), torch.tensor(faces), camera, (48, 64))
+    np.testing.assert_allclose(found[0], twin, rtol=1e-6)
+    torch.testing.assert_close(found[1], 2 * found[0])  # twice as large, twice as far: the same picture
+    assert 300 < (twin > 0).sum() < 48 * 64
+
+
+def test_the_z_buffer_leaves_out_what_is_behind_the_camera_or_nowhere() -> None:
+    triangle = torch.tensor([[-1.0, -1, 2], [1, -1, 2], [0, 1, 2]])
+    faces = torch.tensor([[0, 1, 2]])
+    behind, nowhere = triangle * torch.tensor([1, 1, -1]), triangle * torch.nan
+    beside = triangle + torch.tensor([50.0, 0, 0])
+    depth = draw_depth(torch.stack([triangle, behind, nowhere, beside]), faces, INTRINSICS.expand(4, 3, 3), (48, 64))
+    assert (depth[0] == 2).sum() > 500
+    assert (depth[1:] == 0).all()
+    assert draw_depth(torch.zeros(0, 3, 3), faces, torch.zeros(0, 3, 3), (4, 5)).shape == (0, 4, 5)

@@ -1,6 +1,6 @@
 """Relative camera poses and field of view against exact truth.
 
-Legend: B clips, N frames, E pairs of frames.
+Legend: B clips, N frames, E pairs of frames; R rotation, t translation of a pair (a hat marks the prediction), s scale.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from unish.geometry.rigid import invert_rigid
 from unish.geometry.rotation import rotation_angle
+from unish.training.losses.penalties import mean_where, smooth_angle, smooth_length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +40,7 @@ def compare_relative_poses(
     """Errors of relative poses; ``scale`` brings the prediction to metres, ``unit`` is the clip's mean depth."""
     turned = predicted[..., :3, :3].transpose(-1, -2) @ truth[..., :3, :3]
     offset = predicted[..., :3, 3] * scale[:, None, None] - truth[..., :3, 3]
-    # √(x² + ε²) − ε: the norm has no gradient at zero, which a static camera reaches exactly.
-    length = (offset.square().sum(-1) + 1e-8).sqrt() - 1e-4
-    return CameraErrors(rotation=_safe_angle(turned), translation=length / unit[:, None])
+    return CameraErrors(rotation=smooth_angle(turned), translation=smooth_length(offset) / unit[:, None])
 
 
 def pose_loss(errors: CameraErrors) -> Tensor:
@@ -51,11 +50,37 @@ def pose_loss(errors: CameraErrors) -> Tensor:
     return rotation + translation
 
 
-def _safe_angle(rotation: Float[Tensor, "B E 3 3"]) -> Float[Tensor, "B E"]:
-    """Rotation angle with a finite gradient at zero: 2·asin(‖R − I‖/√8), smoothed by a hundredth of a degree."""
-    eye = torch.eye(3, dtype=rotation.dtype, device=rotation.device)
-    chord = ((rotation - eye).square().sum(dim=(-1, -2)) / 8.0 + 1e-8).sqrt() - 1e-4
-    return 2.0 * torch.asin(chord.clamp(max=1.0 - 1e-6))
+def list_pairs(num_frames: int) -> Int[Tensor, "2 E"]:
+    """All ordered pairs of different frames, E = N·(N − 1)."""
+    first, second = torch.meshgrid(torch.arange(num_frames), torch.arange(num_frames), indexing="ij")
+    return torch.stack([first, second])[:, first != second]
+
+
+def compare_cameras(
+    c2w: Float[Tensor, "B N 4 4"],
+    true_c2w: Float[Tensor, "B N 4 4"],
+    *,
+    scale: Float[Tensor, "B"],
+    unit: Float[Tensor, "B"],
+    delta: float = 0.1,
+) -> dict[str, Tensor]:
+    """Relative poses over all ordered pairs of frames (π³, Wang et al. 2025); no frame is special.
+
+    ``rotation``: mean angle of R̂ᵀR, radians; ``translation``: mean Huber of ‖s·t̂ − t‖/unit, linear beyond ``delta``.
+    π³ takes the Huber of each coordinate; of the length, it does not depend on the axes.
+
+    Args:
+        scale: the one that brings the predicted *points* onto the true ones (``find_scale``), so that camera path and
+            points share one scale.
+        unit: what a translation is measured by, such as the clip's mean depth; metres.
+    """
+    pairs = list_pairs(c2w.shape[1]).to(c2w.device)
+    errors = compare_relative_poses(relative_poses(c2w, pairs), relative_poses(true_c2w, pairs), scale=scale, unit=unit)
+    huber = functional.huber_loss(
+        errors.translation, torch.zeros_like(errors.translation), delta=delta, reduction="none"
+    )
+    every = torch.ones_like(huber, dtype=torch.bool)
+    return {"rotation": mean_where(errors.rotation, every), "translation": mean_where(huber, every)}
 
 
 def angle_degrees(

@@ -15,6 +15,7 @@ from torch.nn import functional
 from unish.geometry.camera import unproject
 from unish.geometry.rigid import transform_points
 from unish.network.correspondence import QUERY_STRIDE, TARGET_STRIDE
+from unish.training.losses.sampling import look_up
 
 _SAME_SURFACE = 0.05  # relative difference of depth up to which two pixels show one surface
 _GOOD_MATCH_PX = 1.5
@@ -57,10 +58,10 @@ def find_true_matches(
 
     size = depth.shape[-2:]
     inside = (targets >= 0).all(-1) & (targets[..., 0] < size[1]) & (targets[..., 1] < size[0]) & (moved[..., 2] > 0.05)
-    seen = _look_up_nearest(depth[:, second], targets)
+    seen = look_up(depth[:, second], targets)
     visible = inside & ((seen - moved[..., 2]).abs() < _SAME_SURFACE * moved[..., 2])
     moving = (person_ids[..., 4::QUERY_STRIDE, 4::QUERY_STRIDE] >= 0).flatten(2)
-    static = ~moving[:, first] & (_look_up_nearest(person_ids[:, second], targets) < 0)
+    static = ~moving[:, first] & (look_up(person_ids[:, second], targets) < 0)
     return TrueMatches(
         targets_px=targets,
         usable=visible & static & (smooth.flatten(2) & defined)[:, first],
@@ -112,11 +113,3 @@ def _sample_cells(
             value = log_probability.gather(-1, (row * width + column)[..., None])[..., 0]
             total = total + share * value
     return total
-
-
-def _look_up_nearest(maps: Tensor, pixels: Float[Tensor, "B E Q 2"]) -> Tensor:
-    """(B, E, H, W) at the pixels that contain the given positions (clamped to the image)."""
-    height, width = maps.shape[-2:]
-    column = pixels[..., 0].floor().clamp(0, width - 1).long()
-    row = pixels[..., 1].floor().clamp(0, height - 1).long()
-    return maps.flatten(2).gather(-1, row * width + column)
