@@ -44,8 +44,12 @@ def test_what_touches_the_floor_does_not_move(index: int) -> None:
 
 
 def test_people_are_on_the_floor_most_of_the_time() -> None:
-    """Some foot or other part of them carries them in most frames: contacts are not only rare and exact."""
-    touching = np.concatenate([actor.contacts.any(axis=1) for index in FEW for actor in shoot(index).actors])
+    """Some foot or other part of them carries them in most frames: contacts are not only rare and exact.
+
+    Who lies does so on the back or the belly, which are no contact regions.
+    """
+    upright = [actor for index in FEW for actor in shoot(index).actors if "lie" not in actor.action]
+    touching = np.concatenate([actor.contacts.any(axis=1) for actor in upright])
     assert touching.mean() > 0.8
 
 

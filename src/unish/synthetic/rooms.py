@@ -316,8 +316,7 @@ def _make_side_room(
     hole = Opening(kind="passage", left=high[0] - right, right=high[0] - left, low=0.0, high=top)
     far[0] = replace(far[0], openings=(hole,))  # the side towards the first room
     front = [make_wall(wall, tall, looks) for wall in far]
-    threshold = make_quad((left, 0, -0.15), (right - left, 0, 0), (0, 0, 0.15), draw_plain(rng, 0.2))
-    pieces = [*front, threshold, _make_floor_and_ceiling(rng, bank, low, high, tall)]
+    pieces = [*front, _make_floor_and_ceiling(rng, bank, low, high, tall)]
     at = low[0] + 0.1
     for _ in range(4):
         piece = join(draw_piece(rng, bank, theme.walls))

@@ -114,12 +114,9 @@ def make_reveal(hole: Opening, depth: float, paint: Paint) -> Mesh:
     """The four inner faces of a hole through a wall of a thickness, in the wall's axes."""
     x, y, w, h = hole.left, hole.low, hole.right - hole.left, hole.high - hole.low
     back = (0, 0, -depth)
-    sides = [
-        make_quad((x, y, 0), back, (0, h, 0), paint),
-        make_quad((x + w, y, 0), back, (0, h, 0), paint),
-        make_quad((x, y + h, 0), back, (w, 0, 0), paint),
-    ]
-    return join([*sides, make_quad((x, y, 0), back, (w, 0, 0), paint)] if y > 0.01 else sides)
+    starts = ((x, y, 0), (x + w, y, 0), (x, y + h, 0), (x, y, 0))
+    ups = ((0, h, 0), (0, h, 0), (w, 0, 0), (w, 0, 0))
+    return join([make_quad(start, back, up, paint) for start, up in zip(starts, ups, strict=True)])
 
 
 def make_window(rng: Rng, bank: TextureBank, hole: Opening, depth: float, clear: bool) -> Mesh:
