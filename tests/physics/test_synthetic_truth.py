@@ -14,10 +14,11 @@ from unish.synthetic import SKY_DEPTH, SynthConfig, make_clip
 
 CONFIG = SynthConfig(size=(96, 128), num_frames=4, fps=6.0, min_people=1, max_people=3, normals=True)
 SEED = 11
-INDICES = (0, 1, 2, 3, 5)
+FEW, ALL = (0, 1, 2, 3, 5), range(50)
+INDICES = [*FEW, *(pytest.param(index, marks=pytest.mark.slow) for index in ALL if index not in FEW)]
 
 
-@functools.lru_cache
+@functools.cache
 def clip(index: int, clothes: bool = True) -> Reconstruction:
     return make_clip(SEED, index, replace(CONFIG, clothes=clothes))
 
@@ -98,19 +99,16 @@ def test_camera_and_world_parameters_pose_the_same_vertices(index: int) -> None:
     assert (moved - body.vertices(world)).abs().max() < 2e-5
 
 
-@pytest.mark.parametrize("index", INDICES)
-def test_visible_landmarks_lie_on_their_person(index: int) -> None:
-    truth = clip(index)
-    height, width = truth.image_size
-    hits = []
-    for person, frame in zip(*np.nonzero(truth.person_valid), strict=True):
-        x, y, visible = truth.landmarks_px[person, frame].T
-        body_part = np.arange(33)[(visible > 0.5)]
-        body_part = body_part[np.isin(body_part, [11, 12, 23, 24, 25, 26])]  # deep inside the outline
-        rows, columns = np.floor(y[body_part]).astype(int), np.floor(x[body_part]).astype(int)
-        assert ((rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)).all()
-        hits += list(truth.person_masks[frame][rows, columns] == person)
-    assert not hits or np.mean(hits) > 0.9
+@pytest.mark.slow
+def test_visible_joints_lie_on_their_person() -> None:
+    """Shoulders, elbows, hips, knees and ankles that count as visible, over all clips: 99.1 % when this was written."""
+    hits: list[bool] = []
+    for truth in map(clip, ALL):
+        for person, frame in zip(*np.nonzero(truth.person_valid), strict=True):
+            x, y, visible = truth.landmarks_px[person, frame][[11, 12, 13, 14, 23, 24, 25, 26, 27, 28]].T
+            rows, columns = np.floor(y).astype(int)[visible > 0.5], np.floor(x).astype(int)[visible > 0.5]
+            hits += (truth.person_masks[frame][rows, columns] == person).tolist()
+    assert len(hits) > 1000 and np.mean(hits) > 0.98
 
 
 @pytest.mark.parametrize("index", INDICES)
@@ -125,7 +123,7 @@ def test_people_stand_on_the_floor_and_gravity_points_into_it(index: int) -> Non
 
 
 def test_what_is_not_visible_is_not_valid_and_nan() -> None:
-    for index in INDICES:
+    for index in FEW:
         truth = clip(index)
         for person in range(truth.num_people):
             seen = (truth.person_masks == person).any((1, 2))
@@ -137,7 +135,7 @@ def test_what_is_not_visible_is_not_valid_and_nan() -> None:
 
 
 def test_sky_is_far_and_normals_face_the_camera() -> None:
-    for index in INDICES:
+    for index in FEW:
         truth = clip(index)
         sky = truth.extra["truth_sky"]
         assert (truth.depth[sky] == SKY_DEPTH).all()

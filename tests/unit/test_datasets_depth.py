@@ -15,7 +15,12 @@ from scipy.spatial.transform import Rotation
 from clip_checks import assert_keeps_its_promises
 from unish.datasets import ClipArrays
 from unish.datasets.depth_folder import open_depth_folder
-from unish.datasets.rgbd_sequence import open_seven_scenes, open_tum
+from unish.datasets.rgbd_sequence import (
+    list_slambook2_frames,
+    make_slambook2_sequence,
+    open_seven_scenes,
+    open_tum,
+)
 from unish.errors import InputError
 from unish.geometry.camera import unproject
 from unish.geometry.rigid import transform_points
@@ -252,3 +257,19 @@ def test_depth_folder_without_what_it_needs(tmp_path: Path) -> None:
     (folder / "poses.txt").write_text("1 2 3 4\n")
     with pytest.raises(InputError, match="12 or 16"):
         open_depth_folder(folder)
+
+
+def test_slambook2_frames_follow_the_pose_file(tmp_path: Path) -> None:
+    for folder in ("color", "depth"):
+        (tmp_path / folder).mkdir()
+    quarter_turn = np.sqrt(0.5)
+    np.savetxt(tmp_path / "pose.txt", [[0, 0, 0, 0, 0, 0, 1], [1.0, 2.0, 3.0, 0, quarter_turn, 0, quarter_turn]])
+    for number in (1, 2):
+        Image.new("RGB", (8, 6), (number, 0, 0)).save(tmp_path / "color" / f"{number}.png")
+        Image.fromarray(np.full((6, 8), 1500 * number, np.uint16)).save(tmp_path / "depth" / f"{number}.pgm")
+    clip = make_slambook2_sequence(list_slambook2_frames(tmp_path)).read(np.arange(2))
+    np.testing.assert_array_equal(clip["depth"][:, 0, 0], [1.5, 3.0])
+    np.testing.assert_allclose(clip["c2w"][1, :3, 3], [1, 2, 3], atol=1e-6)
+    np.testing.assert_allclose(clip["c2w"][1, :3, 2], [1, 0, 0], atol=1e-6)  # turned by 90° about y: z looks along x
+    (tmp_path / "depth" / "2.pgm").unlink()
+    assert list_slambook2_frames(tmp_path) == ()

@@ -16,7 +16,7 @@ from PIL import Image
 from unish.body import load_body
 from unish.errors import InputError
 from unish.evaluation import Answer, Request, compare_with_truth, evaluate
-from unish.evaluation.benchmarks.seven_scenes import CLIP_FRAMES
+from unish.evaluation.benchmarks.rgbd import CLIP_FRAMES
 from unish.evaluation.row_prior import load_row_prior, measure_row_prior, row_prior_depth
 from unish.geometry.rotation import axis_angle_to_matrix
 from unish.reconstruction.report import JOINT_LANDMARKS

@@ -1,4 +1,4 @@
-"""RGB-D recordings in the layouts of 7-Scenes and of the TUM RGB-D benchmark.
+"""RGB-D recordings in the layouts of 7-Scenes, of the TUM RGB-D benchmark and of slambook2.
 
 7-Scenes (https://www.microsoft.com/en-us/research/project/rgb-d-dataset-7-scenes): ``SCENE/seq-NN/frame-NNNNNN`` with
 ``.color.png``, ``.depth.png`` (millimetres; 65535 and 0 = unknown) and ``.pose.txt`` (4×4 camera to world, metres),
@@ -8,6 +8,9 @@
 TUM (https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats): ``rgb.txt`` and ``depth.txt`` (time and file a
 line), ``groundtruth.txt`` (time, position, quaternion x y z w: camera to world), depth png / 5000 metres, 0 = unknown.
 Bonn RGB-D Dynamic has the same layout. Lens distortion of freiburg1 and 2 is left in.
+
+slambook2 (https://github.com/gaoxiang12/slambook2, ``ch5/rgbd``): ``color/N.png``, ``depth/N.pgm`` / 1000 metres, and
+``pose.txt`` with one position and quaternion x y z w (camera to world) a line. It states no times.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from unish.errors import InputError
 SEVEN_SCENES_FPS = 30.0
 _NO_DEPTH_MM = 65_535
 _SEVEN_SCENES_CAMERA = (585.0, 585.0, 320.0, 240.0)
+_SLAMBOOK2_CAMERA = (518.0, 519.0, 325.5, 253.5)
 # The benchmark counts pixel centres from 0, this package from 0.5.
 _TUM_CAMERAS = {
     "freiburg1": (517.3, 516.5, 319.1, 255.8),
@@ -150,6 +154,26 @@ def list_seven_scenes_frames(folder: Path) -> tuple[RgbdFrame, ...]:
         if name in colours and depth is not None:
             time_s = int(name.rsplit("-", 1)[1]) / SEVEN_SCENES_FPS
             frames.append(RgbdFrame(name=name, colour=colours[name], depth=depth, pose=files[pose], time_s=time_s))
+    return tuple(frames)
+
+
+def make_slambook2_sequence(frames: tuple[RgbdFrame, ...]) -> RgbdSequence:
+    """Some frames of the slambook2 folder, with the units and the camera of its programs."""
+    return RgbdSequence(frames=frames, camera=_SLAMBOOK2_CAMERA, metres_per_unit=0.001)
+
+
+def list_slambook2_frames(folder: Path) -> tuple[RgbdFrame, ...]:
+    """The frames in the order of ``pose.txt``, one a second for want of times; none where a file is missing."""
+    listed = folder / "pose.txt"
+    rows = np.loadtxt(listed, ndmin=2) if listed.is_file() else np.zeros((0, 7))
+    frames = []
+    for number, row in enumerate(rows, start=1):
+        colour, depth = folder / "color" / f"{number}.png", folder / "depth" / f"{number}.pgm"
+        if not (colour.is_file() and depth.is_file()):
+            return ()
+        pose = np.eye(4)
+        pose[:3, :3], pose[:3, 3] = Rotation.from_quat(row[3:7]).as_matrix(), row[:3]
+        frames.append(RgbdFrame(name=f"{number:06d}", colour=colour, depth=depth, pose=pose, time_s=float(number)))
     return tuple(frames)
 
 

@@ -12,13 +12,11 @@ from unish.evaluation.results import Row
 
 @runtime_checkable
 class Benchmark(Protocol):
-    """The runner's view of a benchmark.
+    """The runner's view of a benchmark."""
 
-    Attributes:
-        needs: what the data folder must hold, for the message when it does not.
-    """
-
-    needs: str
+    @property
+    def needs(self) -> str:
+        """What the data folder must hold, for the message when it does not."""
 
     def sequences(self, data: Path) -> list[str]:
         """Names of the sequences under ``data``, sorted."""
