@@ -198,7 +198,8 @@ def test_labels_of_smplx_have_poses_alone(tmp_path: Path) -> None:
     assert np.abs(clip["body_pose_aa"][0]).max() > 0.1
 
 
-def test_more_people_than_rows(tmp_path: Path) -> None:
+def test_more_people_than_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unish.datasets.bedlam.SHARD_PEOPLE", 4)
     write_scene(tmp_path, PLAIN, num_people=6)
     clip = assert_keeps_its_promises(open_bedlam(tmp_path), 3)
     assert set(np.unique(clip["ids"])) == {-1, 0, 1, 2, 3, 4}

@@ -51,7 +51,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_clips_of_people(folder: Path) -> None:
+def test_clips_of_people(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unish.datasets.video_folder.SHARD_PEOPLE", 4)
     finder = Finder()
     source = open_video_folder(folder, CONFIG, finder=finder)
     assert len(source) == 3  # 20 frames in windows of about 6

@@ -169,6 +169,16 @@ def test_the_planes_of_the_view_hold_what_the_picture_shows() -> None:
     assert 0.02 < shown.mean() < 0.5
 
 
+@pytest.mark.egl
+def test_two_renderers_do_not_disturb_each_other() -> None:
+    scene, first = make_scene(), egl_renderer()
+    alone = shoot(first, scene)
+    shoot(egl_renderer(samples=4), make_scene(shadows=True, num_lamps=0), yaw=0.4)
+    beside = first.draw(scene.people.vertices, scene.people.normals, camera(), INTRINSICS, SIZE)
+    for name, values in vars(alone).items():
+        np.testing.assert_array_equal(values, getattr(beside, name), err_msg=name)
+
+
 def test_fitted_shadows_hold_all_vertices() -> None:
     people = make_scene().people.vertices
     matrix, texel = fit_shadow(make_scene().lighting, people)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,17 @@ FAR = 1000.0
 STILL_SHADOW_SIDE, PEOPLE_SHADOW_SIDE = 512, 256
 DEVICE_VARIABLE = "UNISH_EGL_DEVICE"
 TEXTURE_UNIT, STILL_UNIT, PEOPLE_UNIT, TRUTH_UNIT = range(4)
+
+
+def _in_own_context(method: Callable[..., Any]) -> Callable[..., Any]:
+    """OpenGL draws in the context that is current, which may be that of another renderer."""
+
+    @wraps(method)
+    def call(self: EglRenderer, *arguments: Any) -> Any:
+        with self._gl:
+            return method(self, *arguments)
+
+    return call
 
 
 class EglRenderer:
@@ -59,6 +72,7 @@ class EglRenderer:
         self._texture_array: Any = None
         self._targets: dict[tuple[int, int], _Targets] = {}
 
+    @_in_own_context
     def load(self, scene: Scene) -> None:
         """Upload everything that stays through the clip, and draw its shadows."""
         for part in self._parts:
@@ -92,6 +106,7 @@ class EglRenderer:
         self.render(people_vertices, people_normals, w2c, intrinsics, size)
         return self.read()
 
+    @_in_own_context
     def render(
         self,
         people_vertices: Float32[ndarray, "V 3"],
@@ -122,10 +137,12 @@ class EglRenderer:
         else:
             self._whole_picture.render(vertices=3)
 
+    @_in_own_context
     def finish(self) -> None:
         """Wait until what ``render`` asked for is drawn."""
         self._gl.finish()
 
+    @_in_own_context
     def read(self) -> Frame:
         """Second half of ``draw``: wait for the frame and read it."""
         return self._target.read(self._gl)
