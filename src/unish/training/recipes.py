@@ -47,10 +47,9 @@ class SceneStage:
 
 
 # Cameras are solved on the depth but send it no gradient, and a step that includes them costs half as much again.
-# Depth is trained briefly: five times as many steps were better on renders and worse on photographs (docs/training.md).
 SCENE_STAGES = (
-    SceneStage(name="depth", trains_cameras=False, steps=2500, learning_rate=6e-4, time_share=0.72),
-    SceneStage(name="cameras", trains_cameras=True, steps=700, learning_rate=1e-3, time_share=0.28),
+    SceneStage(name="depth", trains_cameras=False, steps=12000, learning_rate=6e-4, time_share=0.72),
+    SceneStage(name="cameras", trains_cameras=True, steps=3000, learning_rate=1e-3, time_share=0.28),
 )
 
 # Small pictures, short clips, many places: variety of place teaches more than another frame of the same one.
@@ -61,8 +60,7 @@ _SHARDS = ShardConfig(
 )
 # Rooms without people, filmed from near by, need as many again: there everything but a person has to be understood.
 _ROOM_SHARDS = replace(_SHARDS, clip=replace(_SHARDS.clip, place="room", max_people=0))
-_SHARD_SETS = ((_SHARDS, range(50)), (_ROOM_SHARDS, range(200, 260)))
-"""Kinds of shards and their numbers; the numbers leave room for more of each."""
+_NUM_SHARDS = 200
 _SHARD_SEED = 1
 
 
@@ -70,8 +68,8 @@ def train_small_scene(run_dir: Path, *, data: Path, resume: bool = False, minute
     """The scene branch of ``small``: points, confidence, field of view and cameras on synthetic shards.
 
     Args:
-        data: folder of shards; they are made when it has none (1760 clips, a quarter of an hour of one core). ``live``
-            renders such clips while training runs, and any name that ``open_source`` knows takes its data instead.
+        data: folder of shards; they are made when it has none (6400 clips, three quarters of an hour of one core). ``live`` renders
+            such clips while training runs, and any name that ``open_source`` knows takes its data instead.
         minutes: wall-clock budget in place of the fixed number of steps.
     """
     source = open_scene_data(data)
@@ -101,10 +99,10 @@ def _make_shards(data: Path) -> None:
         return
     data.mkdir(parents=True, exist_ok=True)
     unfinished.touch()
-    for config, numbers in _SHARD_SETS:
-        with tqdm(total=len(numbers), desc="shards", disable=None) as bar:
+    for first, config in ((0, _SHARDS), (_NUM_SHARDS, _ROOM_SHARDS)):
+        with tqdm(total=_NUM_SHARDS, desc="shards", disable=None) as bar:
             write_shards(
-                data, num_shards=len(numbers), first=numbers.start, seed=_SHARD_SEED, config=config,
+                data, num_shards=_NUM_SHARDS, first=first, seed=_SHARD_SEED, config=config,
                 workers=os.cpu_count() or 1, progress=partial(_advance, bar),
             )  # fmt: skip
     unfinished.unlink()
