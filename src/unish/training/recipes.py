@@ -68,8 +68,8 @@ def train_small_scene(run_dir: Path, *, data: Path, resume: bool = False, minute
     """The scene branch of ``small``: points, confidence, field of view and cameras on synthetic shards.
 
     Args:
-        data: folder of shards; they are made when it has none (6400 clips, three quarters of an hour of one core). ``live`` renders
-            such clips while training runs, and any name that ``open_source`` knows takes its data instead.
+        data: folder of shards; they are made when it has none (6400 clips, about 45 minutes of a core). ``live``
+            renders such clips while training runs, and any name that ``open_source`` knows takes its data instead.
         minutes: wall-clock budget in place of the fixed number of steps.
     """
     source = open_scene_data(data)
