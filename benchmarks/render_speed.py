@@ -29,7 +29,7 @@ from unish.render import Scene, make_renderer
 from unish.render.scene import SmoothNormals, join_meshes
 from unish.synthetic import SynthConfig
 from unish.synthetic.clip import plan_clip, render_clip
-from unish.synthetic.furniture import draw_furniture
+from unish.synthetic.furniture import THEMES, draw_piece
 from unish.synthetic.shapes import place
 
 MIN_SCENE_FACES = 50_000
@@ -106,7 +106,7 @@ def make_crowded(seed: int, num_frames: int, side: int) -> Crowded:
     while sum(len(mesh.faces) for mesh in meshes) < MIN_SCENE_FACES:
         x, z = rng.uniform(stage.low[[0, 2]], stage.high[[0, 2]])
         if (np.hypot(kept_free[:, 0] - x, kept_free[:, 2] - z) > 0.9).all():
-            thing = draw_furniture(rng, shooting.bank)
+            thing = join_meshes(draw_piece(rng, shooting.bank, THEMES["kitchen"].walls))
             meshes.append(place(thing, (x, 0.0, z), rng.uniform(0, 2 * np.pi)))
     scene = Scene(
         shell=meshes[0],
