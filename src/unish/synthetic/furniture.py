@@ -12,7 +12,7 @@ from numpy import ndarray
 from unish.render.scene import Mesh
 from unish.synthetic.textures import TextureBank, random_colour
 from unish.synthetic.things import rough, seats, storage, tables
-from unish.synthetic.things.library import Piece
+from unish.synthetic.things.stock import Piece
 
 Rng = np.random.Generator
 Maker = Callable[[Rng, TextureBank], Piece]

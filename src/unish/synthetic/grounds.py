@@ -28,9 +28,9 @@ from unish.synthetic.shapes import (
 )
 from unish.synthetic.stage import Furnishing, KeepOut, Prop, Stage
 from unish.synthetic.textures import GROUND_KINDS, TextureBank, random_colour
-from unish.synthetic.things.library import Piece, place_all
 from unish.synthetic.things.rough import make_bicycle, make_big_plant, make_bin, make_crates, make_railing
 from unish.synthetic.things.seats import make_bench
+from unish.synthetic.things.stock import Piece, place_all
 from unish.synthetic.things.tables import make_dining_set
 
 Rng = np.random.Generator

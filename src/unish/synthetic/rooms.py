@@ -25,7 +25,7 @@ from unish.synthetic.shapes import (
 from unish.synthetic.stage import Furnishing, KeepOut, Prop, Stage, flat_ground
 from unish.synthetic.surroundings import light_room, make_view
 from unish.synthetic.textures import FLOOR_KINDS, TextureBank, random_colour
-from unish.synthetic.things.library import place_all
+from unish.synthetic.things.stock import place_all
 from unish.synthetic.things.storage import make_wall_shelf
 from unish.synthetic.walls import (
     Opening,

@@ -10,7 +10,7 @@ from unish.synthetic.paints import draw_cloth, draw_paint, draw_plain
 from unish.synthetic.shapes import Paint, join, make_box, make_boxes, make_cylinder, make_turned, place, tilt, transform
 from unish.synthetic.textures import TextureBank, random_colour
 from unish.synthetic.things.household import make_pot_plant
-from unish.synthetic.things.library import Piece, open_library, scatter
+from unish.synthetic.things.stock import Piece, open_stock, scatter
 
 Rng = np.random.Generator
 DARK = Paint(colour=(0.07, 0.07, 0.075))
@@ -190,8 +190,8 @@ def make_coat_stand(rng: Rng, bank: TextureBank) -> Piece:
 
 
 def make_floor_thing(rng: Rng, bank: TextureBank) -> Piece:
-    """Something from the library that lies on the floor."""
-    return [open_library(bank).draw(rng, "floor")]
+    """Something from the stock that lies on the floor."""
+    return [open_stock(bank).draw(rng, "floor")]
 
 
 def make_clutter(rng: Rng, bank: TextureBank) -> Piece:

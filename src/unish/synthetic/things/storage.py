@@ -12,7 +12,7 @@ from unish.synthetic.paints import draw_paint, draw_plain
 from unish.synthetic.shapes import Paint, join, make_box, make_boxes, make_cylinder, make_quad, make_turned, place
 from unish.synthetic.textures import TextureBank
 from unish.synthetic.things.deskware import make_book_row
-from unish.synthetic.things.library import fill_row, place_all, scatter
+from unish.synthetic.things.stock import fill_row, place_all, scatter
 from unish.synthetic.things.tables import HANDLE, Piece, draw_count, make_drawers
 
 Rng = np.random.Generator

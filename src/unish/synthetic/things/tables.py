@@ -10,8 +10,8 @@ from unish.synthetic.paints import draw_cloth, draw_paint, draw_plain
 from unish.synthetic.shapes import Paint, join, make_box, make_boxes, make_turned, place, tilt
 from unish.synthetic.textures import TextureBank
 from unish.synthetic.things.deskware import make_desk_lamp, make_keyboard, make_screen
-from unish.synthetic.things.library import Piece, place_all, scatter
 from unish.synthetic.things.seats import make_chair, make_legs, make_office_chair, make_stool
+from unish.synthetic.things.stock import Piece, place_all, scatter
 
 Rng = np.random.Generator
 HANDLE = Paint(colour=(0.35, 0.35, 0.36))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional
+
+from unish.synthetic.sensor import compress_images
 
 
 def mirror_clip(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -41,7 +40,7 @@ def degrade_images(images: np.ndarray, generator: np.random.Generator) -> np.nda
     out = (np.clip(x, 0, 1) * 255).astype(np.uint8)
     if generator.random() < 0.5:
         quality = int(generator.integers(25, 90))
-        out = np.stack([_compress(image, quality) for image in out])
+        out = compress_images(out, quality)
     return out
 
 
@@ -68,9 +67,3 @@ def _blur(images: np.ndarray, sigma: float) -> np.ndarray:
     x = functional.pad(x, (3, 3, 3, 3), mode="replicate")
     x = functional.conv2d(functional.conv2d(x, kernel[None, None, None]), kernel[None, None, :, None])
     return x[:, 0].unflatten(0, (-1, 3)).permute(0, 2, 3, 1).numpy()
-
-
-def _compress(image: np.ndarray, quality: int) -> np.ndarray:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
-    return np.asarray(Image.open(buffer))

@@ -29,12 +29,12 @@ GROUPS: dict[str, tuple[Maker, ...]] = {
     "floor": FLOORWARE,
 }
 VARIANTS = 4
-"""Copies of each maker's thing in a library; an instance is scaled, tinted, turned and re-textured on top."""
+"""Copies of each maker's thing in a stock; an instance is scaled, tinted, turned and re-textured on top."""
 TALL = 0.22
 """Things that stand higher than this on a surface are props of their own, so that cameras may pass beside them."""
 
 
-class Library:
+class Stock:
     """Ready-made small things of one texture bank."""
 
     def __init__(self, bank: TextureBank) -> None:
@@ -63,9 +63,9 @@ class Library:
 
 
 @lru_cache(maxsize=2)
-def open_library(bank: TextureBank) -> Library:
-    """The library of a bank, made once per process."""
-    return Library(bank)
+def open_stock(bank: TextureBank) -> Stock:
+    """The stock of a bank, made once per process."""
+    return Stock(bank)
 
 
 def scatter(
@@ -82,13 +82,13 @@ def scatter(
     The first mesh holds all low things; each tall one follows on its own. ``clearance``: greatest height of a thing.
     Empty surfaces give no mesh.
     """
-    library = open_library(bank)
+    stock = open_stock(bank)
     low: list[Mesh] = []
     tall: list[Mesh] = []
     taken: list[tuple[ndarray, ndarray]] = []
     half = np.array(size) / 2
     for _ in range(count):
-        mesh = library.draw(rng, groups[int(rng.integers(len(groups)))])
+        mesh = stock.draw(rng, groups[int(rng.integers(len(groups)))])
         yaw = rng.normal(0, 0.35) if rng.random() < 0.7 else rng.uniform(0, 2 * np.pi)
         mesh = place(mesh, (0, 0, 0), yaw)
         lowest, highest = mesh.vertices.min(0), mesh.vertices.max(0)
@@ -121,10 +121,10 @@ def _find_gap(
 
 def fill_row(rng: Rng, bank: TextureBank, groups: Sequence[str], width: float, depth: float, clearance: float) -> Mesh:
     """Things side by side along x, as on a shelf board, none higher than ``clearance``."""
-    library, pieces = open_library(bank), []
+    stock, pieces = open_stock(bank), []
     x = -width / 2 + rng.uniform(0, 0.1)
     for _ in range(40):
-        mesh = library.draw(rng, groups[int(rng.integers(len(groups)))])
+        mesh = stock.draw(rng, groups[int(rng.integers(len(groups)))])
         lowest, highest = mesh.vertices.min(0), mesh.vertices.max(0)
         extent = highest - lowest
         if extent[1] > clearance or extent[2] > depth:
