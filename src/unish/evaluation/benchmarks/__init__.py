@@ -2,6 +2,7 @@
 
 from unish.evaluation.benchmarks.benchmark import Benchmark
 from unish.evaluation.benchmarks.clips import CLIPS
+from unish.evaluation.benchmarks.labelled import LABELLED
 from unish.evaluation.benchmarks.pose2sim import POSE2SIM
 from unish.evaluation.benchmarks.rgbd import SEVEN_SCENES, SLAMBOOK2
 from unish.evaluation.benchmarks.synthetic import SYNTHETIC
@@ -11,6 +12,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "7scenes": SEVEN_SCENES,
     "slambook2": SLAMBOOK2,
     "pose2sim": POSE2SIM,
+    "labelled": LABELLED,
     "clips": CLIPS,
 }
 
