@@ -27,7 +27,7 @@ class MasksBenchmark:
     """``NAME_mask/N.png`` (one person, not 0), and a video ``davis_NAME*`` in ``video/`` beside the labelled folder.
 
     One mask per frame of the video. The person with the best mean intersection over union is scored; a frame in which
-    they were not found counts 0. ``box_iou`` is that of the person's own box, filled. The masks of this sample were made
+    they were not found counts 0. ``box_iou`` is that of the person's box, filled. The masks of this sample were made
     to remove the person from the video: they are wide and hold racket, ball and shadow, so ``mask_inside_share``, the
     part of our mask that lies in theirs, is the number that can reach 1.
     """
