@@ -16,8 +16,7 @@ from torch import Tensor
 from unish.body import Body
 from unish.body.restricted_pickle import read_pickled_arrays
 from unish.errors import InputError
-from unish.evaluation.metrics import joint_error, joint_error_procrustes, match_people
-from unish.evaluation.metrics.bodies import HIPS
+from unish.evaluation.metrics import find_root, joint_error, joint_error_procrustes, match_people
 from unish.evaluation.predictor import Answer, Predictor, Request
 from unish.evaluation.results import Row, mean_of_rows
 from unish.geometry.rotation import axis_angle_to_matrix
@@ -103,10 +102,9 @@ def _score_person(answer: Answer, truth: _Truth) -> Row:
     c2w = torch.from_numpy(found.c2w[0]).double()
     ours = (torch.from_numpy(found.joints[person, 0]).double() - c2w[:3, 3]) @ c2w[:3, :3]
     shared, true = ours[[joint for joint, _ in _SHARED]], torch.from_numpy(truth.joints)
-    hips, true_hips = ours[list(HIPS)].mean(0), true[:2].mean(0)
+    hips, true_hips = find_root(ours), true[:2].mean(0)
     ratio = float(hips.norm() / true_hips.norm())
     smpl, ours_again, rest = _pose_bodies(answer.body, found, person, c2w[:3, :3].float(), truth)
-    smpl_roots = (x[list(HIPS)].mean(0) for x in (ours_again, smpl))
     by_rest, by_true_pose = (x[[joint for joint, _ in _SHARED]].double() for x in (rest, smpl))
     return {
         "people": found.num_people,
@@ -116,7 +114,7 @@ def _score_person(answer: Answer, truth: _Truth) -> Row:
         "pa_mpjpe_mm": float(joint_error_procrustes(shared, true)),
         "rest_pose_pa_mpjpe_mm": float(joint_error_procrustes(by_rest, true)),
         "true_pose_pa_mpjpe_mm": float(joint_error_procrustes(by_true_pose, true)),
-        "smpl_mpjpe_mm": float(joint_error(ours_again, smpl, *smpl_roots)),
+        "smpl_mpjpe_mm": float(joint_error(ours_again, smpl, find_root(ours_again), find_root(smpl))),
     }
 
 
