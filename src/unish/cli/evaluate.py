@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from unish.cli.arguments import add_quiet, output_folder
+from unish.cli.arguments import add_quiet, at_least, output_folder
 from unish.cli.progress import make_progress
+from unish.errors import InputError
 
 NAME = "evaluate"
 SUMMARY = "measure a method on a benchmark"
@@ -20,9 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method",
         required=True,
         metavar="METHOD",
-        help="small, release, a model folder, or files:DIR with finished reconstructions",
+        help="small, release, a model folder, files:DIR with finished reconstructions, or baseline:NAME",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json", help="where the numbers go")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these sequences instead of all")
+    parser.add_argument(
+        "--max-frames", type=at_least(1), metavar="N", help="the first N used frames of each sequence (default: all)"
+    )
+    parser.add_argument("--workers", type=at_least(1), default=1, metavar="N", help="processes, one thread each")
+    parser.add_argument("--body", default="free", metavar="free|PATH", help="licensed SMPL file to pose bodies with")
     add_quiet(parser)
 
 
@@ -32,6 +39,20 @@ def run(args: argparse.Namespace) -> None:
 
         progress = make_progress(quiet=args.quiet)
         try:
-            evaluate(args.benchmark, data=args.data, method=args.method, out=args.out, progress=progress)
+            results = evaluate(
+                args.benchmark,
+                data=args.data,
+                method=args.method,
+                out=args.out,
+                progress=progress,
+                only=args.only,
+                max_frames=args.max_frames,
+                workers=args.workers,
+                body=args.body,
+                quiet=args.quiet,
+            )
         finally:
             progress.close()
+    errors = [row["error"] for row in results.sequences.values() if "error" in row]
+    if len(errors) == len(results.sequences):
+        raise InputError(f"no sequence gave a result; the first says: {errors[0]}")
