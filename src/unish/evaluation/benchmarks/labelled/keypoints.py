@@ -153,6 +153,7 @@ def _mean(values: list[ndarray]) -> float:
 
 def _project_joints(found: Reconstruction) -> Float64[ndarray, "P 24 2"]:
     """Joints of the first frame in pixels of the processed picture."""
-    w2c = invert_rigid(torch.from_numpy(found.c2w[0]).double())
+    num = found.num_people
+    w2c = invert_rigid(torch.from_numpy(found.c2w[0]).double()).expand(num, 4, 4)
     local = transform_points(w2c, torch.from_numpy(found.joints[:, 0]).double())
-    return project(local, torch.from_numpy(found.intrinsics[0]).double()).numpy()
+    return project(local, torch.from_numpy(found.intrinsics[0]).double().expand(num, 3, 3)).numpy()
