@@ -20,7 +20,16 @@ from walking_record import SIZE, make_walk
 
 NUM_FRAMES = 12
 PICTURE = "S1_Walk.54138969_000001"
-KEYPOINTS = ("nose", "left_shoulder", "right_shoulder", "left_hip", "right_hip", "left_ankle", "right_ankle")
+KEYPOINTS = (
+    "nose",
+    "left_shoulder",
+    "right_shoulder",
+    "left_wrist",
+    "left_hip",
+    "right_hip",
+    "left_ankle",
+    "right_ankle",
+)
 PAIR = "a_frame-000000-a_frame-000001"
 
 
@@ -72,8 +81,8 @@ def write_tree(labelled: Path, walk: Reconstruction) -> None:
         picture.save(f"{stem}.color.png")
         Image.fromarray(millimetres[frame]).save(f"{stem}.depth.png")
         np.savetxt(f"{stem}.pose.txt", walk.c2w[frame])
-        picture.save(labelled / f"pi3_room/rgb/{frame}.png")
         if frame < 4:
+            picture.save(labelled / f"pi3_room/rgb/{frame}.png")
             picture.save(book / f"color/{frame + 1}.png")
             Image.fromarray(millimetres[frame]).save(book / f"depth/{frame + 1}.pgm", format="PPM")
         if frame < 2:
@@ -104,7 +113,9 @@ def _write_poses(labelled: Path, walk: Reconstruction) -> None:
 
     rows = [[*walk.c2w[i, :3, 3], *Rotation.from_matrix(walk.c2w[i, :3, :3]).as_quat()] for i in range(4)]
     np.savetxt(labelled / "slambook2_rgbd/pose.txt", rows)
-    np.savez(labelled / "pi3_room/condition.npz", depths=walk.depth, poses=walk.c2w, intrinsics=walk.intrinsics)
+    np.savez(
+        labelled / "pi3_room/condition.npz", depths=walk.depth[:4], poses=walk.c2w[:4], intrinsics=walk.intrinsics[:4]
+    )
     first_to_second = np.linalg.inv(walk.c2w[1].astype(np.float64)) @ walk.c2w[0]
     k = walk.intrinsics[0].reshape(-1)
     numbers = [0, 0, *k, *k, *first_to_second.reshape(-1)]
@@ -171,7 +182,7 @@ def list_answers(walk: Reconstruction) -> dict[str, Reconstruction]:
         **{f"7scenes/frame-{8 * frames[0]:06d}": take(walk, frames) for frames in near},
         "7scenes_far/frame-000000": take(walk, [0, 3, 6, 9]),
         "slambook2/000001": take(walk, [0, 1, 2, 3]),
-        "pi3_room/room": walk,
+        "pi3_room/room": take(walk, [0, 1, 2, 3]),
         f"scannet_pairs/{PAIR}": take(walk, [0, 1]),
         f"scannet_pairs_k/{PAIR}": take(walk, [0, 1]),
         "kitti/0000000100": take(walk, [0]),

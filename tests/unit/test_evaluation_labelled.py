@@ -124,7 +124,7 @@ def lift_arms(record: Reconstruction) -> Reconstruction:
         (f"h36m/{PICTURE}", lift_arms, {"mpjpe_mm": None, "pa_mpjpe_mm": None, "smpl_mpjpe_mm": None},
          {"pelvis_distance_error_percent": 0.0, "true_pose_pa_mpjpe_mm": 0.0}),
         ("coco/7.jpg", lift_arms, {"joint_error_percent": None}, {"people_found": 2}),
-        ("coco/7.jpg", lambda r: replace(r, boxes_xyxy=r.boxes_xyxy * [[[1, 1, 1, 1]], [[0, 0, 0.1, 0.1]]]),
+        ("coco/7.jpg", lambda r: replace(r, boxes_xyxy=r.boxes_xyxy + np.float32([[[0]], [[100]]])),
          {"people_found": 1, "people_extra": 1}, {}),
         ("davis_masks/walk", lambda r: replace(r, person_masks=np.roll(r.person_masks, 5, 1)),
          {"mask_iou": 0.6, "mask_inside_share": 0.75}, {}),

@@ -15,7 +15,6 @@ from unish.evaluation.quality import (
     LINES,
     WORSE_BY_AT_MOST,
     Dashboard,
-    check_comparable,
     is_better,
     load_dashboard,
     measure_dashboard,
@@ -58,6 +57,8 @@ def _run(args: argparse.Namespace) -> int:
     if media is None:
         raise InputError(f"no media: set {MEDIA} to the folder that holds labelled/ and video/, or give --media")
     before = None if args.compare is None else load_dashboard(args.compare)
+    if before is not None:
+        _check_same(before, "frames", args.frames)
     progress = make_progress(quiet=args.quiet)
     with output_folder(args.out) as out:
         try:
@@ -70,8 +71,14 @@ def _run(args: argparse.Namespace) -> int:
     if before is None:
         _print_lines(after)
         return 0
-    check_comparable(before, after)
+    _check_same(before, "sequences", after.header["sequences"])
     return _print_comparison(before, after)
+
+
+def _check_same(before: Dashboard, name: str, now: object) -> None:
+    """Numbers of other clips, other frames or other samples are not compared."""
+    if before.header.get(name) != now:
+        raise InputError(f"the old run has other {name} ({before.header.get(name)}, now {now}); measure it again")
 
 
 def _print_lines(found: Dashboard) -> None:

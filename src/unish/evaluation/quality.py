@@ -241,16 +241,5 @@ def is_better(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
     return sum(changes) / len(changes) < 0
 
 
-def check_comparable(before: Dashboard, after: Dashboard) -> None:
-    """
-    Raises:
-        InputError: the two were measured on other clips, frames or samples.
-    """
-    for name, what in (("frames", "frames per clip"), ("sequences", "sequences")):
-        old, new = before.header.get(name), after.header.get(name)
-        if old != new:
-            raise InputError(f"the old run has other {what} ({old}, now {new}); measure it again")
-
-
 def _is_finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)

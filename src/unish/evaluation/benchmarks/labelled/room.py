@@ -55,22 +55,33 @@ class RoomBenchmark:
         row = score_views(found, depth, c2w)
         path = score_camera_path(torch.from_numpy(found.c2w).double(), c2w)
         static = score_camera_path(torch.eye(4).expand_as(c2w).double(), c2w)
-        true_points = transform_points(c2w, unproject(depth, k).flatten(1, 2)).reshape(*depth.shape, 3)
-        cloud = score_point_maps(_resize_points(found, depth.shape), true_points, depth > 0, max_points=MAX_POINTS)
         return {
             **row,
             "focal_error": abs(row["focal_px"] / float(k[:, 0, 0].median()) - 1),
             "camera_ate_m": float(path.ate_m),
             "static_ate_m": float(static.ate_m),
             "world_size_ratio": float(path.world_size_ratio),
-            "points_accuracy_m": cloud.accuracy_mean_m,
-            "points_completeness_m": cloud.completeness_mean_m,
-            "points_normal_consistency": cloud.normal_consistency_mean,
+            **_score_points(found, depth, c2w, k),
         }
 
     def summarise(self, rows: Mapping[str, Row]) -> Row:
         """The one row."""
         return mean_of_rows(list(rows.values()))
+
+
+def _score_points(
+    found: Reconstruction, depth: Float[Tensor, "N H W"], c2w: Float[Tensor, "N 4 4"], k: Float[Tensor, "N 3 3"]
+) -> Row:
+    """Nothing for a method without depth."""
+    if not (found.depth > 0).any():
+        return {}
+    true = transform_points(c2w, unproject(depth, k).flatten(1, 2)).reshape(*depth.shape, 3)
+    cloud = score_point_maps(_resize_points(found, depth.shape), true, depth > 0, max_points=MAX_POINTS)
+    return {
+        "points_accuracy_m": cloud.accuracy_mean_m,
+        "points_completeness_m": cloud.completeness_mean_m,
+        "points_normal_consistency": cloud.normal_consistency_mean,
+    }
 
 
 def _resize_points(found: Reconstruction, shape: torch.Size) -> Float[Tensor, "N H W 3"]:
