@@ -142,7 +142,7 @@ def test_damage_moves_what_is_there_to_see_it(
     row = score(tree, tmp_path, name, damage(ANSWERS[name]))
     for column, value in moved.items():
         if value is None:
-            assert abs(row[column] - truth_scores.sequences[name][column]) > 0.01, column
+            assert row[column] > max(20 * truth_scores.sequences[name][column], 1e-3), column
         else:
             assert row[column] == pytest.approx(value, rel=0.02, abs=1e-3), column
     for column, value in kept.items():

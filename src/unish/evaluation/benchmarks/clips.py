@@ -20,7 +20,7 @@ from unish.structs import Reconstruction
 MAX_FRAMES = 24
 SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".gif"}
 TOUCHING_CM = 5.0
-"""A foot this close to the floor may stand on it."""
+"""A foot this close to the height at which a person's lowest foot usually is may stand."""
 
 _MEDIANS = (
     "seconds", "reprojection_percent", "body_to_points_before_cm", "body_to_points_cm", "foot_sliding_cm_s", "jitter",
@@ -35,8 +35,9 @@ class ClipsBenchmark:
     where a method brings no report. ``seen_share`` is, for each person, the share of frames in which they were found.
     The others are means over people, of the frames of the longest shot:
 
-    - ``foot_sliding_cm_s``: in each interval in which some toe or heel is within ``TOUCHING_CM`` of the floor at both
-      ends, the speed of the stillest one. Someone who walks stands on one foot; who skates or flies has a right to it.
+    - ``foot_sliding_cm_s``: in each interval in which some toe or heel is within ``TOUCHING_CM`` of the usual height of
+      this person's feet (over the floor, wherever that is) at both ends, the speed of the stillest one. Someone who
+      walks stands on one foot; who skates has a right to slide.
     - ``jitter``: ``metrics.jitter`` at the used rate (6 per second unless the source is slower), so it compares results
       on the same frames, not with what is published at 30.
     - ``foot_to_floor_cm``, ``penetration_cm``: distance of the lowest point of the body from the floor, and its part
@@ -124,9 +125,13 @@ def _slide(
     times_s: Float[Tensor, "T"],
     valid: Bool[Tensor, "P T"],
 ) -> Float[Tensor, "P T-1"]:
-    """Speed (cm/s) of the stillest foot point that is near the floor at both ends of an interval, NaN where none is."""
-    near = foot_floor_gap(contacts[..., None, :], floor).abs() < TOUCHING_CM
-    near = near & valid[..., None]
+    """Speed (cm/s) of the stillest foot point that is low at both ends of an interval, NaN where none is.
+
+    Low is meant for each person by themselves: a floor that was found too low must not take all contact away.
+    """
+    height = torch.where(valid[..., None], foot_floor_gap(contacts[..., None, :], floor), torch.nan)
+    usual = height.amin(-1).nanmedian(1).values
+    near = (height - usual[:, None, None]).abs() < TOUCHING_CM
     speed = 100 * contacts.diff(dim=1).norm(dim=-1) / times_s.diff()[:, None]
     stillest = torch.where(near[:, 1:] & near[:, :-1], speed, torch.inf).amin(-1)
     return torch.where(stillest.isfinite(), stillest, torch.nan)
