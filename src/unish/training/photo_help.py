@@ -19,8 +19,8 @@ from unish.training.data import SceneBatch
 
 LEVEL_HELP = (0.8, 1.0)
 SHAPE_HELP = (0.3, 0.8)
-"""Shares of a clip's mean error and of what remains of it, drawn uniformly per clip. Three quarters of the cells are then
-within a factor 1.25 of the truth in rooms; FastDepth's authors measured .771 on photographs of rooms."""
+"""Shares of a clip's mean error and of what remains of it, drawn uniformly per clip. Three quarters of the cells are
+then within a factor 1.25 of the truth in rooms; FastDepth's authors measured .771 on photographs of rooms."""
 _RANGE_M = 10.0  # of the Kinect that FastDepth learnt from
 _LEAST_SHARE_IN_RANGE = 0.9
 _SMOOTH_CELLS = 4  # of stride 4: errors finer than 16 pixels stay
