@@ -182,3 +182,17 @@ def test_help_on_shape_stays_within_its_bounds() -> None:
     helped = see_helped_prior(scene, batch)
     share = helped[0, 0, 6:10].diff(dim=0).mean() / tilt[::4].diff(dim=0)[0, 0]
     assert SHAPE_HELP[0] * 0.9 <= share <= SHAPE_HELP[1] * 1.1
+
+
+def test_people_get_no_help_on_their_shape() -> None:
+    scene = make_scene()
+    seen = torch.zeros(1, 1, 16, 16)
+    scene.see_photo_prior = lambda *_: seen  # type: ignore[method-assign]
+    batch = make_batch(torch.full((1, 1, 64, 64), 2.0), torch.rand(1, 1, 3, 64, 64))
+    batch.depth[..., 32:, :] = 4.0
+    batch.person_ids[..., 32:, :] = 0
+    error = smooth_error(scene, batch, seen)[0, 0, 0, 0]
+    torch.manual_seed(3)
+    moved = see_helped_prior(scene, batch)[0, 0]
+    assert moved[8:].std() < 1e-5  # the level of everything else, and nothing of their own
+    assert LEVEL_HELP[0] * 0.9 * error <= moved[12, 0] <= LEVEL_HELP[1] * error

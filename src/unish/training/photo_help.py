@@ -3,7 +3,7 @@
 FastDepth learnt from photographs of rooms and errs more on renders than there, so a network that trained beside its
 raw output would learn to trust it too little. Where the clip lies within its range, its smooth errors are reduced by a
 random share, such that on average it is as good as its authors measured on photographs; the errors that remain are
-its own. Far places get it as it is: it knows nothing of them on photographs either.
+its own. Far places and people get it as it is: it knows nothing of them on photographs either.
 """
 
 from __future__ import annotations
@@ -30,8 +30,15 @@ def see_helped_prior(model: SmallScene, batch: SceneBatch) -> Float[Tensor, "B N
     """``SmallScene.see_photo_prior`` of a training batch, helped. Draws from PyTorch's global random numbers."""
     seen = model.see_photo_prior(batch.images, (batch.images.shape[-2], batch.images.shape[-1]))
     error = smooth_error(model, batch, seen)
-    level = error.mean(dim=(1, 2, 3), keepdim=True)
-    return seen + _draw_shares(LEVEL_HELP, seen) * level + _draw_shares(SHAPE_HELP, seen) * (error - level)
+    scene = 1 - _people_share(batch)
+    level = (error * scene).sum(dim=(1, 2, 3), keepdim=True) / scene.sum(dim=(1, 2, 3), keepdim=True).clamp_min(1e-3)
+    shape = (error - level) * scene
+    return seen + _draw_shares(LEVEL_HELP, seen) * level + _draw_shares(SHAPE_HELP, seen) * shape
+
+
+def _people_share(batch: SceneBatch) -> Float[Tensor, "B N h4 w4"]:
+    people = (batch.person_ids >= 0).float().flatten(0, 1)[:, None]
+    return functional.avg_pool2d(people, DENSE_STRIDE)[:, 0].unflatten(0, batch.depth.shape[:2])
 
 
 def _draw_shares(bounds: tuple[float, float], like: Float[Tensor, "B N h w"]) -> Float[Tensor, "B 1 1 1"]:
@@ -40,8 +47,11 @@ def _draw_shares(bounds: tuple[float, float], like: Float[Tensor, "B N h w"]) ->
 
 
 def smooth_error(model: SmallScene, batch: SceneBatch, seen: Float[Tensor, "B N h4 w4"]) -> Float[Tensor, "B N h4 w4"]:
-    """What is missing from the prior to the true log-depth, smoothed; 0 in clips that reach beyond its range."""
-    known = (batch.depth > 0).flatten(0, 1)[:, None].float()
+    """What is missing from the prior to the true log-depth of all but people, smoothed.
+
+    0 in clips that reach beyond its range.
+    """
+    known = ((batch.depth > 0) & (batch.person_ids < 0)).flatten(0, 1)[:, None].float()
     log_depth = batch.depth.flatten(0, 1)[:, None].clamp_min(1e-3).log()
     near = ((batch.depth > 0) & (batch.depth < _RANGE_M)).float().mean(dim=(1, 2, 3)) >= _LEAST_SHARE_IN_RANGE
     cells = functional.avg_pool2d(known, DENSE_STRIDE)
