@@ -12,6 +12,7 @@ from unish.geometry.camera import make_intrinsics
 from unish.network.config import tiny_config
 from unish.network.encoders.fastdepth import FOCAL_PX, NEAREST_M, FastDepth, convert_published_weights, input_size
 from unish.network.small_scene import SmallScene, SmallSceneConfig
+from unish.training import photo_help
 from unish.training.data import SceneBatch
 from unish.training.photo_help import LEVEL_HELP, SHAPE_HELP, see_helped_prior, smooth_error
 
@@ -148,6 +149,12 @@ def make_batch(depth: Tensor, images: Tensor) -> SceneBatch:
     )
 
 
+@pytest.fixture
+def always_helped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photo_help, "HELPED_SHARE", 1.0)
+
+
+@pytest.mark.usefixtures("always_helped")
 def test_help_removes_a_share_of_the_error_within_range_only() -> None:
     scene = make_scene()
     images = torch.rand(3, 2, 3, 48, 64)
@@ -169,6 +176,20 @@ def test_help_removes_a_share_of_the_error_within_range_only() -> None:
     assert not moved[[0, 2]].abs().gt(1e-4).any()
 
 
+def test_some_clips_get_no_help() -> None:
+    scene = make_scene()
+    seen = torch.zeros(64, 1, 16, 16)
+    scene.see_photo_prior = lambda *_: seen  # type: ignore[method-assign]
+    batch = replace(
+        make_batch(torch.full((64, 1, 64, 64), 2.0), torch.rand(64, 1, 3, 64, 64)),
+        intrinsics=make_intrinsics(torch.full((64, 1), 50.0), 64, 64),
+    )
+    torch.manual_seed(4)
+    unhelped = (see_helped_prior(scene, batch) == seen).flatten(1).all(1)
+    assert 6 <= unhelped.sum() <= 28  # 16 ± 3.5 standard deviations of 64 draws
+
+
+@pytest.mark.usefixtures("always_helped")
 def test_help_on_shape_stays_within_its_bounds() -> None:
     scene = make_scene()
     images = torch.rand(1, 1, 3, 64, 64)
@@ -184,6 +205,7 @@ def test_help_on_shape_stays_within_its_bounds() -> None:
     assert SHAPE_HELP[0] * 0.9 <= share <= SHAPE_HELP[1] * 1.1
 
 
+@pytest.mark.usefixtures("always_helped")
 def test_people_get_no_help_on_their_shape() -> None:
     scene = make_scene()
     seen = torch.zeros(1, 1, 16, 16)

@@ -3,7 +3,8 @@
 FastDepth learnt from photographs of rooms and errs more on renders than there, so a network that trained beside its
 raw output would learn to trust it too little. Where the clip lies within its range, its smooth errors are reduced by a
 random share, such that on average it is as good as its authors measured on photographs; the errors that remain are
-its own. Far places and people get it as it is: it knows nothing of them on photographs either.
+its own. Far places and people get it as it is: it knows nothing of them on photographs either; and so do some
+clips whatever they show, so that the network learns to notice a prior that contradicts everything else.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ LEVEL_HELP = (0.8, 1.0)
 SHAPE_HELP = (0.3, 0.8)
 """Shares of a clip's mean error and of what remains of it, drawn uniformly per clip. Three quarters of the cells are
 then within a factor 1.25 of the truth in rooms; FastDepth's authors measured .771 on photographs of rooms."""
+HELPED_SHARE = 0.75  # of the clips
 _RANGE_M = 10.0  # of the Kinect that FastDepth learnt from
 _LEAST_SHARE_IN_RANGE = 0.9
 _SMOOTH_CELLS = 4  # of stride 4: errors finer than 16 pixels stay
@@ -33,7 +35,8 @@ def see_helped_prior(model: SmallScene, batch: SceneBatch) -> Float[Tensor, "B N
     scene = 1 - _people_share(batch)
     level = (error * scene).sum(dim=(1, 2, 3), keepdim=True) / scene.sum(dim=(1, 2, 3), keepdim=True).clamp_min(1e-3)
     shape = (error - level) * scene
-    return seen + _draw_shares(LEVEL_HELP, seen) * level + _draw_shares(SHAPE_HELP, seen) * shape
+    helped = torch.rand(len(seen), 1, 1, 1, device=seen.device) < HELPED_SHARE
+    return seen + helped * (_draw_shares(LEVEL_HELP, seen) * level + _draw_shares(SHAPE_HELP, seen) * shape)
 
 
 def _people_share(batch: SceneBatch) -> Float[Tensor, "B N h4 w4"]:
