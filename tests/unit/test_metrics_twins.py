@@ -67,6 +67,7 @@ NOISY = (SHEET + 0.03 * random(15, 3, 4, 5, 3)) @ axis_angle_to_matrix(random(16
 SHEET_VALID = random(17, 3, 4, 5) > -1.2
 NOISY_HOLED = NOISY.clone()
 NOISY_HOLED[0, 0, :2] = torch.nan
+SHIFTED = SHEET.flatten(0, 2)[:45] + torch.tensor([0.25, 0.1, 0.02])
 PICTURE = 3 + 0.05 * random(18, BATCH, 12, 10)
 PICTURE[:, :, 5:] += 0.5
 PICTURE[:, 2, 3], PICTURE[:, 4, 4] = 0.0, torch.nan
@@ -210,8 +211,8 @@ TWINS: dict[str, tuple[Callable[..., Any], list[Case]]] = {
     ),
     "refine_by_icp": (
         twins_scene.refine_by_icp,
-        [Case(args=(SHEET[0].flatten(0, 1) + 0.05 * random(32, 20, 3), SHEET.flatten(0, 2)),
-              options={"max_distance": reach}, batched=False) for reach in (0.1, 0.4, 1e-9)],
+        [Case(args=(SHIFTED, SHEET.flatten(0, 2)), options={"max_distance": reach}, batched=False)
+         for reach in (0.15, 0.6, 1e-9)],
     ),
     "estimate_normals": (
         twins_scene.estimate_normals,
