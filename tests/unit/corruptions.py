@@ -65,7 +65,7 @@ def swap_order(truth: Reconstruction) -> Reconstruction:
 def flip_camera(truth: Reconstruction) -> Reconstruction:
     """One camera in the middle looks backwards from where it stands."""
     c2w = truth.c2w.copy()
-    c2w[3, :3, :3] = c2w[3, :3, :3] @ np.diag(np.float32([-1, 1, -1]))
+    c2w[2, :3, :3] = c2w[2, :3, :3] @ np.diag(np.float32([-1, 1, -1]))
     return replace(truth, c2w=c2w)
 
 

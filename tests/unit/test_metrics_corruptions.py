@@ -28,10 +28,11 @@ MOVED = {"mm": 1.0, "cm": 0.1, "deg": 1.0, "percent": 0.5, "m": 5e-3, "s2": 0.5}
 
 @pytest.fixture(scope="module", autouse=True)
 def measure_few_points() -> Iterator[None]:
-    """Signs need no more."""
+    """Signs need no more; the flipped camera is among the three frames."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compared_views, "MAX_POINTS", 1000)
         patch.setattr(compared_people, "MAX_POINTS", 30)
+        patch.setattr(compared_people, "MAX_FRAMES", 3)
         yield
 
 
