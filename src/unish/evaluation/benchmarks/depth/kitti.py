@@ -7,8 +7,8 @@ read, and the first that is there counts:
    ``raw/DATE/DRIVE/image_02/data/N.png`` or ``raw/DRIVE/image_02/data/N.png``;
 2. ``groundtruth_depth_gathered/DRIVE_02/N.png`` and ``image_gathered/DRIVE_02/N.png`` (in
    ``depth_selection/val_selection_cropped`` or at the top), as MonST3R's script copies the first arrangement;
-3. ``image`` and ``groundtruth_depth`` with files ``DRIVE_…_N_image_02.png`` in ``depth_selection/val_selection_cropped``
-   of data_depth_selection.zip: single pictures of each drive, some apart.
+3. ``image`` and ``groundtruth_depth`` with files ``DRIVE_…_N_image_02.png`` in the same folder of
+   data_depth_selection.zip: single pictures of each drive, some apart.
 """
 
 from __future__ import annotations

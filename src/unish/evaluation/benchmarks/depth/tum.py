@@ -1,7 +1,7 @@
 """TUM RGB-D dynamics (Sturm et al. 2012): the eight freiburg3 sequences in which people sit or walk.
 
-https://cvg.cit.tum.de/data/datasets/rgbd-dataset: ``rgbd_dataset_freiburg3_sitting_static``, ``_xyz``, ``_halfsphere`` and
-``_rpy``, and the same of ``walking``.
+https://cvg.cit.tum.de/data/datasets/rgbd-dataset: ``rgbd_dataset_freiburg3_sitting_static``, ``_xyz``, ``_halfsphere``
+and ``_rpy``, and the same of ``walking``.
 """
 
 from __future__ import annotations
