@@ -20,14 +20,10 @@ from scipy import sparse
 from torch import Tensor
 
 from unish.body import Body, load_body
-from unish.body.restricted_pickle import SparseMatrix, read_pickled_state
+from unish.body.restricted_pickle import SparseMatrix, read_pickled_arrays, read_pickled_state
 from unish.errors import InputError
 
 FOLDER = "body_models"
-H36M_TO_14 = [6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10]
-"""Of the 17 Human3.6M joints the 14 that 3DPW is scored on: ankles, knees, hips (2 and 3), wrists, elbows, shoulders,
-neck and head, right side first and the left one mirrored."""
-
 _SMPL_SOURCE = "fetch SMPL for Python (version 1.1.0) from https://smpl.is.tue.mpg.de and rename its files"
 _SMPLX_SOURCE = "fetch SMPL-X (version 1.1, npz) from https://smpl-x.is.tue.mpg.de"
 _TRANSFER_SOURCE = "fetch 'Model correspondences' from https://smpl-x.is.tue.mpg.de/download.php"
@@ -59,6 +55,23 @@ def load_smpl(data: Path, gender: str) -> Body:
     return _load_once(find_body_file(data, (f"{stem}.pkl", f"{stem}.npz"), _SMPL_SOURCE))
 
 
+def load_smpl_regressor(data: Path) -> Float[Tensor, "24 V"]:
+    """Vertices of neutral SMPL → its 24 joints.
+
+    Raises:
+        InputError: neutral SMPL is missing or no SMPL model.
+    """
+    path = find_body_file(data, ("smpl/SMPL_NEUTRAL.pkl", "smpl/SMPL_NEUTRAL.npz"), _SMPL_SOURCE)
+    if path.suffix == ".pkl":
+        matrix = read_pickled_arrays(path).get("J_regressor")
+    else:
+        with np.load(path, allow_pickle=False) as file:
+            matrix = dict(file).get("J_regressor")
+    if matrix is None:
+        raise InputError(f"{path}: holds no J_regressor; {_SMPL_SOURCE}")
+    return torch.from_numpy(np.asarray(matrix, np.float64))
+
+
 def find_neutral_smpl(data: Path) -> Path | None:
     """Neutral SMPL for the method to answer in, so that vertices can be compared; ``None`` where it is missing."""
     try:
@@ -76,8 +89,8 @@ def find_smplx(data: Path, gender: str) -> Path:
     return find_body_file(data, (f"smplx/SMPLX_{gender.upper()}.npz",), _SMPLX_SOURCE)
 
 
-def load_h36m_regressor(data: Path) -> Float[Tensor, "14 V"]:
-    """Vertices of SMPL → the 14 joints that 3DPW is scored on.
+def load_h36m_regressor(data: Path) -> Float[Tensor, "17 V"]:
+    """Vertices of SMPL → the 17 joints of Human3.6M, of which 3DPW is scored on 14 (``metrics.regress_joints``).
 
     Raises:
         InputError: the file is missing or no such matrix.
@@ -89,7 +102,7 @@ def load_h36m_regressor(data: Path) -> Float[Tensor, "14 V"]:
         raise InputError(f"{path}: not a readable npy ({error}); fetch it again") from None
     if matrix.ndim != 2 or len(matrix) != 17:
         raise InputError(f"{path}: has shape {matrix.shape} in place of (17, vertices of SMPL); {_H36M_SOURCE}")
-    return torch.from_numpy(matrix[H36M_TO_14].astype(np.float64))
+    return torch.from_numpy(matrix.astype(np.float64))
 
 
 @lru_cache(maxsize=1)

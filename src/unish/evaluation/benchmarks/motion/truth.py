@@ -7,19 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Float64
+from jaxtyping import Bool, Float32, Float64
 from numpy import ndarray
 from torch import Tensor
 
 from unish.body import Body
 from unish.errors import InputError
+from unish.evaluation.metrics import foot_points
 from unish.geometry.camera import project
 from unish.geometry.rigid import invert_rigid, transform_points
 from unish.geometry.rotation import axis_angle_to_matrix
 from unish.structs import BodyParams
-
-CONTACTS = ("left_toe", "left_heel", "right_toe", "right_heel")
-"""The points whose sliding is measured: the middles of these groups of ``Body.contact_vertices``."""
+from unish.video.folders import list_images
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,14 +29,14 @@ class TruePerson:
         valid: the pictures that count.
         joints: SMPL's.
         vertices: SMPL's.
-        contacts: the points of ``CONTACTS``.
+        feet: ``metrics.foot_points``.
         boxes_xyxy: pixels of the source, around the projected vertices; the side is 0 where nothing is in front.
     """
 
     valid: Bool[Tensor, "T"]
     joints: Float64[Tensor, "T 24 3"]
     vertices: Float32[Tensor, "T V 3"]
-    contacts: Float64[Tensor, "T C 3"]
+    feet: Float64[Tensor, "T 4 3"]
     boxes_xyxy: Float32[Tensor, "T 4"]
 
 
@@ -98,26 +97,14 @@ def make_person(
     valid: ndarray,
     view: View,
 ) -> TruePerson:
-    """A person of known joints and vertices; ``body`` names the contact vertices."""
+    """A person of known joints and vertices; ``body`` names the vertices of its feet."""
     return TruePerson(
         valid=torch.from_numpy(np.asarray(valid, bool)),
         joints=joints,
         vertices=vertices,
-        contacts=find_contact_points(vertices, body),
+        feet=foot_points(vertices, body).double(),
         boxes_xyxy=draw_boxes(vertices, view),
     )
-
-
-def find_contact_points(vertices: Float[Tensor, "T V 3"], body: Body) -> Float64[Tensor, "T C 3"]:
-    """The middles of the groups of ``CONTACTS``.
-
-    Raises:
-        InputError: the body does not name them.
-    """
-    missing = [name for name in CONTACTS if len(body.contact_vertices.get(name, ())) == 0]
-    if missing:
-        raise InputError(f"the body {body.name!r} names no vertices of {', '.join(missing)}; use free or an SMPL file")
-    return torch.stack([vertices[:, body.contact_vertices[name]].double().mean(1) for name in CONTACTS], dim=1)
 
 
 def draw_boxes(vertices: Float32[Tensor, "T V 3"], view: View) -> Float32[Tensor, "T 4"]:
@@ -132,11 +119,15 @@ def draw_boxes(vertices: Float32[Tensor, "T V 3"], view: View) -> Float32[Tensor
     return torch.cat([low, high.maximum(low)], dim=1)
 
 
-def check_pictures(folder: Path, found: int, expected: int) -> None:
-    """Frames are numbered by the pictures, so none may be missing.
+def check_pictures(folder: Path, expected: int) -> list[Path]:
+    """The pictures of a sequence. Frames are numbered by them, so none may be missing.
 
     Raises:
-        InputError: as many pictures as expected are not there.
+        InputError: there are fewer than the truth is about.
     """
-    if found != expected:
-        raise InputError(f"{folder}: holds {found} pictures, the truth is about {expected}; unpack the sequence again")
+    pictures = list_images(folder)
+    if len(pictures) < expected:
+        raise InputError(
+            f"{folder}: holds {len(pictures)} pictures, the truth is about {expected}; unpack the sequence again"
+        )
+    return pictures
