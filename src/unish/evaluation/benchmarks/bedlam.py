@@ -115,7 +115,7 @@ def _draw_boxes(
     """Boxes around the joints, clipped to the picture."""
     local = transform_points(invert_rigid(torch.from_numpy(c2w)), torch.from_numpy(joints))
     pixels = project(local, torch.from_numpy(intrinsics)).numpy()
-    limits = np.float32([size[1], size[0]])
+    limits = np.array([size[1], size[0]], np.float32)
     return np.concatenate([pixels.min(-2).clip(0, limits), pixels.max(-2).clip(0, limits)], axis=-1)
 
 

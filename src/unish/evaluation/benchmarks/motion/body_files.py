@@ -117,6 +117,8 @@ def load_smplx_to_smpl(data: Path, num_vertices: int) -> sparse.csr_matrix:
     path = find_body_file(data, ("smplx2smpl_deftrafo_setup.pkl",), _TRANSFER_SOURCE)
     content = read_pickled_state(path, wanted=_TRANSFER_SOURCE)
     stored = content.get("mtx", content.get("matrix"))
+    if stored is None:
+        raise InputError(f"{path}: holds no mtx; {_TRANSFER_SOURCE}")
     matrix = stored.to_sparse() if isinstance(stored, SparseMatrix) else sparse.csr_matrix(np.atleast_2d(stored))
     if matrix.shape[1] < num_vertices:
         raise InputError(f"{path}: its matrix has {matrix.shape[1]} columns, SMPL-X {num_vertices} vertices")

@@ -131,7 +131,7 @@ def _calibration(data: Path, camera: Path) -> Path:
 
 
 RICH = MotionBenchmark(
-    needs="RICH's images/test (or images_ds4/test), bodies/test and scan_calibration, and body_models/ with smpl, smplx "
+    needs="RICH's images/test (or images_ds4/test), bodies/test, scan_calibration, and body_models/ with smpl/, smplx/ "
     "and smplx2smpl_deftrafo_setup.pkl",
     list_sequences=list_rich,
     read_truth=read_rich,
