@@ -79,7 +79,7 @@ def pose_smpl(
         betas: (10,) or more, of which 10 count; global_orient_aa: (T, 3); body_pose_aa: (T, 69); transl: (T, 3) metres.
     """
     count = len(transl)
-    shape = np.broadcast_to(np.ravel(betas)[: body.num_betas], (count, body.num_betas))
+    shape = np.tile(np.ravel(betas)[: body.num_betas], (count, 1))
     params = BodyParams(
         betas=torch.from_numpy(shape.astype(np.float64)),
         global_orient=axis_angle_to_matrix(torch.from_numpy(np.asarray(global_orient_aa, np.float64))),
@@ -110,7 +110,7 @@ def make_person(
 def draw_boxes(vertices: Float32[Tensor, "T V 3"], view: View) -> Float32[Tensor, "T 4"]:
     """Boxes around the vertices that are in front of the camera, clipped to the picture, pixels of the source."""
     points = transform_points(invert_rigid(view.c2w).to(vertices.dtype), vertices)
-    pixels = project(points, view.intrinsics.to(vertices.dtype))
+    pixels = project(points, view.intrinsics.to(vertices.dtype).expand(len(points), 3, 3))
     in_front = (points[..., 2:] > 0.05).expand_as(pixels)
     low = torch.where(in_front, pixels, torch.inf).amin(1)
     high = torch.where(in_front, pixels, -torch.inf).amax(1)
