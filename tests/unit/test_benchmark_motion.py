@@ -29,6 +29,7 @@ from unish.structs import BodyParams, Reconstruction
 
 NUM_FRAMES, FPS, SIZE, FOCAL = 21, 30, (48, 64), 50.0
 ZERO = 0.05  # mm: vertices are float32, a few metres from the origin
+SMPL_JOINT_OF_H36M = [0, 2, 5, 8, 1, 4, 7, 6, 12, 15, 15, 16, 18, 20, 17, 19, 21]  # nearly
 NAMES = ("emdb1", "emdb2", "3dpw", "rich")
 
 
@@ -123,8 +124,7 @@ def write_emdb(data: Path) -> Tree:
 def write_threedpw(data: Path) -> Tree:
     """A man and a woman; the camera of one frame is not valid for her."""
     arrays = write_smpl(data, "male", "female", "neutral")
-    rows = np.random.default_rng(5).random((17, len(arrays["v_template"])))
-    np.save(data / "body_models" / "J_regressor_h36m.npy", rows / rows.sum(1, keepdims=True))
+    np.save(data / "body_models" / "J_regressor_h36m.npy", arrays["J_regressor"][SMPL_JOINT_OF_H36M])
     walks, c2w, name = (make_walk(), make_walk(1.2)), make_cameras(), "downtown_walking_00"
     images = write_pictures(data / "imageFiles" / name, [f"image_{i:05d}.jpg" for i in range(NUM_FRAMES)])
     valid = np.ones((2, NUM_FRAMES), int)
@@ -314,6 +314,43 @@ def test_frames_without_the_person_are_not_scored(case: tuple[str, Path, Tree]) 
     )  # fmt: skip
     row = score(name, data, tree, nobody)
     assert row["frames"] == 0 and row["scored_share"] == 0 and np.isnan(row["mpjpe_mm"])
+
+
+def test_a_body_that_is_a_tenth_too_large(tmp_path: Path) -> None:
+    tree = write_emdb(tmp_path)
+    body = tree.bodies[0]
+    grown = replace(
+        body,
+        **{
+            key: 1.1 * getattr(body, key)
+            for key in ("template", "shape_directions", "joint_template", "joint_directions", "pose_directions")
+        },
+    )
+    row = score("emdb2", tmp_path, tree, make_answer(tree), body=grown)
+    with np.load(tmp_path / "body_models" / "smpl" / "SMPL_NEUTRAL.npz") as file:
+        regressor = torch.from_numpy(file["J_regressor"])
+    vertices = body.to(dtype=torch.float64).vertices(tree.walks[0].params())[np.arange(NUM_FRAMES) != 7]
+    joints = regressor @ vertices
+    root = joints[:, [1, 2]].mean(1, keepdim=True)
+    assert row["mpjpe_mm"] == pytest.approx(100 * float((joints - root).norm(dim=-1).mean()), rel=1e-3)
+    assert row["pve_mm"] == pytest.approx(100 * float((vertices - root).norm(dim=-1).mean()), rel=1e-3)
+    assert row["pa_mpjpe_mm"] < ZERO < 1 < row["wa_mpjpe_mm"]
+
+
+def test_feet_that_rest_and_slide(tmp_path: Path) -> None:
+    tree = write_emdb(tmp_path)
+    still = {key: np.tile(getattr(tree.walks[0], key)[:1], (NUM_FRAMES, 1)) for key in ("orient", "pose", "transl")}
+    tree = replace(tree, walks=(replace(tree.walks[0], **still),))
+    path = tmp_path / "P9" / "83_outdoor_long" / "P9_83_outdoor_long_data.pkl"
+    content = pickle.loads(path.read_bytes())
+    content["smpl"] |= {"poses_root": still["orient"], "poses_body": still["pose"], "trans": still["transl"]}
+    write_pickle(path, content)
+    answer = make_answer(tree)
+    row = score("emdb2", tmp_path, tree, answer)
+    assert row["foot_sliding_mm"] < 0.01 and np.isnan(row["root_trajectory_percent"]) and row["jitter_10m_s3"] < 0.01
+    speed = np.arange(answer.num_frames)[None, :, None] / 6 * np.float32([0.6, 0, 0])  # m/s at six frames a second
+    row = score("emdb2", tmp_path, tree, replace(answer, transl=answer.transl + speed.astype(np.float32)))
+    assert row["foot_sliding_mm"] == pytest.approx(600 / FPS, rel=1e-3)
 
 
 def test_a_camera_path_of_half_the_size(tmp_path: Path) -> None:

@@ -91,6 +91,11 @@ def _encode_latin1(text: str, encoding: str) -> bytes:
     return codecs.encode(text, encoding)
 
 
+def _make_no_bytes() -> bytes:
+    """How Python 3 writes the contents of an empty array in old protocols."""
+    return b""
+
+
 def _make_stored_state(kind: type, *_: object) -> StoredState:
     """What old pickle protocols call to make an object; only the stand-ins of this module can be made."""
     if not issubclass(kind, StoredState):
@@ -102,6 +107,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _encode_latin1,
     ("copy_reg", "_reconstructor"): _make_stored_state,
     ("copyreg", "_reconstructor"): _make_stored_state,
+    ("__builtin__", "bytes"): _make_no_bytes,
     ("__builtin__", "object"): object,
     ("builtins", "object"): object,
 }

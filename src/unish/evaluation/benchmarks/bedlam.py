@@ -113,8 +113,9 @@ def _draw_boxes(
     size: tuple[int, int],
 ) -> Float32[ndarray, "P T 4"]:
     """Boxes around the joints, clipped to the picture."""
-    local = transform_points(invert_rigid(torch.from_numpy(c2w)), torch.from_numpy(joints))
-    pixels = project(local, torch.from_numpy(intrinsics)).numpy()
+    w2c = invert_rigid(torch.from_numpy(c2w)).expand(len(joints), -1, -1, -1)
+    local = transform_points(w2c, torch.from_numpy(joints))
+    pixels = project(local, torch.from_numpy(intrinsics).expand(len(joints), -1, -1, -1)).numpy()
     limits = np.array([size[1], size[0]], np.float32)
     return np.concatenate([pixels.min(-2).clip(0, limits), pixels.max(-2).clip(0, limits)], axis=-1)
 
