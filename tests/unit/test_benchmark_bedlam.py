@@ -81,5 +81,16 @@ def test_without_a_body_model_depth_and_cameras_are_scored(tmp_path: Path) -> No
     assert row["depth_abs_rel"] < 1e-5 and row["camera_ate_m"] < 1e-4 and np.isnan(row["mpjpe_mm"])
 
 
+def test_large_pictures_are_compared_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_scene(tmp_path, PLAIN)
+    answer = make_answer(tmp_path, with_people=False)
+    monkeypatch.setattr("unish.evaluation.benchmarks.bedlam.LONG_SIDE", 32)
+    oracle = Oracle(lambda request: answer)
+    row = BEDLAM.score(tmp_path, NAME, oracle)
+    assert isinstance(oracle.requests[0].source, Clip) and oracle.requests[0].source.size == (36, 64)
+    assert row["focal_error"] < 1e-6 and row["camera_ate_m"] < 1e-4
+    assert row["depth_abs_rel"] < 0.05  # of a neighbouring pixel
+
+
 def test_an_empty_folder_holds_no_sequence(tmp_path: Path) -> None:
     assert BEDLAM.sequences(tmp_path) == [] and "be_seq.csv" in BEDLAM.needs

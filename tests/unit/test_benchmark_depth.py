@@ -166,7 +166,7 @@ def test_the_truth_scores_perfectly_and_damage_is_seen(benchmark_and_tree: tuple
     np.testing.assert_array_equal(clip.images.numpy(), tree.images)
     np.testing.assert_allclose(clip.timestamps_s, tree.times - tree.times[0], atol=1e-4)
     known = (tree.depth > 0) & (tree.depth < benchmark.max_depth)
-    assert row["frames"] == len(tree.depth) and row["valid_pixels"] == known.sum()
+    assert row["frames"] == len(tree.depth) and row["scored_share"] == 1 and row["valid_pixels"] == known.sum()
     for column in ("depth_abs_rel", "depth_abs_rel_scale_shift", "depth_abs_rel_metric"):
         assert row.get(column, 0) < 1e-5, column
     assert row["depth_delta"] == 1
@@ -202,10 +202,13 @@ def test_an_empty_folder_holds_no_sequence(tmp_path: Path) -> None:
         assert BENCHMARKS[name].sequences(tmp_path) == [] and BENCHMARKS[name].needs
 
 
-def test_frames_may_not_be_left_out(tmp_path: Path) -> None:
+def test_frames_that_are_left_out_are_told(tmp_path: Path) -> None:
     tree = write_kitti(tmp_path)
-    with pytest.raises(InputError, match="3 frames came back instead of 4"):
-        KITTI.score(tmp_path, tree.sequence, Oracle(lambda request: make_scene(tree.depth[:3] + 1)))
+    some = replace(make_scene(np.where(tree.depth > 0, tree.depth, 1)[[0, 3]]), frame_indices=np.array([0, 3]))
+    row = KITTI.score(tmp_path, tree.sequence, Oracle(lambda request: some))
+    assert (row["frames"], row["scored_share"]) == (2, 0.5) and row["depth_abs_rel"] < 1e-5
+    with pytest.raises(InputError, match="other frames than 0 to 3"):
+        KITTI.score(tmp_path, tree.sequence, Oracle(lambda request: replace(some, frame_indices=np.array([5, 8]))))
 
 
 def test_focal_length_is_measured_where_it_is_known(tmp_path: Path) -> None:

@@ -238,7 +238,7 @@ def test_the_truth_scores_zero_at_the_rate_of_the_method(case: tuple[str, Path, 
     assert Path(request.settings["body"]).name == "SMPL_NEUTRAL.npz"
     counted = NUM_FRAMES if name == "3dpw" else NUM_FRAMES - 1
     assert row["frames"] == counted
-    assert row["scored_share"] == pytest.approx(counted / (2 * NUM_FRAMES - 1) if name == "3dpw" else 1)
+    assert row["people_matched"] == pytest.approx(counted / (2 * NUM_FRAMES - 1) if name == "3dpw" else 1)
     for column in ("mpjpe_mm", "pa_mpjpe_mm", "pve_mm", "wa_mpjpe_mm", "w_mpjpe_mm"):
         assert row.get(column, 0) < ZERO, column
     assert row["person_distance_error"] < 1e-4
@@ -271,7 +271,7 @@ def test_damage_moves_the_metric_that_is_there_to_see_it(case: tuple[str, Path, 
     assert 1 < drifted["root_trajectory_percent"] < 100 * 0.4 / path
     shaken = answer.transl + 0.1 * np.float32((-1) ** np.arange(count))[None, :, None] * np.float32([0, 1, 0])
     noisy = score(name, data, tree, replace(answer, transl=shaken))
-    assert noisy["jitter_10m_s3"] > 20 + drifted["jitter_10m_s3"] and noisy["accel_m_s2"] < 0.2
+    assert noisy["jitter"] > 20 + drifted["jitter"] and noisy["accel_m_s2"] < 0.2
 
 
 def test_another_world_changes_nothing(case: tuple[str, Path, Tree]) -> None:
@@ -313,7 +313,7 @@ def test_frames_without_the_person_are_not_scored(case: tuple[str, Path, Tree]) 
         },
     )  # fmt: skip
     row = score(name, data, tree, nobody)
-    assert row["frames"] == 0 and row["scored_share"] == 0 and np.isnan(row["mpjpe_mm"])
+    assert row["frames"] == 0 and row["people_matched"] == 0 and np.isnan(row["mpjpe_mm"])
 
 
 def test_a_body_that_is_a_tenth_too_large(tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_feet_that_rest_and_slide(tmp_path: Path) -> None:
     write_pickle(path, content)
     answer = make_answer(tree)
     row = score("emdb2", tmp_path, tree, answer)
-    assert row["foot_sliding_mm"] < 0.01 and np.isnan(row["root_trajectory_percent"]) and row["jitter_10m_s3"] < 0.01
+    assert row["foot_sliding_mm"] < 0.01 and np.isnan(row["root_trajectory_percent"]) and row["jitter"] < 0.01
     speed = np.arange(answer.num_frames)[None, :, None] / 6 * np.float32([0.6, 0, 0])  # m/s at six frames a second
     row = score("emdb2", tmp_path, tree, replace(answer, transl=answer.transl + speed.astype(np.float32)))
     assert row["foot_sliding_mm"] == pytest.approx(600 / FPS, rel=1e-3)
@@ -368,7 +368,7 @@ def test_both_people_are_told_apart_by_their_boxes(tmp_path: Path) -> None:
     tree = replace(tree, bodies=(tree.bodies[0], tree.bodies[0]))
     answer = make_answer(tree, people=(1, 0))
     row = score("3dpw", tmp_path, tree, answer)
-    assert row["frames"] == 2 * NUM_FRAMES - 1 and row["scored_share"] == 1
+    assert row["frames"] == 2 * NUM_FRAMES - 1 and row["people_matched"] == 1
     # He is posed in his own body and she is not: half of the frames have an error, of the size of the two bodies'.
     alone = score("3dpw", tmp_path, tree, make_answer(tree, people=(1,)))
     assert alone["mpjpe_mm"] > 1 and row["mpjpe_mm"] == pytest.approx(
@@ -430,9 +430,9 @@ def test_rich_at_a_quarter_of_the_size(tmp_path: Path) -> None:
     text = path.read_text()
     full = " ".join(map(repr, np.ravel(INTRINSICS * np.array([[4], [4], [1]])).tolist()))
     path.write_text(text.replace(" ".join(map(repr, np.ravel(INTRINSICS).tolist())), full))
-    assert score("rich", tmp_path, tree, make_answer(tree))["scored_share"] == 0  # four times the focal length
+    assert score("rich", tmp_path, tree, make_answer(tree))["people_matched"] == 0  # four times the focal length
     (tmp_path / "images").rename(tmp_path / "images_ds4")
-    assert score("rich", tmp_path, tree, make_answer(tree))["scored_share"] == 1
+    assert score("rich", tmp_path, tree, make_answer(tree))["people_matched"] == 1
 
 
 def test_sequences_weigh_by_their_frames() -> None:

@@ -28,9 +28,10 @@ from unish.structs import Clip, Reconstruction
 class VideoDepthBenchmark:
     """Depth of whole sequences after none, one scale, or one scale and shift per sequence, and the path of the camera.
 
-    The method gets the pictures with their times, no intrinsics, and must answer with all of them, numbered from 0. Its
-    depth is brought to the size of the true one by nearest neighbour. Means over sequences weight depth by the number
-    of pixels that have a truth, as published video-depth scores do, and cameras equally.
+    The method gets the pictures, numbered from 0, with their times and no intrinsics. The frames that it answers with
+    are scored; ``scored_share`` is below 1 where some are missing. Its depth is brought to the size of the true one by
+    nearest neighbour. Means over sequences weight depth by the number of pixels that have a truth, as published
+    video-depth scores do, and cameras equally.
 
     Attributes:
         needs: what the data folder must hold.
@@ -58,16 +59,17 @@ class VideoDepthBenchmark:
             Request(name=sequence, source=make_clip(sequence, truth), settings=dict(self.settings))
         )
         found = answer.reconstruction
-        if found.num_frames != opened.num_frames:
-            raise InputError(f"{sequence}: {found.num_frames} frames came back instead of {opened.num_frames}")
-        row: Row = {"frames": opened.num_frames}
-        row |= _score_depth(found, truth["depth"], self.max_depth, self.is_metric)
+        frames = found.frame_indices
+        if len(frames) == 0 or frames.max() >= opened.num_frames:
+            raise InputError(f"{sequence}: the result is about other frames than 0 to {opened.num_frames - 1}")
+        row: Row = {"frames": len(frames), "scored_share": len(frames) / opened.num_frames}
+        row |= _score_depth(found, truth["depth"][frames], self.max_depth, self.is_metric)
         if "intrinsics" in truth:
             focal = found.intrinsics[:, 0, 0] / found.image_size[1]
-            true_focal = truth["intrinsics"][:, 0, 0] / truth["images"].shape[2]
+            true_focal = truth["intrinsics"][frames, 0, 0] / truth["images"].shape[2]
             row["focal_error"] = float(np.median(np.abs(focal / true_focal - 1)))
-        if "c2w" in truth:
-            row |= score_cameras(torch.from_numpy(found.c2w), torch.from_numpy(truth["c2w"]), self.is_metric)
+        if "c2w" in truth and len(frames) > 1:
+            row |= score_cameras(torch.from_numpy(found.c2w), torch.from_numpy(truth["c2w"][frames]), self.is_metric)
         return row
 
     def summarise(self, rows: Mapping[str, Row]) -> Row:

@@ -81,7 +81,7 @@ def score_motion(answer: Answer, truth: MotionTruth, *, scope: Scope, joints: Jo
     """One row of scores; NaN where nobody was matched.
 
     People are matched by their boxes in the used frames (``match_people``). Each is brought to the times of the truth
-    (``resampling``) and scored where both sides know it; ``scored_share`` is the share of the true person-frames for
+    (``resampling``) and scored where both sides know it; ``people_matched`` is the share of the true person-frames for
     which that is so. Errors are means over these frames of all people; RTE and the qualities of motion are means over
     people, weighted by the number of their frames.
 
@@ -110,7 +110,7 @@ def score_motion(answer: Answer, truth: MotionTruth, *, scope: Scope, joints: Jo
     ]
     frames = [int(pair.valid.sum()) for pair in pairs]
     total = sum(int(person.valid.sum()) for person in truth.people)
-    row: Row = {"frames": sum(frames), "scored_share": sum(frames) / total if total else float("nan")}
+    row: Row = {"frames": sum(frames), "people_matched": sum(frames) / total if total else float("nan")}
     if scope != "world":
         row |= _average([pair.score_in_camera() for pair in pairs], frames, IN_CAMERA)
     if scope != "camera":
@@ -162,7 +162,7 @@ def _match(found: Reconstruction, truth: MotionTruth) -> list[tuple[int, int]]:
 
 
 IN_CAMERA = ("mpjpe_mm", "pa_mpjpe_mm", "pve_mm", "accel_m_s2", "person_distance_error")
-IN_WORLD = ("wa_mpjpe_mm", "w_mpjpe_mm", "root_trajectory_percent", "jitter_10m_s3", "foot_sliding_mm")
+IN_WORLD = ("wa_mpjpe_mm", "w_mpjpe_mm", "root_trajectory_percent", "jitter", "foot_sliding_mm")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -205,7 +205,7 @@ class _Pair:
             "wa_mpjpe_mm": self._mean(wa),
             "w_mpjpe_mm": self._mean(w),
             "root_trajectory_percent": float(root_trajectory_error(root_path(found), root_path(true), valid=valid)),
-            "jitter_10m_s3": float(jitter(found, fps=self.fps, valid=valid)),
+            "jitter": float(jitter(found, fps=self.fps, valid=valid)),
             "foot_sliding_mm": float(foot_sliding(self.found.feet, self.true.feet, fps=self.fps, valid=valid)),
         }
 
