@@ -27,7 +27,7 @@ from unish.evaluation.results import Row, mean_of_rows
 from unish.geometry.camera import project
 from unish.geometry.rigid import invert_rigid, transform_points
 from unish.structs import Reconstruction
-
+from unish.synthetic.shards import SHARD_PEOPLE
 
 LONG_SIDE = 640
 """Pixels of the truth; the method gets the pictures as they are."""
@@ -75,15 +75,14 @@ def _name(sequence: BedlamSequence) -> str:
 
 
 def _make_truth(arrays: ClipArrays, body: Body) -> Reconstruction:
-    """The arrays of a sequence as a reconstruction; people only where the labels place them in the world."""
+    """The arrays of a sequence as a reconstruction; people are valid only where labels place them in the world."""
     images = arrays["images"]
     num_frames, height, width = images.shape[:3]
     placed = "joints" in arrays
-    people = np.flatnonzero(arrays["person_valid"].any(1)) if placed else np.zeros(0, np.int64)
-    num_people = len(people)
+    ids = arrays.get("ids", np.full((num_frames, height, width), -1))
 
     def per_person(name: str, *shape: int) -> ndarray:
-        return arrays[name][people] if placed else np.zeros((num_people, *shape), np.float32)
+        return arrays[name] if placed else np.zeros((SHARD_PEOPLE, *shape), np.float32)
 
     valid = per_person("person_valid", num_frames).astype(bool)
     joints = per_person("joints", num_frames, 24, 3)
@@ -98,12 +97,12 @@ def _make_truth(arrays: ClipArrays, body: Body) -> Reconstruction:
         c2w=arrays["c2w"],
         depth=arrays.get("depth", np.zeros((num_frames, height, width), np.float32)),
         point_conf=np.ones((num_frames, height, width), np.float16),
-        person_masks=arrays.get("ids", np.full((num_frames, height, width), -1)).astype(np.int16),
-        person_ids=people.astype(np.int32),
+        person_masks=np.where(ids < SHARD_PEOPLE, ids, -1).astype(np.int16),
+        person_ids=np.arange(SHARD_PEOPLE, dtype=np.int32),
         person_valid=valid,
         person_filled=np.zeros_like(valid),
         boxes_xyxy=_draw_boxes(joints, arrays["c2w"], arrays["intrinsics"], (height, width)),
-        landmarks_px=np.full((num_people, num_frames, 33, 3), np.nan, np.float32),
+        landmarks_px=np.full((SHARD_PEOPLE, num_frames, 33, 3), np.nan, np.float32),
         betas=per_person("betas", 10),
         global_orient_aa=per_person("global_orient_aa", num_frames, 3),
         body_pose_aa=per_person("body_pose_aa", num_frames, 69),
