@@ -220,6 +220,30 @@ def test_focal_length_is_measured_where_it_is_known(tmp_path: Path) -> None:
     assert row["focal_error"] == pytest.approx(0.1, abs=1e-4)
 
 
+def test_points_of_all_frames_are_scored_in_one_world(tmp_path: Path) -> None:
+    """A room of two walls, in metres; the result is in another world, half as large, and then has a bent wall."""
+    seven_scenes, count = BENCHMARKS["7scenes-test"], 3
+    images, _, c2w = make_frames(1 + 40 * (count - 1), 1000)
+    rays = np.stack([*np.meshgrid((np.arange(8) + 0.5 - 320) / 585, (np.arange(6) + 0.5 - 240) / 585), np.ones((6, 8))])
+    depth = np.broadcast_to(np.round(1000 * (2 + rays[0] + 3 * np.abs(rays[1] + 0.4055))), (len(c2w), *SIZE))
+    for i in range(len(images)):
+        stem = tmp_path / "chess" / "seq-01" / f"frame-{i:06d}"
+        save(Path(f"{stem}.color.png"), images[i])
+        save(Path(f"{stem}.depth.png"), depth[i].astype(np.uint16))
+        np.savetxt(f"{stem}.pose.txt", c2w[i])
+    (tmp_path / "chess" / "TestSplit.txt").write_text("sequence1\n")
+    half = np.linalg.inv(c2w[0]) @ c2w[::40]
+    half[:, :3, 3] *= 0.5
+    k = np.array([[585.0, 0, 320], [0, 585, 240], [0, 0, 1]])
+    scene = make_scene(depth[::40] / 2000, c2w=half, intrinsics=k)
+    row = seven_scenes.score(tmp_path, "chess/seq-01", Oracle(lambda request: scene))
+    assert row["points_accuracy_m"] < 1e-4 and row["points_completeness_m"] < 1e-4
+    assert row["points_normal_consistency"] == pytest.approx(1, abs=1e-3)
+    bent = replace(scene, depth=scene.depth * (1 + 0.2 * (np.arange(8) > 4)).astype(np.float32))
+    row = seven_scenes.score(tmp_path, "chess/seq-01", Oracle(lambda request: bent))
+    assert row["points_accuracy_m"] > 0.01
+
+
 @pytest.mark.parametrize("arrangement", ["gathered", "selection"])
 def test_kitti_in_its_other_arrangements(tmp_path: Path, arrangement: str) -> None:
     images, depth, _ = make_frames(3, 256 * 9)

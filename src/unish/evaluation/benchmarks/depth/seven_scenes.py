@@ -43,5 +43,6 @@ SEVEN_SCENES_TEST = VideoDepthBenchmark(
     needs="7-Scenes' scene folders, each with its seq-NN folders and TestSplit.txt",
     list_sequences=list_seven_scenes,
     open_sequence=open_seven_scenes_test,
+    has_points=True,
     settings={"people": 0},
 )

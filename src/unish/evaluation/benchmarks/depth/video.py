@@ -16,11 +16,12 @@ from unish.datasets.sequences import FrameSequence
 from unish.datasets.source import ClipArrays
 from unish.errors import InputError
 from unish.evaluation.benchmarks.summary import weighted_mean_of_rows
-from unish.evaluation.compare import resize_depth
+from unish.evaluation.compared_views import SharedFrames, View, resize_depth, score_points
 from unish.evaluation.metrics import score_camera_path, score_depth
 from unish.evaluation.metrics.depth import MAX_DEPTH_M
 from unish.evaluation.predictor import Predictor, Request
 from unish.evaluation.results import Row
+from unish.geometry.camera import resize_intrinsics
 from unish.structs import Clip, Reconstruction
 
 
@@ -39,6 +40,7 @@ class VideoDepthBenchmark:
         open_sequence: (data folder, name) → the frames that are scored.
         max_depth: true depth from here on does not count, metres; infinity where published scores have no limit.
         is_metric: the truth is in metres, so that unaligned depth and sizes may be scored.
+        has_points: score the points of all frames together in one world, too (accuracy, completeness, normals).
         settings: what the benchmark prescribes for the method.
     """
 
@@ -47,6 +49,7 @@ class VideoDepthBenchmark:
     open_sequence: Callable[[Path, str], FrameSequence]
     max_depth: float = MAX_DEPTH_M
     is_metric: bool = True
+    has_points: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def sequences(self, data: Path) -> list[str]:
@@ -70,6 +73,8 @@ class VideoDepthBenchmark:
             row["focal_error"] = float(np.median(np.abs(focal / true_focal - 1)))
         if "c2w" in truth and len(frames) > 1:
             row |= score_cameras(torch.from_numpy(found.c2w), torch.from_numpy(truth["c2w"][frames]), self.is_metric)
+        if self.has_points:
+            row |= _score_points(found, {key: truth[key][frames] for key in ("depth", "intrinsics", "c2w")})
         return row
 
     def summarise(self, rows: Mapping[str, Row]) -> Row:
@@ -126,3 +131,26 @@ def _score_depth(found: Reconstruction, true_depth: np.ndarray, max_depth: float
         row[f"depth_abs_rel{suffix}"] = float(scores.abs_rel)
         row[f"depth_delta{suffix}"] = float(scores.delta)
     return row
+
+
+def _score_points(found: Reconstruction, truth: Mapping[str, np.ndarray]) -> Row:
+    """World points of both after a similarity and ICP; see ``compared_views.score_points``."""
+    depth, intrinsics, c2w = (torch.from_numpy(truth[key]).double() for key in ("depth", "intrinsics", "c2w"))
+    size, own = (int(depth.shape[1]), int(depth.shape[2])), (int(found.image_size[0]), int(found.image_size[1]))
+    no_floor = torch.full((4,), torch.nan, dtype=torch.float64)
+    predicted = View(
+        depth=resize_depth(found.depth, size).double(),
+        intrinsics=resize_intrinsics(torch.from_numpy(found.intrinsics).double(), own, size),
+        c2w=torch.from_numpy(found.c2w).double(),
+        floor=no_floor,
+    )
+    return score_points(
+        SharedFrames(
+            ours=found.frame_indices,
+            theirs=found.frame_indices,
+            predicted=predicted,
+            true=View(depth=depth, intrinsics=intrinsics, c2w=c2w, floor=no_floor),
+            people=torch.full(depth.shape, -1),
+            fps=float("nan"),
+        )
+    )
