@@ -18,6 +18,7 @@ from unish.datasets.sequences import FrameSequence, read_image, read_image_size,
 from unish.datasets.source import ClipArrays
 from unish.errors import InputError
 from unish.evaluation.benchmarks.depth.video import VideoDepthBenchmark
+from unish.evaluation.metrics.depth import MAX_DEPTH_M
 
 FPS = 24.0
 SEQUENCES = (
@@ -116,5 +117,6 @@ SINTEL = VideoDepthBenchmark(
     needs="training/final, training/depth and training/camdata_left of MPI Sintel",
     list_sequences=list_sintel,
     open_sequence=open_sintel,
+    clip_predicted=MAX_DEPTH_M,
     is_metric=False,
 )

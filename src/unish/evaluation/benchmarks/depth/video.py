@@ -17,12 +17,19 @@ from unish.datasets.source import ClipArrays
 from unish.errors import InputError
 from unish.evaluation.benchmarks.summary import weighted_mean_of_rows
 from unish.evaluation.compared_views import SharedFrames, View, resize_depth, score_points
-from unish.evaluation.metrics import score_camera_path, score_depth
+from unish.evaluation.metrics import DepthAlignment, score_camera_path, score_depth
 from unish.evaluation.metrics.depth import MAX_DEPTH_M
 from unish.evaluation.predictor import Predictor, Request
 from unish.evaluation.results import Row
 from unish.geometry.camera import resize_intrinsics
 from unish.structs import Clip, Reconstruction
+
+
+_ALIGNMENTS: tuple[tuple[DepthAlignment, str], ...] = (
+    ("scale", ""),
+    ("scale_shift", "_scale_shift"),
+    ("none", "_metric"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +46,7 @@ class VideoDepthBenchmark:
         list_sequences: names of the sequences of a data folder, sorted.
         open_sequence: (data folder, name) → the frames that are scored.
         max_depth: true depth from here on does not count, metres; infinity where published scores have no limit.
+        clip_predicted: aligned depth beyond it counts as it, where published scores do so.
         is_metric: the truth is in metres, so that unaligned depth and sizes may be scored.
         has_points: score the points of all frames together in one world, too (accuracy, completeness, normals).
         settings: what the benchmark prescribes for the method.
@@ -48,6 +56,7 @@ class VideoDepthBenchmark:
     list_sequences: Callable[[Path], list[str]]
     open_sequence: Callable[[Path, str], FrameSequence]
     max_depth: float = MAX_DEPTH_M
+    clip_predicted: float | None = None
     is_metric: bool = True
     has_points: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -66,7 +75,7 @@ class VideoDepthBenchmark:
         if len(frames) == 0 or frames.max() >= opened.num_frames:
             raise InputError(f"{sequence}: the result is about other frames than 0 to {opened.num_frames - 1}")
         row: Row = {"frames": len(frames), "scored_share": len(frames) / opened.num_frames}
-        row |= _score_depth(found, truth["depth"][frames], self.max_depth, self.is_metric)
+        row |= self._score_depth(found, truth["depth"][frames])
         if "intrinsics" in truth:
             focal = found.intrinsics[:, 0, 0] / found.image_size[1]
             true_focal = truth["intrinsics"][frames, 0, 0] / truth["images"].shape[2]
@@ -80,6 +89,22 @@ class VideoDepthBenchmark:
     def summarise(self, rows: Mapping[str, Row]) -> Row:
         """Depth weighted by pixels, the rest by sequences."""
         return weighted_mean_of_rows(rows, weight="valid_pixels", prefix="depth_")
+
+    def _score_depth(self, found: Reconstruction, true_depth: np.ndarray) -> Row:
+        true = torch.from_numpy(true_depth)
+        depth = resize_depth(found.depth, (true.shape[1], true.shape[2]))
+        # Only pixels with a truth go in: where a laser measured it, they are one in six.
+        known = true > 0
+        depth, true = depth[known][None, None], true[known][None, None]
+        row: Row = {}
+        for alignment, suffix in _ALIGNMENTS[: 3 if self.is_metric else 2]:
+            scores = score_depth(
+                depth, true, alignment=alignment, max_depth=self.max_depth, clip_predicted=self.clip_predicted
+            )
+            row["valid_pixels"] = int(scores.num_pixels)
+            row[f"depth_abs_rel{suffix}"] = float(scores.abs_rel)
+            row[f"depth_delta{suffix}"] = float(scores.delta)
+        return row
 
 
 def make_clip(name: str, arrays: ClipArrays) -> Clip:
@@ -113,23 +138,6 @@ def score_cameras(c2w: Float[Tensor, "N 4 4"], true_c2w: Float[Tensor, "N 4 4"],
             "camera_rigid_error_m": float(path.rigid_error_m),
             "world_size_ratio": float(path.world_size_ratio),
         }
-    return row
-
-
-def _score_depth(found: Reconstruction, true_depth: np.ndarray, max_depth: float, is_metric: bool) -> Row:
-    true = torch.from_numpy(true_depth)
-    depth = resize_depth(found.depth, (true.shape[1], true.shape[2]))
-    # Only pixels with a truth go in: where a laser measured it, they are one in six.
-    known = true > 0
-    depth, true = depth[known][None, None], true[known][None, None]
-    row: Row = {}
-    for alignment, suffix in (("scale", ""), ("scale_shift", "_scale_shift"), ("none", "_metric")):
-        if alignment == "none" and not is_metric:
-            continue
-        scores = score_depth(depth, true, alignment=alignment, max_depth=max_depth)  # type: ignore[arg-type]
-        row["valid_pixels"] = int(scores.num_pixels)
-        row[f"depth_abs_rel{suffix}"] = float(scores.abs_rel)
-        row[f"depth_delta{suffix}"] = float(scores.delta)
     return row
 
 
