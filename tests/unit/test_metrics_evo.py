@@ -1,4 +1,4 @@
-"""ATE and RPE agree with evo 1.38 to a millionth for every alignment; ``evo_paths`` tells where its numbers are from."""
+"""ATE and RPE agree with evo 1.38 to a millionth for every alignment; ``evo_paths`` tells whence its numbers are."""
 
 from __future__ import annotations
 

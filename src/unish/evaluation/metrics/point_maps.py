@@ -106,14 +106,7 @@ def estimate_normals(
     if len(points) < 3:
         raise InputError(f"normals of {len(points)} points cannot be estimated; give at least three")
     cloud = points.double()
-    wanted = cloud if at is None else cloud[at]
-    _, nearest = cKDTree(cloud.numpy()).query(wanted.numpy(), k=min(num_neighbours, len(points)))
-    normals = []
-    for block in torch.from_numpy(nearest).split(65_536):
-        around = cloud[block]
-        around = around - around.mean(1, keepdim=True)
-        normals.append(torch.linalg.eigh(around.mT @ around).eigenvectors[..., 0])
-    return torch.cat(normals)
+    return _normals_at(cloud, cKDTree(cloud.numpy()), cloud if at is None else cloud[at], num_neighbours)
 
 
 def score_point_clouds(
@@ -130,8 +123,11 @@ def score_point_clouds(
     """
     if not (predicted.isfinite().all() and true.isfinite().all()):
         raise InputError("a point cloud holds NaN or infinity; leave such points out")
-    accuracy, there = _measure_one_way(predicted.double(), true.double(), max_points)
-    completeness, back = _measure_one_way(true.double(), predicted.double(), max_points)
+    if min(len(predicted), len(true)) < 3:
+        raise InputError(f"clouds of {len(predicted)} and {len(true)} points; give at least three each")
+    ours, theirs = ((cloud.double(), cKDTree(cloud.double().numpy())) for cloud in (predicted, true))
+    accuracy, there = _measure_one_way(ours, theirs, max_points)
+    completeness, back = _measure_one_way(theirs, ours, max_points)
     return PointCloudScores(
         accuracy_mean_m=float(accuracy.mean()),
         accuracy_median_m=float(np.median(accuracy)),
@@ -175,14 +171,26 @@ def score_point_maps(
 
 
 def _measure_one_way(
-    source: Float[Tensor, "N 3"], target: Float[Tensor, "M 3"], max_points: int | None
+    source: tuple[Tensor, cKDTree], target: tuple[Tensor, cKDTree], max_points: int | None
 ) -> tuple[Float[ndarray, "K"], Float[ndarray, "K"]]:
     """Distance of (some) source points to their nearest target, and |cosine| between the normals of the two."""
-    picked = _spread_out(len(source), max_points)
-    distance, nearest = cKDTree(target.numpy()).query(source[picked].numpy())
-    normals = estimate_normals(source, at=picked)
-    wanted = estimate_normals(target, at=torch.from_numpy(nearest))
+    picked = source[0][_spread_out(len(source[0]), max_points)]
+    distance, nearest = target[1].query(picked.numpy())
+    normals = _normals_at(*source, picked, NORMAL_NEIGHBOURS)
+    wanted = _normals_at(*target, target[0][torch.from_numpy(nearest)], NORMAL_NEIGHBOURS)
     return distance, (normals * wanted).sum(-1).abs().numpy()
+
+
+def _normals_at(
+    cloud: Float[Tensor, "N 3"], tree: cKDTree, wanted: Float[Tensor, "K 3"], num_neighbours: int
+) -> Float[Tensor, "K 3"]:
+    _, nearest = tree.query(wanted.numpy(), k=min(num_neighbours, len(cloud)))
+    normals = []
+    for block in torch.from_numpy(nearest).split(65_536):
+        around = cloud[block]
+        around = around - around.mean(1, keepdim=True)
+        normals.append(torch.linalg.eigh(around.mT @ around).eigenvectors[..., 0])
+    return torch.cat(normals)
 
 
 def _spread_out(num: int, limit: int | None) -> Int[Tensor, "K"]:
