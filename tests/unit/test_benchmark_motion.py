@@ -16,12 +16,13 @@ from scipy import sparse
 from scipy.spatial.transform import Rotation
 
 from made_answers import Oracle, make_scene
-from small_smpl import make_smplx_arrays, write_smpl
+from small_smpl import SMPLX_PARENTS, make_smplx_arrays, write_smpl
 from unish.body import Body, load_body, move_body
 from unish.errors import InputError
 from unish.evaluation.benchmarks import BENCHMARKS
 from unish.evaluation.benchmarks.motion.body_files import load_smplx_to_smpl
 from unish.evaluation.benchmarks.motion.scoring import IN_CAMERA, IN_WORLD
+from unish.evaluation.benchmarks.motion.smplx import load_smplx
 from unish.evaluation.results import Row
 from unish.geometry.rigid import invert_rigid
 from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
@@ -439,3 +440,41 @@ def test_sequences_weigh_by_their_frames() -> None:
     rows = {"a": {"frames": 30, "mpjpe_mm": 10.0}, "b": {"frames": 10, "mpjpe_mm": 50.0}, "c": {"error": "cut"}}
     summary = BENCHMARKS["emdb2"].summarise(rows)
     assert summary == {"frames": 40, "mpjpe_mm": pytest.approx(20.0), "failed": 1}
+
+
+def test_smplx_agrees_with_a_slow_twin(tmp_path: Path) -> None:
+    rng, num = np.random.default_rng(2), 9
+    weights = rng.random((num, 55)) ** 8
+    arrays = {
+        "v_template": rng.normal(size=(num, 3)), "shapedirs": rng.normal(size=(num, 3, 20)),
+        "posedirs": 0.01 * rng.normal(size=(num, 3, 486)), "J_regressor": rng.random((55, num)),
+        "weights": weights / weights.sum(1, keepdims=True),
+        "kintree_table": np.stack([np.array([2**32 - 1, *SMPLX_PARENTS[1:]]), np.arange(55)]),
+        "hands_meanl": rng.normal(size=45), "hands_meanr": rng.normal(size=45),
+    }  # fmt: skip
+    np.savez(tmp_path / "SMPLX_FEMALE.npz", **arrays)
+    betas, orient, body, transl = (rng.normal(size=size) for size in (10, (2, 3), (2, 63), (2, 3)))
+    found = load_smplx(tmp_path / "SMPLX_FEMALE.npz").vertices(
+        *(torch.from_numpy(values).float() for values in (betas, orient, body, transl))
+    )
+    shaped = arrays["v_template"] + arrays["shapedirs"][..., :10] @ betas
+    joints = arrays["J_regressor"] @ shaped
+    for frame in range(2):
+        hands = np.concatenate([arrays["hands_meanl"], arrays["hands_meanr"]])
+        angles = np.concatenate([orient[frame], body[frame], np.zeros(9), hands]).reshape(55, 3)
+        turns = Rotation.from_rotvec(angles).as_matrix()
+        corrected = shaped + arrays["posedirs"] @ (turns[1:] - np.eye(3)).ravel()
+        world = [np.eye(4)] * 55
+        for joint, parent in enumerate(SMPLX_PARENTS):
+            local = np.eye(4)
+            local[:3, :3] = turns[joint]
+            local[:3, 3] = joints[joint] - (joints[parent] if joint else 0)
+            world[joint] = world[parent] @ local if joint else local
+        posed = np.zeros((num, 3))
+        for joint in range(55):
+            moved = (corrected - joints[joint]) @ world[joint][:3, :3].T + world[joint][:3, 3]
+            posed += arrays["weights"][:, [joint]] * moved
+        np.testing.assert_allclose(found[frame], posed + transl[frame], atol=2e-4)
+    np.savez(tmp_path / "SMPLX_MALE.npz", **(arrays | {"kintree_table": arrays["kintree_table"][:, :24]}))
+    with pytest.raises(InputError, match="24 joints in place of SMPL-X's 55"):
+        load_smplx(tmp_path / "SMPLX_MALE.npz")

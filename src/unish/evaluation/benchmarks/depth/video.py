@@ -24,7 +24,6 @@ from unish.evaluation.results import Row
 from unish.geometry.camera import resize_intrinsics
 from unish.structs import Clip, Reconstruction
 
-
 _ALIGNMENTS: tuple[tuple[DepthAlignment, str], ...] = (
     ("scale", ""),
     ("scale_shift", "_scale_shift"),
