@@ -86,14 +86,14 @@ def _lift_cloth(
     cloth: tuple[ClothLayer, ...], anatomy: Anatomy, body_pose: ndarray, vertices: Float32[ndarray, "N V 3"]
 ) -> Float[ndarray, "N W 3"]:
     """Points of the posed skin, each lifted along the smoothed normal there."""
-    num, count = vertices.shape[:2]
-    points = sparse.csr_array(sparse.vstack([layer.points for layer in cloth], format="csr"))
+    num, clothed = len(vertices), anatomy.clothed
+    points = clothed.restrict(sparse.csr_array(sparse.vstack([layer.points for layer in cloth], format="csr")))
     thickness, slack = (np.concatenate([getattr(layer, name) for layer in cloth]) for name in ("thickness", "slack"))
     folds = np.concatenate([layer.folds for layer in cloth], axis=1)
-    normals = anatomy.normals(vertices).transpose(1, 0, 2).reshape(count, -1)
-    normals = anatomy.smooth(normals, 2)
-    columns = vertices.transpose(1, 0, 2).reshape(count, -1)
-    both = (points @ np.concatenate([columns, normals], axis=1)).reshape(-1, 2, num, 3)
+    skin = vertices[:, clothed.index]
+    normals = clothed.normals(skin).transpose(1, 0, 2).reshape(len(clothed.index), -1)
+    columns = skin.transpose(1, 0, 2).reshape(len(clothed.index), -1)
+    both = (points @ np.concatenate([columns, clothed.smooth(normals, 2)], axis=1)).reshape(-1, 2, num, 3)
     skin, outwards = both[:, 0].transpose(1, 0, 2), both[:, 1].transpose(1, 0, 2)
     outwards = outwards / np.maximum(np.sqrt((outwards**2).sum(-1, keepdims=True)), 1e-6)
     lift = thickness - slack * outwards[..., 1] + fold_amounts(body_pose).astype(np.float32) @ folds
