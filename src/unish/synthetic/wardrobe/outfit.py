@@ -10,6 +10,7 @@ from numpy import ndarray
 from scipy import sparse
 
 from unish.body import Body
+from unish.body.model import PosedSkeleton
 from unish.render.scene import Mesh, join_meshes
 from unish.structs import BodyParams
 from unish.synthetic.wardrobe.anatomy import Anatomy
@@ -37,14 +38,24 @@ class Outfit:
     drapes: tuple[Drape, ...]
     anatomy: Anatomy
 
-    def pose(self, body: Body, params: BodyParams, vertices: Float32[ndarray, "N V 3"]) -> Float32[ndarray, "N S 3"]:
-        """Vertices of ``looks`` for every frame, in the frame of ``params``; ``vertices`` are the posed body's."""
+    def pose(
+        self,
+        body: Body,
+        params: BodyParams,
+        vertices: Float32[ndarray, "N V 3"],
+        skeleton: PosedSkeleton | None = None,
+    ) -> Float32[ndarray, "N S 3"]:
+        """Vertices of ``looks`` for every frame, in the frame of ``params``.
+
+        Args:
+            vertices: of the posed body; skeleton: of the same, where it is known.
+        """
         parts = [vertices[:, self.skin]]
         body_pose = params.body_pose.numpy()
         if self.cloth:
             parts.append(_lift_cloth(self.cloth, self.anatomy, body_pose, vertices))
         if self.solids or self.drapes:
-            skeleton = body.pose(body.rest_joints(params.betas), params.global_orient, params.body_pose)
+            skeleton = skeleton or body.pose(body.rest_joints(params.betas), params.global_orient, params.body_pose)
             places = (skeleton.positions + params.transl[:, None]).numpy()
             turns = skeleton.rotations.numpy()
             rest_joints = body.rest_joints(params.betas[0]).numpy()
