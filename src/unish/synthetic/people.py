@@ -21,11 +21,10 @@ from unish.synthetic.motion import (
     MotionLibrary,
     ground_motion,
     load_library,
-    resample_motion,
     sample_motion,
     turn_motion,
 )
-from unish.synthetic.motion.contacts import ContactBody, find_contacts
+from unish.synthetic.motion.contacts import ContactBody, sample_with_contacts
 from unish.synthetic.motion.points import pose_points
 from unish.synthetic.motion.soles import SupportBody
 from unish.synthetic.placement import Spot, arrange_people, find_heading, find_place, thin_body
@@ -201,11 +200,10 @@ def _draw_motion(
     around = torch.arange(float(times[0]) - MARGIN_S, float(times[-1]) + MARGIN_S, 1 / RATE_HZ, dtype=torch.float64)
     captured = library is not None and rng.random() < CAPTURED
     drawn = library.sample(rng, around) if captured and library is not None else sample_motion(rng, around)
-    grounded = ground_motion(drawn, support, betas)
-    motion = resample_motion(grounded, times)
+    motion, contacts = sample_with_contacts(contact, betas, ground_motion(drawn, support, betas), times)
     motion = turn_motion(motion, spot.heading - find_heading(motion))
     middle = motion.root.mean(dim=0) * torch.tensor([1.0, 0.0, 1.0])
-    return replace(motion, root=motion.root - middle), find_contacts(contact, betas, grounded, times)
+    return replace(motion, root=motion.root - middle), contacts
 
 
 def _draw_shape(rng: Rng, body: Body) -> Float[torch.Tensor, "10"]:

@@ -110,10 +110,10 @@ def _lowest_points(
     # The second row of skinning alone: only heights are wanted.
     up = turned[:, :, 1]
     shift = posed[..., 1] - (up * shaped.joints.numpy()).sum(axis=-1)
-    blended = support.body.skin_weights.numpy() @ np.concatenate([up, shift[..., None]], axis=-1)
-    heights = (blended[..., :3] * points.numpy()).sum(axis=-1) + blended[..., 3]
+    weights, along = support.body.skin_weights.numpy(), points.numpy().T.reshape(3, len(support.parts), -1)
+    heights = weights @ shift.T + sum(weights @ up[..., axis].T * along[axis] for axis in range(3))
     of_feet = np.isin(support.parts, _FEET)
-    return np.stack([heights[:, of_feet].min(axis=1), heights[:, ~of_feet].min(axis=1)], axis=1)
+    return np.stack([heights[of_feet].min(axis=0), heights[~of_feet].min(axis=0)], axis=1)
 
 
 def _stand(

@@ -63,21 +63,19 @@ class Region:
             (points.data, number[points.indices], points.indptr), shape=(points.shape[0], len(self.index))
         )
 
-    def smooth(self, values: Float[ndarray, "K C"], times: int) -> Float[ndarray, "K C"]:
+    def smooth(self, values: Float[ndarray, "K *C"], times: int) -> Float[ndarray, "K *C"]:
         """Mean with the neighbours, ``times`` times; that many vertices in from the border as on the whole body."""
+        flat = values.reshape(len(values), -1)
         for _ in range(times):
-            values = self.smoothing @ values
-        return values
+            flat = self.smoothing @ flat
+        return flat.reshape(values.shape)
 
-    def normals(self, vertices: Float[ndarray, "N K 3"]) -> Float[ndarray, "N K 3"]:
-        """Unit normals, the mean of the adjacent faces weighted by area; right but for the region's border."""
-        num = len(vertices)
-        # (V, 3N): one product with the sparse matrix serves every frame.
-        columns = np.ascontiguousarray(vertices.transpose(1, 2, 0))
+    def normals(self, columns: Float[ndarray, "K 3 N"]) -> Float[ndarray, "K 3 N"]:
+        """Unit normals of N frames, the mean of the adjacent faces weighted by area; right but for the border."""
         a, b, c = (columns[self.faces[:, corner]] for corner in range(3))
-        sums = (self.face_sums @ _cross(b - a, c - a).reshape(-1, 3 * num)).reshape(-1, 3, num)
+        sums = (self.face_sums @ _cross(b - a, c - a).reshape(len(a), -1)).reshape(columns.shape)
         sums /= np.maximum(np.sqrt((sums**2).sum(1, keepdims=True)), 1e-12)
-        return np.ascontiguousarray(sums.transpose(2, 0, 1))
+        return sums
 
 
 def _cross(u: Float[ndarray, "F 3 N"], v: Float[ndarray, "F 3 N"]) -> Float[ndarray, "F 3 N"]:

@@ -53,7 +53,7 @@ def _find_hollows(anatomy: Anatomy, betas: Float[ndarray, "S"], rest: Float[ndar
     """How far cloth that bridges hollows lies above the skin, metres; 0 where nobody wears any."""
     clothed = anatomy.clothed
     own = rest[clothed.index]
-    above = np.maximum(((anatomy.hull(betas) - own) * clothed.normals(own[None])[0]).sum(1), 0)
+    above = np.maximum(((anatomy.hull(betas) - own) * clothed.normals(own[..., None])[..., 0]).sum(1), 0)
     hollows = np.zeros(len(rest), np.float32)
-    hollows[clothed.index] = clothed.smooth(above[:, None], 4)[:, 0]
+    hollows[clothed.index] = clothed.smooth(above, 4)
     return hollows

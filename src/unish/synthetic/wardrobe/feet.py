@@ -25,9 +25,9 @@ def draw_shoes(rng: Rng, figure: Figure) -> tuple[Solid, Float[ndarray, "V"]]:
     depth = ((end - anatomy.leg) * leg_length).astype(np.float32)
     cut = trim(anatomy.instep, [depth[feet.index]])
     rest, base = figure.rest[feet.index], anatomy.stump(figure.betas)
-    normals = feet.normals(base[None])[0]
+    normals = feet.normals(base[..., None])[..., 0]
     # What smoothing took is given back smoothly: a shoe has no toes.
-    lost = feet.smooth(np.clip(((rest - base) * normals).sum(1), 0, 0.02)[:, None], 8)[:, 0]
+    lost = feet.smooth(np.clip(((rest - base) * normals).sum(1), 0, 0.02), 8)
     shaped = base + (lost + rng.uniform(0.004, 0.009))[..., None] * normals
     floor = rest[:, 1].min()
     low = ramp_down(rest[:, 1] - floor, 0.004, 0.03)

@@ -63,7 +63,7 @@ def _grow(
     away = (mean[:, 1] < anatomy.joints[12, 1] - BELOW_NECK) | (np.abs(mean[:, 0]) > HALF_HEAD)
     cut = trim(anatomy.scalp, [np.where(away, 1.0, field[index])])
     smooth = base(figure.betas)
-    normals = anatomy.head.normals(smooth[None])[0]
+    normals = anatomy.head.normals(smooth[..., None])[..., 0]
     # Smoothing flattens the ears and shrinks the skull; only the latter is made up for.
     above = ramp(mean[:, 1], anatomy.joints[HEAD, 1] + 0.04, anatomy.joints[HEAD, 1] + 0.09)
     lost = np.clip(((figure.rest[index] - smooth) * normals).sum(1), 0, 0.004 + 0.02 * above)

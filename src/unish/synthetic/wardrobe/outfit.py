@@ -101,15 +101,15 @@ def _lift_cloth(
     points = clothed.restrict(sparse.csr_array(sparse.vstack([layer.points for layer in cloth], format="csr")))
     thickness, slack = (np.concatenate([getattr(layer, name) for layer in cloth]) for name in ("thickness", "slack"))
     folds = np.concatenate([layer.folds for layer in cloth], axis=1)
-    skin = vertices[:, clothed.index]
-    normals = clothed.normals(skin).transpose(1, 0, 2).reshape(len(clothed.index), -1)
-    columns = skin.transpose(1, 0, 2).reshape(len(clothed.index), -1)
-    both = (points @ np.concatenate([columns, clothed.smooth(normals, 2)], axis=1)).reshape(-1, 2, num, 3)
-    skin, outwards = both[:, 0].transpose(1, 0, 2), both[:, 1].transpose(1, 0, 2)
-    outwards = outwards / np.maximum(np.sqrt((outwards**2).sum(-1, keepdims=True)), 1e-6)
-    lift = thickness - slack * outwards[..., 1] + fold_amounts(body_pose).astype(np.float32) @ folds
+    # Coordinates before points: sums over the three of them are then sums of whole arrays.
+    columns = np.ascontiguousarray(vertices[:, clothed.index].transpose(1, 2, 0))
+    both = np.concatenate([columns, clothed.smooth(clothed.normals(columns), 2)], axis=1).reshape(len(columns), -1)
+    both = (points @ both).reshape(-1, 2, 3, num)
+    skin, outwards = both[:, 0].transpose(1, 2, 0), both[:, 1].transpose(1, 2, 0)
+    outwards = outwards / np.maximum(np.sqrt((outwards**2).sum(0)), 1e-6)
+    lift = thickness - slack * outwards[1] + fold_amounts(body_pose).astype(np.float32) @ folds
     least = np.minimum(thickness, LEAST_LIFT)
-    return skin + np.maximum(lift, least)[..., None] * outwards
+    return (skin + np.maximum(lift, least) * outwards).transpose(1, 2, 0)
 
 
 def _skin(

@@ -17,11 +17,13 @@ class Surface:
 
     Attributes:
         points: (W, V) vertices as means of body vertices.
-        faces: (F, 3); edges: (F, 3) number of the edge from each corner to the next, the same in both its faces.
+        faces: (F, 3); corners: (3, F) the same.
+        edges: (F, 3) number of the edge from each corner to the next, the same in both its faces.
     """
 
     points: sparse.csr_array
     faces: Int[ndarray, "F 3"]
+    corners: Int[ndarray, "3 F"]
     edges: Int[ndarray, "F 3"]
 
     @classmethod
@@ -29,7 +31,9 @@ class Surface:
         """With numbered edges."""
         ends = np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1)
         _, number = np.unique(ends.min(-1) * points.shape[0] + ends.max(-1), return_inverse=True)
-        return cls(points=points, faces=faces, edges=number.reshape(-1, 3))
+        return cls(
+            points=points, faces=faces, corners=np.ascontiguousarray(faces.T), edges=number.reshape(-1, 3)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +106,7 @@ def trim(surface: Surface, fields: Sequence[Float[ndarray, "V"]]) -> Cut:
     outside = np.zeros(surface.points.shape[0], np.int32)
     for number, field in enumerate(fields):
         outside |= (surface.points @ field >= 0).astype(np.int32) << number
-    a, b, c = outside[surface.faces].T
+    a, b, c = (outside[corner] for corner in surface.corners)
     whole = (a | b | c) == 0
     crossed = surface.faces[~whole & ((a & b & c) == 0)]
     untouched = surface.faces[whole]
