@@ -167,7 +167,9 @@ def _dress(rng: Rng, bank: TextureBank, body_name: str, player: Player, number: 
     if not clothes:
         return Actor(**vars(player), surface=player.vertices, looks=dress_body(rng, body_map, bank, number))
     outfit = dress_person(rng, body, body_map, player.params.betas[0], bank, number)
-    return Actor(**vars(player), surface=outfit.pose(body, player.params, player.vertices, player.skeleton), looks=outfit.looks)
+    return Actor(
+        **vars(player), surface=outfit.pose(body, player.params, player.vertices, player.skeleton), looks=outfit.looks
+    )
 
 
 def _sits_well(actor: Player, others: list[Player]) -> bool:

@@ -38,7 +38,9 @@ class Region:
     face_sums: sparse.csr_array
 
     @classmethod
-    def of(cls, faces: Int[ndarray, "G 3"], smoothing: sparse.csr_array, where: Bool[ndarray, "V"], rings: int) -> Region:
+    def of(
+        cls, faces: Int[ndarray, "G 3"], smoothing: sparse.csr_array, where: Bool[ndarray, "V"], rings: int
+    ) -> Region:
         """The vertices in ``where`` and ``rings`` of neighbours around them; faces and smoothing of the whole body."""
         for _ in range(rings):
             where = smoothing @ where.astype(np.float32) > 0

@@ -103,7 +103,9 @@ def _draw_beard(rng: Rng, figure: Figure, mean_marks: ndarray, colour: ndarray) 
     lips = np.hypot(x / 1.6, y - mouth[1] + 0.001) - 0.014
     neck = y - (figure.anatomy.joints[15, 1] - 0.055)
     inside = np.minimum.reduce([below + 0.02, front, lips, neck])
-    return _grow(rng, figure, -inside, rng.uniform(0.003, 0.018) * ramp(inside, -0.004, 0.02), colour, figure.anatomy.jaw)
+    return _grow(
+        rng, figure, -inside, rng.uniform(0.003, 0.018) * ramp(inside, -0.004, 0.02), colour, figure.anatomy.jaw
+    )
 
 
 def _ring(points: Float[ndarray, "K 2"], outward: Float[ndarray, "S 2"]) -> Float[ndarray, "S"]:

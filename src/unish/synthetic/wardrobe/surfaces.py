@@ -31,9 +31,7 @@ class Surface:
         """With numbered edges."""
         ends = np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1)
         _, number = np.unique(ends.min(-1) * points.shape[0] + ends.max(-1), return_inverse=True)
-        return cls(
-            points=points, faces=faces, corners=np.ascontiguousarray(faces.T), edges=number.reshape(-1, 3)
-        )
+        return cls(points=points, faces=faces, corners=np.ascontiguousarray(faces.T), edges=number.reshape(-1, 3))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,9 +144,7 @@ class _Crossings:
         data = np.concatenate([np.ones(len(old), np.float32), np.take_along_axis(weights, order, axis=1).ravel()])
         indices = np.concatenate([old, np.take_along_axis(self.edges, order, axis=1).ravel()])
         ends = np.concatenate([np.arange(len(old) + 1), len(old) + 2 * np.arange(1, len(self.edges) + 1)])
-        return sparse.csr_array(
-            (data, indices.astype(np.int32), ends.astype(np.int32)), shape=(len(used), num_old)
-        )
+        return sparse.csr_array((data, indices.astype(np.int32), ends.astype(np.int32)), shape=(len(used), num_old))
 
 
 def _split_faces(faces: Int[ndarray, "F 3"], field: Float[ndarray, "W"]) -> tuple[_Crossings, Int[ndarray, "G 3"]]:
