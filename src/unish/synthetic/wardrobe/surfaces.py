@@ -102,8 +102,8 @@ def trim(surface: Surface, fields: Sequence[Float[ndarray, "V"]]) -> Cut:
     """
     fields = [np.asarray(field, np.float32) for field in fields]
     outside = np.zeros(surface.points.shape[0], np.int32)
-    for number, field in enumerate(fields):
-        outside |= (surface.points @ field >= 0).astype(np.int32) << number
+    for bit, field in enumerate(fields):
+        outside |= (surface.points @ field >= 0).astype(np.int32) << bit
     a, b, c = (outside[corner] for corner in surface.corners)
     whole = (a | b | c) == 0
     crossed = surface.faces[~whole & ((a & b & c) == 0)]
