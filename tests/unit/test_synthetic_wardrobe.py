@@ -74,7 +74,8 @@ def test_cloth_lies_outside_the_skin_and_near_it(number: int) -> None:
         size = len(layer.thickness)
         cloth = dressed.surface[:, start : start + size]
         start += size
-        normals = [vertex_normals(vertices, outfit.anatomy.faces) for vertices in dressed.body_vertices]
+        faces = outfit.anatomy.faces.astype(np.int32)
+        normals = [vertex_normals(vertices, faces) for vertices in dressed.body_vertices]
         for frame in range(len(cloth)):
             skin, outward = layer.points @ dressed.body_vertices[frame], layer.points @ normals[frame]
             lift = ((cloth[frame] - skin) * outward).sum(1)
@@ -152,7 +153,7 @@ def test_several_fields_cut_like_one_after_the_other() -> None:
 def test_regions_are_measured_like_the_whole_body() -> None:
     """Away from its border a region has the normals of the body, and smoothing the shape space smooths the body."""
     anatomy, (body, _) = load_anatomy("free"), load_cast_body("free")
-    normals = vertex_normals(anatomy.rest, anatomy.faces)
+    normals = vertex_normals(anatomy.rest, anatomy.faces.astype(np.int32))
     for region, inner in (
         (anatomy.clothed, (anatomy.arm < 1.0) & (anatomy.leg < 0.95) & (anatomy.leg > 0)),
         (anatomy.head, anatomy.rest[:, 1] > anatomy.joints[15, 1]),

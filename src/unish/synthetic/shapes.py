@@ -134,7 +134,8 @@ def fill_template(
 
 def make_quad(corner: Vector, across: Vector, up: Vector, paint: Paint) -> Mesh:
     """Parallelogram corner + a·across + b·up; texture v = 0 at the far end of ``up``."""
-    return make_quads(np.asarray(corner)[None], np.asarray(across)[None], np.asarray(up, np.float64)[None], paint)
+    start, first, second = (np.asarray(vector, np.float64)[None] for vector in (corner, across, up))
+    return make_quads(start, first, second, paint)
 
 
 def make_quads(
