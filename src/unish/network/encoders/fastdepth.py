@@ -42,12 +42,13 @@ class FastDepth(nn.Module):
         self.stem = nn.Conv2d(3, _STEM, 3, stride=2, padding=1)
         widths = [_STEM, *(channels for _, channels in _ENCODER)]
         self.encoder = nn.ModuleList(
-            _Separable(width, channels, kernel=3, stride=stride)
+            _Separable(width, channels, kernel=3, stride=stride, activation=nn.ReLU6())
             for width, (stride, channels) in zip(widths, _ENCODER, strict=False)
         )
         widths = [widths[-1], *_DECODER]
         self.decoder = nn.ModuleList(
-            _Separable(width, channels, kernel=5, stride=1) for width, channels in zip(widths, _DECODER, strict=False)
+            _Separable(width, channels, kernel=5, stride=1, activation=nn.ReLU())
+            for width, channels in zip(widths, _DECODER, strict=False)
         )
         self.out = nn.Conv2d(_DECODER[-1], 1, 1)
 
@@ -56,24 +57,26 @@ class FastDepth(nn.Module):
         x = self.stem(images.contiguous(memory_format=torch.channels_last)).clamp(0.0, 6.0)
         kept = []
         for block in self.encoder:
-            depthwise, pointwise = block.depthwise, block.pointwise
-            x = pointwise(depthwise(x).clamp(0.0, 6.0)).clamp(0.0, 6.0)
+            x = block(x)
             kept.append(x)
         for index, block in enumerate(self.decoder):
-            x = functional.relu(block.pointwise(functional.relu(block.depthwise(x))))
-            x = functional.interpolate(x, scale_factor=2, mode="nearest")
+            x = functional.interpolate(block(x), scale_factor=2, mode="nearest")
             if index in _SKIPS:
                 x = x + kept[_SKIPS[index]]
         return self.out(x)[:, 0].float().clamp_min(NEAREST_M)
 
 
 class _Separable(nn.Module):
-    """A depthwise convolution, then 1×1."""
+    """A depthwise convolution, then 1×1, each with an activation behind it."""
 
-    def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int, activation: nn.Module) -> None:
         super().__init__()
         self.depthwise = nn.Conv2d(inputs, inputs, kernel, stride=stride, padding=kernel // 2, groups=inputs)
         self.pointwise = nn.Conv2d(inputs, outputs, 1)
+        self.activation = activation
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
+        return self.activation(self.pointwise(self.activation(self.depthwise(x))))
 
 
 def input_size(height: int, width: int, side: int) -> tuple[int, int]:
