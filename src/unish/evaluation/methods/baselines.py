@@ -14,10 +14,11 @@ from torch import Tensor
 
 from unish.body import Body, load_body
 from unish.errors import InputError
-from unish.evaluation.methods.records import People, make_record
+from unish.evaluation.methods.cameras import scale_intrinsics
+from unish.evaluation.methods.records import RECORD_LONG_SIDE, People, make_record
 from unish.evaluation.predictor import Answer, Request
 from unish.evaluation.row_prior import load_row_prior, row_prior_depth
-from unish.geometry.camera import make_intrinsics, pixel_grid, resize_intrinsics
+from unish.geometry.camera import make_intrinsics, pixel_grid
 from unish.pipeline import Settings, choose_people_finder
 from unish.structs import Clip, Tracks
 from unish.structs.progress import Progress
@@ -25,7 +26,6 @@ from unish.video import processed_size
 
 BASELINE_PREFIX = "baseline:"
 
-LONG_SIDE = 252
 FOCAL = 0.9
 """Focal length ÷ long side of the picture where the benchmark does not give it: 58° from edge to edge."""
 CONSTANT_DEPTH_M = 3.0
@@ -80,7 +80,7 @@ class BaselinePredictor:
         if name not in BASELINES:
             raise InputError(f"unknown baseline {name!r}; choose one of {', '.join(BASELINES)}")
         self.name = name
-        self.body = load_body(body)
+        self.body = body
         self.progress = progress
 
     @property
@@ -88,15 +88,15 @@ class BaselinePredictor:
         return f"{BASELINE_PREFIX}{self.name}"
 
     def predict(self, request: Request) -> Answer:
-        clip = request.read()
-        size = processed_size(clip.size, LONG_SIDE)
+        clip, body = request.read(), load_body(request.settings.get("body", self.body))
+        size = processed_size(clip.size, RECORD_LONG_SIDE)
         intrinsics = _guess_intrinsics(request.settings, clip, size)
         depth = BASELINES[self.name](intrinsics, size)
         tracks = self._find_people(request, clip, size)
-        people, boxes = stand_in_boxes(tracks, clip.size, size, intrinsics, self.body)
+        people, boxes = stand_in_boxes(tracks, clip.size, size, intrinsics, body)
         record = make_record(
             clip,
-            self.body,
+            body,
             size=size,
             c2w=np.tile(np.eye(4), (clip.num_frames, 1, 1)),
             intrinsics=np.tile(intrinsics.numpy(), (clip.num_frames, 1, 1)),
@@ -105,7 +105,7 @@ class BaselinePredictor:
             people=people,
             boxes_xyxy=boxes,
         )
-        return Answer(reconstruction=record, report={}, body=self.body)
+        return Answer(reconstruction=record, report={}, body=body)
 
     def _find_people(self, request: Request, clip: Clip, size: tuple[int, int]) -> Tracks:
         finder = request.people_finder or choose_people_finder(Settings(**request.settings), self.progress)
@@ -150,5 +150,4 @@ def _guess_intrinsics(settings: dict[str, Any], clip: Clip, size: tuple[int, int
     """Those of the benchmark in pixels of ``size``, or the usual focal length."""
     if settings.get("intrinsics") is None:
         return make_intrinsics(torch.tensor(FOCAL * max(size)), *size)
-    fx, fy, cx, cy = settings["intrinsics"]
-    return resize_intrinsics(torch.tensor([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]]), clip.source_size, size)
+    return scale_intrinsics(settings["intrinsics"], clip, size)
