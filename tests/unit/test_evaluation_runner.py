@@ -99,7 +99,8 @@ def test_failures_and_interruptions_cost_one_sequence(data: Path, tmp_path: Path
     assert "mpjpe_mm" in kept.sequences["clip-000001"] and len(kept.sequences) == 2
     done = evaluate("synthetic", data=data, method=method, out=out, quiet=True)
     assert method.asked[3:] == ["clip-000000", "clip-000002"] and done.summary["failed"] == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scores.frames", "scores.json"]
+    assert {path.stem for path in (tmp_path / "scores.frames").iterdir()} == {"clip-000001", "clip-000002"}
 
 
 def test_commit_is_that_of_this_checkout_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
