@@ -39,6 +39,10 @@ _NEITHER = {
 }  # fmt: skip
 
 
+_ROUNDING = 1e-7
+"""Nothing is measured to this; what is smaller is the rounding of a computation."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Column:
     """A column as a reader sees it."""
@@ -52,7 +56,9 @@ class Column:
         words = self.name.rpartition("/")[2].split("_")
         if words[-1] in ("mm", "percent"):
             return f"{value:.1f}"
-        return f"{value:.3f}" if words[0] == "depth" else format_cell(float(value))
+        if words[0] == "depth":
+            return f"{value:.3f}"
+        return "0" if abs(value) < _ROUNDING else format_cell(float(value))
 
     @property
     def heading(self) -> str:

@@ -133,7 +133,7 @@ def _measured_line(method: str, names: Sequence[str], found: Results | None) -> 
         return Line(method=method, cells=dict.fromkeys(names, NOT_RUN))
     failed = sum("error" in row for row in found.sequences.values())
     total = len(found.sequences)
-    if failed == total:
+    if total and failed == total:
         return Line(method=method, cells=dict.fromkeys(names, FAILED), note=f"all {total} sequences failed")
     cells = {name: found.summary[name] if is_number(found.summary.get(name)) else NOT_MEASURED for name in names}
     return Line(method=method, cells=cells, note=f"{failed} of {total} sequences failed" if failed else "")

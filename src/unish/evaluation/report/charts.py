@@ -29,8 +29,7 @@ _STYLE: dict[Any, Any] = {
     "text.color": _INK,
     "axes.labelcolor": _INK,
     "axes.edgecolor": _RULE,
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
+    "axes.axisbelow": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -80,10 +79,10 @@ def draw_bars(column: Column, values: Mapping[str, Mapping[str, float]], colours
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.1)
-    axes.set_title(column.heading)
+    _write_title(axes, column.heading)
     if column.better == "one":
         axes.axvline(1, color=_INK, linewidth=0.9, linestyle=(0, (4, 3)))
-    return _to_svg(figure, f"bars {column.name}")
+    return _to_svg(figure)
 
 
 def draw_paths(data: Mapping[str, FrameData], colours: Mapping[str, str]) -> str:
@@ -98,9 +97,9 @@ def draw_paths(data: Mapping[str, FrameData], colours: Mapping[str, str]) -> str
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_xlabel("metres to the right of the first camera")
     axes.set_ylabel("metres ahead")
-    axes.set_title("paths from above: ▲ camera, ● people; dashed: truth")
+    _write_title(axes, "paths from above: ▲ camera, ● people; dashed: truth")
     axes.margins(0.12)
-    return _to_svg(figure, "paths")
+    return _to_svg(figure)
 
 
 def draw_curves(data: Mapping[str, FrameData], colours: Mapping[str, str]) -> str:
@@ -111,13 +110,13 @@ def draw_curves(data: Mapping[str, FrameData], colours: Mapping[str, str]) -> st
     for axes, name in zip(panels, names, strict=True):
         for method, frames in data.items():
             axes.plot(frames.times_s, _curve(frames, name), color=colours[method], linewidth=1.4, **_dot(frames))
-        axes.set_title(describe_column(name).label)
+        _write_title(axes, describe_column(name).label)
         axes.set_ylim(bottom=0)
     panels[-1].set_xlabel("seconds")
-    return _to_svg(figure, "curves")
+    return _to_svg(figure)
 
 
-def draw_depth(method: str, frames: FrameData) -> str:
+def draw_depth(frames: FrameData) -> str:
     """Picture, truth, prediction after one scale, and relative error, for each kept frame."""
     shown = frames.maps
     height, width = shown[0].true_m.shape
@@ -138,13 +137,13 @@ def draw_depth(method: str, frames: FrameData) -> str:
                 interpolation="nearest",
             )
             axes.set_axis_off()
-            axes.set_title(title if row == 0 or title.endswith(" s") else "", fontsize=8)
+            _write_title(axes, title if row == 0 or title.endswith(" s") else "")
             if title in ("predicted, scaled", "relative error"):
                 bar = figure.colorbar(image, ax=axes, fraction=0.045, pad=0.02)
                 bar.outline.set_visible(False)
                 bar.ax.tick_params(labelsize=6.5, length=0)
                 bar.ax.set_title("" if is_error else "m", fontsize=6.5, color=_FAINT)
-    return _to_svg(figure, f"depth {method}")
+    return _to_svg(figure)
 
 
 def _start(panels: int, *, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
@@ -158,14 +157,17 @@ def _start(panels: int, *, height: float, columns: int = 1) -> tuple[Figure, lis
     return figure, list(made.flat)
 
 
-def _to_svg(figure: Figure, name: str) -> str:
+def _write_title(axes: Axes, text: str) -> None:
+    axes.set_title(text, loc="left", fontsize=9)
+
+
+def _to_svg(figure: Figure) -> str:
     """SVG text to stand in a page; the same figure gives the same text."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     text = io.StringIO()
-    # Ids in one page must differ between charts, and must not differ between runs.
-    with matplotlib.rc_context(_STYLE | {"svg.hashsalt": name}):
+    with matplotlib.rc_context(_STYLE | {"svg.hashsalt": "unish"}):
         FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
     drawn = text.getvalue()
     return drawn[drawn.index("<svg") :]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import itertools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -74,13 +76,14 @@ def write_page(
     benchmarks: dict[str, dict[str, tuple[Path, Results]]] = {}
     for path, one in results:
         benchmarks.setdefault(str(one.header["benchmark"]), {})[name_run(one)] = (path, one)
-    parts = [f"<h1>Evaluation</h1>{_legend(colours)}"]
+    parts = ["<h1>Evaluation</h1>"]
     links = "".join(f"<a href='#{html.escape(name)}'>{html.escape(name)}</a>" for name in benchmarks)
     parts.append(f"<nav>{links}</nav>")
     for name, runs in benchmarks.items():
         own = [table for table in tables if table.title.split("/")[0] == name]
         parts.append(f"<h2 id='{html.escape(name)}'>{html.escape(name)}</h2>")
         parts += [format_tables(own, "html"), _failures(runs), _provenance(runs)]
+        parts.append(_legend({method: colours[method] for method in runs}))
         chosen = _choose_columns(name, runs, columns)
         parts += [_figure(draw_bars(column, _values(runs, column), colours)) for column in chosen]
         parts += _sequences(runs, chosen, colours, shown_sequences)
@@ -88,7 +91,7 @@ def write_page(
     page = (
         f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>Evaluation: {html.escape(title)}</title>"
         f"<meta name='viewport' content='width=device-width, initial-scale=1'><style>{_CSS}</style></head><body>\n"
-        + "\n".join(parts)
+        + _number_drawings("\n".join(parts))
         + "\n</body></html>\n"
     )
     with written_beside(out) as beside:
@@ -104,6 +107,17 @@ def _legend(colours: Mapping[str, str]) -> str:
 
 def _figure(svg: str) -> str:
     return f"<figure>{svg}</figure>"
+
+
+def _number_drawings(text: str) -> str:
+    """Ids within each drawing get its number: in one page no two elements may share one."""
+    numbers = itertools.count(1)
+
+    def mark(drawing: re.Match[str]) -> str:
+        number = next(numbers)
+        return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>chart{number}-", drawing[0])
+
+    return re.sub(r"<svg.*?</svg>", mark, text, flags=re.DOTALL)
 
 
 def _failures(runs: Mapping[str, tuple[Path, Results]]) -> str:
@@ -182,9 +196,7 @@ def _sequences(
         parts += [_figure(draw_paths(data[name], colours)), _figure(draw_curves(data[name], colours))]
         for method, frames in data[name].items():
             if frames.maps:
-                parts.append(
-                    f"<p class='legend'>depth of {html.escape(method)}</p>{_figure(draw_depth(method, frames))}"
-                )
+                parts.append(f"<p class='legend'>depth of {html.escape(method)}</p>{_figure(draw_depth(frames))}")
     return parts
 
 
