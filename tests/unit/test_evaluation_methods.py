@@ -89,7 +89,7 @@ def test_photo_prior_looks_at_every_frame_and_at_the_focal_length() -> None:
 def test_floor_plane_is_level_and_as_low_as_it_says() -> None:
     """Unprojected again, every floor pixel lies at the same height below the camera."""
     k = torch.tensor([[300.0, 0, 160], [0, 280, 100], [0, 0, 1]])
-    depth = draw_floor_plane(clip_from_truth(TRUTH), k, (240, 320))[0]
+    depth = draw_floor_plane(k, (240, 320))
     y = (torch.arange(240) + 0.5 - 100)[:, None] / 280 * depth
     floor = depth < WALL_M
     assert floor[150:].all() and not floor[:100].any()

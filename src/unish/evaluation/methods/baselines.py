@@ -50,13 +50,18 @@ def fill_constant_depth(clip: Clip, intrinsics: Float[Tensor, "3 3"], size: tupl
     return torch.full((1, *size), CONSTANT_DEPTH_M)
 
 
-def draw_floor_plane(clip: Clip, intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "1 H W"]:
+def fill_floor_plane(clip: Clip, intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "1 H W"]:
+    """The same floor and wall in every frame, see ``draw_floor_plane``."""
+    return draw_floor_plane(intrinsics, size)[None]
+
+
+def draw_floor_plane(intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "H W"]:
     """z of a level floor ``CAMERA_HEIGHT_M`` below the camera, cut off by a wall across the view at z = ``WALL_M``.
 
     Pixels below the principal point by v − cy see the floor at z = height · fy ÷ (v − cy); all others see the wall.
     """
     slope = (pixel_grid(*size, like=intrinsics)[..., 1] - intrinsics[1, 2]) / intrinsics[1, 1]
-    return torch.where(slope > 0, CAMERA_HEIGHT_M / slope.clamp_min(1e-6), WALL_M).clamp_max(WALL_M)[None]
+    return torch.where(slope > 0, CAMERA_HEIGHT_M / slope.clamp_min(1e-6), WALL_M).clamp_max(WALL_M)
 
 
 def fill_row_prior(clip: Clip, intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "1 H W"]:
@@ -79,7 +84,7 @@ def see_photo_prior(clip: Clip, intrinsics: Float[Tensor, "3 3"], size: tuple[in
 BASELINES: dict[str, Depth] = {
     "static-camera": leave_depth_open,
     "constant-depth": fill_constant_depth,
-    "floor-plane": draw_floor_plane,
+    "floor-plane": fill_floor_plane,
     "row-prior": fill_row_prior,
     "photo-prior": see_photo_prior,
 }
