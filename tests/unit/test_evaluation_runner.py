@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import unish
+from unish.cli import main
 from unish.errors import InputError
 from unish.evaluation import Answer, Request, Results, evaluate, provenance
 from unish.evaluation.methods import BaselinePredictor
@@ -99,7 +100,8 @@ def test_failures_and_interruptions_cost_one_sequence(data: Path, tmp_path: Path
     assert "mpjpe_mm" in kept.sequences["clip-000001"] and len(kept.sequences) == 2
     done = evaluate("synthetic", data=data, method=method, out=out, quiet=True)
     assert method.asked[3:] == ["clip-000000", "clip-000002"] and done.summary["failed"] == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scores.frames", "scores.json"]
+    assert {path.stem for path in (tmp_path / "scores.frames").iterdir()} == {"clip-000001", "clip-000002"}
 
 
 def test_commit_is_that_of_this_checkout_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -127,3 +129,16 @@ def test_files_that_are_no_results_are_refused(tmp_path: Path, text: str | None,
         path.write_text(text)
     with pytest.raises(InputError, match=message):
         Results.load(path)
+
+
+def test_a_run_without_any_result_ends_with_the_reason(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "files").mkdir()
+    method, out = f"files:{tmp_path / 'files'}", tmp_path / "new" / "scores.json"
+    assert (
+        main(["evaluate", "--benchmark", "synthetic", "--data", str(data), "--method", method, "--out", str(out)]) == 2
+    )
+    said = capsys.readouterr().err
+    assert "no sequence gave a result" in said and "clip-000000.npz" in said and said.count("\n") == 1
+    assert Results.load(out).summary["failed"] == 3

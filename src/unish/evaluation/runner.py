@@ -18,9 +18,10 @@ from typing import ClassVar
 
 from unish.errors import InputError
 from unish.evaluation.benchmarks import BENCHMARKS
+from unish.evaluation.frame_data import ShowsFrames, frame_file
 from unish.evaluation.limits import FirstFrames
 from unish.evaluation.methods import make_predictor
-from unish.evaluation.predictor import Predictor
+from unish.evaluation.predictor import Answer, Predictor, Request
 from unish.evaluation.results import Results, Row
 from unish.structs.progress import Progress
 from unish.synthetic.shards import use_one_thread
@@ -35,6 +36,7 @@ class _Job:
     method: str | Predictor
     body: str
     max_frames: int | None
+    out: Path
 
     def start_method(self, progress: Progress | None) -> Predictor:
         method = self.method
@@ -44,13 +46,34 @@ class _Job:
     def score(self, sequence: str, predictor: Predictor) -> Row:
         """One row; under ``seconds`` the wall time of predicting and measuring, unless the benchmark has its own."""
         start = time.perf_counter()
+        chosen = BENCHMARKS[self.benchmark]
+        listening = _Listening(predictor)
         try:
-            row = BENCHMARKS[self.benchmark].score(self.data, sequence, predictor)
+            row = chosen.score(self.data, sequence, listening)
+            if isinstance(chosen, ShowsFrames) and listening.answer is not None:
+                shown = chosen.show_frames(self.data, sequence, listening.answer)
+                shown.save(frame_file(self.out, sequence))
         except InputError as error:
             return {"error": str(error)}
         except Exception as error:  # one broken output must not cost the other sequences of a long run
             return {"error": _describe(error)}
         return row if "seconds" in row else row | {"seconds": round(time.perf_counter() - start, 2)}
+
+
+class _Listening:
+    """Takes the place of a method and keeps its latest answer."""
+
+    def __init__(self, method: Predictor) -> None:
+        self.method = method
+        self.answer: Answer | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        return self.method.fingerprint
+
+    def predict(self, request: Request) -> Answer:
+        self.answer = self.method.predict(request)
+        return self.answer
 
 
 def evaluate(
@@ -68,6 +91,8 @@ def evaluate(
     quiet: bool = False,
 ) -> Results:
     """Score a method on a benchmark, write ``out`` (JSON) and print the table in Markdown.
+
+    Benchmarks that can (``ShowsFrames``) leave data for charts in a folder beside it, see ``frame_file``.
 
     A run that was cut short goes on where it stopped, as long as method, weights, data, settings and versions are the
     same. A sequence that cannot give a result is recorded with its message, does not stop the others, and is tried
@@ -91,7 +116,7 @@ def evaluate(
     if benchmark not in BENCHMARKS:
         raise InputError(f"unknown benchmark {benchmark!r}; choose one of {', '.join(sorted(BENCHMARKS))}")
     names = _choose_sequences(benchmark, data, only)[:max_sequences]
-    job = _Job(benchmark=benchmark, data=data, method=method, body=body, max_frames=max_frames)
+    job = _Job(benchmark=benchmark, data=data, method=method, body=body, max_frames=max_frames, out=out)
     predictor = job.start_method(progress if workers == 1 else None)
     results = Results.start(
         out,

@@ -20,7 +20,8 @@ class FilesPredictor:
 
     def __init__(self, folder: Path, *, body: str = "free") -> None:
         self.folder = check_folder(folder, "give files:DIR with finished reconstructions")
-        self.body = load_body(body)
+        self.body = body
+        load_body(body)
 
     @property
     def fingerprint(self) -> str:
@@ -32,7 +33,7 @@ class FilesPredictor:
         return Answer(
             reconstruction=Reconstruction.load(path),
             report=json.loads(report.read_text()) if report.is_file() else {},
-            body=self.body,
+            body=load_body(request.settings.get("body", self.body)),
         )
 
 

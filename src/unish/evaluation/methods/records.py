@@ -20,6 +20,8 @@ from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from unish.structs import BodyParams, Clip, Reconstruction
 from unish.video import resize_images
 
+RECORD_LONG_SIDE = 252
+"""Long side in pixels of the pictures in a record whose method has no picture size of its own."""
 _NEAR_M = 0.1
 """Vertices nearer to the camera than this have no say in a person's box."""
 

@@ -35,10 +35,9 @@ def human_scene_distance(
         NaN where no point is left or the body is NaN.
     """
     batch, mesh = points.shape[:-2], faces.cpu().numpy()
+    clouds, bodies = (x.reshape(batch.numel(), *x.shape[-2:]) for x in (points, vertices))
     medians = []
-    for cloud, body in zip(
-        points.reshape(-1, *points.shape[-2:]), vertices.reshape(-1, *vertices.shape[-2:]), strict=True
-    ):
+    for cloud, body in zip(clouds, bodies, strict=True):
         kept = cloud[cloud.isfinite().all(-1)].cpu().numpy()
         known = len(kept) > 0 and bool(body.isfinite().all())
         medians.append(100 * np.median(distance_to_mesh(kept, body.cpu().numpy(), mesh)) if known else np.nan)

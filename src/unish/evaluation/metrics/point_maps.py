@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -76,21 +77,28 @@ def refine_by_icp(
     found = align_rigid(source.double(), source.double(), torch.zeros_like(source[:, 0]).double())
     tree, before = cKDTree(target.double().numpy()), (np.nan, np.nan)
     for _ in range(_ICP_STEPS):
-        distance, nearest = tree.query(found.apply(source.double()).numpy())
-        near = distance <= max_distance
+        # What is further away comes back as infinitely far; the bound itself is open, ICP's closed.
+        bound = np.nextafter(max_distance, np.inf)
+        distance, nearest = tree.query(found.apply(source.double()).numpy(), distance_upper_bound=bound)
+        near = np.isfinite(distance)
         if not near.any():
             break
         now = float(near.mean()), float(np.sqrt(np.square(distance[near]).mean()))
         if all(abs(a - b) <= _ICP_SETTLED * a for a, b in zip(now, before, strict=True)):
             break
         before = now
-        pairs = target.double()[torch.from_numpy(nearest)]
+        pairs = target.double()[torch.from_numpy(np.where(near, nearest, 0))]
         found = align_rigid(source.double(), pairs, torch.from_numpy(near).double())
     return found
 
 
-def estimate_normals(points: Float[Tensor, "N 3"], *, num_neighbours: int = NORMAL_NEIGHBOURS) -> Float[Tensor, "N 3"]:
+def estimate_normals(
+    points: Float[Tensor, "N 3"], *, num_neighbours: int = NORMAL_NEIGHBOURS, at: Int[Tensor, "K"] | None = None
+) -> Float[Tensor, "K 3"]:
     """Unit normals of a cloud, sign unknown: the direction of least spread of each point's nearest points.
+
+    Args:
+        at: indices of the points whose normals are wanted; by default all.
 
     Raises:
         InputError: fewer than three points.
@@ -98,39 +106,28 @@ def estimate_normals(points: Float[Tensor, "N 3"], *, num_neighbours: int = NORM
     if len(points) < 3:
         raise InputError(f"normals of {len(points)} points cannot be estimated; give at least three")
     cloud = points.double()
-    count = min(num_neighbours, len(points))
-    _, nearest = cKDTree(cloud.numpy()).query(cloud.numpy(), k=count)
-    normals = []
-    for block in torch.from_numpy(nearest).split(65_536):
-        around = cloud[block]
-        around = around - around.mean(1, keepdim=True)
-        normals.append(torch.linalg.eigh(around.mT @ around).eigenvectors[..., 0])
-    return torch.cat(normals)
+    return _normals_at(cloud, cKDTree(cloud.numpy()), cloud if at is None else cloud[at], num_neighbours)
 
 
 def score_point_clouds(
-    predicted: Float[Tensor, "N 3"],
-    true: Float[Tensor, "M 3"],
-    *,
-    predicted_normals: Float[Tensor, "N 3"] | None = None,
-    true_normals: Float[Tensor, "M 3"] | None = None,
+    predicted: Float[Tensor, "N 3"], true: Float[Tensor, "M 3"], *, max_points: int | None = None
 ) -> PointCloudScores:
     """Accuracy, completeness and normal consistency of two aligned clouds, metres.
 
-    Normals that are not given are estimated (``estimate_normals``). The signs of normals do not matter.
+    Args:
+        max_points: of each side that are measured, evenly spread over the rows, always against all of the other side
+            and with normals from all of their own; by default all.
 
     Raises:
         InputError: a cloud of fewer than three points, or one with NaN.
     """
     if not (predicted.isfinite().all() and true.isfinite().all()):
         raise InputError("a point cloud holds NaN or infinity; leave such points out")
-    normals = estimate_normals(predicted) if predicted_normals is None else predicted_normals.double()
-    wanted = estimate_normals(true) if true_normals is None else true_normals.double()
-    ours, theirs = predicted.double().numpy(), true.double().numpy()
-    accuracy, at_true = cKDTree(theirs).query(ours)
-    completeness, at_ours = cKDTree(ours).query(theirs)
-    there = (normals * wanted[torch.from_numpy(at_true)]).sum(-1).abs().numpy()
-    back = (wanted * normals[torch.from_numpy(at_ours)]).sum(-1).abs().numpy()
+    if min(len(predicted), len(true)) < 3:
+        raise InputError(f"clouds of {len(predicted)} and {len(true)} points; give at least three each")
+    ours, theirs = ((cloud.double(), cKDTree(cloud.double().numpy())) for cloud in (predicted, true))
+    accuracy, there = _measure_one_way(ours, theirs, max_points)
+    completeness, back = _measure_one_way(theirs, ours, max_points)
     return PointCloudScores(
         accuracy_mean_m=float(accuracy.mean()),
         accuracy_median_m=float(np.median(accuracy)),
@@ -158,21 +155,45 @@ def score_point_maps(
     Args:
         with_scale: false scores metric maps: rigid alignment.
         icp_distance: metres; ``None`` leaves ICP out.
-        max_points: of each cloud, evenly spread over the pixels; all by default.
+        max_points: see ``score_point_clouds``; of the predicted ones in ICP too.
 
     Raises:
         InputError: fewer than three valid pixels with a prediction.
     """
     fit = align_point_maps(predicted, true, valid, with_scale=with_scale)
-    ours, theirs = predicted.double()[valid], true.double()[valid]
-    ours, theirs = (_spread_out(points[points.isfinite().all(-1)], max_points) for points in (ours, theirs))
+    ours, theirs = (points.double()[valid] for points in (predicted, true))
+    ours, theirs = (points[points.isfinite().all(-1)] for points in (ours, theirs))
     ours = fit.apply(ours)
     if icp_distance is not None:
-        ours = refine_by_icp(ours, theirs, max_distance=icp_distance).apply(ours)
-    return score_point_clouds(ours, theirs)
+        picked = ours[_spread_out(len(ours), max_points)]
+        ours = refine_by_icp(picked, theirs, max_distance=icp_distance).apply(ours)
+    return score_point_clouds(ours, theirs, max_points=max_points)
 
 
-def _spread_out(points: Float[Tensor, "N 3"], limit: int | None) -> Float[Tensor, "M 3"]:
-    if limit is None or len(points) <= limit:
-        return points
-    return points[torch.linspace(0, len(points) - 1, limit).round().long()]
+def _measure_one_way(
+    source: tuple[Tensor, cKDTree], target: tuple[Tensor, cKDTree], max_points: int | None
+) -> tuple[Float[ndarray, "K"], Float[ndarray, "K"]]:
+    """Distance of (some) source points to their nearest target, and |cosine| between the normals of the two."""
+    picked = source[0][_spread_out(len(source[0]), max_points)]
+    distance, nearest = target[1].query(picked.numpy())
+    normals = _normals_at(*source, picked, NORMAL_NEIGHBOURS)
+    wanted = _normals_at(*target, target[0][torch.from_numpy(nearest)], NORMAL_NEIGHBOURS)
+    return distance, (normals * wanted).sum(-1).abs().numpy()
+
+
+def _normals_at(
+    cloud: Float[Tensor, "N 3"], tree: cKDTree, wanted: Float[Tensor, "K 3"], num_neighbours: int
+) -> Float[Tensor, "K 3"]:
+    _, nearest = tree.query(wanted.numpy(), k=min(num_neighbours, len(cloud)))
+    normals = []
+    for block in torch.from_numpy(nearest).split(65_536):
+        around = cloud[block]
+        around = around - around.mean(1, keepdim=True)
+        normals.append(torch.linalg.eigh(around.mT @ around).eigenvectors[..., 0])
+    return torch.cat(normals)
+
+
+def _spread_out(num: int, limit: int | None) -> Int[Tensor, "K"]:
+    if limit is None or num <= limit:
+        return torch.arange(num)
+    return torch.linspace(0, num - 1, limit, dtype=torch.float64).round().long()

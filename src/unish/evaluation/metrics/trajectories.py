@@ -90,16 +90,17 @@ def world_joint_error(
     if chunk_frames < 1 or (first_frames is not None and first_frames < 1):
         raise InputError(f"chunks of {chunk_frames} frames fitted on {first_frames}; use at least one frame")
     counted = _counted(predicted, true, valid)
-    errors = torch.full(counted.shape, torch.nan, dtype=torch.float64)
+    errors = torch.full(counted.shape, torch.nan, dtype=torch.float64, device=counted.device)
+    lead = counted.shape[:-1].numel()
     sequences = zip(
-        predicted.double().flatten(0, -4) if predicted.dim() > 3 else predicted.double()[None],
-        true.double().flatten(0, -4) if true.dim() > 3 else true.double()[None],
-        counted.reshape(-1, counted.shape[-1]),
-        errors.reshape(-1, errors.shape[-1]),
+        *(points.double().reshape(lead, *points.shape[-3:]) for points in (predicted, true)),
+        counted.reshape(lead, counted.shape[-1]),
+        errors.view(lead, errors.shape[-1]),
         strict=True,
     )
     for ours, theirs, used, out in sequences:
-        out[used] = _score_chunks(ours[used], theirs[used], first_frames, chunk_frames, leftover)
+        if used.any():
+            out[used] = _score_chunks(ours[used], theirs[used], first_frames, chunk_frames, leftover)
     return errors
 
 
@@ -120,10 +121,9 @@ def root_trajectory_error(
     fit = align_rigid(predicted, true, counted.double())
     error = (fit.apply(predicted) - true).norm(dim=-1)
     mean = torch.where(counted, error, 0.0).sum(-1) / counted.sum(-1).clamp_min(1)
-    lengths = [
-        path[used].diff(dim=0).norm(dim=-1).sum()
-        for path, used in zip(true.reshape(-1, *true.shape[-2:]), counted.reshape(-1, counted.shape[-1]), strict=True)
-    ]
+    lead = counted.shape[:-1].numel()
+    paths = zip(true.reshape(lead, *true.shape[-2:]), counted.reshape(lead, counted.shape[-1]), strict=True)
+    lengths = [path[used].diff(dim=0).norm(dim=-1).sum() for path, used in paths]
     length = torch.stack(lengths).reshape(mean.shape) if lengths else mean
     return 100 * torch.where(length > min_path_m, mean / length.clamp_min(min_path_m), torch.nan)
 
