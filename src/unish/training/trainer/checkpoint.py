@@ -43,17 +43,24 @@ def save_checkpoint(run_dir: Path, record: dict[str, Any]) -> None:
     partial.replace(newest)
 
 
+def unpack_shards(run_dir: Path) -> None:
+    """Make the checkpoint of a run that came as shards alone.
+
+    Raises:
+        InputError: a shard is missing or damaged.
+    """
+    if is_split(run_dir / SHARD_FOLDER) and not any((run_dir / name).exists() for name in (NAME, PREVIOUS)):
+        join_checkpoint(run_dir / SHARD_FOLDER, run_dir / NAME)
+
+
 def load_checkpoint(run_dir: Path) -> dict[str, Any]:
     """The newest checkpoint that can be read; with a warning, if that is the one before the newest.
 
     Raises:
         InputError: there is none, or none that can be read.
     """
-    newest, previous = run_dir / NAME, run_dir / PREVIOUS
-    if not newest.exists() and not previous.exists() and is_split(run_dir / SHARD_FOLDER):
-        join_checkpoint(run_dir / SHARD_FOLDER, newest)
     troubles = []
-    for path in (newest, previous):
+    for path in (run_dir / NAME, run_dir / PREVIOUS):
         if not path.exists():
             continue
         try:
@@ -75,5 +82,6 @@ def load_run_weights(run_dir: Path, *, averaged: bool = True) -> dict[str, Tenso
     Raises:
         InputError: there is no checkpoint, or none that can be read.
     """
+    unpack_shards(run_dir)
     checkpoint = load_checkpoint(run_dir)
     return {**checkpoint["model"], **(checkpoint["average"] if averaged else {})}

@@ -19,7 +19,7 @@ from torch import nn
 from tqdm import tqdm
 
 from unish.errors import InputError
-from unish.training.trainer.checkpoint import NAME, holds_run, load_checkpoint, save_checkpoint
+from unish.training.trainer.checkpoint import NAME, holds_run, load_checkpoint, save_checkpoint, unpack_shards
 from unish.training.trainer.config import FitConfig
 from unish.training.trainer.environment import describe_environment
 from unish.training.trainer.objective import ComputeLoss, recompute_blocks
@@ -88,6 +88,8 @@ def _begin_or_resume(model: nn.Module, config: FitConfig, run_dir: Path, process
     state = TrainState.begin(model, config, processes.device)
     if processes.is_first:
         run_dir.mkdir(parents=True, exist_ok=True)
+        unpack_shards(run_dir)
+    processes.wait()
     if holds_run(run_dir):
         state.restore(model, load_checkpoint(run_dir))
     processes.wait()

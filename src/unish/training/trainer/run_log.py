@@ -23,7 +23,7 @@ METRICS = "metrics.jsonl"
 
 
 class RunLog:
-    """Writes ``config.json``, ``environment.json`` (one entry per start), ``metrics.jsonl``, ``previews/``, TensorBoard.
+    """Writes ``config.json``, ``environment.json`` (an entry per start), ``metrics.jsonl``, previews, TensorBoard.
 
     Every step has at most one line of each kind in ``metrics.jsonl``: lines of steps that a killed run made after its
     last checkpoint are dropped when it goes on.

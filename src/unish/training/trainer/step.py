@@ -68,11 +68,17 @@ def train_step(
     state.optimizer.zero_grad(set_to_none=True)
     objective.train()
     total = torch.zeros((), device=processes.device)
-    for place, reading in enumerate(good):
-        with nullcontext() if place == len(good) - 1 else processes.hold_gradients(objective):
-            loss, scalars = _add_gradient(objective, reading, state, config, processes, watch, count=num_good)
-        total = total + loss
-        report.scalars.append(scalars)
+    for place in range(len(readings)):
+        # Processes exchange shares of weights in every pass and have to make equally many: a missing batch is replaced
+        # by another one that does not count.
+        counts = place < len(good)
+        reading = good[place if counts else -1]
+        with nullcontext() if place == len(readings) - 1 else processes.hold_gradients(objective):
+            factor = processes.number / num_good if counts else 0.0
+            loss, scalars = _add_gradient(objective, reading, state, config, processes, watch, factor=factor)
+        if counts:
+            total = total + loss
+            report.scalars.append(scalars)
     with watch.measure("optimizer"):
         state.scaler.unscale_(state.optimizer)
         parameters = list(trained_parameters(model).values())
@@ -91,15 +97,14 @@ def _add_gradient(
     processes: Processes,
     watch: Stopwatch,
     *,
-    count: float,
+    factor: float,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Forward and backward of one of ``count`` batches."""
+    """Forward and backward of a batch; ``factor`` makes the sum over batches and mean over processes what is wanted."""
     torch.manual_seed(config.seed * 1_000_003 + reading.number)
     with watch.measure("forward"):
         loss, scalars = objective(move_batch(reading.batch, processes.device))
     with watch.measure("backward"):
-        # The exchange averages over the processes; what is wanted is the average over the batches.
-        state.scaler.scale(loss * (processes.number / count)).backward()
+        state.scaler.scale(loss * factor).backward()
     return loss.detach(), scalars
 
 
