@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_three_times_equals_uninterrupted(tmp_path: Path) -> None:
-    """``kill -9`` in a random step, in the thread that reads, and between the renames of a checkpoint: the same bits."""
+    """``kill -9`` in a random step, in the thread that reads, between the renames of a checkpoint: the same bits."""
     start_script("killed", str(tmp_path))
     with pytest.warns(UserWarning, match="clip 6"):
         whole = trainer_runs.train(tmp_path / "whole", trainer_runs.CONFIG, dtype=torch.float32)
@@ -78,7 +79,7 @@ def test_processes_share_the_batches_of_every_step() -> None:
         numbers = [[number for step in (4, 5) for number in share.numbers(step)] for share in shares]
         assert sorted(number for part in numbers for number in part) == list(range(24, 36))
         for part in numbers:
-            assert {b - a for a, b in zip(part, part[1:], strict=False)} <= {num_ranks}
+            assert {b - a for a, b in pairwise(part)} <= {num_ranks}
     with pytest.raises(InputError, match="multiple of 4"):
         BatchShare(per_step=6, rank=0, num_ranks=4)
 

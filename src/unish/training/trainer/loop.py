@@ -110,6 +110,8 @@ class _Run:
     watch: Stopwatch
     unsaved: str = ""
     """Why the last checkpoint could not be written."""
+    last_trouble: str = ""
+    """Of this process with a batch."""
 
     def train(self, batches: Batches, share: BatchShare, validate: Validate | None, *, progress: bool) -> None:
         """From where the run stands to its end."""
@@ -152,6 +154,7 @@ class _Run:
             counters.skipped += 1
             counters.skipped_in_a_row += 1
         for trouble in report.troubles:
+            self.last_trouble = trouble
             self.log.tell(counters.step, trouble)
         if counters.bad >= _BAD_IS_A_HABIT:
             self._refuse_bad_data()
@@ -165,8 +168,8 @@ class _Run:
         counters = self.state.counters
         if counters.bad > self.config.max_bad_share * counters.read:
             raise InputError(
-                f"{counters.bad} of {counters.read} batches could not be made (metrics.jsonl of {self.run_dir} names "
-                f"them); repair or remove the data"
+                f"{counters.bad} of {counters.read} batches could not be made: repair or remove the data "
+                f"({self.last_trouble or 'another process knows why'})"
             )
 
     def _log(self, report: StepReport) -> str:
