@@ -3,9 +3,9 @@
     python benchmarks/training_speed.py
     python benchmarks/training_speed.py --steps 6 --clips 8 --threads 1
 
-The clips are rendered first (``--shards`` keeps them, and takes those that are there). Each row is a run of the trainer:
-as in training ("shards"), and with batches that were made before ("memory"), which shows what the making of batches costs
-beside the time that training waits for them.
+The clips are rendered first (``--shards`` keeps them, and takes those that are there). Each row is a run of the trainer,
+as in training ("shards") or with batches that were made before ("memory"): the difference is what the making of batches
+costs beside the time that training waits for them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from render_speed import processor_name
 from torch import Tensor, nn
 
 from unish.cli.terminal import print_table
@@ -29,6 +28,7 @@ from unish.synthetic.shards import ShardConfig, write_shards
 from unish.training.data import SceneBatch, SceneDataConfig, SceneShards
 from unish.training.scene import SceneLossWeights, scene_loss
 from unish.training.trainer import FitConfig, fit
+from unish.training.trainer.environment import name_processor
 
 _WARM_UP = 2
 _PHASES = ("data_s", "forward_s", "backward_s", "optimizer_s")
@@ -37,7 +37,7 @@ _PHASES = ("data_s", "forward_s", "backward_s", "optimizer_s")
 def main() -> None:
     arguments = read_arguments()
     torch.set_num_threads(arguments.threads)
-    print(f"{processor_name()}, {os.cpu_count()} cores, {arguments.threads} threads, PyTorch {torch.__version__}\n")
+    print(f"{name_processor()}, {os.cpu_count()} cores, {arguments.threads} threads, PyTorch {torch.__version__}\n")
     with tempfile.TemporaryDirectory() as folder:
         shards = arguments.shards or Path(folder) / "shards"
         if not any(shards.glob("*.safetensors")):

@@ -25,7 +25,7 @@ def describe_environment(*, num_processes: int, device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
         "system": platform.platform(),
-        "processor": _name_processor(),
+        "processor": name_processor(),
         "cores": os.cpu_count(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "device": device,
@@ -59,7 +59,8 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _name_processor() -> str:
+def name_processor() -> str:
+    """As the system calls it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

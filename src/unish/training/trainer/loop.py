@@ -153,6 +153,9 @@ class _Run:
         else:
             counters.skipped += 1
             counters.skipped_in_a_row += 1
+            if not report.num_bad:
+                message = f"step {counters.step} is skipped: loss {report.loss}, gradient norm {report.gradient_norm}"
+                self.log.tell(counters.step, message)
         for trouble in report.troubles:
             self.last_trouble = trouble
             self.log.tell(counters.step, trouble)
