@@ -3,7 +3,7 @@
     python benchmarks/training_speed.py
     python benchmarks/training_speed.py --steps 6 --clips 8 --threads 1
 
-The clips are rendered first (``--shards`` keeps them, and takes those that are there). Each row is a run of the trainer,
+The clips are rendered first (``--shards`` keeps them, and takes those that are there). Each row is a run of the trainer
 as in training ("shards") or with batches that were made before ("memory"): the difference is what the making of batches
 costs beside the time that training waits for them.
 """

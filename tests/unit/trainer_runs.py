@@ -25,7 +25,7 @@ CONFIG = FitConfig(
 )
 FSDP = replace(CONFIG, strategy="fsdp", block_classes=("Block",), recompute=True)
 RUNS: dict[str, FitConfig] = {
-    "ddp": CONFIG,
+    "ddp": replace(CONFIG, block_classes=("Block",), recompute=True),
     "fsdp": FSDP,
     "resumed": FSDP,
 }

@@ -36,7 +36,7 @@ class FitConfig:
         log_every, checkpoint_every, validate_every: in steps; 0 = never (the end is always a checkpoint).
         shard_mib: the finished run is also kept as files of at most so many MiB, in ``shards/``.
         max_bad_steps: consecutive non-finite steps (each is skipped) after which the run stops.
-        max_bad_share: of all batches read; with more that could not be made (at least ten) the run stops.
+        max_bad_share: of all batches read; when more than these, and ten or more, could not be made, the run stops.
 
     Raises:
         InputError: a value makes no sense.

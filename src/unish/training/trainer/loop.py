@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -152,14 +153,14 @@ class _Run:
             counters.skipped_in_a_row = 0
         else:
             counters.skipped += 1
-            counters.skipped_in_a_row += 1
-            if not report.num_bad:
+            if report.scalars:  # there were batches
+                counters.skipped_in_a_row += 1
                 message = f"step {counters.step} is skipped: loss {report.loss}, gradient norm {report.gradient_norm}"
                 self.log.tell(counters.step, message)
         for trouble in report.troubles:
             self.last_trouble = trouble
             self.log.tell(counters.step, trouble)
-        if counters.bad >= _BAD_IS_A_HABIT:
+        if counters.bad >= _BAD_IS_A_HABIT and counters.bad > config.max_bad_share * counters.read:
             self._refuse_bad_data()
         if counters.skipped_in_a_row > config.max_bad_steps:
             raise FloatingPointError(
@@ -167,13 +168,12 @@ class _Run:
             )
         return report
 
-    def _refuse_bad_data(self) -> None:
+    def _refuse_bad_data(self) -> NoReturn:
         counters = self.state.counters
-        if counters.bad > self.config.max_bad_share * counters.read:
-            raise InputError(
-                f"{counters.bad} of {counters.read} batches could not be made: repair or remove the data "
-                f"({self.last_trouble or 'another process knows why'})"
-            )
+        raise InputError(
+            f"{counters.bad} of {counters.read} batches could not be made: repair or remove the data "
+            f"({self.last_trouble or 'another process knows why'})"
+        )
 
     def _log(self, report: StepReport) -> str:
         counters = self.state.counters
@@ -224,7 +224,7 @@ class _Run:
 
     def _finish(self) -> None:
         counters = self.state.counters
-        if counters.read:
+        if counters.bad and counters.skipped == counters.step:
             self._refuse_bad_data()
         self._save()
         if self.unsaved:

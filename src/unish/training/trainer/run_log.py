@@ -84,8 +84,8 @@ class RunLog:
         warnings.warn(message, DegradedResultWarning, stacklevel=3)
         self.write(step, {"warning": message})
 
-    def show(self, step: int, pictures: Mapping[str, UInt8[ndarray, "H W 3"]]) -> None:
-        """Pictures by name: ``previews/NAME-STEP.png``."""
+    def show(self, step: int, pictures: Mapping[str, UInt8[ndarray, "_ _ 3"]]) -> None:
+        """Pictures (H, W, 3) by name: ``previews/NAME-STEP.png``."""
         if self._silent or not pictures:
             return
         folder = self.run_dir / "previews"

@@ -26,7 +26,7 @@ class Counters:
         step: steps that are over.
         seconds: time that they took, summed over resumes.
         skipped: steps without an update, since loss or gradient was not finite or a process had no batch.
-        skipped_in_a_row: up to now.
+        skipped_in_a_row: up to now, of those that were not finite.
         read, bad: batches asked for, and those of them that could not be made.
     """
 
