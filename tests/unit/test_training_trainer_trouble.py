@@ -100,10 +100,16 @@ def test_a_disk_that_stays_full_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_a_log_that_cannot_be_written_does_not_end_the_run(tmp_path: Path) -> None:
-    (tmp_path / "run/metrics.jsonl").mkdir(parents=True)
+    def spoil(model: nn.Module, batch: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        if torch.equal(batch, make_batch(5)):
+            (tmp_path / "metrics.jsonl").unlink()
+            (tmp_path / "metrics.jsonl").mkdir()
+        return compute_loss(model, batch)
+
     with pytest.warns(DegradedResultWarning, match="log cannot be written") as told:
-        run(tmp_path / "run")
+        fit(make_model(), spoil, make_batch, config=CONFIG, run_dir=tmp_path, progress=False)
     assert len(told) == 1
+    assert torch.load(tmp_path / "checkpoint.pt")["counters"]["step"] == 12
 
 
 def test_bad_batches_are_left_out_counted_and_named(tmp_path: Path) -> None:
@@ -260,6 +266,27 @@ def test_without_accelerate_it_says_what_to_install(tmp_path: Path, monkeypatch:
 def test_settings_that_make_no_sense(change: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         FitConfig(**{"steps": 1, **change})
+
+
+def test_the_last_checkpoint_is_written_once_and_the_one_before_is_older(tmp_path: Path) -> None:
+    run(tmp_path / "run")
+    steps = [
+        torch.load(tmp_path / "run" / name)["counters"]["step"] for name in ("checkpoint.previous.pt", "checkpoint.pt")
+    ]
+    assert steps == [8, 12]
+
+
+def test_a_resumed_run_keeps_its_number_of_micro_batches(tmp_path: Path) -> None:
+    """It was the number of processes then, and the batches of every later step hang on it."""
+    run(tmp_path / "run", config=replace(CONFIG, steps=4, micro_batches=3))
+    asked: list[int] = []
+
+    def batches(number: int) -> torch.Tensor:
+        asked.append(number)
+        return make_batch(number)
+
+    run(tmp_path / "run", config=replace(CONFIG, steps=5), batches=batches, resume=True)
+    assert asked == [12, 13, 14]
 
 
 def test_another_model_is_not_resumed(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ class FitConfig:
         precision: "float32", or "bfloat16" or "float16" (autocast; weights and optimiser stay as they are; the loss of
             float16 is scaled).
         micro_batches: batches of one step, over all processes; their gradients are averaged. A multiple of the number
-            of processes, and one for each by default. With a number given, the run is the same on any number of
-            processes.
+            of processes, by default what the resumed run had, or one for each process. The run is the same on any
+            number of processes that divides it.
         device: "cpu", "cuda", …, or "auto" for the best there is; by default where the model is. Under torchrun each
             process takes a GPU of its own.
         strategy: what several processes do: "ddp" has the weights in each, "fsdp" a share of weights, gradients and

@@ -68,16 +68,16 @@ def fit(
         raise InputError(f"{run_dir} already holds a run: resume it or choose another folder")
     device = config.device or next(model.parameters()).device
     processes = Processes(device=device)
-    share = BatchShare(
-        per_step=config.micro_batches or processes.number, rank=processes.rank, num_ranks=processes.number
-    )
     processes.wait()  # nobody looks into the folder any more
     with recompute_blocks(model, config):
         objective = processes.prepare(model, compute_loss, config)
         state = _begin_or_resume(model, config, run_dir, processes)
+        counters = state.counters
+        counters.micro_batches = config.micro_batches or counters.micro_batches or processes.number
+        share = BatchShare(per_step=counters.micro_batches, rank=processes.rank, num_ranks=processes.number)
         environment = describe_environment(num_processes=processes.number, device=str(processes.device))
         with RunLog(
-            run_dir, config, first_step=state.counters.step, environment=environment, silent=not processes.is_first
+            run_dir, config, first_step=counters.step, environment=environment, silent=not processes.is_first
         ) as log:
             run = _Run(model, objective, state, processes, config, run_dir, log, Stopwatch(processes.device))
             run.train(batches, share, validate, progress=progress and processes.is_first)
@@ -109,8 +109,10 @@ class _Run:
     run_dir: Path
     log: RunLog
     watch: Stopwatch
+    saved_step: int = -1
+    """Of the last checkpoint."""
     unsaved: str = ""
-    """Why the last checkpoint could not be written."""
+    """Why there is no later one, if it could not be written."""
     last_trouble: str = ""
     """Of this process with a batch."""
 
@@ -123,7 +125,8 @@ class _Run:
         )  # fmt: skip
         clock = time.monotonic()
         with bar, closing(read_ahead(batches, share, first=counters.step, last=config.steps)) as stream:
-            while not is_over(counters.step, counters.seconds, config):
+            ends = is_over(counters.step, counters.seconds, config)
+            while not ends:
                 with self.watch.measure("data"):
                     readings = next(stream)
                 report = self._step(readings)
@@ -132,11 +135,12 @@ class _Run:
                 (passed,) = self.processes.sum(now - clock if self.processes.is_first else 0.0)
                 counters.seconds, clock = counters.seconds + passed, now
                 bar.update()
-                if is_due(counters.step, config.log_every, config.steps):
+                ends = is_over(counters.step, counters.seconds, config)
+                if is_due(counters.step, config.log_every, ends=ends):
                     bar.set_postfix_str(self._log(report))
-                if validate is not None and is_due(counters.step, config.validate_every, config.steps):
+                if validate is not None and is_due(counters.step, config.validate_every, ends=ends):
                     self._validate(validate)
-                if is_due(counters.step, config.checkpoint_every, config.steps):
+                if is_due(counters.step, config.checkpoint_every, ends=ends):
                     self._save()
         self._finish()
 
@@ -213,10 +217,10 @@ class _Run:
     def _save(self) -> None:
         """Write a checkpoint; if that fails, keep the last one and go on."""
         record = self.state.to_record(self.model)
-        self.unsaved = ""
         if self.processes.is_first:
             try:
                 save_checkpoint(self.run_dir, record)
+                self.saved_step, self.unsaved = self.state.counters.step, ""
             except OSError as error:
                 self.unsaved = error.strerror or str(error)
                 message = f"{self.run_dir}: no checkpoint could be written ({self.unsaved}); the one before is kept"
@@ -226,7 +230,10 @@ class _Run:
         counters = self.state.counters
         if counters.bad and counters.skipped == counters.step:
             self._refuse_bad_data()
-        self._save()
+        # All processes have to make the record together, so whether there is one already is the first one's to say.
+        (saved_step,) = self.processes.sum(self.saved_step if self.processes.is_first else 0)
+        if saved_step != counters.step:
+            self._save()
         if self.unsaved:
             raise InputError(
                 f"{self.run_dir}: the last checkpoint (step {counters.step}) could not be written ({self.unsaved}); "

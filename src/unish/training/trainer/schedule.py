@@ -25,9 +25,9 @@ def is_over(step: int, seconds: float, config: FitConfig) -> bool:
     return step >= config.steps or (config.minutes is not None and seconds >= 60.0 * config.minutes)
 
 
-def is_due(step: int, every: int, last: int) -> bool:
-    """Whether something that happens ``every`` so many steps (0 = never), and at the end, happens after this one."""
-    return every > 0 and (step % every == 0 or step == last)
+def is_due(step: int, every: int, *, ends: bool) -> bool:
+    """Whether what happens ``every`` so many steps (0 = never), and at the end of the run, happens after this one."""
+    return every > 0 and (step % every == 0 or ends)
 
 
 def remaining_seconds(step: int, seconds: float, config: FitConfig) -> float:

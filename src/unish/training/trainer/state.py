@@ -28,6 +28,7 @@ class Counters:
         skipped: steps without an update, since loss or gradient was not finite or a process had no batch.
         skipped_in_a_row: up to now, of those that were not finite.
         read, bad: batches asked for, and those of them that could not be made.
+        micro_batches: batches of a step; 0 before the first.
     """
 
     step: int = 0
@@ -36,6 +37,7 @@ class Counters:
     skipped_in_a_row: int = 0
     read: int = 0
     bad: int = 0
+    micro_batches: int = 0
 
 
 @dataclass
