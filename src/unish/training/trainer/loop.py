@@ -6,6 +6,7 @@ weights of one that was not (unless a wall-clock budget steers the schedule).
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -159,8 +160,7 @@ class _Run:
             counters.skipped += 1
             if report.scalars:  # there were batches
                 counters.skipped_in_a_row += 1
-                message = f"step {counters.step} is skipped: loss {report.loss}, gradient norm {report.gradient_norm}"
-                self.log.tell(counters.step, message)
+                self._tell_of_skipping(report)
         for trouble in report.troubles:
             self.last_trouble = trouble
             self.log.tell(counters.step, trouble)
@@ -171,6 +171,12 @@ class _Run:
                 f"{counters.skipped_in_a_row} steps in a row had a non-finite loss or gradient; see {self.run_dir}"
             )
         return report
+
+    def _tell_of_skipping(self, report: StepReport) -> None:
+        if self.state.scaler.is_enabled() and math.isfinite(report.loss):
+            return  # that is how the scale of the loss is found
+        step = self.state.counters.step
+        self.log.tell(step, f"step {step} is skipped: loss {report.loss}, gradient norm {report.gradient_norm}")
 
     def _refuse_bad_data(self) -> NoReturn:
         counters = self.state.counters

@@ -27,7 +27,7 @@ def split_checkpoint(checkpoint: Path, folder: Path, *, max_mib: float) -> list[
     making = folder.with_name(folder.name + ".partial")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
-    index = []
+    index: list[dict[str, str | int]] = []
     with checkpoint.open("rb") as file:
         while piece := file.read(size):
             name = f"{checkpoint.name}.{len(index):05d}"
