@@ -110,7 +110,7 @@ def _open_board(run_dir: Path, first_step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:  # metrics.jsonl has the same numbers
         return None
-    return SummaryWriter(str(run_dir / "tensorboard"), purge_step=first_step or None)
+    return SummaryWriter(str(run_dir / "tensorboard"), purge_step=first_step + 1 if first_step else None)
 
 
 def _forget_lines_after(path: Path, step: int) -> None:
