@@ -16,17 +16,16 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from unish.evaluation.provenance import name_cpu
 from unish.render import Scene, make_renderer
 from unish.render.scene import SmoothNormals, join_meshes
 from unish.synthetic import SynthConfig
@@ -57,9 +56,7 @@ class Crowded:
 def main() -> None:
     arguments = parse_arguments()
     torch.set_num_threads(1)  # like the processes that write shards: tiny operations only lose by sharing cores
-    print(
-        f"{processor_name()}, {os.cpu_count()} processors; {arguments.size}x{arguments.size}, {arguments.frames} frames"
-    )
+    print(f"{name_cpu()}, {os.cpu_count()} processors; {arguments.size}x{arguments.size}, {arguments.frames} frames")
     for count in sorted({1, arguments.processes}):
         rates = run_processes(count, arguments)
         print(f"\n{count} process(es): {sum(rate['wall'] for rate in rates):.1f} frames/s; " + describe(rates[0]))
@@ -91,13 +88,6 @@ def parse_arguments() -> argparse.Namespace:
     if arguments.quick:
         arguments.frames, arguments.repeats, arguments.clips = 12, 1, 6
     return arguments
-
-
-def processor_name() -> str:
-    """As the system calls it."""
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
-    return names[0].split(":", 1)[1].strip() if names else platform.processor() or platform.machine()
 
 
 def make_crowded(seed: int, num_frames: int, side: int) -> Crowded:

@@ -22,13 +22,13 @@ import torch
 from torch import Tensor, nn
 
 from unish.cli.terminal import print_table
+from unish.evaluation.provenance import name_cpu
 from unish.network.small_scene import SmallScene, SmallSceneConfig
 from unish.synthetic.config import SynthConfig
 from unish.synthetic.shards import ShardConfig, write_shards
 from unish.training.data import SceneBatch, SceneDataConfig, SceneShards
 from unish.training.scene import SceneLossWeights, scene_loss
 from unish.training.trainer import FitConfig, fit
-from unish.training.trainer.environment import name_processor
 
 _WARM_UP = 2
 _PHASES = ("data_s", "forward_s", "backward_s", "optimizer_s")
@@ -37,7 +37,7 @@ _PHASES = ("data_s", "forward_s", "backward_s", "optimizer_s")
 def main() -> None:
     arguments = read_arguments()
     torch.set_num_threads(arguments.threads)
-    print(f"{name_processor()}, {os.cpu_count()} cores, {arguments.threads} threads, PyTorch {torch.__version__}\n")
+    print(f"{name_cpu()}, {os.cpu_count()} cores, {arguments.threads} threads, PyTorch {torch.__version__}\n")
     with tempfile.TemporaryDirectory() as folder:
         shards = arguments.shards or Path(folder) / "shards"
         if not any(shards.glob("*.safetensors")):

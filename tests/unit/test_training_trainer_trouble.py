@@ -18,7 +18,6 @@ from torch import nn
 
 from unish.errors import DegradedResultWarning, InputError
 from unish.training.trainer import FitConfig, fit, join_checkpoint, load_run_weights, split_checkpoint
-from unish.training.trainer.environment import find_commit
 
 
 def read_lines(run_dir: Path) -> list[dict]:
@@ -227,14 +226,6 @@ def test_the_folder_tells_what_was_run_where_and_shows_pictures(tmp_path: Path) 
     assert json.loads((tmp_path / "config.json").read_text())["validate_every"] == 6
     line = next(line for line in read_lines(tmp_path) if "loss" in line)
     assert {"data_s", "forward_s", "backward_s", "optimizer_s", "making_s", "eta_s"} <= line.keys()
-
-
-def test_the_commit_is_that_of_the_repository_that_tracks_the_file(repository: Path, tmp_path: Path) -> None:
-    if not (repository / ".git").exists():
-        pytest.skip("not a checkout")
-    assert len(find_commit(repository / "pyproject.toml").removesuffix("+")) == 40
-    (tmp_path / "loose.py").touch()
-    assert find_commit(tmp_path / "loose.py") is None
 
 
 def test_curves_go_to_tensorboard_where_it_is_installed(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def describe_machine(workers: int) -> dict[str, str | int]:
     """CPU, cores, threads of each process, GPU (where there is one) and the number of processes."""
     gpu = {"gpu": torch.cuda.get_device_name(0)} if torch.cuda.is_available() else {}
     return {
-        "cpu": _name_cpu(),
+        "cpu": name_cpu(),
         "cores": os.cpu_count() or 1,
         "threads": torch.get_num_threads() if workers == 1 else 1,
         "workers": workers,
@@ -86,7 +86,8 @@ def _ask_git(*arguments: str) -> str:
     return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
 
 
-def _name_cpu() -> str:
+def name_cpu() -> str:
+    """As the system calls it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
