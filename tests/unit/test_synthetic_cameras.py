@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from unish.synthetic.cameras import draw_intrinsics
+from unish.synthetic.cameras import draw_camera_path, draw_intrinsics
 from unish.synthetic.cameras.hands import SHAKE, draw_shake, draw_steps
 from unish.synthetic.cameras.movements import MOVEMENTS
 from unish.synthetic.cameras.poses import look_angles, look_matrices
@@ -168,6 +168,19 @@ def test_rooms_without_people_are_seen_across_and_not_as_one_plane() -> None:
     assert np.mean([view.largest_plane > 0.8 or view.spread < 1.4 for view in views]) < 0.1
     assert np.median([view.spread for view in views]) > 2.2
     assert np.median([view.num_props for view in views]) >= 4
+
+
+def test_half_of_the_people_shots_hardly_turn_and_some_turn_fast(shootings: list[Shooting]) -> None:
+    """Degrees per second between neighbouring frames at 6 per second, people standing still."""
+    times, turns = np.arange(3) / 6, []
+    for shooting in shootings:
+        joints = np.stack([actor.joints[:1].repeat(3, 0) for actor in shooting.actors]) if shooting.actors else None
+        for seed in range(3 if joints is not None else 0):
+            path = draw_camera_path(np.random.default_rng(seed), shooting.stage, joints, times, (160, 224))
+            turns.append(turns_deg(path.c2stage) * 6)
+    assert len(turns) > 60
+    # Of 34 real clips: 1.2 in the middle, 29 at 95 %.
+    assert np.median(turns) < 3 and 12 < np.quantile(turns, 0.95) < 60
 
 
 def test_people_are_filmed_from_near_and_far() -> None:

@@ -26,6 +26,10 @@ OUTDOORS_ONLY = {"drone": 1.0}
 TRIES = 40
 GOOD_ENOUGH = 1.95
 """Of 2, one for a free path and one for what is seen: no better try is looked for."""
+CALM = 0.5
+"""Share of people shots in which the camera hardly moves: a stand, a slow operator, a steadied hand."""
+CALMEST, LEAST_CALM = 0.02, 0.3
+"""Least and greatest share of their motion that such shots keep."""
 UNUSUAL_ROLL = 0.12
 """Share of clips in which the camera is held far from level."""
 FURNISHED = 0.3
@@ -70,16 +74,17 @@ def draw_camera_path(
     )
     kind = _draw_kind(rng, subjects)
     unseen_is_fine = rng.random() < 0.12
+    liveliness = _draw_liveliness(rng) if subjects.has_people else 1.0
     best, best_score = None, -1.0
     for attempt in range(TRIES):
         # What does not fit is tried again slower.
-        subjects = replace(subjects, pace=1 - 0.8 * attempt / TRIES)
+        subjects = replace(subjects, pace=liveliness * (1 - 0.8 * attempt / TRIES))
         move = move_scan(rng, subjects) if kind == "scan" else MOVEMENTS[kind](rng, subjects)
         free = find_clear(stage, move.position, joints, 0.28 if kind == "selfie" else 0.5)
         score = float(free.mean())
         if score <= best_score - 1:
             continue
-        c2stage = _aim(rng, move, subjects)
+        c2stage = _aim(rng, move, subjects, liveliness)
         score += _rate_view(c2stage, subjects, unseen_is_fine)
         if score > best_score:
             best, best_score = c2stage, score
@@ -97,6 +102,11 @@ def _draw_kind(rng: Rng, subjects: Subjects) -> str:
     elif not subjects.has_people:
         table = table | INDOORS_ONLY
     return str(rng.choice(list(table), p=np.array(list(table.values())) / sum(table.values())))
+
+
+def _draw_liveliness(rng: Rng) -> float:
+    """Share of a movement, and of what hands and feet do to a camera, that is left of it: 1, or little in calm shots."""
+    return float(np.exp(rng.uniform(np.log(CALMEST), np.log(LEAST_CALM)))) if rng.random() < CALM else 1.0
 
 
 def _rate_view(c2stage: Float[ndarray, "N 4 4"], subjects: Subjects, unseen_is_fine: bool) -> float:
@@ -122,8 +132,8 @@ def _rate_variety(view: View) -> float:
     return float((furnished + things + 2 * plane + 2 * spread) / 6)
 
 
-def _aim(rng: Rng, move: Move, subjects: Subjects) -> Float[ndarray, "N 4 4"]:
-    """Look at the targets, off-centre, with the sweep, the hand shake and the steps of the movement."""
+def _aim(rng: Rng, move: Move, subjects: Subjects, liveliness: float) -> Float[ndarray, "N 4 4"]:
+    """Look at the targets, off-centre, with the sweep and what is left of the hand shake and the steps."""
     yaw, down = look_angles(move.target - move.position)
     aside = rng.normal(0, move.off_centre, 2) * subjects.half_view * [1.0, 0.7]
     sweep = np.broadcast_to(move.sweep, (len(yaw), 2))
@@ -132,13 +142,13 @@ def _aim(rng: Rng, move: Move, subjects: Subjects) -> Float[ndarray, "N 4 4"]:
     position = move.position
     if move.hand > 0:
         turned, moved = draw_shake(rng, subjects.elapsed_s)
-        angles += move.hand * turned
-        position = position + move.hand * moved
+        angles += liveliness * move.hand * turned
+        position = position + liveliness * move.hand * moved
     speed, heading = move.walking
     if speed > 0:
         turned, moved = draw_steps(rng, subjects.elapsed_s, speed, heading)
-        angles += turned
-        position = position + moved
+        angles += liveliness * turned
+        position = position + liveliness * moved
     # From behind a wall there is nothing to see.
     position = np.clip(position, subjects.stage.low - 0.05, subjects.stage.high + 0.05)
     low, high = np.radians(-40), np.radians(75)

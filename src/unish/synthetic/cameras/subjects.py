@@ -17,7 +17,7 @@ LEFT_SHOULDER, RIGHT_SHOULDER = 16, 17
 HEIGHTS = {"eye": (0.44, 1.35, 1.7), "chest": (0.2, 1.1, 1.4), "seated": (0.12, 1.0, 1.25), "hip": (0.12, 0.7, 1.0),
            "low": (0.06, 0.3, 0.6), "raised": (0.06, 1.8, 2.4)}  # fmt: skip
 """Share of clips; metres above the ground at which a camera is held or stands."""
-SHARES = (0.14, 1.0)
+SHARES = (0.2, 1.0)
 """Least and greatest share of the picture's height that a standing person is meant to fill."""
 
 
