@@ -173,12 +173,12 @@ def test_rooms_without_people_are_seen_across_and_not_as_one_plane() -> None:
 def test_half_of_the_people_shots_hardly_turn_and_some_turn_fast(shootings: list[Shooting]) -> None:
     """Degrees per second between neighbouring frames at 6 per second, people standing still."""
     times, turns = np.arange(3) / 6, []
-    for shooting in shootings:
-        joints = np.stack([actor.joints[:1].repeat(3, 0) for actor in shooting.actors]) if shooting.actors else None
-        for seed in range(3 if joints is not None else 0):
-            path = draw_camera_path(np.random.default_rng(seed), shooting.stage, joints, times, (160, 224))
+    with_people = [shooting for shooting in shootings if shooting.actors]
+    for number, shooting in enumerate(with_people):
+        joints = np.stack([actor.joints[:1].repeat(3, 0) for actor in shooting.actors])
+        for draw in range(3):
+            path = draw_camera_path(np.random.default_rng([number, draw]), shooting.stage, joints, times, (160, 224))
             turns.append(turns_deg(path.c2stage) * 6)
-    assert len(turns) > 60
     # Of 34 real clips: 1.2 in the middle, 29 at 95 %.
     assert np.median(turns) < 3 and 12 < np.quantile(turns, 0.95) < 60
 

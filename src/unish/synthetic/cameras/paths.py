@@ -105,7 +105,7 @@ def _draw_kind(rng: Rng, subjects: Subjects) -> str:
 
 
 def _draw_liveliness(rng: Rng) -> float:
-    """Share of a movement, and of what hands and feet do to a camera, that is left of it: 1, or little in calm shots."""
+    """Share of a movement, and of what hands and feet do to a camera, that is left: all, or little in calm shots."""
     return float(np.exp(rng.uniform(np.log(CALMEST), np.log(LEAST_CALM)))) if rng.random() < CALM else 1.0
 
 
