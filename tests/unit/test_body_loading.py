@@ -13,31 +13,11 @@ import pytest
 import torch
 from scipy import sparse
 
-from unish.body import LANDMARK_NAMES, PARENTS, Body, load_body
+from small_smpl import make_smpl_arrays
+from unish.body import LANDMARK_NAMES, Body, load_body
 from unish.errors import InputError
 from unish.geometry.rotation import axis_angle_to_matrix
 from unish.structs import BodyParams
-
-
-def make_smpl_arrays() -> dict[str, np.ndarray]:
-    """A licensed file in miniature: every third vertex of the free body, with pose correctives and 300 shapes."""
-    free = load_body()
-    keep = np.arange(0, free.num_vertices, 3)
-    rng = np.random.default_rng(0)
-    template = free.template.numpy()[keep].astype(np.float64)
-    nearest = np.linalg.norm(template[None] - free.joint_template.numpy()[:, None], axis=-1).argsort(1)[:, :30]
-    regressor = np.zeros((24, len(keep)))
-    np.put_along_axis(regressor, nearest, 1 / 30, axis=1)
-    shapes = np.concatenate([free.shape_directions.numpy()[keep], 1e-3 * rng.normal(size=(len(keep), 3, 290))], axis=-1)
-    return {
-        "v_template": template,
-        "shapedirs": shapes,
-        "posedirs": 1e-3 * rng.normal(size=(len(keep), 3, 207)),
-        "J_regressor": regressor,
-        "weights": free.skin_weights.numpy()[keep].astype(np.float64),
-        "kintree_table": np.stack([np.array([2**32 - 1, *PARENTS[1:]]), np.arange(24)]),
-        "f": np.array([[0, 1, 2], [2, 3, 4]], dtype=np.uint32),
-    }
 
 
 @pytest.fixture(scope="module")

@@ -81,11 +81,18 @@ def make_truth() -> Reconstruction:
 
 TRUTH = make_truth()
 PERFECT_ZERO = (
-    "depth_abs_rel", "depth_abs_rel_metric", "depth_scale_error", "focal_error", "camera_turn_error_deg",
-    "camera_ate_m", "camera_rigid_error_m", "mpjpe_mm", "pa_mpjpe_mm", "pve_mm", "w_mpjpe_mm", "wa_mpjpe_mm",
-    "person_distance_error", "root_trajectory_percent",
+    "depth_abs_rel", "depth_abs_rel_metric", "depth_log_rmse", "depth_scale_error", "focal_error",
+    "camera_turn_error_deg", "camera_rpe_rotation_deg", "camera_rpe_translation_m", "camera_ate_m",
+    "camera_rigid_error_m", "world_size_error", "points_accuracy_m", "points_completeness_m", "mpjpe_mm", "pa_mpjpe_mm",
+    "pve_mm", "w_mpjpe_mm", "wa_mpjpe_mm", "person_distance_error", "root_trajectory_percent", "accel_m_s2",
+    "jitter_error",
 )  # fmt: skip
-PERFECT_ONE = ("depth_delta", "depth_delta_metric", "world_size_ratio", "people_matched")
+PERFECT_ONE = ("depth_delta", "depth_delta_metric", "world_size_ratio", "points_normal_consistency", "people_matched")
+WITHOUT_MASKS_FLOOR_OR_STANDING_FEET = (
+    "human_normal_error_deg", "human_normal_fine_percent", "human_local_depth_mm", "foot_sliding_mm",
+    "foot_sliding_error_mm", "foot_floor_gap_cm", "foot_floor_gap_error_cm", "human_scene_distance_cm",
+    "human_scene_distance_error_cm",
+)  # fmt: skip
 
 
 class Oracle:
@@ -109,7 +116,10 @@ def test_the_truth_scores_perfectly() -> None:
         assert abs(scores[name]) < 2e-2, name
     for name in PERFECT_ONE:
         assert scores[name] == pytest.approx(1.0, abs=1e-5), name
-    assert set(scores) == {*PERFECT_ZERO, *PERFECT_ONE, "camera_turn_identity_deg"}
+    for name in WITHOUT_MASKS_FLOOR_OR_STANDING_FEET:
+        assert np.isnan(scores[name]), name
+    own = {"camera_turn_identity_deg", "jitter"}
+    assert set(scores) == {*PERFECT_ZERO, *PERFECT_ONE, *WITHOUT_MASKS_FLOOR_OR_STANDING_FEET, *own}
     assert scores["camera_turn_identity_deg"] == pytest.approx(np.degrees(0.3 / (NUM_FRAMES - 1)), rel=1e-3)
 
 
@@ -134,6 +144,9 @@ def test_damage_moves_the_metric_that_is_there_to_see_it() -> None:
 
     twice = score(depth=2 * TRUTH.depth)
     assert twice["depth_abs_rel"] < 1e-5 < 0.99 < twice["depth_scale_error"]
+    uneven = TRUTH.timestamps_s + np.array([0, 0, 0.05, 0, 0, 0])
+    unknown_rate = compare_with_truth(TRUTH, replace(TRUTH, timestamps_s=uneven), BODY)
+    assert np.isnan(unknown_rate["jitter"]) and unknown_rate["mpjpe_mm"] < 1e-2
     c2w = TRUTH.c2w.copy()
     c2w[:, :3, 3] *= 3
     assert score(c2w=c2w)["world_size_ratio"] == pytest.approx(3.0)

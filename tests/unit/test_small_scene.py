@@ -86,7 +86,7 @@ def test_gradients_are_finite_and_reach_every_trained_part(scene: SmallScene) ->
             assert parameter.grad is not None, name
             assert parameter.grad.isfinite().all(), name
         else:
-            assert name.startswith("encoder."), name
+            assert name.startswith(("encoder.", "photo_prior.")), name
     scene.zero_grad()
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from unish.render.scene import vertex_normals
 from unish.structs import BodyParams
 from unish.synthetic import SynthConfig, make_clip
 from unish.synthetic.motion import sample_motion
@@ -14,8 +15,9 @@ from unish.synthetic.people import _draw_shape, load_cast_body, rest_params
 from unish.synthetic.textures import make_texture_bank
 from unish.synthetic.truth import split_ids
 from unish.synthetic.wardrobe import PART_STEP, Outfit, Part
-from unish.synthetic.wardrobe.anatomy import border_edges, load_anatomy, trim
+from unish.synthetic.wardrobe.anatomy import load_anatomy
 from unish.synthetic.wardrobe.dressing import dress_person
+from unish.synthetic.wardrobe.surfaces import trim
 
 PEOPLE = range(12)
 CLOSE = 1 / 480
@@ -72,7 +74,8 @@ def test_cloth_lies_outside_the_skin_and_near_it(number: int) -> None:
         size = len(layer.thickness)
         cloth = dressed.surface[:, start : start + size]
         start += size
-        normals = outfit.anatomy.normals(dressed.body_vertices)
+        faces = outfit.anatomy.faces.astype(np.int32)
+        normals = [vertex_normals(vertices, faces) for vertices in dressed.body_vertices]
         for frame in range(len(cloth)):
             skin, outward = layer.points @ dressed.body_vertices[frame], layer.points @ normals[frame]
             lift = ((cloth[frame] - skin) * outward).sum(1)
@@ -113,21 +116,60 @@ def test_the_same_numbers_make_the_same_clothes_and_others_make_others() -> None
 
 def test_trimming_keeps_exactly_what_is_inside() -> None:
     anatomy = load_anatomy("free")
-    rest = anatomy.fine_points @ anatomy.rest
-    points, faces = trim(anatomy.fine_points, anatomy.fine_faces, rest[:, 1].copy())
-    cut = points @ anatomy.rest
-    assert cut[:, 1].max() < 1e-6
-    edges = border_edges(faces)
-    on_cut = np.abs(cut[edges][..., 1]).max(1) < 1e-6
+    rest = anatomy.fine.points @ anatomy.rest
+    cut = trim(anatomy.fine, [anatomy.rest[:, 1]])
+    kept = cut.points @ anatomy.rest
+    assert kept[:, 1].max() < 1e-6
+    edges = cut.find_borders(anatomy.fine)
+    on_cut = np.abs(kept[edges][..., 1]).max(1) < 1e-6
     assert on_cut.sum() > 20
 
     def area(at: np.ndarray, of: np.ndarray) -> float:
         a, b, c = at[of].swapaxes(0, 1)
         return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum())
 
-    other = trim(anatomy.fine_points, anatomy.fine_faces, -rest[:, 1])
-    whole = area(rest, anatomy.fine_faces)
-    assert area(cut, faces) + area(other[0] @ anatomy.rest, other[1]) == pytest.approx(whole, rel=1e-4)
+    other = trim(anatomy.fine, [-anatomy.rest[:, 1]])
+    whole = area(rest, anatomy.fine.faces)
+    assert area(kept, cut.faces) + area(other.points @ anatomy.rest, other.faces) == pytest.approx(whole, rel=1e-4)
+
+
+def test_several_fields_cut_like_one_after_the_other() -> None:
+    """A patch between four planes: all points are inside, and its border is one closed line of edges of one face."""
+    anatomy = load_anatomy("free")
+    x, y, z = anatomy.rest.T
+    middle = anatomy.joints[9, 1]
+    cut = trim(anatomy.fine, [x - 0.08, -x - 0.08, y - middle - 0.1, middle - 0.1 - y, -z])
+    patch = cut.points @ anatomy.rest
+    assert np.abs(patch[:, 0]).max() < 0.08 + 1e-6 and np.abs(patch[:, 1] - middle).max() < 0.1 + 1e-6
+    np.testing.assert_array_equal(np.unique(cut.faces), np.arange(len(patch)))
+    np.testing.assert_allclose(cut.points.sum(axis=1), 1, atol=1e-5)
+    edges = np.sort(np.concatenate([cut.faces[:, [0, 1]], cut.faces[:, [1, 2]], cut.faces[:, [2, 0]]]), axis=1)
+    single, count = np.unique(edges, axis=0, return_counts=True)
+    borders = cut.find_borders(anatomy.fine)
+    np.testing.assert_array_equal(np.unique(np.sort(borders, axis=1), axis=0), single[count == 1])
+    assert (np.bincount(borders.ravel())[np.unique(borders)] == 2).all()
+
+
+def test_regions_are_measured_like_the_whole_body() -> None:
+    """Away from its border a region has the normals of the body, and smoothing the shape space smooths the body."""
+    anatomy, (body, _) = load_anatomy("free"), load_cast_body("free")
+    normals = vertex_normals(anatomy.rest, anatomy.faces.astype(np.int32))
+    for region, inner in (
+        (anatomy.clothed, (anatomy.arm < 1.0) & (anatomy.leg < 0.95) & (anatomy.leg > 0)),
+        (anatomy.head, anatomy.rest[:, 1] > anatomy.joints[15, 1]),
+        (anatomy.feet, anatomy.leg > 0.75),
+    ):
+        found = region.normals(anatomy.rest[region.index][..., None])[..., 0]
+        kept = inner[region.index]
+        assert kept.sum() == inner.sum()
+        np.testing.assert_allclose(found[kept], normals[region.index[kept]], atol=1e-5)
+    betas = _draw_shape(np.random.default_rng(2), body)
+    own = body.shape(betas).vertices.numpy()[anatomy.head.index]
+    np.testing.assert_allclose(
+        anatomy.jaw(betas.numpy())[anatomy.rest[anatomy.head.index, 1] > anatomy.joints[15, 1]],
+        anatomy.head.smooth(own, 2)[anatomy.rest[anatomy.head.index, 1] > anatomy.joints[15, 1]],
+        atol=1e-5,
+    )
 
 
 def test_parts_of_pixels_agree_with_ids() -> None:

@@ -214,9 +214,9 @@ def test_workers_measure_the_same_rows(tmp_path: Path, monkeypatch: pytest.Monke
 def test_rows_of_another_world_are_not_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "make_clip", lambda *_: make_record(make_figure()))
     monkeypatch.setattr(sources, "_load_body", lambda _: make_figure())
-    monkeypatch.setattr(sources, "_code_fingerprint", lambda: "old")
+    monkeypatch.setattr(sources, "hash_code", lambda _: "old")
     measure_world(1, seed=4, work=tmp_path)
-    monkeypatch.setattr(sources, "_code_fingerprint", lambda: "new")
+    monkeypatch.setattr(sources, "hash_code", lambda _: "new")
     steps: list[tuple] = []
     measure_world(1, seed=4, work=tmp_path, progress=lambda *step: steps.append(step))
     assert len(steps) == 1 and len(list(tmp_path.iterdir())) == 2

@@ -120,23 +120,27 @@ class Body:
         """Joints in the rest pose; the first is the pelvis J0 of the pelvis rule."""
         return apply_shape(self.joint_template, self.joint_directions, betas)
 
-    def joints(self, params: BodyParams) -> Float[Tensor, "*batch 24 3"]:
-        """Posed joints in the frame of ``params``, metres."""
-        skeleton = self.pose(self.rest_joints(params.betas), params.global_orient, params.body_pose)
+    def skeleton(self, params: BodyParams) -> PosedSkeleton:
+        """The posed skeleton, for several of the following at once."""
+        return self.pose(self.rest_joints(params.betas), params.global_orient, params.body_pose)
+
+    def joints(self, params: BodyParams, skeleton: PosedSkeleton | None = None) -> Float[Tensor, "*batch 24 3"]:
+        """Posed joints in the frame of ``params``, metres; ``skeleton``: of ``params``, where it is known."""
+        skeleton = skeleton or self.skeleton(params)
         return skeleton.positions + params.transl[..., None, :]
 
-    def vertices(self, params: BodyParams) -> Float[Tensor, "*batch V 3"]:
-        """Posed vertices in the frame of ``params``, metres."""
-        shaped = self.shape(params.betas)
-        skeleton = self.pose(shaped.joints, params.global_orient, params.body_pose)
-        return self.skin(shaped, skeleton, params.body_pose) + params.transl[..., None, :]
+    def vertices(self, params: BodyParams, skeleton: PosedSkeleton | None = None) -> Float[Tensor, "*batch V 3"]:
+        """Posed vertices in the frame of ``params``, metres; ``skeleton``: of ``params``, where it is known."""
+        skeleton = skeleton or self.skeleton(params)
+        return self.skin(self.shape(params.betas), skeleton, params.body_pose) + params.transl[..., None, :]
 
-    def landmarks(self, params: BodyParams) -> Float[Tensor, "*batch 33 3"]:
+    def landmarks(self, params: BodyParams, skeleton: PosedSkeleton | None = None) -> Float[Tensor, "*batch 33 3"]:
         """The 33 BlazePose landmarks in the frame of ``params``, metres; cheap, no vertex is skinned for them."""
-        rest_joints = self.rest_joints(params.betas)
-        skeleton = self.pose(rest_joints, params.global_orient, params.body_pose)
+        skeleton = skeleton or self.skeleton(params)
         rest = apply_shape(self.landmark_template, self.landmark_directions, params.betas)
-        posed = skin_points(rest, self.landmark_weights, rest_joints, skeleton.rotations, skeleton.positions)
+        posed = skin_points(
+            rest, self.landmark_weights, self.rest_joints(params.betas), skeleton.rotations, skeleton.positions
+        )
         return posed + params.transl[..., None, :]
 
     def standing_height(self, betas: Float[Tensor, "*batch S"]) -> Float[Tensor, "*batch"]:

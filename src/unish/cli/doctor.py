@@ -16,6 +16,7 @@ EXAMPLE = "unish doctor"
 _EXTRAS = {
     "moderngl": ("render", "fast rendering of synthetic clips (the plain renderer works without it)"),
     "tensorboard": ("train", "curves of training runs (metrics.jsonl is written without it)"),
+    "matplotlib": ("report", "the charts of `unish evaluate report` (tables are made without it)"),
 }
 
 

@@ -184,7 +184,30 @@ def open_bedlam(
     every: int = 5,
     stretch: int = 30,
 ) -> SequenceSource:
-    """All sequences of a scene folder, or of all scenes in a folder.
+    """All sequences of a scene folder, or of all scenes in a folder; arguments as ``list_bedlam_sequences`` takes them.
+
+    What not all sequences have (depth, masks, labels) is left out for all. A scene before a backdrop has no depth
+    around its people, and none at all without masks.
+
+    Raises:
+        InputError: no scene there, or a table cannot be read.
+    """
+    sequences = list_bedlam_sequences(folder, labels=labels, body=body, every=every)
+    if not sequences:
+        raise InputError(f"{folder}: none of its sequences has pictures and a camera; unpack png and ground truth, too")
+    notes = SourceNotes(
+        name=f"BEDLAM {folder.name}",
+        licence="BEDLAM licence: research, not commercial",
+        trains_shipped_weights=False,
+        arrays=_list_arrays(sequences),
+    )
+    return SequenceSource([_Restricted(sequence, notes.arrays) for sequence in sequences], notes, stretch=stretch)
+
+
+def list_bedlam_sequences(
+    folder: Path, *, labels: Path | None = None, body: str | Path | None = None, every: int = 5
+) -> list[BedlamSequence]:
+    """Those sequences of a scene folder, or of all scenes in a folder, that have pictures and a camera.
 
     Args:
         labels: folder of ``SCENE.npz``; by default ``processed_labels`` beside or in ``folder``, if there is one.
@@ -192,9 +215,6 @@ def open_bedlam(
             world (``transl``, ``joints``); pose and shape come without. Labels of SMPL-X have no ``transl`` here, and
             shapes of its own space.
         every: keep the frames whose number is a multiple of it; 5 gives 6 per second, as the labels have them.
-
-    What not all sequences have (depth, masks, labels) is left out for all. A scene before a backdrop has no depth
-    around its people, and none at all without masks.
 
     Raises:
         InputError: no scene there, or a table cannot be read.
@@ -213,15 +233,7 @@ def open_bedlam(
         scene = BedlamScene(folder=place, labels=file if file and file.is_file() else None, body=model)
         opened = [_open_sequence(scene, name, every) for name in scene.cast]
         sequences += [sequence for sequence in opened if sequence is not None]
-    if not sequences:
-        raise InputError(f"{folder}: none of its sequences has pictures and a camera; unpack png and ground truth, too")
-    notes = SourceNotes(
-        name=f"BEDLAM {folder.name}",
-        licence="BEDLAM licence: research, not commercial",
-        trains_shipped_weights=False,
-        arrays=_list_arrays(sequences),
-    )
-    return SequenceSource([_Restricted(sequence, notes.arrays) for sequence in sequences], notes, stretch=stretch)
+    return sequences
 
 
 @dataclass(frozen=True, eq=False)

@@ -126,7 +126,7 @@ def open_seven_scenes(
         raise InputError(f"split is {split!r}; choose train or test, or leave it out")
     sequences = [
         make_seven_scenes_sequence(frames)
-        for place in _find_sequences(folder, split)
+        for place in find_seven_scenes(folder, split)
         if (frames := list_seven_scenes_frames(place)[::every])
     ]
     notes = SourceNotes(
@@ -177,7 +177,7 @@ def list_slambook2_frames(folder: Path) -> tuple[RgbdFrame, ...]:
     return tuple(frames)
 
 
-def _find_sequences(folder: Path, split: str | None) -> list[Path]:
+def find_seven_scenes(folder: Path, split: str | None) -> list[Path]:
     """Sequence folders at, in, or two below ``folder``, as the split allows."""
     found = []
     for scene in (folder, *sorted(path for path in folder.glob("*") if path.is_dir())):
@@ -214,14 +214,7 @@ def open_tum(
     places = [folder] if (folder / "rgb.txt").is_file() else sorted(path.parent for path in folder.glob("*/rgb.txt"))
     if not places:
         raise InputError(f"{folder}: there is no rgb.txt in it or one folder below; give a TUM RGB-D sequence")
-    sequences = [
-        RgbdSequence(
-            frames=_associate(place)[::every],
-            camera=tuple(camera) if camera is not None else _guess_tum_camera(place),  # type: ignore[arg-type]
-            metres_per_unit=1 / 5000,
-        )
-        for place in places
-    ]
+    sequences = [make_tum_sequence(place, list_tum_frames(place)[::every], camera=camera) for place in places]
     notes = SourceNotes(
         name=f"TUM RGB-D {folder.name}",
         licence="CC BY 4.0 for the TUM benchmark; other datasets in its layout have their own",
@@ -231,11 +224,19 @@ def open_tum(
     return SequenceSource(sequences, notes, stretch=stretch)
 
 
+def make_tum_sequence(
+    folder: Path, frames: tuple[RgbdFrame, ...], *, camera: tuple[float, float, float, float] | None = None
+) -> RgbdSequence:
+    """Some frames of a TUM RGB-D (or Bonn) folder; the camera as in ``open_tum``."""
+    known = (camera[0], camera[1], camera[2], camera[3]) if camera is not None else _guess_tum_camera(folder)
+    return RgbdSequence(frames=frames, camera=known, metres_per_unit=1 / 5000)
+
+
 def _guess_tum_camera(place: Path) -> tuple[float, float, float, float]:
     return next((camera for key, camera in _TUM_CAMERAS.items() if key in place.name), _TUM_DEFAULT_CAMERA)
 
 
-def _associate(folder: Path) -> tuple[RgbdFrame, ...]:
+def list_tum_frames(folder: Path) -> tuple[RgbdFrame, ...]:
     """Each colour picture with the nearest depth (within 20 ms) and the pose interpolated at its time.
 
     Pictures without depth, outside the trajectory or in a gap of it (more than 0.1 s) are left out.

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from unish.body import Body, load_body
-from unish.errors import InputError
-from unish.network import UniSH
-from unish.pipeline import PeopleFinder, Settings, run
+from unish.body import Body
+from unish.pipeline import PeopleFinder
 from unish.structs import Clip, Reconstruction
-from unish.structs.progress import Progress
+from unish.video import read_clip
 
-FILES_PREFIX = "files:"
+_READING = ("fps", "source_fps", "start", "end", "max_frames")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +29,16 @@ class Request:
     source: Path | Clip
     settings: dict[str, Any] = field(default_factory=dict)
     people_finder: PeopleFinder | None = None
+
+    def read(self) -> Clip:
+        """The frames that are to be reconstructed: those which the models of this package would use.
+
+        Raises:
+            InputError: the video or folder cannot be read.
+        """
+        if isinstance(self.source, Clip):
+            return self.source
+        return read_clip(self.source, **{name: self.settings[name] for name in _READING if name in self.settings})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,62 +64,3 @@ class Predictor(Protocol):
         Raises:
             InputError: this sequence cannot give a result.
         """
-
-
-class PipelinePredictor:
-    """``unish.reconstruct`` with some model."""
-
-    def __init__(self, model: str, *, progress: Progress | None = None) -> None:
-        self.model = model
-        self.progress = progress
-        self._fingerprint = UniSH.from_pretrained(model, device="cpu").fingerprint
-
-    @property
-    def fingerprint(self) -> str:
-        return self._fingerprint
-
-    def predict(self, request: Request) -> Answer:
-        result = run(
-            request.source,
-            settings=Settings(model=self.model, **request.settings),
-            progress=self.progress,
-            people_finder=request.people_finder,
-        )
-        return Answer(reconstruction=result.reconstruction, report=result.report, body=result.body)
-
-
-class FilesPredictor:
-    """Finished reconstructions, of any method: ``FOLDER/NAME.npz`` or ``FOLDER/NAME/reconstruction.npz``."""
-
-    def __init__(self, folder: Path, *, body: str = "free") -> None:
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder; give files:DIR with finished reconstructions")
-        self.folder = folder
-        self.body = load_body(body)
-
-    @property
-    def fingerprint(self) -> str:
-        """Path, size and time of every file, hashed."""
-        digest = hashlib.sha256()
-        for path in sorted(self.folder.rglob("*.npz")):
-            stat = path.stat()
-            digest.update(f"{path.relative_to(self.folder)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-        return f"{FILES_PREFIX}{self.folder.name}@{digest.hexdigest()[:16]}"
-
-    def predict(self, request: Request) -> Answer:
-        path = self.folder / request.name / "reconstruction.npz"
-        if not path.is_file():
-            path = self.folder / f"{request.name}.npz"
-        report = path.with_name("report.json")
-        return Answer(
-            reconstruction=Reconstruction.load(path),
-            report=json.loads(report.read_text()) if report.is_file() else {},
-            body=self.body,
-        )
-
-
-def make_predictor(method: str, *, progress: Progress | None = None) -> Predictor:
-    """``files:DIR`` or whatever ``UniSH.from_pretrained`` accepts."""
-    if method.startswith(FILES_PREFIX):
-        return FilesPredictor(Path(method.removeprefix(FILES_PREFIX)))
-    return PipelinePredictor(method, progress=progress)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import unish
+from unish.errors import InputError
+from unish.evaluation.provenance import describe_machine, find_commit, name_versions
 
 FORMAT = "unish-evaluation/1"
 Row = dict[str, Any]
+
+_IDENTITY = ("format", "benchmark", "data", "method", "fingerprint", "settings", "versions")
 
 
 @dataclass(kw_only=True)
@@ -23,7 +23,8 @@ class Results:
     """Scores by sequence. Grows while a benchmark runs; ``save`` is called after every sequence.
 
     Attributes:
-        header: benchmark, method, fingerprint and versions: rows of different headers are never mixed.
+        header: benchmark, method, fingerprint, settings and versions: rows of different ones are never mixed. Besides
+            these, commit and machine of the latest run, which may differ between rows.
         sequences: one row of scores per sequence, or ``{"error": message}``.
         summary: over all sequences, once they are done.
     """
@@ -33,26 +34,58 @@ class Results:
     summary: Row = field(default_factory=dict)
 
     @classmethod
-    def start(cls, path: Path, *, benchmark: str, data: Path, method: str, fingerprint: str) -> Results:
-        """Empty results, or those of an earlier run with the same header that was cut short or finished."""
+    def start(
+        cls,
+        path: Path,
+        *,
+        benchmark: str,
+        data: Path,
+        method: str,
+        fingerprint: str,
+        settings: dict[str, Any] | None = None,
+        workers: int = 1,
+    ) -> Results:
+        """Empty results, or those of an earlier run of the same that was cut short or finished.
+
+        Args:
+            settings: what the user chose that changes numbers.
+        """
         header = {
             "format": FORMAT,
             "benchmark": benchmark,
-            "data": data.name,
+            "data": data.resolve().name,
             "method": method,
             "fingerprint": fingerprint,
-            "versions": {
-                "unish": unish.__version__,
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-            },
+            "settings": settings or {},
+            "versions": name_versions(),
+            "commit": find_commit(),
+            "machine": describe_machine(workers),
         }
         try:
             before = json.loads(path.read_text())
         except (OSError, ValueError):
             return cls(header=header)
-        same = isinstance(before, dict) and all(before.get(key) == value for key, value in header.items())
+        same = isinstance(before, dict) and all(before.get(key) == header[key] for key in _IDENTITY)
         return cls(header=header, sequences=before["sequences"]) if same else cls(header=header)
+
+    @classmethod
+    def load(cls, path: Path) -> Results:
+        """Read a result file.
+
+        Raises:
+            InputError: it is missing, or not a result file of this format.
+        """
+        try:
+            content = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; give the JSON that `unish evaluate` wrote") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: not readable as JSON ({error}); give what `unish evaluate` wrote") from None
+        found = content.get("format") if isinstance(content, dict) else None
+        if found != FORMAT:
+            raise InputError(f"{path}: format is {found!r}, this version reads {FORMAT!r}; run `unish evaluate` again")
+        body = {"sequences": content.pop("sequences", {}), "summary": content.pop("summary", {})}
+        return cls(header=content, **body)
 
     def save(self, path: Path) -> None:
         """Write beside the final name, then rename. NaN and infinity become null."""
@@ -70,7 +103,7 @@ class Results:
         columns = list(dict.fromkeys(key for row in rows.values() for key in row))
         lines = ["| sequence | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
         for name, row in rows.items():
-            lines.append(f"| {name} | " + " | ".join(_cell(row.get(column)) for column in columns) + " |")
+            lines.append(f"| {name} | " + " | ".join(format_cell(row.get(column)) for column in columns) + " |")
         return "\n".join(lines)
 
 
@@ -79,15 +112,27 @@ def mean_of_rows(rows: list[Row]) -> Row:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     means: Row = {}
     for column in columns:
-        values = [row[column] for row in rows if _is_number(row.get(column))]
+        values = [row[column] for row in rows if is_number(row.get(column))]
         if values:
             means[column] = sum(values) / len(values)
     failed = sum("error" in row for row in rows)
     return means | ({"failed": failed} if failed else {})
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """A finite number, not a truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def format_cell(value: object) -> str:
+    """Three significant digits; nothing for what is missing or not finite; no character that would break a table."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+    if isinstance(value, list | tuple):
+        return ", ".join(format_cell(item) for item in value)
+    return str(value).replace("|", "/").replace("\n", " ")
 
 
 def _plain(value: Any) -> Any:
@@ -96,13 +141,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _cell(value: object) -> str:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return ""
-    if isinstance(value, float):
-        return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
-    if isinstance(value, list | tuple):
-        return ", ".join(_cell(item) for item in value)
-    return str(value).replace("|", "/").replace("\n", " ")

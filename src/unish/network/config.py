@@ -106,6 +106,7 @@ def tiny_config() -> UniSHConfig:
             decoder=DecoderConfig(dim=32, depth=2, num_heads=2, num_special_tokens=2, layer_scale=None),
             widths=(16, 12, 8),
             row_knots=8,
+            photo_side=64,
             correspondence=CorrespondenceConfig(channels=8, hidden=8),
         ),
         human=LandmarkBranchConfig(dim=32, num_heads=2, stage_depths=(1, 1)),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _CONVEX_NEIGHBOURS = 9
-_DENSE_STRIDE = 4
+DENSE_STRIDE = 4
 _COLOUR_SIGMA = 0.1  # RGB distance in [0, 1] at which two pixels begin to be different things
 _LEAST_WEIGHT = 1e-3
 _STYLE_SEVERITY = 0.15
@@ -118,15 +118,22 @@ def vary_style(features: list[Tensor], num_clips: int) -> list[Tensor]:
 
 
 class DenseHead(nn.Module):
-    """Tokens and skip features → log-depth (a residual on a learnt row prior) and confidence.
+    """Tokens and skip features → log-depth (a residual on two priors) and confidence.
 
-    The mean depth of each image row is a strong guess for upright cameras, so the network only predicts what departs
-    from it. The last ×4 is a convex combination of the 3×3 neighbouring cells with learnt weights (Teed & Deng 2020),
-    which keeps depth edges sharp.
+    The mean depth of each image row is a strong guess for upright cameras, and a network that learnt from photographs
+    of rooms (``photo_prior``) is another; the head says per cell how far it trusts the second, and predicts only what
+    departs from both. The last ×4 is a convex combination of the 3×3 neighbouring cells with learnt weights (Teed &
+    Deng 2020), which keeps depth edges sharp.
     """
 
     def __init__(
-        self, token_dim: int, channels: tuple[int, int, int], widths: tuple[int, int, int], row_knots: int
+        self,
+        token_dim: int,
+        channels: tuple[int, int, int],
+        widths: tuple[int, int, int],
+        row_knots: int,
+        *,
+        with_photo_prior: bool,
     ) -> None:
         super().__init__()
         coarse, middle, fine = widths
@@ -139,25 +146,48 @@ class DenseHead(nn.Module):
         self.narrow = nn.ModuleList([nn.Conv2d(coarse, middle, 1), nn.Conv2d(middle, fine, 1)])
         self.refine = nn.ModuleList(_Residual(width) for width in widths)
         self.row_prior = nn.Parameter(torch.full((row_knots,), 1.0))
+        self.photo_levels = nn.ModuleList(nn.Conv2d(2, width, 3, padding=1) for width in widths if with_photo_prior)
+        self.trust = nn.Conv2d(fine, 1, 1) if with_photo_prior else None
         self.depth = nn.Conv2d(fine, 1, 3, padding=1)
         self.confidence = nn.Conv2d(fine, 1, 1)
-        self.upsampling = nn.Conv2d(fine, _CONVEX_NEIGHBOURS * _DENSE_STRIDE**2, 1)
-        for layer in (self.depth, self.confidence, self.upsampling):
-            for parameter in layer.parameters():
+        self.upsampling = nn.Conv2d(fine, _CONVEX_NEIGHBOURS * DENSE_STRIDE**2, 1)
+        for layer in (self.depth, self.confidence, self.upsampling, self.trust, *self.photo_levels):
+            for parameter in () if layer is None else layer.parameters():
                 nn.init.zeros_(parameter)
 
-    def forward(self, tokens: Float[Tensor, "F T D"], features: list[Tensor]) -> DenseMaps:
-        """``tokens`` are the patch tokens, row by row; ``features`` the encoder maps at strides 4, 8, 16."""
+    def forward(
+        self, tokens: Float[Tensor, "F T D"], features: list[Tensor], photo_prior: Float[Tensor, "F h4 w4"] | None
+    ) -> DenseMaps:
+        """Log-depth and confidence of every frame.
+
+        Args:
+            tokens: patch tokens, row by row.
+            features: encoder maps at strides 4, 8, 16.
+            photo_prior: log-depth as the photograph network sees it, where the head was made for one.
+        """
         skips = [skip(norm(level)) for skip, norm, level in zip(self.skips, self.skip_norms, features, strict=True)]
         x = self.from_tokens(self.token_norm(tokens)).transpose(1, 2).unflatten(-1, skips[2].shape[-2:])
+        if photo_prior is not None:
+            skips = self._add_photo_prior(skips, photo_prior)
         x = self.refine[0](x + skips[2])
         x = self.refine[1](_double(self.narrow[0](x)) + skips[1])
         x = self.refine[2](_double(self.narrow[1](x)) + skips[0])
-        log_depth = self.depth(x).float()[:, 0] + self._row_prior(x.shape[-2])[:, None]
+        prior = self._row_prior(x.shape[-2])[:, None]
+        if photo_prior is not None and self.trust is not None:
+            prior = torch.lerp(prior, photo_prior, self.trust(x).float()[:, 0].sigmoid())
+        log_depth = self.depth(x).float()[:, 0] + prior
         return DenseMaps(
             log_depth=upsample_convex(log_depth, self.upsampling(x).float()),
             conf_logits=self.confidence(x)[:, 0].float(),
         )
+
+    def _add_photo_prior(self, skips: list[Tensor], photo_prior: Float[Tensor, "F h4 w4"]) -> list[Tensor]:
+        """Skip features of strides 4, 8, 16 that also know the prior: its value, and how it differs from its mean."""
+        maps = torch.stack([photo_prior, photo_prior - photo_prior.mean(dim=(1, 2), keepdim=True)], dim=1)
+        return [
+            skip + layer(functional.avg_pool2d(maps, 1 << level))
+            for level, (skip, layer) in enumerate(zip(skips, reversed(self.photo_levels), strict=True))
+        ]
 
     def _row_prior(self, num_rows: int) -> Float[Tensor, "h4"]:
         return functional.interpolate(self.row_prior[None, None], num_rows, mode="linear", align_corners=True)[0, 0]
@@ -177,11 +207,11 @@ class _Residual(nn.Module):
 
 def upsample_convex(coarse: Float[Tensor, "F h4 w4"], logits: Float[Tensor, "F K h4 w4"]) -> Float[Tensor, "F h w"]:
     """×4: every fine value is a softmax-weighted mean of the 3×3 coarse cells around it. K = 9 · 16."""
-    weights = logits.unflatten(1, (_CONVEX_NEIGHBOURS, _DENSE_STRIDE**2)).softmax(dim=1)
+    weights = logits.unflatten(1, (_CONVEX_NEIGHBOURS, DENSE_STRIDE**2)).softmax(dim=1)
     padded = functional.pad(coarse[:, None], (1, 1, 1, 1), mode="replicate")
     neighbours = functional.unfold(padded, 3).unflatten(-1, coarse.shape[-2:])  # (F, 9, h4, w4)
     fine = (weights * neighbours[:, :, None]).sum(dim=1)
-    return functional.pixel_shuffle(fine, _DENSE_STRIDE)[:, 0]
+    return functional.pixel_shuffle(fine, DENSE_STRIDE)[:, 0]
 
 
 def resize_guided(

@@ -1,8 +1,9 @@
-"""The small scene branch: frozen ImageNet features, a short cross-frame decoder, cameras solved from soft matches.
+"""The small scene branch: frozen features of photographs, a short cross-frame decoder, cameras from soft matches.
 
-    images ─> EfficientNet-Lite0 ─┬─> tokens ─> AlternatingDecoder ─┬─> field of view
-              (strides 4, 8, 16)  │                                 └─> dense head ─> log-depth, confidence
-                                  └─> match features ─> Matcher ──────────────────> cameras (``camera_solve``)
+    images ─┬─> EfficientNet-Lite0 ─┬─> tokens ─> AlternatingDecoder ─┬─> field of view
+            │   (strides 4, 8, 16)  │                                 └─> dense head ─> log-depth, confidence
+            │                       └─> match features ─> Matcher ──────────│──────> cameras (``camera_solve``)
+            └─> FastDepth, one frame at a time ─> photo prior ──────────────┘
 
 Legend: B clips, N frames, F = B·N, H×W the caller's images, h×w the working size (multiples of 16), h4 = h/4 and so on,
 R special tokens, T = h16·w16 patch tokens, Q query cells of a frame.
@@ -22,8 +23,17 @@ from unish.geometry.rigid import invert_rigid, make_rigid
 from unish.network.camera_solve import PosePrior, fuse_pairs, solve_pairs
 from unish.network.correspondence import QUERY_STRIDE, CorrespondenceConfig, Matcher, list_pairs
 from unish.network.decoder import AlternatingDecoder, DecoderConfig
-from unish.network.dense_layers import DenseHead, DenseMaps, MatchFeatures, TokenEmbedding, resize_guided, vary_style
+from unish.network.dense_layers import (
+    DENSE_STRIDE,
+    DenseHead,
+    DenseMaps,
+    MatchFeatures,
+    TokenEmbedding,
+    resize_guided,
+    vary_style,
+)
 from unish.network.encoders.efficientnet import EfficientNetLite0
+from unish.network.encoders.fastdepth import FOCAL_PX, FastDepth, input_size
 from unish.network.outputs import SceneOutput
 
 PATCH_SIZE = 16
@@ -42,6 +52,7 @@ class SmallSceneConfig:
         decoder: the cross-frame decoder.
         widths: channels of the dense head at strides 16, 8 and 4.
         row_knots: control values of the row prior (log-depth as a function of the image row alone).
+        photo_side: the photo prior sees frames of about this many pixels squared; 0 leaves it out.
         correspondence: how frames are matched.
     """
 
@@ -53,6 +64,7 @@ class SmallSceneConfig:
     )
     widths: tuple[int, int, int] = (96, 64, 48)
     row_knots: int = 32
+    photo_side: int = 224
     correspondence: CorrespondenceConfig = field(default_factory=CorrespondenceConfig)
 
 
@@ -67,7 +79,14 @@ class SmallScene(nn.Module):
         self.decoder = AlternatingDecoder(config.decoder)
         hidden = self.decoder.hidden_dim
         self.focal_head = _make_mlp(hidden, 128, 1)
-        self.dense_head = DenseHead(hidden, self.encoder.channels, config.widths, config.row_knots)
+        self.photo_prior = FastDepth().requires_grad_(False) if config.photo_side else None
+        self.dense_head = DenseHead(
+            hidden,
+            self.encoder.channels,
+            config.widths,
+            config.row_knots,
+            with_photo_prior=self.photo_prior is not None,
+        )
         self.match_features = MatchFeatures(self.encoder.channels, config.correspondence.channels)
         self.matcher = Matcher(config.correspondence, context_channels=config.correspondence.channels)
         self.pose_head = _make_mlp(2 * hidden, 128, 12)
@@ -85,6 +104,7 @@ class SmallScene(nn.Module):
         long_side: int | None = None,
         with_cameras: bool = True,
         keep_training_outputs: bool = False,
+        photo_log_depth: Float[Tensor, "B N h4 w4"] | None = None,
     ) -> SceneOutput:
         """Reconstruct a clip up to scale (trained towards metres, but only the person makes it metric).
 
@@ -94,6 +114,7 @@ class SmallScene(nn.Module):
             long_side: working size, where it is not the configured one.
             with_cameras: ``False`` leaves out matching and solving; every camera is then the identity.
             keep_training_outputs: fill ``auxiliary`` with what the losses read.
+            photo_log_depth: what ``see_photo_prior`` returns, where the caller has it already.
         """
         num_clips, num_frames, _, *(height, width) = images.shape
         size = (height, width)
@@ -112,7 +133,12 @@ class SmallScene(nn.Module):
         log_focal = self._predict_focal(hidden)
         if known is None:
             known = _expand_focal(log_focal, num_frames, working)
-        dense = self.dense_head(hidden[:, :, self.config.decoder.num_special_tokens :].flatten(0, 1), features)
+        if photo_log_depth is None and self.photo_prior is not None:
+            photo_log_depth = self.see_photo_prior(images, working)
+        if photo_log_depth is not None:
+            photo_log_depth = (photo_log_depth + self.log_focal_ratio(known.detach(), working)).flatten(0, 1)
+        patches = hidden[:, :, self.config.decoder.num_special_tokens :].flatten(0, 1)
+        dense = self.dense_head(patches, features, photo_log_depth)
         c2w = torch.eye(4, device=images.device).expand(num_clips, num_frames, 4, 4)
         auxiliary: dict[str, Tensor] = {}
         if with_cameras and num_frames > 1:
@@ -138,6 +164,27 @@ class SmallScene(nn.Module):
         with torch.no_grad():
             chunks = [self.encoder(chunk) for chunk in images.flatten(0, 1).split(_FRAMES_AT_ONCE)]
         return [torch.cat(level) for level in zip(*chunks, strict=True)]
+
+    def see_photo_prior(
+        self, images: Float[Tensor, "B N 3 H W"], working: tuple[int, int]
+    ) -> Float[Tensor, "B N h4 w4"]:
+        """Log-depth of each frame alone, at stride 4 of the working size, as if FastDepth's own camera had taken it."""
+        assert self.photo_prior is not None
+        size = input_size(images.shape[-2], images.shape[-1], self.config.photo_side)
+        grid = (working[0] // DENSE_STRIDE, working[1] // DENSE_STRIDE)
+        with torch.no_grad():
+            chunks = [
+                _resize_maps(self.photo_prior(_resize_images(chunk[None], size)[0]).log(), grid)
+                for chunk in images.flatten(0, 1).split(_FRAMES_AT_ONCE)
+            ]
+        return torch.cat(chunks).unflatten(0, images.shape[:2])
+
+    def log_focal_ratio(
+        self, intrinsics: Float[Tensor, "B N 3 3"], working: tuple[int, int]
+    ) -> Float[Tensor, "B N 1 1"]:
+        """How much farther away this camera is from what looks alike in FastDepth's."""
+        rows, _ = input_size(*working, self.config.photo_side)
+        return torch.log(intrinsics[..., 1, 1] * (rows / (working[0] * FOCAL_PX)))[..., None, None]
 
     def _predict_focal(self, hidden: Float[Tensor, "B N T C"]) -> Float[Tensor, "B"]:
         """log(focal / diagonal), one per clip, from the special tokens of all frames."""

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Float32
 from numpy import ndarray
 
 from unish.body import Body, load_body
+from unish.body.model import PosedSkeleton
 from unish.body.population import AGE_BETA, STATURE_BETA
 from unish.render.scene import Mesh
 from unish.structs import BodyParams
@@ -20,11 +21,10 @@ from unish.synthetic.motion import (
     MotionLibrary,
     ground_motion,
     load_library,
-    resample_motion,
     sample_motion,
     turn_motion,
 )
-from unish.synthetic.motion.contacts import ContactBody, find_contacts
+from unish.synthetic.motion.contacts import ContactBody, sample_with_contacts
 from unish.synthetic.motion.points import pose_points
 from unish.synthetic.motion.soles import SupportBody
 from unish.synthetic.placement import Spot, arrange_people, find_heading, find_place, thin_body
@@ -48,7 +48,7 @@ class Player:
     """A bare body through the clip, in stage axes (y up, floor at 0).
 
     Attributes:
-        params: SMPL-format parameters of the N frames.
+        params: SMPL-format parameters of the N frames; skeleton: the joints that they pose.
         vertices: (N, V, 3); joints: (N, 24, 3); landmarks: (N, 33, 3) metres.
         action: name of the motion.
         contacts: which contact regions of the body stand on the floor.
@@ -56,6 +56,7 @@ class Player:
     """
 
     params: BodyParams
+    skeleton: PosedSkeleton
     vertices: Float32[ndarray, "N V 3"]
     joints: Float32[ndarray, "N 24 3"]
     landmarks: Float32[ndarray, "N 33 3"]
@@ -152,11 +153,12 @@ def _draw_player(
     *_, thin = load_support(body_name)
     betas = _draw_shape(rng, body)
     motion, contacts = _draw_motion(rng, library, body_name, betas, times, spot)
-    offset = find_place(rng, spot, pose_points(thin, betas, motion).numpy(), taken)
+    skeleton = body.skeleton(_make_params(body, betas, motion, np.zeros(2)))
+    offset = find_place(rng, spot, pose_points(thin, betas, motion, skeleton).numpy(), taken)
     if offset is None:
         return None
-    path = torch.from_numpy(motion.root.numpy() + np.insert(offset, 1, 0.0))
-    return _pose_player(rng, bank, body, betas, motion, path, contacts)
+    params = _make_params(body, betas, motion, offset)
+    return _pose_player(rng, bank, body, params, skeleton, motion.name, contacts)
 
 
 def _dress(rng: Rng, bank: TextureBank, body_name: str, player: Player, number: int, clothes: bool) -> Actor:
@@ -165,7 +167,9 @@ def _dress(rng: Rng, bank: TextureBank, body_name: str, player: Player, number: 
     if not clothes:
         return Actor(**vars(player), surface=player.vertices, looks=dress_body(rng, body_map, bank, number))
     outfit = dress_person(rng, body, body_map, player.params.betas[0], bank, number)
-    return Actor(**vars(player), surface=outfit.pose(body, player.params, player.vertices), looks=outfit.looks)
+    return Actor(
+        **vars(player), surface=outfit.pose(body, player.params, player.vertices, player.skeleton), looks=outfit.looks
+    )
 
 
 def _sits_well(actor: Player, others: list[Player]) -> bool:
@@ -198,11 +202,10 @@ def _draw_motion(
     around = torch.arange(float(times[0]) - MARGIN_S, float(times[-1]) + MARGIN_S, 1 / RATE_HZ, dtype=torch.float64)
     captured = library is not None and rng.random() < CAPTURED
     drawn = library.sample(rng, around) if captured and library is not None else sample_motion(rng, around)
-    grounded = ground_motion(drawn, support, betas)
-    motion = resample_motion(grounded, times)
+    motion, contacts = sample_with_contacts(contact, betas, ground_motion(drawn, support, betas), times)
     motion = turn_motion(motion, spot.heading - find_heading(motion))
     middle = motion.root.mean(dim=0) * torch.tensor([1.0, 0.0, 1.0])
-    return replace(motion, root=motion.root - middle), find_contacts(contact, betas, grounded, times)
+    return replace(motion, root=motion.root - middle), contacts
 
 
 def _draw_shape(rng: Rng, body: Body) -> Float[torch.Tensor, "10"]:
@@ -217,32 +220,39 @@ def _draw_shape(rng: Rng, body: Body) -> Float[torch.Tensor, "10"]:
     return betas[int((body.standing_height(betas) - float(height)).abs().argmin())]
 
 
-def _pose_player(
-    rng: Rng,
-    bank: TextureBank,
-    body: Body,
-    betas: Float[torch.Tensor, "10"],
-    motion: Motion,
-    path: Float[torch.Tensor, "N 3"],
-    contacts: Bool[ndarray, "N C"],
-) -> Player:
-    """The posed body along a path of its pelvis."""
-    num = motion.num_frames
-    params = BodyParams(
-        betas=betas.expand(num, 10),
+def _make_params(
+    body: Body, betas: Float[torch.Tensor, "10"], motion: Motion, offset: Float[ndarray, "2"]
+) -> BodyParams:
+    """Parameters along the motion, moved by ``offset`` (x, z)."""
+    path = torch.from_numpy(motion.root.numpy() + np.insert(offset, 1, 0.0))
+    return BodyParams(
+        betas=betas.expand(motion.num_frames, 10),
         global_orient=motion.global_orient.float(),
         body_pose=motion.body_pose.float(),
         transl=(path - body.rest_joints(betas)[0].double()).float(),
     )
-    vertices, joints = body.vertices(params).numpy(), body.joints(params).numpy()
+
+
+def _pose_player(
+    rng: Rng,
+    bank: TextureBank,
+    body: Body,
+    params: BodyParams,
+    skeleton: PosedSkeleton,
+    action: str,
+    contacts: Bool[ndarray, "N C"],
+) -> Player:
+    """The posed body, with a seat if it needs one."""
+    vertices, joints = body.vertices(params, skeleton).numpy(), body.joints(params, skeleton).numpy()
     facing = params.global_orient[:, :, 2].numpy()
-    lead = TUCKED if "sit+" in motion.name else BALANCED
+    lead = TUCKED if "sit+" in action else BALANCED
     return Player(
         params=params,
+        skeleton=skeleton,
         vertices=vertices,
         joints=joints,
-        landmarks=body.landmarks(params).numpy(),
-        action=motion.name,
+        landmarks=body.landmarks(params, skeleton).numpy(),
+        action=action,
         contacts=contacts,
         seat=make_seat(rng, bank, joints, vertices, facing, lead=lead),
     )

@@ -36,12 +36,14 @@ def make_mesh(
     vertices = np.asarray(vertices, np.float32)
     faces = np.asarray(faces, np.int32)
     num = len(vertices)
-    if normals is None:
+    if not paint.lit:
+        normals = np.zeros_like(vertices)
+    elif normals is None:
         normals = vertex_normals(vertices, faces)
     return Mesh(
         vertices=vertices,
         faces=faces,
-        normals=(normals if paint.lit else np.zeros_like(vertices)).astype(np.float32),
+        normals=normals.astype(np.float32),
         colours=np.broadcast_to(np.asarray(paint.colour, np.float32), (num, 3)).copy(),
         uv=(np.asarray(uv_metres) / paint.tile).astype(np.float32),
         layers=np.full(num, paint.layer, np.int16),
@@ -132,10 +134,23 @@ def fill_template(
 
 def make_quad(corner: Vector, across: Vector, up: Vector, paint: Paint) -> Mesh:
     """Parallelogram corner + a·across + b·up; texture v = 0 at the far end of ``up``."""
+    start, first, second = (np.asarray(vector, np.float64)[None] for vector in (corner, across, up))
+    return make_quads(start, first, second, paint)
+
+
+def make_quads(
+    corners: Float[ndarray, "N 3"], across: Float[ndarray, "N 3"], up: Float[ndarray, "N 3"], paint: Paint
+) -> Mesh:
+    """Many parallelograms at once."""
+    num = len(corners)
     a, b = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]).T[..., None]
-    vertices = np.asarray(corner) + a * np.asarray(across, np.float64) + b * np.asarray(up, np.float64)
-    uv = np.concatenate([a * np.linalg.norm(np.asarray(across)), (1 - b) * np.linalg.norm(np.asarray(up))], axis=1)
-    return make_mesh(vertices, grid_faces(2, 2), uv, paint)
+    vertices = (corners[:, None] + a * across[:, None] + b * up[:, None]).astype(np.float32)
+    lengths = np.sqrt((np.stack([across, up], axis=1) ** 2).sum(axis=2))
+    uv = np.concatenate([a * lengths[:, None, :1], (1 - b) * lengths[:, None, 1:]], axis=2)
+    normals = np.cross(vertices[:, 1] - vertices[:, 0], vertices[:, 3] - vertices[:, 0])
+    normals /= np.maximum(np.sqrt((normals**2).sum(axis=1, keepdims=True)), np.float32(1e-12))
+    faces = (grid_faces(2, 2) + 4 * np.arange(num)[:, None, None]).reshape(-1, 3)
+    return make_mesh(vertices.reshape(-1, 3), faces, uv.reshape(-1, 2), paint, np.repeat(normals, 4, axis=0))
 
 
 def make_turned(profile: Sequence[tuple[float, float]], paint: Paint, sides: int = 14) -> Mesh:

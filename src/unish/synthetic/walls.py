@@ -19,6 +19,7 @@ from unish.synthetic.shapes import (
     make_boxes,
     make_mesh,
     make_quad,
+    make_quads,
     make_turned,
     place,
     transform,
@@ -113,10 +114,9 @@ def make_wall(wall: Wall, height: float, paint: Paint) -> Mesh:
 def make_reveal(hole: Opening, depth: float, paint: Paint) -> Mesh:
     """The four inner faces of a hole through a wall of a thickness, in the wall's axes."""
     x, y, w, h = hole.left, hole.low, hole.right - hole.left, hole.high - hole.low
-    back = (0, 0, -depth)
-    starts = ((x, y, 0), (x + w, y, 0), (x, y + h, 0), (x, y, 0))
-    ups = ((0, h, 0), (0, h, 0), (w, 0, 0), (w, 0, 0))
-    return join([make_quad(start, back, up, paint) for start, up in zip(starts, ups, strict=True)])
+    starts = np.array([[x, y, 0], [x + w, y, 0], [x, y + h, 0], [x, y, 0]])
+    ups = np.array([[0, h, 0], [0, h, 0], [w, 0, 0], [w, 0, 0]])
+    return make_quads(starts, np.broadcast_to([0.0, 0.0, -depth], (4, 3)), ups, paint)
 
 
 def make_window(rng: Rng, bank: TextureBank, hole: Opening, depth: float, clear: bool) -> Mesh:

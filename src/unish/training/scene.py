@@ -21,6 +21,7 @@ from unish.training.losses.cameras import (
 )
 from unish.training.losses.matches import find_true_matches, match_losses
 from unish.training.losses.points import compare_points
+from unish.training.photo_help import see_helped_prior
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,7 @@ def scene_loss(
         with_cameras: ``False`` leaves out matches and cameras, which learn faster than depth and cost a third.
     """
     # The fused attention kernel's bfloat16 backward pass is slow on CPUs; plain matrix products are not.
+    helped = see_helped_prior(model, batch) if model.training and model.photo_prior is not None else None
     with sdpa_kernel(SDPBackend.MATH):
         output = model(
             batch.images,
@@ -56,6 +58,7 @@ def scene_loss(
             long_side=max(batch.images.shape[-2:]),
             with_cameras=with_cameras,
             keep_training_outputs=True,
+            photo_log_depth=helped,
         )
     with torch.autocast(batch.images.device.type, enabled=False):
         points = compare_points(output.local_points, output.point_conf_logits, unproject(batch.depth, batch.intrinsics))

@@ -1,7 +1,17 @@
 """One file per benchmark. A new one fits ``Benchmark`` and takes a line in ``BENCHMARKS``."""
 
+from unish.evaluation.benchmarks.bedlam import BEDLAM
 from unish.evaluation.benchmarks.benchmark import Benchmark
 from unish.evaluation.benchmarks.clips import CLIPS
+from unish.evaluation.benchmarks.depth.bonn import BONN
+from unish.evaluation.benchmarks.depth.kitti import KITTI
+from unish.evaluation.benchmarks.depth.scannet import SCANNET
+from unish.evaluation.benchmarks.depth.seven_scenes import SEVEN_SCENES_TEST
+from unish.evaluation.benchmarks.depth.sintel import SINTEL
+from unish.evaluation.benchmarks.depth.tum import TUM
+from unish.evaluation.benchmarks.motion.emdb import EMDB1, EMDB2
+from unish.evaluation.benchmarks.motion.rich import RICH
+from unish.evaluation.benchmarks.motion.threedpw import THREEDPW
 from unish.evaluation.benchmarks.pose2sim import POSE2SIM
 from unish.evaluation.benchmarks.rgbd import SEVEN_SCENES, SLAMBOOK2
 from unish.evaluation.benchmarks.synthetic import SYNTHETIC
@@ -12,6 +22,17 @@ BENCHMARKS: dict[str, Benchmark] = {
     "slambook2": SLAMBOOK2,
     "pose2sim": POSE2SIM,
     "clips": CLIPS,
+    "emdb1": EMDB1,
+    "emdb2": EMDB2,
+    "rich": RICH,
+    "3dpw": THREEDPW,
+    "bonn": BONN,
+    "tum": TUM,
+    "sintel": SINTEL,
+    "7scenes-test": SEVEN_SCENES_TEST,
+    "scannet": SCANNET,
+    "kitti": KITTI,
+    "bedlam": BEDLAM,
 }
 
 __all__ = ["BENCHMARKS", "Benchmark"]

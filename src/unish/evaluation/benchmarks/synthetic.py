@@ -7,7 +7,8 @@ from pathlib import Path
 
 from unish.body import load_body
 from unish.evaluation.compare import compare_with_truth
-from unish.evaluation.predictor import Predictor, Request
+from unish.evaluation.frame_data import FrameData, compare_frames
+from unish.evaluation.predictor import Answer, Predictor, Request
 from unish.evaluation.results import Row, mean_of_rows
 from unish.structs import Reconstruction
 from unish.synthetic import clip_from_truth, observe_people
@@ -35,6 +36,9 @@ class SyntheticBenchmark:
         )
         answer = predictor.predict(request)
         return compare_with_truth(answer.reconstruction, truth, answer.body)
+
+    def show_frames(self, data: Path, sequence: str, answer: Answer) -> FrameData:
+        return compare_frames(answer.reconstruction, Reconstruction.load(data / f"{sequence}.npz"))
 
     def summarise(self, rows: Mapping[str, Row]) -> Row:
         """Means over clips."""

@@ -1,7 +1,11 @@
-"""Bodies: pose in the camera, pose in the world, and the quality of motion."""
+"""Bodies in one frame: pose errors of joints and vertices, the field's joint sets, and who is who.
+
+Every error here belongs to one frame; a NaN among a frame's points makes the error of that frame NaN and no other.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -10,16 +14,61 @@ from jaxtyping import Bool, Float
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from unish.geometry.alignment import align_rigid, align_similarity
+from unish.errors import InputError
+from unish.geometry.alignment import align_similarity
 
 HIPS = (1, 2)
 """SMPL joints whose middle is the root of MPJPE and PVE."""
 
-CHUNK_FRAMES = 100
+JointSetName = Literal["smpl24", "h36m14", "h36m17"]
+"""smpl24: the body's own joints (EMDB, RICH; the default). h36m14: the 14 joints of the H36M regressor that 3DPW is
+scored on. h36m17: all 17 of the regressor, in the order of SPIN's evaluation (the 14, then pelvis, spine, head)."""
 
-Leftover = Literal["alone", "merged", "dropped"]
-"""What happens to the frames after the last whole chunk: scored alone (WHAM, GVHMR, JOSH; the default), merged into the
-last chunk (TRAM), or left out."""
+
+@dataclass(frozen=True, kw_only=True)
+class JointSet:
+    """Which joints are scored, and which two are the hips.
+
+    Attributes:
+        hips: left and right hip among the joints that are scored.
+        regressed: rows of the 17-joint H36M regressor, in order; empty for the body's own joints.
+    """
+
+    hips: tuple[int, int]
+    regressed: tuple[int, ...] = ()
+
+
+JOINT_SETS: dict[JointSetName, JointSet] = {
+    "smpl24": JointSet(hips=HIPS),
+    "h36m14": JointSet(hips=(3, 2), regressed=(6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10)),
+    "h36m17": JointSet(hips=(3, 2), regressed=(6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10, 0, 7, 9)),
+}
+
+
+def regress_joints(
+    vertices: Float[Tensor, "*batch V 3"], regressor: Float[Tensor, "17 V"], *, joint_set: JointSetName = "h36m14"
+) -> Float[Tensor, "*batch J 3"]:
+    """Joints of a regressed set, in the unit of the vertices: rows of ``regressor`` @ vertices in the set's order.
+
+    Args:
+        regressor: the H36M joint regressor of the body in use; the field's has 6890 columns.
+
+    Raises:
+        InputError: a set that is not regressed, or a regressor for another number of vertices.
+    """
+    if not _joint_set(joint_set).regressed:
+        raise InputError(f"{joint_set} is the body's own joints; take them from the body, or ask for h36m14 or h36m17")
+    if regressor.shape[-1] != vertices.shape[-2]:
+        raise InputError(
+            f"the joint regressor is for {regressor.shape[-1]} vertices, the body has {vertices.shape[-2]}; "
+            "use the regressor of this body"
+        )
+    return regressor[list(_joint_set(joint_set).regressed)].to(vertices) @ vertices
+
+
+def find_root(joints: Float[Tensor, "*batch J 3"], *, joint_set: JointSetName = "smpl24") -> Float[Tensor, "*batch 3"]:
+    """Middle of both hips: the point that MPJPE and PVE move to the origin."""
+    return joints[..., list(_joint_set(joint_set).hips), :].mean(-2)
 
 
 def joint_error(
@@ -30,7 +79,7 @@ def joint_error(
 ) -> Float[Tensor, "*batch"]:
     """MPJPE of joints, PVE of vertices, mm: mean distance after both roots were moved to the origin.
 
-    The root is the middle of both hips (``HIPS``) by the convention of the field. Input in metres.
+    The root is the middle of both hips (``find_root``) by the convention of the field. Input in metres.
     """
     difference = (predicted - predicted_root[..., None, :]) - (true - true_root[..., None, :])
     return 1000 * difference.norm(dim=-1).mean(-1)
@@ -41,73 +90,9 @@ def joint_error_procrustes(
 ) -> Float[Tensor, "*batch"]:
     """PA-MPJPE, mm: mean distance after the best similarity of each frame by itself (never a reflection)."""
     predicted, true = predicted.double(), true.double()
-    fit = align_similarity(predicted, true, torch.ones_like(true[..., 0]))
+    known = (predicted.isfinite() & true.isfinite()).all(-1)
+    fit = align_similarity(predicted, true, known.double())
     return 1000 * (fit.apply(predicted) - true).norm(dim=-1).mean(-1)
-
-
-def world_joint_error(
-    predicted: Float[Tensor, "T N 3"],
-    true: Float[Tensor, "T N 3"],
-    *,
-    first_frames: int | None,
-    chunk_frames: int = CHUNK_FRAMES,
-    leftover: Leftover = "alone",
-) -> Float[Tensor, "T"]:
-    """W-MPJPE (``first_frames=2``) or WA-MPJPE (``None``: all), mm per frame, of one person's valid frames.
-
-    Frames are cut into chunks; in each, one similarity with scale is fitted on the joints of its first frames (or of
-    all) and applied to the whole chunk (WHAM, Shin et al. 2024). Frames that were left out are NaN.
-    """
-    predicted, true = predicted.double(), true.double()
-    errors = torch.full(true.shape[:1], torch.nan, dtype=torch.float64)
-    starts = list(range(0, len(true), chunk_frames))
-    if len(starts) > 1 and len(true) - starts[-1] < chunk_frames and leftover != "alone":
-        last = starts.pop()
-        if leftover == "dropped":
-            predicted, true = predicted[:last], true[:last]
-    for start, stop in zip(starts, [*starts[1:], len(true)], strict=True):
-        fitted = stop if first_frames is None else min(start + first_frames, stop)
-        source, target = predicted[start:fitted].flatten(0, 1), true[start:fitted].flatten(0, 1)
-        fit = align_similarity(source, target, torch.ones_like(target[:, 0]))
-        moved = fit.apply(predicted[start:stop].flatten(0, 1)).unflatten(0, (stop - start, -1))
-        errors[start:stop] = 1000 * (moved - true[start:stop]).norm(dim=-1).mean(-1)
-    return errors
-
-
-def root_trajectory_error(predicted: Float[Tensor, "T 3"], true: Float[Tensor, "T 3"]) -> Float[Tensor, ""]:
-    """RTE, %: mean distance of roots after one rigid alignment without scale, ÷ length of the true path.
-
-    NaN for a path shorter than a centimetre: the quotient explodes for people who stand.
-    """
-    predicted, true = predicted.double(), true.double()
-    length = true.diff(dim=0).norm(dim=-1).sum()
-    fit = align_rigid(predicted, true, torch.ones_like(true[:, 0]))
-    error = (fit.apply(predicted) - true).norm(dim=-1).mean()
-    return 100 * torch.where(length > 0.01, error / length.clamp_min(0.01), torch.nan)
-
-
-def acceleration_error(
-    predicted: Float[Tensor, "T N 3"], true: Float[Tensor, "T N 3"], *, fps: float
-) -> Float[Tensor, ""]:
-    """Accel, m/s²: mean length of the difference of the second differences × fps². Input root-aligned, evenly timed."""
-    return (predicted.double().diff(n=2, dim=0) - true.double().diff(n=2, dim=0)).norm(dim=-1).mean() * fps**2
-
-
-def jitter(joints: Float[Tensor, "T N 3"], *, fps: float) -> Float[Tensor, ""]:
-    """Mean length of the third difference × fps³ ÷ 10, in 10 m/s³. Needs no truth: lower is smoother, not better."""
-    return joints.double().diff(n=3, dim=0).norm(dim=-1).mean() * fps**3 / 10
-
-
-def foot_sliding(
-    predicted_contacts: Float[Tensor, "T C 3"], true_contacts: Float[Tensor, "T C 3"]
-) -> Float[Tensor, ""]:
-    """Mean movement, mm per frame, of predicted foot points while the true ones move less than a centimetre per frame.
-
-    NaN when no foot ever rests.
-    """
-    resting = true_contacts.diff(dim=0).norm(dim=-1) < 0.01
-    moved = 1000 * predicted_contacts.double().diff(dim=0).norm(dim=-1)
-    return torch.where(resting.any(), (moved * resting).sum() / resting.sum().clamp_min(1), torch.nan)
 
 
 def match_people(
@@ -131,3 +116,9 @@ def match_people(
     overlap = torch.where(both, shared / union, 0.0).nan_to_num(0.0).sum(-1) / either.sum(-1).clamp_min(1)
     rows, columns = linear_sum_assignment(-np.asarray(overlap))
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if overlap[i, j] >= min_overlap]
+
+
+def _joint_set(name: str) -> JointSet:
+    if name not in JOINT_SETS:
+        raise InputError(f"unknown joint set {name!r}; choose one of {', '.join(JOINT_SETS)}")
+    return JOINT_SETS[name]  # type: ignore[index]

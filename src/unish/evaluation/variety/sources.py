@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from functools import lru_cache
@@ -10,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-import unish
 from unish import pipeline
 from unish.body import Body, load_body
 from unish.errors import InputError
+from unish.evaluation.provenance import hash_code
 from unish.evaluation.variety.quantities import Row, measure_clip
 from unish.structs import Reconstruction
 from unish.structs.progress import Progress
@@ -26,6 +25,8 @@ FRAMES, RATE_HZ = 3, 6.0
 REAL_FRAMES = 24
 _TOGETHER = 8
 """Clips that a worker measures before it hands them over."""
+_DECIDES_CLIPS = ("body", "render", "synthetic", "evaluation/variety")
+"""What decides what a clip looks like and how it is measured."""
 
 
 def measure_world(
@@ -35,7 +36,7 @@ def measure_world(
 
     Rows are kept in ``work`` under a name that tells the code of the world, so none of another world is read back.
     """
-    path = work / f"world-{seed}-{_code_fingerprint()}.jsonl"
+    path = work / f"world-{seed}-{hash_code(_DECIDES_CLIPS)}.jsonl"
     work.mkdir(parents=True, exist_ok=True)
     rows = _read_rows(path)
     missing = [index for index in range(num_clips) if index not in rows]
@@ -108,14 +109,3 @@ def _read_rows(path: Path) -> dict[int, Row]:
         except ValueError:
             continue
     return rows
-
-
-def _code_fingerprint() -> str:
-    """Of all that decides what a clip looks like and how it is measured."""
-    package = Path(unish.__file__).parent
-    digest = hashlib.sha256()
-    for part in ("body", "render", "synthetic", "evaluation/variety"):
-        for path in sorted((package / part).rglob("*")):
-            if path.is_file() and path.suffix != ".pyc":
-                digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()[:12]

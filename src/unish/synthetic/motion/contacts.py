@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -37,10 +37,10 @@ class ContactBody:
         return cls(body=pick_vertices(body, torch.cat(groups)), regions=regions)
 
 
-def find_contacts(
+def sample_with_contacts(
     contact: ContactBody, betas: Float[Tensor, "10"], motion: Motion, timestamps_s: Float[Tensor, "N"]
-) -> Bool[ndarray, "N C"]:
-    """Which contact regions touch the floor (y = 0) at these times.
+) -> tuple[Motion, Bool[ndarray, "N C"]]:
+    """The motion at these times, and which contact regions touch the floor (y = 0) then.
 
     A region touches where its lowest vertex is lower than ``LOW`` and slower than ``STILL``, measured over a sixtieth
     of a second around the time, whatever the frame rate of a clip.
@@ -50,12 +50,18 @@ def find_contacts(
     """
     moments = torch.cat([timestamps_s + shift for shift in (-_SPAN_S / 2, 0.0, _SPAN_S / 2)])
     order = moments.argsort()
-    posed = pose_points(contact.body, betas, resample_motion(motion, moments[order])).numpy()
-    before, points, after = posed[order.argsort().numpy()].reshape(3, len(timestamps_s), -1, 3)
+    dense, place = resample_motion(motion, moments[order]), order.argsort()
+    posed = pose_points(contact.body, betas, dense).numpy()
+    before, points, after = posed[place.numpy()].reshape(3, len(timestamps_s), -1, 3)
     frames = np.arange(len(points))
     touching = []
     for region in contact.regions:
         lowest = points[:, region, 1].argmin(axis=1) + region.start
         speed = np.linalg.norm(after[frames, lowest] - before[frames, lowest], axis=1) / _SPAN_S
         touching.append((points[frames, lowest, 1] < LOW) & (speed < STILL))
-    return np.stack(touching, axis=1)
+    own = place[len(timestamps_s) : 2 * len(timestamps_s)]
+    sampled = replace(
+        dense, timestamps_s=timestamps_s, global_orient=dense.global_orient[own], body_pose=dense.body_pose[own],
+        root=dense.root[own],
+    )  # fmt: skip
+    return sampled, np.stack(touching, axis=1)

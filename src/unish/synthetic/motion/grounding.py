@@ -13,7 +13,8 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from unish.body.skinning import chain_joints
+from unish.body.model import ShapedBody
+from unish.body.skinning import chain_joints, pose_features
 from unish.synthetic.motion.legs import Legs, reach_ankles
 from unish.synthetic.motion.record import Motion
 from unish.synthetic.motion.skeleton import NOMINAL_REST_JOINTS, leg_length, pose_skeleton
@@ -61,10 +62,11 @@ def ground_motion(motion: Motion, support: SupportBody, betas: Float[Tensor, "10
     shaped = support.body.shape(betas.double())
     soles = make_soles(support, shaped.vertices, rest)
     turned, posed = (part.numpy() for part in _chain(rest, motion.rotations))
-    root, clearance = _scale_path(motion, rest)
+    _, nominal = pose_skeleton(motion.rotations)
+    root, clearance = _scale_path(motion, nominal, rest)
     feet = turned[:, [7, 8]]
-    stances = find_stances(motion, feet, (posed[:, [7, 8]] + root[:, None])[..., [0, 2]])
-    lowest = _lowest_points(support, betas, motion)
+    stances = find_stances(motion, nominal, feet, (posed[:, [7, 8]] + root[:, None])[..., [0, 2]])
+    lowest = _lowest_points(support, shaped, motion, turned, posed)
     root[:, 1] = clearance - lowest.min(axis=1)
     standing = _stand(soles, stances, turned, posed + root[:, None])
     root = _follow_feet(root, standing.ankles, posed[:, [7, 8]], stances, rate)
@@ -80,22 +82,38 @@ def _chain(rest: Float[Tensor, "24 3"], rotations: Float[Tensor, "N 24 3 3"]) ->
     return chain_joints((rest - rest[:1]).expand(len(rotations), 24, 3), rotations.double())
 
 
-def _scale_path(motion: Motion, rest: Float[Tensor, "24 3"]) -> tuple[Float[ndarray, "N 3"], Float[ndarray, "N"]]:
-    """Path of the pelvis and height of the lowest point, both grown with the legs."""
+def _scale_path(
+    motion: Motion, nominal: Float[Tensor, "N 20 3"], rest: Float[Tensor, "24 3"]
+) -> tuple[Float[ndarray, "N 3"], Float[ndarray, "N"]]:
+    """Path of the pelvis and height of the lowest point, both grown with the legs.
+
+    Args:
+        nominal: contact points of the nominal skeleton around its pelvis.
+    """
     ratio = leg_length(rest) / leg_length(NOMINAL_REST_JOINTS)
-    _, contacts = pose_skeleton(motion.rotations)
-    clearance = (motion.root[:, 1] + contacts[..., 1].amin(dim=-1)).clamp_min(0)
+    clearance = (motion.root[:, 1] + nominal[..., 1].amin(dim=-1)).clamp_min(0)
     return motion.root.double().numpy() * ratio, clearance.double().numpy() * ratio
 
 
-def _lowest_points(support: SupportBody, betas: Tensor, motion: Motion) -> Float[ndarray, "N 2"]:
+def _lowest_points(
+    support: SupportBody,
+    shaped: ShapedBody,
+    motion: Motion,
+    turned: Float[ndarray, "N 24 3 3"],
+    posed: Float[ndarray, "N 24 3"],
+) -> Float[ndarray, "N 2"]:
     """Lowest height, from the pelvis, of the feet and of everything else."""
-    body, rotations = support.body, motion.rotations.double()
-    shaped = body.shape(betas.double().expand(len(rotations), -1))
-    skeleton = body.pose(shaped.joints, rotations[:, 0], rotations[:, 1:])
-    heights = body.skin(shaped, skeleton, rotations[:, 1:])[..., 1].numpy() - float(shaped.joints[0, 0, 1])
+    points = shaped.vertices
+    if support.body.pose_directions is not None:
+        moved = pose_features(motion.body_pose.double()) @ support.body.pose_directions
+        points = points + moved.unflatten(-1, (-1, 3))
+    # The second row of skinning alone: only heights are wanted.
+    up = turned[:, :, 1]
+    shift = posed[..., 1] - (up * shaped.joints.numpy()).sum(axis=-1)
+    weights, along = support.body.skin_weights.numpy(), points.numpy().T.reshape(3, len(support.parts), -1)
+    heights = weights @ shift.T + sum(weights @ up[..., axis].T * along[axis] for axis in range(3))
     of_feet = np.isin(support.parts, _FEET)
-    return np.stack([heights[:, of_feet].min(axis=1), heights[:, ~of_feet].min(axis=1)], axis=1)
+    return np.stack([heights[of_feet].min(axis=0), heights[~of_feet].min(axis=0)], axis=1)
 
 
 def _stand(

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy.ndimage import uniform_filter1d
+from torch import Tensor
 
 from unish.synthetic.motion.record import Motion
-from unish.synthetic.motion.skeleton import NUM_SOLE_POINTS, pose_skeleton
+from unish.synthetic.motion.skeleton import NUM_SOLE_POINTS
 
 CARRYING = ((0.05, 0.5), (0.08, 0.4))
 """A foot carries when its lowest point is lower (metres, nominal skeleton) and slower (metres per second) than one of
@@ -39,7 +40,10 @@ class Stance:
 
 
 def find_stances(
-    motion: Motion, feet: Float[ndarray, "N 2 3 3"], places: Float[ndarray, "N 2 2"]
+    motion: Motion,
+    nominal: Float[Tensor, "N 20 3"],
+    feet: Float[ndarray, "N 2 3 3"],
+    places: Float[ndarray, "N 2 2"],
 ) -> tuple[list[Stance], list[Stance]]:
     """Stances of the left and of the right foot.
 
@@ -47,13 +51,13 @@ def find_stances(
     leaves room for a small step.
 
     Args:
-        motion: evenly sampled, on the nominal skeleton.
+        motion: evenly sampled, on the nominal skeleton; nominal: contact points of this skeleton around its pelvis.
         feet: world rotations of both feet.
         places: (x, z) of both feet on the body that will move, metres.
     """
     rate = (motion.num_frames - 1) / max(motion.duration_s, 1e-6)
     yaw = np.unwrap(np.arctan2(feet[..., 0, 2], feet[..., 2, 2]), axis=0)
-    carries = _find_carrying(motion, feet, rate)
+    carries = _find_carrying(nominal + motion.root[:, None], feet, rate)
     step, shortest = round(_STEP_S * rate / 2), max(round(_SHORTEST_S * rate), 2)
     found: tuple[list[Stance], list[Stance]] = ([], [])
     for side in range(2):
@@ -82,10 +86,11 @@ def _merge(stretches: Int[ndarray, "S 2"], place: Float[ndarray, "N 2"], gap: in
     return merged
 
 
-def _find_carrying(motion: Motion, feet: Float[ndarray, "N 2 3 3"], rate_hz: float) -> Bool[ndarray, "N 2"]:
+def _find_carrying(
+    contacts: Float[Tensor, "N 20 3"], feet: Float[ndarray, "N 2 3 3"], rate_hz: float
+) -> Bool[ndarray, "N 2"]:
     """Low, slow and neither on edge nor on the tips, in each frame; one-frame gaps are closed."""
-    _, contacts = pose_skeleton(motion.rotations)
-    soles = (contacts[:, :NUM_SOLE_POINTS] + motion.root[:, None]).numpy().astype(np.float64)
+    soles = contacts[:, :NUM_SOLE_POINTS].numpy().astype(np.float64)
     soles = soles.reshape(len(soles), NUM_SOLE_POINTS // 2, 2, 3)
     lowest = soles[..., 1].argmin(axis=1)
     height = soles[..., 1].min(axis=1)

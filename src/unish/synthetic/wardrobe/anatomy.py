@@ -6,14 +6,114 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy import sparse
 
-from unish.body import load_body
+from unish.body import Body, load_body
+from unish.synthetic.wardrobe.surfaces import Surface, halve_edges
 
 LONGEST_EDGE = 0.022
 """Edges of the trunk and the limbs longer than this (metres, mean body) are halved, so that folds have vertices."""
+BELOW_NECK, HALF_HEAD = 0.05, 0.2
+"""Hair grows on the skin above this far (metres, mean body) below the neck, this far to both sides."""
+BOOT = 0.72
+"""The highest shoes end here, in units of ``Anatomy.leg``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """Some vertices of the body, in their order: what is done to hair need not be done to feet.
+
+    Attributes:
+        index: (K,) body vertices.
+        faces: (F, 3) numbered within the region.
+        smoothing: (K, K) each vertex with its neighbours; rows sum to 1 away from the region's border.
+        face_sums: (K, F) adds up faces around vertices.
+    """
+
+    index: Int[ndarray, "K"]
+    faces: Int[ndarray, "F 3"]
+    smoothing: sparse.csr_array
+    face_sums: sparse.csr_array
+
+    @classmethod
+    def of(
+        cls, faces: Int[ndarray, "G 3"], smoothing: sparse.csr_array, where: Bool[ndarray, "V"], rings: int
+    ) -> Region:
+        """The vertices in ``where`` and ``rings`` of neighbours around them; faces and smoothing of the whole body."""
+        for _ in range(rings):
+            where = smoothing @ where.astype(np.float32) > 0
+        index = np.flatnonzero(where)
+        own = (np.cumsum(where) - 1)[faces[where[faces].all(1)]]
+        face_sums = sparse.csr_array(
+            (np.ones(own.size, np.float32), (own.ravel(), np.repeat(np.arange(len(own)), 3))),
+            shape=(len(index), len(own)),
+        )
+        return cls(index=index, faces=own, smoothing=smoothing[index][:, index], face_sums=face_sums)
+
+    @property
+    def surface(self) -> Surface:
+        """The region's faces, over its own vertices."""
+        return Surface.of(sparse.csr_array(sparse.eye_array(len(self.index), dtype=np.float32)), self.faces)
+
+    def restrict(self, points: sparse.csr_array) -> sparse.csr_array:
+        """(W, K) means of vertices of this region, from (W, V) means of body vertices that all lie in it."""
+        number = np.zeros(points.shape[1], points.indices.dtype)
+        number[self.index] = np.arange(len(self.index))
+        return sparse.csr_array(
+            (points.data, number[points.indices], points.indptr), shape=(points.shape[0], len(self.index))
+        )
+
+    def smooth(self, values: Float[ndarray, "K *C"], times: int) -> Float[ndarray, "K *C"]:
+        """Mean with the neighbours, ``times`` times; that many vertices in from the border as on the whole body."""
+        flat = values.reshape(len(values), -1)
+        for _ in range(times):
+            flat = self.smoothing @ flat
+        return flat.reshape(values.shape)
+
+    def normals(self, columns: Float[ndarray, "K 3 N"]) -> Float[ndarray, "K 3 N"]:
+        """Unit normals of N frames, the mean of the adjacent faces weighted by area; right but for the border."""
+        a, b, c = (columns[self.faces[:, corner]] for corner in range(3))
+        sums = (self.face_sums @ _cross(b - a, c - a).reshape(len(a), -1)).reshape(columns.shape)
+        sums /= np.maximum(np.sqrt((sums**2).sum(1, keepdims=True)), 1e-12)
+        return sums
+
+
+def _cross(u: Float[ndarray, "F 3 N"], v: Float[ndarray, "F 3 N"]) -> Float[ndarray, "F 3 N"]:
+    out = np.empty_like(u)
+    for axis in range(3):
+        one, two = (axis + 1) % 3, (axis + 2) % 3
+        out[:, axis] = u[:, one] * v[:, two] - u[:, two] * v[:, one]
+    return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmoothShape:
+    """A smoothed body of any shape: smoothing is linear, so that it is done once to the template and its directions.
+
+    Attributes:
+        template: (K, 3) metres; directions: (3 K, S) metres per unit of beta.
+    """
+
+    template: Float[ndarray, "K 3"]
+    directions: Float[ndarray, "K3 S"]
+
+    @classmethod
+    def of(cls, body: Body, smoothing: sparse.csr_array, times: int, region: Region) -> SmoothShape:
+        """The body smoothed ``times`` times, in a region."""
+        shapes = np.concatenate([body.template.numpy()[..., None], body.shape_directions.numpy()], axis=-1)
+        smooth = shapes.reshape(len(shapes), -1).astype(np.float64)
+        for _ in range(times):
+            smooth = smoothing @ smooth
+        smooth = smooth.reshape(shapes.shape)[region.index].astype(np.float32)
+        return cls(
+            template=smooth[..., 0].copy(), directions=np.ascontiguousarray(smooth[..., 1:].reshape(-1, body.num_betas))
+        )
+
+    def __call__(self, betas: Float[ndarray, "S"]) -> Float[ndarray, "K 3"]:
+        """Metres, in the rest pose."""
+        return self.template + (self.directions @ betas).reshape(-1, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +125,12 @@ class Anatomy:
         joints: (24, 3) of the mean body; rest: (V, 3) of the mean body.
         arm: 0 at the shoulder, 1 at the wrist, −1 on what belongs to no arm.
         leg: 0 at the hip's height, 1 at the ankle's, negative above.
-        smoothing: (V, V) rows sum to 1, each vertex with its neighbours.
-        face_sums: (V, F) adds up faces around vertices.
-        fine_points: (W, V) vertices of the finer mesh as means of body vertices; fine_faces: (G, 3).
+        fine: the trunk and the limbs in a finer mesh.
+        clothed, head, feet: the vertices that clothes, hair and shoes need, with enough around them for what is
+            computed from neighbours.
+        scalp, instep: surfaces of head and feet over the vertices of these regions.
+        hull: the clothed region without its hollows; skull: the head without features; jaw: the head, hardly smoothed;
+            stump: the feet region, feet without toes.
     """
 
     faces: Int[ndarray, "F 3"]
@@ -36,34 +139,16 @@ class Anatomy:
     rest: Float[ndarray, "V 3"]
     arm: Float[ndarray, "V"]
     leg: Float[ndarray, "V"]
-    smoothing: sparse.csr_array
-    face_sums: sparse.csr_array
-    fine_points: sparse.csr_array
-    fine_faces: Int[ndarray, "G 3"]
-
-    def smooth(self, values: Float[ndarray, "V C"], times: int) -> Float[ndarray, "V C"]:
-        """Mean with the neighbours, ``times`` times."""
-        for _ in range(times):
-            values = self.smoothing @ values
-        return values
-
-    def normals(self, vertices: Float[ndarray, "N V 3"]) -> Float[ndarray, "N V 3"]:
-        """Unit normals, the mean of the adjacent faces weighted by area."""
-        num = len(vertices)
-        # (V, 3N): one product with the sparse matrix serves every frame.
-        columns = np.ascontiguousarray(vertices.transpose(1, 2, 0))
-        a, b, c = (columns[self.faces[:, corner]] for corner in range(3))
-        sums = (self.face_sums @ _cross(b - a, c - a).reshape(-1, 3 * num)).reshape(-1, 3, num)
-        sums /= np.maximum(np.sqrt((sums**2).sum(1, keepdims=True)), 1e-12)
-        return np.ascontiguousarray(sums.transpose(2, 0, 1))
-
-
-def _cross(u: Float[ndarray, "F 3 N"], v: Float[ndarray, "F 3 N"]) -> Float[ndarray, "F 3 N"]:
-    out = np.empty_like(u)
-    for axis in range(3):
-        one, two = (axis + 1) % 3, (axis + 2) % 3
-        out[:, axis] = u[:, one] * v[:, two] - u[:, two] * v[:, one]
-    return out
+    fine: Surface
+    clothed: Region
+    head: Region
+    feet: Region
+    scalp: Surface
+    instep: Surface
+    hull: SmoothShape
+    skull: SmoothShape
+    jaw: SmoothShape
+    stump: SmoothShape
 
 
 @lru_cache(maxsize=2)
@@ -71,112 +156,46 @@ def load_anatomy(name: str) -> Anatomy:
     """Measure a body model, once per process."""
     body = load_body(name)
     rest, faces = body.template.numpy().astype(np.float32), body.faces.numpy()
-    joints, weights = body.joint_template.numpy(), body.skin_weights.numpy()
+    joints = body.joint_template.numpy()
     shoulder, wrist = joints[16, 0], joints[20, 0]
     arm = np.where(rest[:, 1] > joints[9, 1], (np.abs(rest[:, 0]) - shoulder) / (wrist - shoulder), -1.0)
     leg = (joints[1, 1] - rest[:, 1]) / (joints[1, 1] - joints[7, 1])
-    num = len(rest)
-    pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    near = sparse.csr_array((np.ones(len(pairs), np.float32), (pairs[:, 0], pairs[:, 1])), shape=(num, num))
-    near = ((near + near.T) > 0).astype(np.float32) + sparse.eye_array(num, dtype=np.float32)
-    smoothing = sparse.csr_array(sparse.diags_array(1 / near.sum(1)) @ near)
-    incidence = sparse.csr_array(
-        (np.ones(faces.size, np.float32), (faces.ravel(), np.repeat(np.arange(len(faces)), 3))),
-        shape=(num, len(faces)),
-    )
+    smoothing = _smooth_neighbours(faces, len(rest))
     dressed = (arm < 1.03) & (leg < 0.98) & (rest[:, 1] < joints[12, 1] + 0.03)
-    points, fine_faces = halve_edges(rest, faces[dressed[faces].all(1)], LONGEST_EDGE)
+    on_head = (rest[:, 1] >= joints[12, 1] - BELOW_NECK) & (np.abs(rest[:, 0]) <= HALF_HEAD)
+    # Hollows are smoothed four times, what shoes take from feet eight times; normals and cuts take one ring each.
+    clothed = Region.of(faces, smoothing, dressed, 5)
+    head, feet = Region.of(faces, smoothing, on_head, 2), Region.of(faces, smoothing, leg > BOOT, 10)
     return Anatomy(
         faces=faces,
-        skin_weights=weights,
+        skin_weights=body.skin_weights.numpy(),
         joints=joints,
         rest=rest,
         arm=arm.astype(np.float32),
         leg=leg.astype(np.float32),
-        smoothing=smoothing.astype(np.float32),
-        face_sums=incidence,
-        fine_points=points,
-        fine_faces=fine_faces,
+        fine=Surface.of(*halve_edges(rest, faces[dressed[faces].all(1)], LONGEST_EDGE)),
+        clothed=clothed,
+        head=head,
+        feet=feet,
+        scalp=head.surface,
+        instep=feet.surface,
+        hull=SmoothShape.of(body, smoothing, 14, clothed),
+        skull=SmoothShape.of(body, smoothing, 12, head),
+        jaw=SmoothShape.of(body, smoothing, 2, head),
+        stump=SmoothShape.of(body, _smooth_within(smoothing, leg > 0.85), 40, feet),
     )
 
 
-def halve_edges(
-    rest: Float[ndarray, "V 3"], faces: Int[ndarray, "F 3"], longest: float
-) -> tuple[sparse.csr_array, Int[ndarray, "G 3"]]:
-    """Put a vertex on the middle of every edge above ``longest``: the points as means of ``rest``, and the faces."""
-    pairs = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1), axis=-1)
-    edges, number = np.unique(pairs.reshape(-1, 2), axis=0, return_inverse=True)
-    long = np.linalg.norm(rest[edges[:, 0]] - rest[edges[:, 1]], axis=1) > longest
-    middle = np.where(long, len(rest) + np.cumsum(long) - 1, -1)[number.reshape(-1, 3)]
-    new = edges[long]
-    halves = sparse.csr_array(
-        (np.full(new.size, 0.5, np.float32), (np.repeat(np.arange(len(new)), 2), new.ravel())),
-        shape=(len(new), len(rest)),
-    )
-    points = sparse.vstack([sparse.eye_array(len(rest), dtype=np.float32), halves], format="csr")
-    count = (middle >= 0).sum(1)
-    pieces = [faces[count == 0]]
-    for kept, pattern in (
-        (1, ((0, 3, 2), (3, 1, 2))),
-        (2, ((0, 3, 2), (3, 4, 2), (3, 1, 4))),
-        (3, ((0, 3, 5), (3, 1, 4), (5, 4, 2), (3, 4, 5))),
-    ):
-        chosen = np.flatnonzero(count == kept)
-        # Turned so that the first edges are the halved ones.
-        start = np.argmax(middle[chosen] >= 0, axis=1)
-        if kept == 2:
-            start = (np.argmin(middle[chosen] >= 0, axis=1) + 1) % 3
-        order = (start[:, None] + np.arange(3)) % 3
-        six = np.concatenate(
-            [np.take_along_axis(faces[chosen], order, 1), np.take_along_axis(middle[chosen], order, 1)], axis=1
-        )
-        pieces += [six[:, list(corners)] for corners in pattern]
-    return sparse.csr_array(points), np.concatenate(pieces)
+def _smooth_neighbours(faces: Int[ndarray, "F 3"], num: int) -> sparse.csr_array:
+    """(V, V) mean of each vertex with its neighbours."""
+    pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    near = sparse.csr_array((np.ones(len(pairs), np.float32), (pairs[:, 0], pairs[:, 1])), shape=(num, num))
+    near = ((near + near.T) > 0).astype(np.float32) + sparse.eye_array(num, dtype=np.float32)
+    return sparse.csr_array(sparse.diags_array(1 / near.sum(1)) @ near).astype(np.float32)
 
 
-def trim(
-    points: sparse.csr_array, faces: Int[ndarray, "F 3"], field: Float[ndarray, "W"]
-) -> tuple[sparse.csr_array, Int[ndarray, "G 3"]]:
-    """Keep the surface where ``field`` (over the points, linear on faces) is negative; borders are cut exactly."""
-    inside = field < 0
-    count = inside[faces].sum(1)
-    corner_in = _turn(faces[count == 1], inside, True)
-    corner_out = _turn(faces[count == 2], inside, False)
-    cut = np.concatenate([corner_in[:, [0, 1]], corner_in[:, [0, 2]], corner_out[:, [1, 0]], corner_out[:, [2, 0]]])
-    # One number per edge: sorting numbers is far cheaper than sorting rows.
-    keys, number = np.unique(cut[:, 0] * len(field) + cut[:, 1], return_inverse=True)
-    edges = np.stack(np.divmod(keys, len(field)), axis=1)
-    share = field[edges[:, 0]] / (field[edges[:, 0]] - field[edges[:, 1]])
-    first, second, third, fourth = np.split(
-        len(field) + number.ravel(), np.cumsum([len(corner_in), len(corner_in), len(corner_out)])
-    )
-    pieces = [
-        faces[count == 3],
-        np.stack([corner_in[:, 0], first, second], axis=1),
-        np.stack([corner_out[:, 1], corner_out[:, 2], fourth], axis=1),
-        np.stack([corner_out[:, 1], fourth, third], axis=1),
-    ]
-    kept = np.concatenate(pieces)
-    rows = np.concatenate([np.arange(len(field)), np.repeat(np.arange(len(edges)) + len(field), 2)])
-    columns = np.concatenate([np.arange(len(field)), edges.ravel()])
-    values = np.concatenate([np.ones(len(field)), np.stack([1 - share, share], axis=1).ravel()]).astype(np.float32)
-    seen = np.zeros(len(field) + len(edges), bool)
-    seen[kept] = True
-    used = np.flatnonzero(seen)
-    kept = (np.cumsum(seen) - 1)[kept]
-    mix = sparse.csr_array((values, (rows, columns)), shape=(len(field) + len(edges), len(field)))[used]
-    return sparse.csr_array(mix @ points), kept
-
-
-def _turn(faces: Int[ndarray, "F 3"], inside: ndarray, wanted: bool) -> Int[ndarray, "F 3"]:
-    """The same faces, turned so that the one corner with ``inside == wanted`` comes first."""
-    start = np.argmax(inside[faces] == wanted, axis=1) if len(faces) else np.zeros(0, np.int64)
-    return np.take_along_axis(faces, (start[:, None] + np.arange(3)) % 3, axis=1)
-
-
-def border_edges(faces: Int[ndarray, "F 3"]) -> Int[ndarray, "E 2"]:
-    """Directed edges that belong to one face only."""
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    keys = edges.min(1).astype(np.int64) * (int(faces.max(initial=0)) + 1) + edges.max(1)
-    _, first, count = np.unique(keys, return_index=True, return_counts=True)
-    return edges[first[count == 1]]
+def _smooth_within(smoothing: sparse.csr_array, where: Bool[ndarray, "V"]) -> sparse.csr_array:
+    """Means of neighbours that are both within ``where``; all other vertices stay as they are."""
+    inside = sparse.diags_array(where.astype(np.float32))
+    near = inside @ smoothing @ inside + sparse.diags_array((~where).astype(np.float32))
+    return sparse.csr_array(sparse.diags_array(1 / near.sum(1)) @ near)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor
 
 from unish.body import Body
 from unish.synthetic.clothes import BodyMap, paint_skin
 from unish.synthetic.textures import TextureBank
-from unish.synthetic.wardrobe.anatomy import load_anatomy
+from unish.synthetic.wardrobe.anatomy import Anatomy, load_anatomy
 from unish.synthetic.wardrobe.carried import draw_carried
 from unish.synthetic.wardrobe.feet import draw_shoes
 from unish.synthetic.wardrobe.garments import UNDER_HEM, Figure, draw_dressing
@@ -26,10 +27,12 @@ def dress_person(
     anatomy = load_anatomy(body.name)
     shaped = body.shape(betas)
     rest = shaped.vertices.numpy()
-    normals = anatomy.normals(rest[None])[0]
-    hollows = np.maximum(((anatomy.smooth(rest, 14) - rest) * normals).sum(1), 0)
     figure = Figure(
-        anatomy=anatomy, rest=rest, joints=shaped.joints.numpy(), hollows=anatomy.smooth(hollows[:, None], 4)[:, 0]
+        anatomy=anatomy,
+        betas=betas.numpy(),
+        rest=rest,
+        joints=shaped.joints.numpy(),
+        hollows=_find_hollows(anatomy, betas.numpy(), rest),
     )
     dressing = draw_dressing(rng, figure, bank)
     marks = (body.landmark_template + body.landmark_directions @ betas).numpy()[[2, 5, 9, 10]]
@@ -44,3 +47,13 @@ def dress_person(
     return assemble(
         anatomy, person, anatomy.faces[~covered], paint_skin(rng, body_map), dressing.cloth, solids, dressing.drapes
     )
+
+
+def _find_hollows(anatomy: Anatomy, betas: Float[ndarray, "S"], rest: Float[ndarray, "V 3"]) -> Float[ndarray, "V"]:
+    """How far cloth that bridges hollows lies above the skin, metres; 0 where nobody wears any."""
+    clothed = anatomy.clothed
+    own = rest[clothed.index]
+    above = np.maximum(((anatomy.hull(betas) - own) * clothed.normals(own[..., None])[..., 0]).sum(1), 0)
+    hollows = np.zeros(len(rest), np.float32)
+    hollows[clothed.index] = clothed.smooth(above, 4)
+    return hollows

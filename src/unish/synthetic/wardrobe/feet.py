@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy import sparse
 
 from unish.synthetic.textures import random_colour
-from unish.synthetic.wardrobe.anatomy import trim
+from unish.synthetic.wardrobe.anatomy import BOOT
 from unish.synthetic.wardrobe.garments import Figure
 from unish.synthetic.wardrobe.layers import Looks, Part, Solid
+from unish.synthetic.wardrobe.surfaces import trim
 
 Rng = np.random.Generator
 BELOW_SOLE = 0.0015
@@ -19,15 +19,15 @@ BELOW_SOLE = 0.0015
 
 def draw_shoes(rng: Rng, figure: Figure) -> tuple[Solid, Float[ndarray, "V"]]:
     """A pair of shoes, and how deep the skin lies in them (negative, metres)."""
-    anatomy, rest = figure.anatomy, figure.rest
-    end = float(rng.choice([rng.uniform(0.93, 0.99), rng.uniform(0.72, 0.9)], p=[0.75, 0.25]))
-    leg_length = anatomy.joints[1, 1] - anatomy.joints[7, 1]
+    anatomy = figure.anatomy
+    feet, leg_length = anatomy.feet, anatomy.joints[1, 1] - anatomy.joints[7, 1]
+    end = float(rng.choice([rng.uniform(0.93, 0.99), rng.uniform(BOOT, 0.9)], p=[0.75, 0.25]))
     depth = ((end - anatomy.leg) * leg_length).astype(np.float32)
-    points, faces = trim(sparse.csr_array(sparse.eye_array(len(depth), dtype=np.float32)), anatomy.faces, depth)
-    base = _smooth_feet(figure, 40)
-    normals = anatomy.normals(base[None])[0]
+    cut = trim(anatomy.instep, [depth[feet.index]])
+    rest, base = figure.rest[feet.index], anatomy.stump(figure.betas)
+    normals = feet.normals(base[..., None])[..., 0]
     # What smoothing took is given back smoothly: a shoe has no toes.
-    lost = anatomy.smooth(np.clip(((rest - base) * normals).sum(1), 0, 0.02)[:, None], 8)[:, 0]
+    lost = feet.smooth(np.clip(((rest - base) * normals).sum(1), 0, 0.02), 8)
     shaped = base + (lost + rng.uniform(0.004, 0.009))[..., None] * normals
     floor = rest[:, 1].min()
     low = ramp_down(rest[:, 1] - floor, 0.004, 0.03)
@@ -35,31 +35,18 @@ def draw_shoes(rng: Rng, figure: Figure) -> tuple[Solid, Float[ndarray, "V"]]:
     shaped = shaped + flange
     sole = rest[:, 1] - floor < 0.016
     shaped[:, 1] = np.where(sole, floor - BELOW_SOLE, np.maximum(shaped[:, 1], floor - BELOW_SOLE))
-    grown = points @ shaped.astype(np.float32)
+    grown = cut.points @ shaped.astype(np.float32)
     upper = random_colour(rng, saturation=0.6, low=0.05)
     edge = np.full(3, rng.choice([0.9, 0.12, 0.4])) if rng.random() < 0.7 else random_colour(rng)
     height = (grown[:, 1] - floor)[:, None]
     colours = np.where(height < 0.022, edge, upper * (1 + rng.normal(0, 0.03, (len(grown), 1))))
     shoes = Solid(
         rest=grown,
-        weights=points @ anatomy.skin_weights,
-        faces=faces,
+        weights=cut.points @ anatomy.skin_weights[feet.index],
+        faces=cut.faces,
         looks=Looks(colours=colours.astype(np.float32), uv=np.zeros((len(grown), 2)), part=Part.SHOES),
     )
     return shoes, depth
-
-
-def _smooth_feet(figure: Figure, times: int) -> Float[ndarray, "V 3"]:
-    """The rest vertices with feet smoothed until no toe is left."""
-    feet = np.flatnonzero(figure.anatomy.leg > 0.85)
-    near = figure.anatomy.smoothing[feet][:, feet]
-    near = sparse.diags_array(1 / near.sum(1)) @ near
-    points = figure.rest[feet]
-    for _ in range(times):
-        points = near @ points
-    base = figure.rest.copy()
-    base[feet] = points
-    return base
 
 
 def ramp_down(values: ndarray, low: float | np.floating, high: float | np.floating) -> ndarray:

@@ -34,22 +34,27 @@ def draw_folds(rng: Rng, anatomy: Anatomy, rest: Float[ndarray, "W 3"], height: 
     Waves run along the limb and are bent around it, so that they look like creases that cross it askew.
     """
     fields = np.zeros((NUM_FOLDS, len(rest)), np.float32)
+    if height == 0:
+        return fields
     stretch = 0.6 + 0.8 * rng.random(3)
     fields[0] = 0.35 * height * _ripple(rng, rest * stretch, rng.uniform(0.08, 0.2))
+    sides = {sign: np.flatnonzero(np.sign(rest[:, 0]) == sign) for sign in (-1, 1)}
     for number, joint in enumerate(CENTRES, start=1):
         centre = anatomy.joints[joint]
-        from_joint = rest - centre
-        same_side = np.sign(rest[:, 0]) == np.sign(centre[0])
+        near = sides[int(np.sign(centre[0]))]
+        from_joint = rest[near] - centre
         upper = joint in (16, 17, 18, 19)
         along, around = (0, [1, 2]) if upper else (1, [0, 2])
         reach = 0.12 if joint in (4, 5, 18, 19) else 0.15
-        across = np.linalg.norm(from_joint[:, around], axis=1)
-        envelope = np.exp(-((from_joint[:, along] / reach) ** 2)) * (across < 0.2) * same_side
+        # Only cloth on this limb is creased.
+        limb = np.linalg.norm(from_joint[:, around], axis=1) < 0.2
+        near, from_joint = near[limb], from_joint[limb]
+        envelope = np.exp(-((from_joint[:, along] / reach) ** 2))
         # Cloth piles up on the inside of the bend: behind the knee, in front of elbow and hip, under the arm.
         inside = {18: (2, 1), 19: (2, 1), 4: (2, -1), 5: (2, -1), 1: (2, 1), 2: (2, 1)}.get(joint, (1, -1))
         side = np.clip(0.65 + 0.35 * inside[1] * from_joint[:, inside[0]] / 0.05, 0.2, 1)
         wave = _crease(rng, from_joint[:, along], from_joint[:, around[0]], from_joint[:, around[1]])
-        fields[number] = height * envelope * side * wave
+        fields[number, near] = height * envelope * side * wave
     waist = np.exp(-(((rest[:, 1] - anatomy.joints[3, 1]) / 0.14) ** 2)) * (np.abs(rest[:, 0]) < 0.24)
     fields[9] = height * waist * _crease(rng, rest[:, 1], rest[:, 0], rest[:, 2])
     askew = rest[:, 1] + rng.choice([-0.9, 0.9]) * np.arctan2(rest[:, 0], rest[:, 2]) * 0.12

@@ -9,10 +9,11 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from unish.synthetic.textures import TextureBank, random_colour
-from unish.synthetic.wardrobe.anatomy import Anatomy, border_edges, trim
+from unish.synthetic.wardrobe.anatomy import Anatomy
 from unish.synthetic.wardrobe.drapes import draw_drape, ramp
 from unish.synthetic.wardrobe.folds import draw_folds
 from unish.synthetic.wardrobe.layers import ClothLayer, Drape, Looks, with_border
+from unish.synthetic.wardrobe.surfaces import trim
 
 Rng = np.random.Generator
 FABRICS = ("stripes", "checker", "noise", "carpet", "cloudy", "poster", "noise", "bricks")
@@ -24,9 +25,10 @@ UNDER_HEM = 0.035
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One person at rest: vertices (V, 3), unit normals, joints (24, 3), and how far a smoothed skin lies above."""
+    """One person at rest: betas (S,), vertices (V, 3), joints (24, 3), how far a smoothed skin lies above."""
 
     anatomy: Anatomy
+    betas: Float[ndarray, "S"]
     rest: Float[ndarray, "V 3"]
     joints: Float[ndarray, "24 3"]
     hollows: Float[ndarray, "V"]
@@ -124,24 +126,23 @@ def draw_fabric(rng: Rng, bank: TextureBank) -> tuple[ndarray, int, float]:
 def _cut(rng: Rng, figure: Figure, garment: Garment, over: Float[ndarray, "V"]) -> list[ClothLayer]:
     """The layer of a garment, without what lies deep under those worn over it; none if nothing is left."""
     anatomy = figure.anatomy
-    points, faces = anatomy.fine_points, anatomy.fine_faces
-    for field in garment.fields:
-        points, faces = trim(points, faces, points @ field.astype(np.float32))
-    edges = border_edges(faces)
-    flat = points @ np.stack([anatomy.rest[:, 0], anatomy.rest[:, 1], anatomy.rest[:, 2]], axis=1)
+    cut = trim(anatomy.fine, garment.fields)
+    edges = cut.find_borders(anatomy.fine)
+    of_body = np.column_stack([anatomy.rest, garment.thickness, garment.slack, over]).astype(np.float32)
+    values = cut.points @ of_body
+    flat, (thickness, slack, depth) = np.ascontiguousarray(values[:, :3]), values[:, 3:].T
     colour, layer, tile = garment.looks
     uv = np.stack([flat[:, 0] + 0.5 * flat[:, 2], flat[:, 1] + 0.3 * flat[:, 2]], axis=1) / tile
     shade = 1 + 0.05 * np.sin(flat @ rng.normal(0, 9, 3) + rng.uniform(0, 6))[:, None]
     cloth = ClothLayer(
-        points=points,
-        faces=faces,
-        thickness=points @ garment.thickness.astype(np.float32),
-        slack=points @ garment.slack.astype(np.float32),
+        points=cut.points,
+        faces=cut.faces,
+        thickness=thickness,
+        slack=slack,
         folds=draw_folds(np.random.default_rng(garment.seed), anatomy, flat, garment.folds),
         looks=Looks(colours=(colour * shade).astype(np.float32), uv=uv, layer=layer),
     )
-    under = points @ over.astype(np.float32) < -UNDER_HEM
-    kept = ~under[faces].all(1)
+    kept = ~(depth < -UNDER_HEM)[cut.faces].all(1)
     hemmed = with_border(cloth, edges)
     shown = np.append(kept, np.ones(2 * len(edges), bool))
     return [replace(hemmed, faces=hemmed.faces[shown])] if kept.any() else []

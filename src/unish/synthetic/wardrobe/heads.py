@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy import sparse
 
 from unish.synthetic.textures import random_colour
-from unish.synthetic.wardrobe.anatomy import trim
+from unish.synthetic.wardrobe.anatomy import BELOW_NECK, HALF_HEAD, SmoothShape
 from unish.synthetic.wardrobe.drapes import ramp
 from unish.synthetic.wardrobe.garments import Figure
 from unish.synthetic.wardrobe.layers import Looks, Part, Solid, bind, grid_faces
+from unish.synthetic.wardrobe.surfaces import trim
 
 Rng = np.random.Generator
 HEAD = 15
@@ -55,27 +55,25 @@ def draw_head(rng: Rng, figure: Figure, marks: Float[ndarray, "4 3"], mean_marks
 
 
 def _grow(
-    rng: Rng, figure: Figure, field: Float[ndarray, "V"], lift: Float[ndarray, "V"], colour: ndarray, smooth: int
+    rng: Rng, figure: Figure, field: Float[ndarray, "V"], lift: Float[ndarray, "V"], colour: ndarray, base: SmoothShape
 ) -> Solid:
-    """Hair on the skin where ``field`` is negative, as thick as ``lift`` tells."""
-    anatomy = figure.anatomy
-    away = anatomy.rest[:, 1] < anatomy.joints[12, 1] - 0.05
-    field = np.where(away | (np.abs(anatomy.rest[:, 0]) > 0.2), 1.0, field)
-    points, faces = trim(
-        sparse.csr_array(sparse.eye_array(len(field), dtype=np.float32)), anatomy.faces, field.astype(np.float32)
-    )
-    base = anatomy.smooth(figure.rest, smooth)
-    normals = anatomy.normals(base[None])[0]
+    """Hair on the skin where ``field`` is negative, as thick as ``lift`` tells, over a smoothed head."""
+    anatomy, index = figure.anatomy, figure.anatomy.head.index
+    mean = anatomy.rest[index]
+    away = (mean[:, 1] < anatomy.joints[12, 1] - BELOW_NECK) | (np.abs(mean[:, 0]) > HALF_HEAD)
+    cut = trim(anatomy.scalp, [np.where(away, 1.0, field[index])])
+    smooth = base(figure.betas)
+    normals = anatomy.head.normals(smooth[..., None])[..., 0]
     # Smoothing flattens the ears and shrinks the skull; only the latter is made up for.
-    above = ramp(anatomy.rest[:, 1], anatomy.joints[HEAD, 1] + 0.04, anatomy.joints[HEAD, 1] + 0.09)
-    lost = np.clip(((figure.rest - base) * normals).sum(1), 0, 0.004 + 0.02 * above)
-    grown = points @ (base + (lift + lost)[:, None] * normals)
+    above = ramp(mean[:, 1], anatomy.joints[HEAD, 1] + 0.04, anatomy.joints[HEAD, 1] + 0.09)
+    lost = np.clip(((figure.rest[index] - smooth) * normals).sum(1), 0, 0.004 + 0.02 * above)
+    grown = cut.points @ (smooth + (lift[index] + lost)[:, None] * normals)
     strands = np.sin(400 * grown[:, 0] + 60 * grown[:, 1]) + np.sin(310 * grown[:, 2] + 40 * grown[:, 1])
     colours = colour * (1 + 0.12 * strands + rng.normal(0, 0.08, len(grown)))[:, None]
     return Solid(
         rest=grown.astype(np.float32),
-        weights=points @ anatomy.skin_weights,
-        faces=faces,
+        weights=cut.points @ anatomy.skin_weights[index],
+        faces=cut.faces,
         looks=Looks(colours=colours.astype(np.float32), uv=np.zeros((len(grown), 2)), part=Part.HAIR),
     )
 
@@ -93,7 +91,7 @@ def _draw_cap(rng: Rng, figure: Figure, mean_marks: ndarray, colour: ndarray, li
     waves = 1 + 0.18 * np.sin(rest @ rng.normal(0, 70, 3)) * np.sin(rest @ rng.normal(0, 60, 3))
     crown = 1 + rng.uniform(0, 0.6) * ramp(rest[:, 1], eye, top)
     thickness = lift * ramp(depth, -0.01, 0.015 + 0.6 * lift) * waves * crown
-    return _grow(rng, figure, -depth, thickness, colour, 12)
+    return _grow(rng, figure, -depth, thickness, colour, figure.anatomy.skull)
 
 
 def _draw_beard(rng: Rng, figure: Figure, mean_marks: ndarray, colour: ndarray) -> Solid:
@@ -105,7 +103,9 @@ def _draw_beard(rng: Rng, figure: Figure, mean_marks: ndarray, colour: ndarray) 
     lips = np.hypot(x / 1.6, y - mouth[1] + 0.001) - 0.014
     neck = y - (figure.anatomy.joints[15, 1] - 0.055)
     inside = np.minimum.reduce([below + 0.02, front, lips, neck])
-    return _grow(rng, figure, -inside, rng.uniform(0.003, 0.018) * ramp(inside, -0.004, 0.02), colour, 2)
+    return _grow(
+        rng, figure, -inside, rng.uniform(0.003, 0.018) * ramp(inside, -0.004, 0.02), colour, figure.anatomy.jaw
+    )
 
 
 def _ring(points: Float[ndarray, "K 2"], outward: Float[ndarray, "S 2"]) -> Float[ndarray, "S"]:

@@ -10,6 +10,7 @@ from numpy import ndarray
 from scipy import sparse
 
 from unish.body import Body
+from unish.body.model import PosedSkeleton
 from unish.render.scene import Mesh, join_meshes
 from unish.structs import BodyParams
 from unish.synthetic.wardrobe.anatomy import Anatomy
@@ -37,14 +38,24 @@ class Outfit:
     drapes: tuple[Drape, ...]
     anatomy: Anatomy
 
-    def pose(self, body: Body, params: BodyParams, vertices: Float32[ndarray, "N V 3"]) -> Float32[ndarray, "N S 3"]:
-        """Vertices of ``looks`` for every frame, in the frame of ``params``; ``vertices`` are the posed body's."""
+    def pose(
+        self,
+        body: Body,
+        params: BodyParams,
+        vertices: Float32[ndarray, "N V 3"],
+        skeleton: PosedSkeleton | None = None,
+    ) -> Float32[ndarray, "N S 3"]:
+        """Vertices of ``looks`` for every frame, in the frame of ``params``.
+
+        Args:
+            vertices: of the posed body; skeleton: of the same, where it is known.
+        """
         parts = [vertices[:, self.skin]]
         body_pose = params.body_pose.numpy()
         if self.cloth:
             parts.append(_lift_cloth(self.cloth, self.anatomy, body_pose, vertices))
         if self.solids or self.drapes:
-            skeleton = body.pose(body.rest_joints(params.betas), params.global_orient, params.body_pose)
+            skeleton = skeleton or body.pose(body.rest_joints(params.betas), params.global_orient, params.body_pose)
             places = (skeleton.positions + params.transl[:, None]).numpy()
             turns = skeleton.rotations.numpy()
             rest_joints = body.rest_joints(params.betas[0]).numpy()
@@ -86,19 +97,19 @@ def _lift_cloth(
     cloth: tuple[ClothLayer, ...], anatomy: Anatomy, body_pose: ndarray, vertices: Float32[ndarray, "N V 3"]
 ) -> Float[ndarray, "N W 3"]:
     """Points of the posed skin, each lifted along the smoothed normal there."""
-    num, count = vertices.shape[:2]
-    points = sparse.csr_array(sparse.vstack([layer.points for layer in cloth], format="csr"))
+    num, clothed = len(vertices), anatomy.clothed
+    points = clothed.restrict(sparse.csr_array(sparse.vstack([layer.points for layer in cloth], format="csr")))
     thickness, slack = (np.concatenate([getattr(layer, name) for layer in cloth]) for name in ("thickness", "slack"))
     folds = np.concatenate([layer.folds for layer in cloth], axis=1)
-    normals = anatomy.normals(vertices).transpose(1, 0, 2).reshape(count, -1)
-    normals = anatomy.smooth(normals, 2)
-    columns = vertices.transpose(1, 0, 2).reshape(count, -1)
-    both = (points @ np.concatenate([columns, normals], axis=1)).reshape(-1, 2, num, 3)
-    skin, outwards = both[:, 0].transpose(1, 0, 2), both[:, 1].transpose(1, 0, 2)
-    outwards = outwards / np.maximum(np.sqrt((outwards**2).sum(-1, keepdims=True)), 1e-6)
-    lift = thickness - slack * outwards[..., 1] + fold_amounts(body_pose).astype(np.float32) @ folds
+    # Coordinates before points: sums over the three of them are then sums of whole arrays.
+    columns = np.ascontiguousarray(vertices[:, clothed.index].transpose(1, 2, 0))
+    both = np.concatenate([columns, clothed.smooth(clothed.normals(columns), 2)], axis=1).reshape(len(columns), -1)
+    both = (points @ both).reshape(-1, 2, 3, num)
+    skin, outwards = both[:, 0].transpose(1, 2, 0), both[:, 1].transpose(1, 2, 0)
+    outwards = outwards / np.maximum(np.sqrt((outwards**2).sum(0)), 1e-6)
+    lift = thickness - slack * outwards[1] + fold_amounts(body_pose).astype(np.float32) @ folds
     least = np.minimum(thickness, LEAST_LIFT)
-    return skin + np.maximum(lift, least)[..., None] * outwards
+    return (skin + np.maximum(lift, least) * outwards).transpose(1, 2, 0)
 
 
 def _skin(
