@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env demo test check format
+.PHONY: help env demo test check format quality
 
 # The first interpreter that is new enough; PYTHON=... overrides it.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -18,6 +18,7 @@ WORKERS ?= 2
 help:
 	@sed -n 's/^# \{0,2\}//p;/^$$/q' Makefile
 	@echo "  make check  format, lint, types, import layers and the fast tests"
+	@echo "  make quality  the dashboard on the media that UNISH_MEDIA_DIR names (METHOD=small FRAMES=12 COMPARE=old/quality.json)"
 
 env: $(STAMP)
 
@@ -41,6 +42,11 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not media and not parity"
+
+# Goes on where it stopped. With COMPARE it fails unless the method is better than that earlier run.
+quality: $(STAMP)
+	$(BIN)/python -m unish.cli.quality --workers $(WORKERS) $(if $(METHOD),--method "$(METHOD)") \
+		$(if $(FRAMES),--frames $(FRAMES)) $(if $(COMPARE),--compare "$(COMPARE)")
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from unish.render import Scene, make_renderer
 from unish.render.scene import SmoothNormals, join_meshes
@@ -55,6 +56,7 @@ class Crowded:
 
 def main() -> None:
     arguments = parse_arguments()
+    torch.set_num_threads(1)  # like the processes that write shards: tiny operations only lose by sharing cores
     print(
         f"{processor_name()}, {os.cpu_count()} processors; {arguments.size}x{arguments.size}, {arguments.frames} frames"
     )

@@ -89,8 +89,11 @@ def assert_same(first: object, second: object) -> None:
 @pytest.mark.slow
 def test_trouble_in_a_process_reaches_the_training() -> None:
     short = SceneBatches(LiveClips(SHARDS, seed=3), replace(CONFIG, num_frames=5))
-    with BatchWorkers(short, workers=1) as made, pytest.raises(InputError, match="3 frames"):
-        made(0)
+    with BatchWorkers(short, workers=1) as made:
+        for step in range(2):  # a bad batch does not end the process
+            with pytest.raises(InputError, match="3 frames"):
+                made(step)
+        assert made._processes[0].is_alive()
     batches = SceneBatches(LiveClips(SHARDS, seed=3, steps_per_window=1), CONFIG)
     with BatchWorkers(batches, workers=1, ahead=1) as made:
         made(0)

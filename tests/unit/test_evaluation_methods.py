@@ -72,6 +72,20 @@ def test_baseline_depths_are_what_their_names_say() -> None:
     assert (depth["floor-plane"][: height // 2] == WALL_M).all() and depth["floor-plane"][-1].max() < WALL_M
 
 
+def test_photo_prior_looks_at_every_frame_and_at_the_focal_length() -> None:
+    k = TRUTH.intrinsics[0]
+    near, far = (
+        BaselinePredictor("photo-prior")
+        .predict(ask(TRUTH, intrinsics=(f * float(k[0, 0]), f * float(k[1, 1]), float(k[0, 2]), float(k[1, 2]))))
+        .reconstruction.depth
+        for f in (1, 2)
+    )
+    np.testing.assert_allclose(far, 2 * near, rtol=1e-4)
+    assert near.std() > 0.01 and (near > 0).all()
+    moved = np.flatnonzero((TRUTH.images[1:] != TRUTH.images[:-1]).any(axis=(1, 2, 3)))
+    assert all((near[t + 1] != near[t]).any() for t in moved) and len(moved)
+
+
 def test_floor_plane_is_level_and_as_low_as_it_says() -> None:
     """Unprojected again, every floor pixel lies at the same height below the camera."""
     k = torch.tensor([[300.0, 0, 160], [0, 280, 100], [0, 0, 1]])

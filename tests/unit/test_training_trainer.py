@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from unish.errors import InputError
-from unish.training.trainer import FitConfig, fit, load_run_weights, schedule
+from unish.training.trainer import FitConfig, fit, load_run_weights, rate_fraction
 
 CONFIG = FitConfig(steps=12, warmup_steps=3, learning_rate=0.01, log_every=1, checkpoint_every=4)
 
@@ -132,6 +132,6 @@ def test_time_budget_ends_the_run_and_the_schedule(tmp_path: Path) -> None:
 
 def test_schedule_warms_up_and_ends_at_its_floor() -> None:
     config = FitConfig(steps=100, warmup_steps=10, final_fraction=0.1)
-    assert schedule(0.0, 0, config) == pytest.approx(0.1)
-    assert schedule(0.5, 50, config) == pytest.approx(0.55)
-    assert schedule(1.0, 100, config) == pytest.approx(0.1)
+    assert rate_fraction(0.0, 0, config) == pytest.approx(0.1)
+    assert rate_fraction(0.5, 50, config) == pytest.approx(0.55)
+    assert rate_fraction(1.0, 100, config) == pytest.approx(0.1)

@@ -15,6 +15,7 @@ EXAMPLE = "unish doctor"
 
 _EXTRAS = {
     "moderngl": ("render", "fast rendering of synthetic clips (the plain renderer works without it)"),
+    "accelerate": ("train", "training, on one or many processors"),
     "tensorboard": ("train", "curves of training runs (metrics.jsonl is written without it)"),
     "matplotlib": ("report", "the charts of `unish evaluate report` (tables are made without it)"),
 }

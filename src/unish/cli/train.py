@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
 from unish.cli.arguments import add_quiet, output_folder, positive_float
+from unish.errors import DegradedResultWarning
 
 NAME = "train"
 SUMMARY = "train by a named recipe"
@@ -27,8 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    # A run of hours says at once what goes wrong on its way; its report is the folder.
+    warnings.simplefilter("always", DegradedResultWarning)
+    warnings.showwarning = _say_warning
     with output_folder(args.out) as out:
         from unish import training
+        from unish.training.trainer import end_processes
 
         data = args.data or out / "shards"
         training.run(args.recipe, out=out, data=data, resume=args.resume, minutes=args.minutes)
+        end_processes()
+
+
+def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(f"unish: warning: {message}", file=sys.stderr)

@@ -98,13 +98,32 @@ class Results:
             beside.unlink(missing_ok=True)
 
     def table(self) -> str:
-        """Markdown: one line per sequence, then the summary."""
-        rows = {**self.sequences, **({"**all**": self.summary} if self.summary else {})}
-        columns = list(dict.fromkeys(key for row in rows.values() for key in row))
-        lines = ["| sequence | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-        for name, row in rows.items():
-            lines.append(f"| {name} | " + " | ".join(format_cell(row.get(column)) for column in columns) + " |")
-        return "\n".join(lines)
+        """Markdown: one line per sequence, then the summary.
+
+        Where the summary has columns called ``part/column``, sequences called ``part/name`` get a table per part.
+        """
+        parts = list(dict.fromkeys(column.split("/")[0] for column in self.summary if "/" in column))
+        tables = [_tabulate(_take_part(self.sequences, part), _take_part(self.summary, part), part) for part in parts]
+        apart = tuple(f"{part}/" for part in parts)
+        rows, summary = (
+            {name: value for name, value in values.items() if not name.startswith(apart)}
+            for values in (self.sequences, self.summary)
+        )
+        return "\n\n".join(tables + ([_tabulate(rows, summary, "sequence")] if rows or summary else []))
+
+
+def _take_part(values: dict[str, Any], part: str) -> dict[str, Any]:
+    """Those whose name begins with ``part/``, without it."""
+    return {name.removeprefix(f"{part}/"): value for name, value in values.items() if name.startswith(f"{part}/")}
+
+
+def _tabulate(sequences: dict[str, Row], summary: Row, heading: str) -> str:
+    rows = {**sequences, **({"**all**": summary} if summary else {})}
+    columns = list(dict.fromkeys(key for row in rows.values() for key in row))
+    lines = [f"| {heading} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name, row in rows.items():
+        lines.append(f"| {name} | " + " | ".join(format_cell(row.get(column)) for column in columns) + " |")
+    return "\n".join(lines)
 
 
 def mean_of_rows(rows: list[Row]) -> Row:

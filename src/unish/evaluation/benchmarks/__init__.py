@@ -9,6 +9,7 @@ from unish.evaluation.benchmarks.depth.scannet import SCANNET
 from unish.evaluation.benchmarks.depth.seven_scenes import SEVEN_SCENES_TEST
 from unish.evaluation.benchmarks.depth.sintel import SINTEL
 from unish.evaluation.benchmarks.depth.tum import TUM
+from unish.evaluation.benchmarks.labelled import LABELLED
 from unish.evaluation.benchmarks.motion.emdb import EMDB1, EMDB2
 from unish.evaluation.benchmarks.motion.rich import RICH
 from unish.evaluation.benchmarks.motion.threedpw import THREEDPW
@@ -21,6 +22,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "7scenes": SEVEN_SCENES,
     "slambook2": SLAMBOOK2,
     "pose2sim": POSE2SIM,
+    "labelled": LABELLED,
     "clips": CLIPS,
     "emdb1": EMDB1,
     "emdb2": EMDB2,

@@ -1,4 +1,4 @@
-"""Guesses that look at no pixel: what a method has to beat before its numbers mean anything."""
+"""What a method has to beat before its numbers mean anything: guesses that look at no pixel, or at each frame alone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
+from torch.nn import functional
 
 from unish.body import Body, load_body
 from unish.errors import InputError
@@ -18,7 +19,9 @@ from unish.evaluation.methods.cameras import scale_intrinsics
 from unish.evaluation.methods.records import RECORD_LONG_SIDE, People, make_record
 from unish.evaluation.predictor import Answer, Request
 from unish.evaluation.row_prior import load_row_prior, row_prior_depth
-from unish.geometry.camera import make_intrinsics, pixel_grid
+from unish.geometry.camera import make_intrinsics, pixel_grid, resize_intrinsics
+from unish.network import UniSH
+from unish.network.small_scene import SmallScene, working_size
 from unish.pipeline import Settings, choose_people_finder
 from unish.structs import Clip, Tracks
 from unish.structs.progress import Progress
@@ -33,17 +36,23 @@ CAMERA_HEIGHT_M = 1.5
 WALL_M = 10.0
 ARMS_DOWN_RAD = 1.3
 
-Depth = Callable[[Float[Tensor, "3 3"], tuple[int, int]], Float[Tensor, "H W"] | None]
+Depth = Callable[[Clip, Float[Tensor, "3 3"], tuple[int, int]], Float[Tensor, "#T H W"] | None]
+"""(clip, intrinsics for the size, size of the record) → depth of every frame, or one for all."""
 
 
-def leave_depth_open(intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> None:
+def leave_depth_open(clip: Clip, intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> None:
     """No depth at all: what only cameras and people are worth."""
     return
 
 
-def fill_constant_depth(intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "H W"]:
+def fill_constant_depth(clip: Clip, intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "1 H W"]:
     """``CONSTANT_DEPTH_M`` everywhere: a wall across the view."""
-    return torch.full(size, CONSTANT_DEPTH_M)
+    return torch.full((1, *size), CONSTANT_DEPTH_M)
+
+
+def fill_floor_plane(clip: Clip, intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "1 H W"]:
+    """The same floor and wall in every frame, see ``draw_floor_plane``."""
+    return draw_floor_plane(intrinsics, size)[None]
 
 
 def draw_floor_plane(intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "H W"]:
@@ -55,23 +64,36 @@ def draw_floor_plane(intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) ->
     return torch.where(slope > 0, CAMERA_HEIGHT_M / slope.clamp_min(1e-6), WALL_M).clamp_max(WALL_M)
 
 
-def fill_row_prior(intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "H W"]:
+def fill_row_prior(clip: Clip, intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "1 H W"]:
     """The mean depth of each height of a picture over our own synthetic clips, see ``row_prior``."""
-    return row_prior_depth(load_row_prior(), size)[0].float()
+    return row_prior_depth(load_row_prior(), size).float()
+
+
+def see_photo_prior(clip: Clip, intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "T H W"]:
+    """FastDepth on each frame alone, as it stands in ``small``, farther away the longer the focal length."""
+    scene = UniSH.from_pretrained("small").scene.eval()
+    assert isinstance(scene, SmallScene)
+    working = working_size(*size, max(size))
+    known = resize_intrinsics(intrinsics, size, working)[None, None]
+    frames = [image.permute(2, 0, 1)[None, None].float() / 255 for image in clip.images]
+    log_depth = torch.cat([scene.see_photo_prior(frame, working) for frame in frames], dim=1)
+    depth = (log_depth + scene.log_focal_ratio(known, working)).exp()[0]
+    return functional.interpolate(depth[:, None], size, mode="bilinear", align_corners=False)[:, 0]
 
 
 BASELINES: dict[str, Depth] = {
     "static-camera": leave_depth_open,
     "constant-depth": fill_constant_depth,
-    "floor-plane": draw_floor_plane,
+    "floor-plane": fill_floor_plane,
     "row-prior": fill_row_prior,
+    "photo-prior": see_photo_prior,
 }
 
 
 class BaselinePredictor:
     """A camera that never moves, one of ``BASELINES`` for the depth, and people who stand.
 
-    The same for all four: every camera is the first one; the focal length is the one the benchmark gives, or ``FOCAL``.
+    The same for all: every camera is the first one; the focal length is the one the benchmark gives, or ``FOCAL``.
     People are those of the benchmark, or of the detector where it gives none and asks for people; each is the mean body
     that faces the camera with hanging arms, as far away as makes its height that of the box, in the middle of the box.
     """
@@ -91,7 +113,7 @@ class BaselinePredictor:
         clip, body = request.read(), load_body(request.settings.get("body", self.body))
         size = processed_size(clip.size, RECORD_LONG_SIDE)
         intrinsics = _guess_intrinsics(request.settings, clip, size)
-        depth = BASELINES[self.name](intrinsics, size)
+        depth = BASELINES[self.name](clip, intrinsics, size)
         tracks = self._find_people(request, clip, size)
         people, boxes = stand_in_boxes(tracks, clip.size, size, intrinsics, body)
         record = make_record(
@@ -101,7 +123,7 @@ class BaselinePredictor:
             c2w=np.tile(np.eye(4), (clip.num_frames, 1, 1)),
             intrinsics=np.tile(intrinsics.numpy(), (clip.num_frames, 1, 1)),
             model=self.fingerprint,
-            depth=None if depth is None else np.tile(depth.numpy(), (clip.num_frames, 1, 1)),
+            depth=None if depth is None else depth.expand(clip.num_frames, -1, -1).numpy(),
             people=people,
             boxes_xyxy=boxes,
         )

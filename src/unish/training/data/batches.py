@@ -20,10 +20,9 @@ from unish.datasets.shards import ShardClips
 from unish.datasets.source import ClipArrays, ClipSource, ClipStream
 from unish.errors import InputError
 from unish.training.data.augment import degrade_images, mirror_clip
+from unish.training.data.buckets import BatchShape, ClipBuckets, draw_shape
 
 _NEEDED = ("images", "depth", "intrinsics", "c2w")
-_SAME_SHAPE = 1.1
-"""Clips whose aspects differ by less than this ratio share a batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +42,8 @@ class SceneDataConfig:
 
     Attributes:
         num_clips, num_frames: of a batch.
+        frame_counts: numbers of frames, one is drawn per batch, with as many clips as make about ``num_clips`` times
+            ``num_frames`` frames in all; empty: always ``num_frames``.
         long_sides: working sizes, one is drawn per batch.
         max_stride: frames are taken 1 … this many apart.
         degrade: spoil the renders like cameras and codecs do.
@@ -52,6 +53,7 @@ class SceneDataConfig:
 
     num_clips: int = 3
     num_frames: int = 4
+    frame_counts: tuple[int, ...] = ()
     long_sides: tuple[int, ...] = (160, 160, 192)
     max_stride: int = 3
     degrade: bool = True
@@ -80,42 +82,45 @@ class SceneBatches:
         self._pools = [None if isinstance(part, ClipStream) else self._list_clips(part) for part in self.parts]
         self.steps_per_window = max(part.steps_per_window if isinstance(part, ClipStream) else 1 for part in self.parts)
 
-    def _list_clips(self, part: ClipSource) -> _Pool:
+    def _list_clips(self, part: ClipSource) -> ClipBuckets:
         numbers = np.array([i for i in range(len(part)) if self.config.first <= i % 20 < self.config.last], np.int64)
         if not len(numbers):
             raise InputError(f"{part.describe().name} has {len(part)} clips, none of them for this use; give it more")
-        return _Pool.of(part, numbers)
+        return ClipBuckets.of(part, numbers)
 
     def clips(self, step: int, part: int = 0) -> list[int]:
         """Numbers of the clips of a part of the source that batch ``step`` may hold."""
         return self._pool(step, part).numbers.tolist()
 
-    def _pool(self, step: int, part: int) -> _Pool:
+    def _pool(self, step: int, part: int) -> ClipBuckets:
         pool, source = self._pools[part], self.parts[part]
         if pool is not None:
             return pool
         assert isinstance(source, ClipStream)
         window = source.window(step, first=self.config.first, last=self.config.last)
-        return _Pool.of(source, np.array(window, np.int64))
+        return ClipBuckets.of(source, np.array(window, np.int64))
 
     def __call__(self, step: int) -> SceneBatch:
         return to_batch(self.arrays(step))
 
     def arrays(self, step: int) -> ClipArrays:
         """Batch ``step`` in the names and types of a shard: ``images`` u1 (B,N,H,W,3), ``depth``, ``ids``, …"""
-        generator = np.random.default_rng([self.seed, step])
+        config, generator = self.config, np.random.default_rng([self.seed, step])
         pools = [self._pool(step, part) for part in range(len(self.parts))]
         leading = pools[self._draw_parts(1, generator)[0]]
         lead = leading.sizes[generator.integers(len(leading.sizes))]
-        size = self._draw_size(lead, generator)
+        shape = draw_shape(
+            lead, generator, long_sides=config.long_sides, frame_counts=config.frame_counts,
+            num_clips=config.num_clips, num_frames=config.num_frames,
+        )  # fmt: skip
         # Clips of one batch share a shape, not a shard.
-        parts = self._draw_parts(self.config.num_clips, generator)
-        chosen = np.zeros(self.config.num_clips, np.int64)
+        parts = self._draw_parts(shape.num_clips, generator)
+        chosen = np.zeros(shape.num_clips, np.int64)
         for part in np.unique(parts):
-            fitting = pools[part].fitting(lead)
+            fitting = pools[part].fitting(lead, num_frames=shape.num_frames)
             slots = np.flatnonzero(parts == part)
             chosen[slots] = fitting[generator.integers(len(fitting), size=len(slots))]
-        clips = [self._load(self.parts[p], int(c), size, generator) for p, c in zip(parts, chosen, strict=True)]
+        clips = [self._load(self.parts[p], int(c), shape, generator) for p, c in zip(parts, chosen, strict=True)]
         return {name: np.stack([clip[name] for clip in clips]) for name in clips[0]}
 
     def _draw_parts(self, count: int, generator: np.random.Generator) -> Int[ndarray, "count"]:
@@ -123,46 +128,20 @@ class SceneBatches:
             return np.zeros(count, np.int64)
         return generator.choice(len(self.parts), size=count, p=self.shares)
 
-    def _draw_size(self, stored: Int[ndarray, "2"], generator: np.random.Generator) -> tuple[int, int]:
-        """A working size with multiples of 16 and about the aspect of the stored images."""
-        long_side = self.config.long_sides[generator.integers(len(self.config.long_sides))]
-        factor = long_side / int(stored.max())
-        rows, columns = (max(2, round(int(side) * factor / 16)) for side in stored)
-        return rows * 16, columns * 16
-
-    def _load(
-        self, source: ClipSource, index: int, size: tuple[int, int], generator: np.random.Generator
-    ) -> ClipArrays:
+    def _load(self, source: ClipSource, index: int, shape: BatchShape, generator: np.random.Generator) -> ClipArrays:
         config = self.config
-        arrays = source.load(index, generator, num_frames=config.num_frames, max_stride=config.max_stride)
+        arrays = source.load(index, generator, num_frames=shape.num_frames, max_stride=config.max_stride)
         clip = {name: arrays[name] for name in _NEEDED}
         clip["ids"] = arrays["ids"] if "ids" in arrays else np.full(arrays["depth"].shape, -1, np.int8)
         if config.degrade and generator.random() < 0.5:
             clip = {name: values[::-1] for name, values in clip.items()}
-        clip = resize_clip(clip, size, zoom=1.0 + generator.exponential(0.1) if config.degrade else 1.0)
+        zoom = 1.0 + generator.exponential(0.1) if config.degrade else 1.0
+        clip = resize_clip(clip, (shape.height, shape.width), zoom=zoom)
         if config.degrade:
             if generator.random() < 0.5:
                 clip = mirror_clip(clip)
             clip["images"] = degrade_images(clip["images"], generator)
         return clip
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Pool:
-    """Clips of one source that may be used, with their stored (height, width)."""
-
-    numbers: Int[ndarray, "n"]
-    sizes: Int[ndarray, "n 2"]
-
-    @classmethod
-    def of(cls, source: ClipSource, numbers: Int[ndarray, "n"]) -> _Pool:
-        return cls(numbers=numbers, sizes=np.array([source.size(int(number)) for number in numbers], np.int64))
-
-    def fitting(self, size: Int[ndarray, "2"]) -> Int[ndarray, "m"]:
-        """Numbers of the clips that have about this shape; where there are none, of those that come nearest."""
-        logs = np.log(self.sizes[:, 0] / self.sizes[:, 1])
-        off = np.abs(logs - np.log(size[0] / size[1]))
-        return self.numbers[off < max(float(np.log(_SAME_SHAPE)), float(off.min()) + 1e-9)]
 
 
 class SceneShards(SceneBatches):

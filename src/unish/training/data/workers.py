@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 from multiprocessing.synchronize import Event
 from types import TracebackType
@@ -24,25 +25,48 @@ _POLL_S = 0.5
 """How often who waits looks whether the other side is still there."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Turns:
+    """Which worker makes which batch: ``span`` successive numbers, of which every ``stride``-th is used, go to one."""
+
+    workers: int
+    stride: int
+    span: int
+
+    def worker_of(self, step: int) -> int:
+        return step // self.span % self.workers
+
+    def steps_of(self, worker: int, first: int) -> Iterator[int]:
+        return (step for step in count(first, self.stride) if self.worker_of(step) == worker)
+
+
 class BatchWorkers:
     """``BatchWorkers(batches, workers=n)(step)`` is ``batches(step)``, made by one of n processes while others train.
 
     Batch i is the same as without workers. Steps that share a window of a stream go to one process, so that its clips
-    are rendered once. Steps are expected in order; another one starts the processes anew from there. Each process keeps
-    at most ``ahead`` finished batches waiting; with the default it can work on its next window while its last one is
-    used. ``close`` (or leaving the ``with`` block) ends them; they also end when this process dies, and leave Ctrl-C to
-    it.
+    are rendered once. Steps are expected in order, ``stride`` apart; another one starts the processes anew from there.
+    Each process keeps at most ``ahead`` finished batches waiting; with the default it can work on its next window while
+    its last one is used. ``close`` (or leaving the ``with`` block) ends them; they also end when this process dies, and
+    leave Ctrl-C to it.
+
+    Args:
+        stride: every so many batches are asked for. By default as many as torchrun has started processes, which share
+            the batches.
 
     Raises:
-        InputError: what the source raised in a process (it ends the run, as it would without workers).
+        InputError: what the source raised for this batch, as without workers; the next one can be asked for.
         RuntimeError: a process ended without a word (killed, out of memory).
     """
 
-    def __init__(self, batches: SceneBatches, *, workers: int, ahead: int | None = None) -> None:
+    def __init__(
+        self, batches: SceneBatches, *, workers: int, ahead: int | None = None, stride: int | None = None
+    ) -> None:
         if workers < 1:
             raise InputError(f"{workers} worker processes; give 1 or more")
         self.batches = batches
         self.workers = workers
+        stride = stride or int(os.environ.get("WORLD_SIZE", "1"))
+        self.turns = _Turns(workers=workers, stride=stride, span=max(batches.steps_per_window, stride))
         self.ahead = ahead or max(4, 2 * batches.steps_per_window)
         self._next: int | None = None
         self._processes: list[Any] = []
@@ -60,10 +84,8 @@ class BatchWorkers:
     def __call__(self, step: int) -> SceneBatch:
         if step != self._next:
             self._start(step)
-        worker = step // self.batches.steps_per_window % self.workers
-        arrays = self._receive(worker, step)
-        self._next = step + 1
-        return to_batch(arrays)
+        self._next = step + self.turns.stride
+        return to_batch(self._receive(self.turns.worker_of(step), step))
 
     def close(self) -> None:
         """End the processes; batches can be asked for again, which starts new ones."""
@@ -89,7 +111,7 @@ class BatchWorkers:
             waiting = context.Queue(self.ahead)
             process = context.Process(
                 target=_make_batches,
-                args=(self.batches, worker, self.workers, step, waiting, self._stop),
+                args=(self.batches, self.turns, worker, step, waiting, self._stop),
                 daemon=True,
                 name=f"batches-{worker}",
             )
@@ -128,26 +150,21 @@ def run_ahead(batches: SceneBatches, *, workers: int | None = None) -> Iterator[
         yield made
 
 
-def _make_batches(batches: SceneBatches, worker: int, workers: int, first: int, waiting: Any, stop: Event) -> None:
+def _make_batches(batches: SceneBatches, turns: _Turns, worker: int, first: int, waiting: Any, stop: Event) -> None:
     """What a process does: its share of the batches from ``first`` on, until told to stop or left alone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     use_one_thread()
-    for step in _steps_of(worker, workers, first, batches.steps_per_window):
+    for step in turns.steps_of(worker, first):
         answer: ClipArrays | Exception
         try:
             answer = batches.arrays(step)
         except Exception as error:
             answer = error
-        if not _hand_over((step, answer), waiting, stop) or isinstance(answer, Exception):
+        is_fault = isinstance(answer, Exception) and not isinstance(answer, InputError)
+        if not _hand_over((step, answer), waiting, stop) or is_fault:
             break
     if stop.is_set():
         waiting.cancel_join_thread()
-
-
-def _steps_of(worker: int, workers: int, first: int, steps_per_window: int) -> Iterator[int]:
-    for step in count(first):
-        if step // steps_per_window % workers == worker:
-            yield step
 
 
 def _hand_over(item: Any, waiting: Any, stop: Event) -> bool:

@@ -1,0 +1,233 @@
+"""The labelled samples: each is read in its published layout, the truth scores perfectly, and damage is seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labelled_tree import NUM_FRAMES, PAIR, PICTURE, list_answers, make_truth, write_answers, write_tree
+from unish.errors import InputError
+from unish.evaluation import BENCHMARKS, evaluate
+from unish.evaluation.benchmarks.labelled import LABELLED
+from unish.evaluation.benchmarks.labelled.pairs import NO_DIRECTION_DEG
+from unish.evaluation.results import Results, Row
+from unish.structs import Reconstruction
+
+WALK = make_truth()
+ANSWERS = list_answers(WALK)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("media") / "labelled"
+    write_tree(folder, WALK)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def truth_scores(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    files = tmp_path_factory.mktemp("files")
+    write_answers(files, ANSWERS)
+    return evaluate("labelled", data=tree, method=f"files:{files}", out=files.parent / "scores.json")
+
+
+def test_every_sample_of_the_tree_is_found(tree: Path) -> None:
+    assert LABELLED.sequences(tree) == list(ANSWERS)
+    assert {part.name for part in LABELLED.parts} == {name.split("/")[0] for name in ANSWERS}
+
+
+def test_the_truth_scores_perfectly(truth_scores: Results) -> None:
+    assert not [row for row in truth_scores.sequences.values() if "error" in row]
+    zero = {
+        "depth_abs_rel": 2e-3, "depth_abs_rel_metric": 2e-3, "camera_turn_error_deg": 0.01, "turn_error_deg": 0.01,
+        "direction_error_deg": 0.1, "camera_ate_m": 1e-5, "focal_error": 1e-6, "points_accuracy_m": 2e-3,
+        "points_completeness_m": 2e-3, "pelvis_distance_error_percent": 1e-3, "mpjpe_mm": 1e-2, "pa_mpjpe_mm": 1e-2,
+        "smpl_mpjpe_mm": 1e-2, "true_pose_pa_mpjpe_mm": 1e-2, "joint_error_percent": 1e-3, "landmark_error_percent": 60,
+    }  # fmt: skip
+    one = (
+        "depth_delta",
+        "move_length_ratio",
+        "world_size_ratio",
+        "people_found_share",
+        "mask_iou",
+        "mask_inside_share",
+    )
+    for name, value in truth_scores.summary.items():
+        column = name.split("/")[-1]
+        if column in zero:
+            assert abs(value) < zero[column], name
+        if column in one:
+            assert value == pytest.approx(1.0, abs=1e-3), name
+    assert "not_measured" not in truth_scores.summary
+    for better, baseline in (
+        ("7scenes/depth_abs_rel", "7scenes/row_prior_abs_rel"),
+        ("kitti/depth_abs_rel", "kitti/constant_abs_rel"),
+        ("slambook2/camera_turn_error_deg", "slambook2/identity_turn_error_deg"),
+        ("pi3_room/camera_ate_m", "pi3_room/static_ate_m"),
+        ("scannet_pairs/turn_error_deg", "scannet_pairs/identity_turn_error_deg"),
+        ("h36m/pa_mpjpe_mm", "h36m/rest_pose_pa_mpjpe_mm"),
+    ):
+        assert truth_scores.summary[better] < 0.1 * truth_scores.summary[baseline], better
+    assert truth_scores.summary["coco/people_annotated"] == 2 and truth_scores.summary["coco/people_extra"] == 0
+
+
+def score(tree: Path, tmp_path: Path, name: str, record: Reconstruction) -> Row:
+    write_answers(tmp_path / "files", {name: record})
+    results = evaluate(
+        "labelled",
+        data=tree,
+        method=f"files:{tmp_path / 'files'}",
+        out=tmp_path / "scores.json",
+        only=[name],
+        quiet=True,
+    )
+    return results.sequences[name]
+
+
+def turn_camera(record: Reconstruction) -> Reconstruction:
+    """Every camera looks the same way as the first and stands where it stood."""
+    return replace(record, c2w=np.tile(np.eye(4, dtype=np.float32), (record.num_frames, 1, 1)))
+
+
+def move_people(record: Reconstruction) -> Reconstruction:
+    """A tenth further away in every frame's camera, in the same directions."""
+    away = 1.1 * (record.joints - record.c2w[:, None, :3, 3]) + record.c2w[:, None, :3, 3]
+    hips = record.joints[:, :, 1:3].mean(2, keepdims=True)
+    moved = record.joints - hips + away[:, :, 1:3].mean(2, keepdims=True)
+    return replace(record, joints=moved.astype(np.float32))
+
+
+def lift_arms(record: Reconstruction) -> Reconstruction:
+    pose = record.body_pose_aa.copy()
+    pose[..., 45:51] += 0.5
+    joints = record.joints.copy()
+    joints[:, :, 18:22, 1] -= 0.2
+    return replace(record, body_pose_aa=pose, joints=joints)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "moved", "kept"),
+    [
+        ("7scenes/frame-000000", lambda r: replace(r, depth=2 * r.depth),
+         {"depth_abs_rel_metric": 1.0}, {"depth_abs_rel": 0.0, "camera_turn_error_deg": 0.0}),
+        ("7scenes_far/frame-000000", turn_camera, {"camera_turn_error_deg": None}, {"depth_abs_rel": 0.0}),
+        ("pi3_room/room", turn_camera, {"camera_ate_m": None, "points_accuracy_m": None}, {"depth_abs_rel": 0.0}),
+        (f"scannet_pairs/{PAIR}", turn_camera,
+         {"turn_error_deg": None, "direction_error_deg": NO_DIRECTION_DEG, "move_length_ratio": 0.0}, {}),
+        ("kitti/0000000100", lambda r: replace(r, depth=r.depth**2), {"depth_abs_rel": None}, {}),
+        (f"h36m/{PICTURE}", move_people, {"pelvis_distance_error_percent": 10.0}, {"mpjpe_mm": 0.0}),
+        (f"h36m/{PICTURE}", lift_arms, {"mpjpe_mm": None, "pa_mpjpe_mm": None, "smpl_mpjpe_mm": None},
+         {"pelvis_distance_error_percent": 0.0, "true_pose_pa_mpjpe_mm": 0.0}),
+        ("coco/7.jpg", lift_arms, {"joint_error_percent": None}, {"people_found": 2}),
+        ("coco/7.jpg", lambda r: replace(r, boxes_xyxy=r.boxes_xyxy + np.float32([[[0]], [[100]]])),
+         {"people_found": 1, "people_extra": 1}, {}),
+        ("davis_masks/walk", lambda r: replace(r, person_masks=np.roll(r.person_masks, 5, 1)),
+         {"mask_iou": 0.6, "mask_inside_share": 0.75}, {}),
+    ],
+)  # fmt: skip
+def test_damage_moves_what_is_there_to_see_it(
+    tree: Path,
+    tmp_path: Path,
+    truth_scores: Results,
+    name: str,
+    damage: Callable[[Reconstruction], Reconstruction],
+    moved: dict[str, float | None],
+    kept: dict[str, float],
+) -> None:
+    row = score(tree, tmp_path, name, damage(ANSWERS[name]))
+    for column, value in moved.items():
+        if value is None:
+            assert row[column] > max(20 * truth_scores.sequences[name][column], 1e-3), column
+        else:
+            assert row[column] == pytest.approx(value, rel=0.02, abs=1e-3), column
+    for column, value in kept.items():
+        assert row[column] == pytest.approx(value, abs=0.02), column
+
+
+def test_a_missing_sample_is_named(tree: Path, tmp_path: Path) -> None:
+    data = tmp_path / "labelled"
+    data.mkdir()
+    (data / "kitti_demo").symlink_to(tree / "kitti_demo")
+    (data / "davis_masks").symlink_to(tree / "davis_masks")  # its video is not beside this folder
+    assert LABELLED.sequences(data) == ["kitti/0000000100"]
+    write_answers(tmp_path / "files", {"kitti/0000000100": ANSWERS["kitti/0000000100"]})
+    results = evaluate("labelled", data=data, method=f"files:{tmp_path / 'files'}", out=tmp_path / "scores.json")
+    assert "kitti" not in results.summary["not_measured"] and "davis_masks" in results.summary["not_measured"]
+    with pytest.raises(InputError, match="7scenes_redkitchen"):
+        evaluate("labelled", data=tmp_path, method=f"files:{tmp_path}", out=tmp_path / "scores.json")
+
+
+def test_each_sample_has_a_table_of_its_own(truth_scores: Results) -> None:
+    tables = truth_scores.table().split("\n\n")
+    assert len(tables) == len(LABELLED.parts)
+    assert tables[0].splitlines()[0].startswith("| 7scenes | depth_abs_rel |")
+    assert len(tables[0].splitlines()) == 2 + 3 + 1 and "| frame-000032 |" in tables[0] and "| **all** |" in tables[0]
+
+
+def test_baselines_run_on_the_scenes(tree: Path, tmp_path: Path) -> None:
+    only = ["7scenes/frame-000000", "pi3_room/room", f"scannet_pairs_k/{PAIR}", "kitti/0000000100"]
+    for method in ("baseline:row-prior", "baseline:static-camera"):
+        results = evaluate(
+            "labelled", data=tree, method=method, out=tmp_path / f"{method[9:]}.json", only=only, quiet=True
+        )
+        assert not [row for row in results.sequences.values() if "error" in row]
+        row = results.sequences["7scenes/frame-000000"]
+        assert row["camera_turn_error_deg"] == pytest.approx(row["identity_turn_error_deg"])
+        if method == "baseline:row-prior":
+            assert row["depth_abs_rel"] == pytest.approx(row["row_prior_abs_rel"], abs=0.02)
+        else:
+            assert row["depth_abs_rel"] == 1.0  # no depth at all
+
+
+def test_the_samples_beside_the_project(media_dir: Path) -> None:
+    counts: dict[str, int] = {}
+    for name in BENCHMARKS["labelled"].sequences(media_dir / "labelled"):
+        counts[name.split("/")[0]] = counts.get(name.split("/")[0], 0) + 1
+    assert counts == {
+        "7scenes": 18, "7scenes_far": 6, "slambook2": 2, "pi3_room": 1, "scannet_pairs": 6, "scannet_pairs_k": 6,
+        "kitti": 1, "h36m": 4, "coco": 4, "crowdpose": 2, "pose2sim": 4, "davis_masks": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_finished_files_of_our_own_score_like_the_run_that_made_them(media_dir: Path, tmp_path: Path) -> None:
+    """One picture of each kind: what was reconstructed, written and read again gives the same rows."""
+    from unish.evaluation.methods import make_predictor
+    from unish.evaluation.predictor import Answer, Request
+
+    data = media_dir / "labelled"
+    only = ["7scenes/frame-000000", "kitti/0000000100", "h36m/S1_Directions_1.54138969_000001", "coco/000000040083.jpg"]
+    small = make_predictor("small")
+
+    class Recorder:
+        fingerprint = small.fingerprint
+
+        def predict(self, request: Request) -> Answer:
+            answer = small.predict(request)
+            write_answers(tmp_path / "files", {request.name: answer.reconstruction})
+            return answer
+
+    first = evaluate("labelled", data=data, method=Recorder(), out=tmp_path / "a.json", only=only, quiet=True)
+    again = evaluate(
+        "labelled", data=data, method=f"files:{tmp_path / 'files'}", out=tmp_path / "b.json", only=only, quiet=True
+    )
+    written = json.loads((tmp_path / "b.json").read_text())
+    assert list(written["sequences"]) == only
+    for name in only:
+        assert "error" not in first.sequences[name]
+        for column, value in first.sequences[name].items():
+            if column != "seconds":
+                assert again.sequences[name][column] == pytest.approx(value, rel=1e-4, nan_ok=True), (name, column)
+    # Loose enough for another checkpoint; a swapped axis, unit or joint order is far outside.
+    assert first.sequences["h36m/S1_Directions_1.54138969_000001"]["mpjpe_mm"] < 250
+    assert first.sequences["coco/000000040083.jpg"]["people_found"] == 2
+    assert first.sequences["kitti/0000000100"]["depth_abs_rel"] < 0.4
+
+
+def test_the_walk_has_as_many_frames_as_the_far_clips_need() -> None:
+    assert WALK.num_frames == NUM_FRAMES >= 10
