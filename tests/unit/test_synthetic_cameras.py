@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from unish.synthetic.cameras import draw_intrinsics
+from unish.synthetic.cameras import draw_camera_path, draw_intrinsics
 from unish.synthetic.cameras.hands import SHAKE, draw_shake, draw_steps
 from unish.synthetic.cameras.movements import MOVEMENTS
 from unish.synthetic.cameras.poses import look_angles, look_matrices
 from unish.synthetic.cameras.scans import move_scan
-from unish.synthetic.cameras.subjects import Subjects
+from unish.synthetic.cameras.subjects import Subjects, draw_distance, draw_side
 from unish.synthetic.cameras.views import cast_rays, find_people
 from unish.synthetic.clip import Shooting, plan_clip
 from unish.synthetic.config import SynthConfig
@@ -150,6 +150,52 @@ def test_rays_meet_what_stands_there(shootings: list[Shooting]) -> None:
     )
     intrinsics = np.array([[100.0, 0, 50], [0, 100, 50], [0, 0, 1]])
     ahead, behind = look_matrices(np.zeros((2, 3)), np.array([0.0, np.pi]), np.zeros(2), np.zeros(2))
-    reach, on_prop = cast_rays(stage, ahead, intrinsics, (100, 100))
-    assert on_prop.all() and 2.0 <= reach.min() < 2.01 and reach.max() < 2.0 * np.sqrt(1.5)
-    assert not cast_rays(stage, behind, intrinsics, (100, 100))[1].any()
+    view = cast_rays(stage, ahead, intrinsics, (100, 100))
+    assert view.on_prop.all() and 2.0 <= view.reach.min() < 2.01 and view.reach.max() < 2.0 * np.sqrt(1.5)
+    np.testing.assert_allclose(view.depth, 2.0)
+    # One flat wall is one plane of one thing without any depth in it.
+    assert (view.largest_plane, view.num_props) == (1.0, 1) and view.spread == pytest.approx(1.0)
+    assert not cast_rays(stage, behind, intrinsics, (100, 100)).on_prop.any()
+
+
+def test_rooms_without_people_are_seen_across_and_not_as_one_plane() -> None:
+    """Few stare at a blank wall or at a cupboard; most see several things at several distances."""
+    views = []
+    for index in range(40):
+        shooting = plan(index, place="room", max_people=0)
+        camera = shooting.camera
+        views.append(cast_rays(shooting.stage, camera.c2stage[0], camera.intrinsics, SynthConfig().size))
+    assert np.mean([view.largest_plane > 0.8 or view.spread < 1.4 for view in views]) < 0.1
+    assert np.median([view.spread for view in views]) > 2.2
+    assert np.median([view.num_props for view in views]) >= 4
+
+
+def test_half_of_the_people_shots_hardly_turn_and_some_turn_fast(shootings: list[Shooting]) -> None:
+    """Degrees per second between neighbouring frames at 6 per second, people standing still."""
+    times, turns = np.arange(3) / 6, []
+    with_people = [shooting for shooting in shootings if shooting.actors]
+    for number, shooting in enumerate(with_people):
+        joints = np.stack([actor.joints[:1].repeat(3, 0) for actor in shooting.actors])
+        for draw in range(3):
+            path = draw_camera_path(np.random.default_rng([number, draw]), shooting.stage, joints, times, (160, 224))
+            turns.append(turns_deg(path.c2stage) * 6)
+    # Of 34 real clips: 1.2 in the middle, 29 at 95 %.
+    assert np.median(turns) < 3 and 12 < np.quantile(turns, 0.95) < 60
+
+
+def test_people_are_filmed_from_near_and_far() -> None:
+    """Distances spread over an order of magnitude where there is room."""
+    shooting = plan(1, min_people=1, max_people=1, place="open")
+    rng = np.random.default_rng(0)
+    distances = [draw_distance(rng, subjects_of(shooting, np.arange(3) / 10, seed)) for seed in range(200)]
+    low, middle, high = np.quantile(distances, [0.05, 0.5, 0.95])
+    assert 1.2 <= low < 3 and 3 < middle < 7 and high > 8
+
+
+def test_a_stand_has_room_to_the_walls(shootings: list[Shooting]) -> None:
+    stage = next(shooting.stage for shooting in shootings if shooting.stage.kind == "room")
+    focus = (stage.low + stage.high) / 2
+    for seed in range(50):
+        azimuth, distance = draw_side(np.random.default_rng(seed), stage, focus, 50.0)
+        stand = focus + distance * np.array([np.cos(azimuth), 0, np.sin(azimuth)])
+        assert distance < 50 and (stand >= stage.low - 1e-9).all() and (stand <= stage.high + 1e-9).all()

@@ -165,3 +165,14 @@ def test_the_shutter_is_never_open_longer_than_a_frame() -> None:
     shutters = [draw_shutter_s(rng, False, times) for _ in range(200)]
     assert max(shutters) <= 1 / 60 + 1e-12 and min(shutters) >= 0.01
     assert draw_shutter_s(rng, True, times[:1]) < 0.021
+
+
+def test_a_window_does_not_darken_the_room() -> None:
+    """A dim room of which a quarter is a white window comes out about as bright as without it."""
+    room = (draw_blobs() // 4 + 10).astype(np.uint8)
+    window = room.copy()
+    window[:, :, :16] = 255
+    framed, plain = (
+        np.median([record(seed, images)[:, :, 20:].mean() for seed in range(15)]) for images in (window, room)
+    )
+    assert framed > 0.7 * plain

@@ -58,7 +58,7 @@ def _show_synthetic() -> int:
     progress = make_progress()
     progress("render", 0, None)
     config = SynthConfig(size=(192, 320), num_frames=SYNTHETIC_FRAMES, min_people=2, max_people=3)
-    truth = make_clip(seed=7, index=12, config=config)
+    truth = make_clip(seed=7, index=40, config=config)
     body = load_body("free")
     result = run(
         clip_from_truth(truth),

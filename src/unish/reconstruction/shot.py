@@ -134,7 +134,7 @@ def measure_shot(
         c2w=c2w,
         conf=conf,
         depth_before=metric_depth,
-        depth=correct_people(metric_depth, evidence.masks, comparison),
+        depth=correct_people(metric_depth, _leave_out_boxes(evidence), comparison),
         params=params,
         valid=placed.valid,
         distance_sigma=placed.distance_sigma,
@@ -178,6 +178,15 @@ def _support_weak_rulers(
     trust_scene = SCENE_SIGMA**-2 / (SCENE_SIGMA**-2 + placed.distance_sigma**-2)
     log_moves = torch.where(weak, -log_ratios.nan_to_num() * trust_scene, 0.0)
     return move_along_ray(body, placed, log_moves.exp()), log_moves
+
+
+def _leave_out_boxes(evidence: ShotEvidence) -> Int16[Tensor, "T H W"]:
+    """The masks without the people of whom only a box was seen: their depth stays as it is, also where it varies so
+    much that a correction would hold it for background."""
+    masks = evidence.masks.clone()
+    for person, frame in evidence.box_only.nonzero().tolist():
+        masks[frame][masks[frame] == person] = -1
+    return masks
 
 
 def _stand_in_boxes(

@@ -27,7 +27,7 @@ from unish.synthetic.stage import Prop, Stage
 from unish.synthetic.textures import TextureBank, make_texture_bank
 from unish.synthetic.truth import write_truth
 
-PLACES = {"room": 0.5, "corridor": 0.06, "hall": 0.08, "open": 0.12, "street": 0.12, "courtyard": 0.07, "stairs": 0.05}
+PLACES = {"room": 0.44, "corridor": 0.06, "hall": 0.11, "open": 0.13, "street": 0.13, "courtyard": 0.08, "stairs": 0.05}
 NUM_PEOPLE = (0.22, 0.36, 0.25, 0.09, 0.04, 0.025, 0.015)
 FPS_CHOICES = {3.0: 0.18, 6.0: 0.34, 10.0: 0.1, 12.0: 0.14, 15.0: 0.14, 24.0: 0.03, 30.0: 0.05, 60.0: 0.02}
 

@@ -94,7 +94,7 @@ def _draw_extent(rng: Rng, kind: str, people: Float[ndarray, "K 2"]) -> tuple[nd
         size[rng.integers(2)] = rng.uniform(6, 20)
     low = people.min(0) if len(people) else np.zeros(2)
     high = people.max(0) if len(people) else np.zeros(2)
-    size = np.maximum(size, high - low + 1.4)
+    size = np.maximum(size, high - low + 1.4 + (rng.uniform(0, 2.5) if len(people) else 0.0))
     slack = (size - (high - low + 1.4)) / 2
     centre = (low + high) / 2 + rng.uniform(-1, 1, 2) * slack
     return centre - size / 2, centre + size / 2, height

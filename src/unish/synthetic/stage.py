@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -82,12 +83,18 @@ class Stage:
     ground: Callable[[Float[ndarray, "N 2"]], Float[ndarray, "N"]]
     outdoors: bool
 
+    @cached_property
+    def bounds(self) -> tuple[Float[ndarray, "K 3"], Float[ndarray, "K 3"]]:
+        """Lowest and highest corners of the props."""
+        low = np.array([prop.low for prop in self.props]).reshape(-1, 3)
+        return low, np.array([prop.high for prop in self.props]).reshape(-1, 3)
+
     def clear(self, points: Float[ndarray, "N 3"], gap: float) -> Bool[ndarray, "N"]:
         """Which points are inside the bounds, above the ground and at least ``gap`` away from every prop."""
         free = np.all((points >= self.low) & (points <= self.high), axis=1)
         free &= points[:, 1] > self.ground(points[:, [0, 2]]) + 0.25
         if self.props:
-            low, high = np.stack([prop.low for prop in self.props]), np.stack([prop.high for prop in self.props])
+            low, high = self.bounds
             outside = np.maximum(np.maximum(low - points[:, None], points[:, None] - high), 0)
             free &= (np.linalg.norm(outside, axis=-1) >= gap).all(axis=1)
         return free

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 Rng = np.random.Generator
-SHAKE = (((0.08, 0.4), 1.1, 0.012), ((0.6, 2.0), 0.4, 0.004), ((5.0, 11.0), 0.06, 0.0003))
+SHAKE = (((0.08, 0.4), 1.1, 0.012), ((0.6, 2.0), 0.25, 0.004), ((5.0, 11.0), 0.06, 0.0003))
 """Slow drift, sway and physiological tremor: range of the rate (Hz), standard deviation in degrees and in metres."""
 
 

@@ -8,11 +8,11 @@ from numpy import ndarray
 
 Rng = np.random.Generator
 LENSES = {
-    "phone": (0.6, 50.0, 64.0, 76.0),
-    "webcam": (0.14, 56.0, 72.0, 90.0),
-    "action": (0.09, 85.0, 98.0, 110.0),
-    "tele": (0.09, 30.0, 38.0, 46.0),
-    "any": (0.08, 30.0, 60.0, 110.0),
+    "phone": (0.72, 50.0, 60.0, 74.0),
+    "webcam": (0.1, 56.0, 72.0, 90.0),
+    "action": (0.06, 85.0, 98.0, 110.0),
+    "tele": (0.06, 30.0, 38.0, 46.0),
+    "any": (0.06, 30.0, 60.0, 110.0),
 }
 """Share of clips; least, most common and largest field of view of the long side in degrees."""
 

@@ -9,7 +9,14 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from unish.synthetic.cameras.subjects import Subjects, draw_focus, draw_height, draw_selfie_arm, draw_stand
+from unish.synthetic.cameras.subjects import (
+    Subjects,
+    draw_distance,
+    draw_focus,
+    draw_height,
+    draw_selfie_arm,
+    draw_stand,
+)
 from unish.synthetic.cameras.views import HEAD
 
 Rng = np.random.Generator
@@ -44,24 +51,24 @@ def move_static(rng: Rng, subjects: Subjects) -> Move:
     """A tripod, or somebody who stands still; at times people walk in or out because it is aimed beside them."""
     stand = draw_stand(rng, subjects)
     position, target = _hold(stand.position, subjects), _hold(stand.focus.mean(0), subjects)
-    hand = rng.uniform(0.1, 1.0) if rng.random() < 0.5 else 0.0
+    hand = rng.uniform(0.1, 0.8) if rng.random() < 0.4 else 0.0
     return Move(position=position, target=target, hand=hand, off_centre=rng.choice([0.2, 0.5]))
 
 
 def move_pan(rng: Rng, subjects: Subjects) -> Move:
-    """A turn to the side at 4 to 60 degrees per second, past the subject or along with it."""
+    """A turn to the side at 2 to 35 degrees per second, past the subject or along with it."""
     stand = draw_stand(rng, subjects)
     along = subjects.has_people and rng.random() < 0.4
     target = stand.focus if along else _hold(stand.focus.mean(0), subjects)
-    sweep = _draw_sweep(rng, subjects, (4.0, 60.0), 150.0) * (0.2 if along else 1.0)
+    sweep = _draw_sweep(rng, subjects, (2.0, 35.0), 120.0) * (0.2 if along else 1.0)
     hand = rng.uniform(0.1, 1.0) if rng.random() < 0.6 else 0.0
     return Move(position=_hold(stand.position, subjects), target=target, sweep=np.outer(sweep, [1.0, 0.05]), hand=hand)
 
 
 def move_tilt(rng: Rng, subjects: Subjects) -> Move:
-    """A turn up or down at 4 to 40 degrees per second."""
+    """A turn up or down at 2 to 20 degrees per second."""
     stand = draw_stand(rng, subjects)
-    sweep = _draw_sweep(rng, subjects, (4.0, 40.0), 50.0)
+    sweep = _draw_sweep(rng, subjects, (2.0, 20.0), 40.0)
     position, target = _hold(stand.position, subjects), _hold(stand.focus.mean(0), subjects)
     return Move(position=position, target=target, sweep=np.outer(sweep, [0.1, 1.0]), hand=rng.uniform(0, 0.8))
 
@@ -91,10 +98,10 @@ def move_dolly(rng: Rng, subjects: Subjects) -> Move:
 
 
 def move_orbit(rng: Rng, subjects: Subjects) -> Move:
-    """Around the subject, as quick as somebody walks, at most 45 degrees per second and 150 in all."""
+    """Around the subject, as quick as somebody walks, at most 30 degrees per second and 120 in all."""
     stand = draw_stand(rng, subjects)
-    rate = min(_draw_log(rng, 0.15, 1.6) / stand.distance, np.radians(45)) * subjects.pace
-    turn = min(rate * subjects.elapsed_s[-1], np.radians(150)) * rng.choice([-1, 1])
+    rate = min(_draw_log(rng, 0.15, 1.6) / stand.distance, np.radians(30)) * subjects.pace
+    turn = min(rate * subjects.elapsed_s[-1], np.radians(120)) * rng.choice([-1, 1])
     ease = _ease(rng, subjects)
     # Nearer or farther, higher or lower, at a speed too.
     drift = ease * min(subjects.elapsed_s[-1], 1.5) / 1.5 * subjects.pace
@@ -113,7 +120,7 @@ def move_follow(rng: Rng, subjects: Subjects) -> Move:
     speed = float(np.linalg.norm(travel)) / max(subjects.elapsed_s[-1], 1e-6)
     ahead = np.arctan2(*(travel if speed > 0.3 else facing)[[0, 2]])
     side = rng.choice([0.0, np.pi, np.pi / 2, -np.pi / 2], p=[0.3, 0.3, 0.2, 0.2]) + rng.normal(0, 0.3)
-    distance = rng.uniform(1.2, 4.0)
+    distance = min(max(draw_distance(rng, subjects), 1.5), 8.0)
     lag = rng.uniform(0.8, 1.0) if speed > 0.3 else 1.0
     middle = path.mean(0)
     position = middle + lag * (path - middle) + distance * np.array([np.sin(ahead + side), 0, np.cos(ahead + side)])
@@ -152,9 +159,9 @@ def move_selfie(rng: Rng, subjects: Subjects) -> Move:
 
 
 def move_mast(rng: Rng, subjects: Subjects) -> Move:
-    """Surveillance: fixed high up, 8 to 25 m away where there is room, looking down 15 to 40 degrees; some sweep."""
+    """Surveillance: fixed high up, 8 to 25 m away where there is room, looking down 10 to 32 degrees; some sweep."""
     focus = draw_focus(rng, subjects).mean(0)
-    down, distance = np.radians(rng.uniform(15, 40)), rng.uniform(8, 25)
+    down, distance = np.radians(rng.uniform(10, 32)), rng.uniform(8, 25)
     azimuth = rng.uniform(0, 2 * np.pi, 8)
     away = np.stack(
         [np.cos(azimuth) * np.cos(down), 0 * azimuth + np.sin(down), np.sin(azimuth) * np.cos(down)], axis=1

@@ -14,9 +14,11 @@ from unish.synthetic.stage import Stage
 
 Rng = np.random.Generator
 LEFT_SHOULDER, RIGHT_SHOULDER = 16, 17
-HEIGHTS = {"eye": (0.42, 1.4, 1.75), "chest": (0.18, 1.1, 1.4), "seated": (0.12, 1.0, 1.25), "hip": (0.12, 0.7, 1.0),
-           "low": (0.1, 0.3, 0.6), "raised": (0.06, 1.8, 2.4)}  # fmt: skip
+HEIGHTS = {"eye": (0.44, 1.35, 1.7), "chest": (0.2, 1.1, 1.4), "seated": (0.12, 1.0, 1.25), "hip": (0.12, 0.7, 1.0),
+           "low": (0.06, 0.3, 0.6), "raised": (0.06, 1.8, 2.4)}  # fmt: skip
 """Share of clips; metres above the ground at which a camera is held or stands."""
+SHARES = (0.2, 1.0)
+"""Least and greatest share of the picture's height that a standing person is meant to fill."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,14 +89,32 @@ class Stand:
 def draw_stand(rng: Rng, subjects: Subjects) -> Stand:
     """Somewhere around a person or a prop, at the height of a hand or a tripod."""
     focus = draw_focus(rng, subjects)
-    distance = _draw_distance(rng, subjects)
-    azimuth = rng.uniform(0, 2 * np.pi)
+    azimuth, distance = draw_side(rng, subjects.stage, focus[0], draw_distance(rng, subjects))
     position = focus[0] + distance * np.array([np.cos(azimuth), 0, np.sin(azimuth)])
     height = draw_height(rng)
     if not subjects.has_people and not subjects.stage.outdoors:
-        height = max(height, focus[0, 1] + rng.uniform(-0.3, 0.9) * distance)
+        # As somebody who stands there would hold it: mostly looking down a little, from near by more.
+        height = np.clip(focus[0, 1] + rng.uniform(-0.1, 0.7) * min(distance, 2.0), 0.7, 1.9)
     position[1] = subjects.ground(position) + np.clip(height, 0.3, 2.5)
     return Stand(position=position, focus=focus, azimuth=azimuth, distance=distance)
+
+
+def draw_side(rng: Rng, stage: Stage, focus: Float[ndarray, "3"], distance: float) -> tuple[float, float]:
+    """From which side (azimuth as in ``Stand``) to look at a point and how far away: ``distance`` where some of the
+    sides tried have that much room, else as far as there is room."""
+    azimuths = rng.uniform(0, 2 * np.pi, 6)
+    room = measure_room(stage, focus, azimuths)
+    fits = np.flatnonzero(room >= distance)
+    side = int(fits[0]) if len(fits) else int(room.argmax())
+    return float(azimuths[side]), float(min(distance, max(room[side], 0.5)))
+
+
+def measure_room(stage: Stage, focus: Float[ndarray, "3"], azimuths: Float[ndarray, "K"]) -> Float[ndarray, "K"]:
+    """Level metres from a point to the bounds of the place towards some azimuths; 0 outside."""
+    away = np.stack([np.cos(azimuths), np.sin(azimuths)], axis=1)
+    away = np.where(np.abs(away) < 1e-6, 1e-6, away)
+    low, high = stage.low[[0, 2]] - focus[[0, 2]], stage.high[[0, 2]] - focus[[0, 2]]
+    return (np.where(away > 0, high, low) / away).min(1).clip(0)
 
 
 def draw_height(rng: Rng) -> float:
@@ -110,10 +130,10 @@ def draw_focus(rng: Rng, subjects: Subjects) -> Float[ndarray, "N 3"]:
     if subjects.has_people:
         pelvises = subjects.joints[:, :, PELVIS]
         focus = pelvises[rng.integers(len(pelvises))] if rng.random() < 0.6 else pelvises.mean(0)
-        return focus + np.array([0, rng.uniform(-0.25, 0.4), 0])
+        return focus + np.array([0, rng.uniform(-0.15, 0.5), 0])
     if stage.props:
         prop = stage.props[rng.integers(len(stage.props))]
-        point = rng.uniform(prop.low, np.minimum(prop.high, prop.low + 3))
+        point = rng.uniform(prop.low, np.minimum(prop.high, prop.low + 2.2))
     else:
         point = rng.uniform(np.maximum(stage.low, -5), np.minimum(stage.high, 5))
         point[1] = subjects.ground(point) + rng.uniform(0, 1.5)
@@ -131,9 +151,11 @@ def draw_selfie_arm(rng: Rng, subjects: Subjects, person: int) -> Float[ndarray,
     return arm - 0.5 * (sway - sway.mean(0))
 
 
-def _draw_distance(rng: Rng, subjects: Subjects) -> float:
-    """Metres to the focus: by the share of the image height that a person fills, or close-up to the props."""
+def draw_distance(rng: Rng, subjects: Subjects) -> float:
+    """Metres to the focus: by the share of the image height that a person fills, or from close to the props to across
+    the room."""
     if subjects.has_people:
-        share = np.exp(rng.uniform(np.log(0.22), np.log(1.3)))
-        return float(np.clip(1.7 * subjects.intrinsics[1, 1] / (share * subjects.size[0]), 0.9, 14.0))
-    return float(rng.uniform(1.5, 12.0) if subjects.stage.outdoors else np.exp(rng.uniform(np.log(0.6), np.log(3.5))))
+        share = np.exp(rng.uniform(np.log(SHARES[0]), np.log(SHARES[1])))
+        return float(np.clip(1.7 * subjects.intrinsics[1, 1] / (share * subjects.size[0]), 1.2, 20.0))
+    low, high = (2.0, 14.0) if subjects.stage.outdoors else (0.9, 5.0)
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))

@@ -2,23 +2,62 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from unish.synthetic.stage import Prop, Stage
+from unish.synthetic.stage import Stage
 
 HEAD, CHEST, PELVIS = 15, 9, 0
 RAYS = np.stack(np.meshgrid(np.linspace(0.08, 0.92, 6), np.linspace(0.08, 0.92, 5)), axis=-1).reshape(-1, 2)
 """Where rays pass through the picture: shares of width and height."""
 SKY = np.inf
+GROUND = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What the rays of one picture meet.
+
+    Attributes:
+        reach: (R,) metres along the rays, ``SKY`` where there is nothing.
+        depth: (R,) the same along the optical axis.
+        plane: (R,) number of the plane that is met: ``GROUND``, walls and ceiling below it, sides of props from 0 on
+            (three per prop; opposite sides count as one, only one of them is ever seen).
+    """
+
+    reach: Float[ndarray, "R"]
+    depth: Float[ndarray, "R"]
+    plane: Int[ndarray, "R"]
+
+    @property
+    def on_prop(self) -> Bool[ndarray, "R"]:
+        return self.plane >= 0
+
+    @property
+    def num_props(self) -> int:
+        """How many things are in view."""
+        return len(np.unique(self.plane[self.on_prop] // 3))
+
+    @property
+    def largest_plane(self) -> float:
+        """Share of the picture that a single plane fills, the sky left out."""
+        seen = self.plane[np.isfinite(self.reach)]
+        return float(np.unique(seen, return_counts=True)[1].max(initial=0)) / len(self.plane)
+
+    @property
+    def spread(self) -> float:
+        """Far over near depth: 90th over 10th percentile; the sky counts as 50 m."""
+        near, far = np.quantile(np.clip(self.depth, 0.05, 50.0), [0.1, 0.9])
+        return float(far / near)
 
 
 def cast_rays(
     stage: Stage, c2stage: Float[ndarray, "4 4"], intrinsics: Float[ndarray, "3 3"], size: tuple[int, int]
-) -> tuple[Float[ndarray, "R"], Bool[ndarray, "R"]]:
-    """Metres to the bounds of the nearest prop, the ground or (indoors) a wall, ``SKY`` where there is nothing; and
-    which rays meet a prop."""
+) -> View:
+    """The nearest of the bounds of the props, the ground and (indoors) the walls along each ray."""
     pixels = np.column_stack([RAYS * [size[1], size[0]], np.ones(len(RAYS))])
     away = pixels @ np.linalg.inv(intrinsics).T @ c2stage[:3, :3].T
     away /= np.linalg.norm(away, axis=1, keepdims=True)
@@ -26,14 +65,26 @@ def cast_rays(
     start = c2stage[:3, 3]
     floor = float(stage.ground(start[None, [0, 2]])[0])
     reach = np.where(away[:, 1] < 0, (floor - start[1]) / away[:, 1], SKY)
+    ray, plane = np.arange(len(away)), np.full(len(away), GROUND)
     if not stage.outdoors:
         # The bounds of the camera lie a little inside the walls and the ceiling.
-        reach = np.minimum(reach, ((np.where(away > 0, stage.high, stage.low) - start) / away).min(1).clip(0))
-    low, high = _stack_bounds(stage.props)
-    near, far = (low - start) / away[:, None], (high - start) / away[:, None]
-    enter, leave = np.minimum(near, far).max(-1).clip(0), np.maximum(near, far).min(-1)
-    prop = np.where(enter <= leave, enter, SKY).min(1, initial=SKY)
-    return np.minimum(reach, prop), prop < reach
+        walls = ((np.where(away > 0, stage.high, stage.low) - start) / away).clip(0)
+        walls[away[:, 1] < 0, 1] = SKY
+        side = walls.argmin(1)
+        wall = walls[ray, side]
+        plane = np.where(wall < reach, GROUND - 1 - 2 * side - (away[ray, side] > 0), plane)
+        reach = np.minimum(reach, wall)
+    if stage.props:
+        low, high = stage.bounds
+        near, far = (low - start) / away[:, None], (high - start) / away[:, None]
+        entries, leave = np.minimum(near, far), np.maximum(near, far).min(-1)
+        enter = entries.max(-1).clip(0)
+        enter[enter > leave] = SKY
+        first = enter.argmin(1)
+        prop = enter[ray, first]
+        plane = np.where(prop < reach, 3 * first + entries[ray, first].argmax(-1), plane)
+        reach = np.minimum(reach, prop)
+    return View(reach=reach, depth=reach * (away @ c2stage[:3, 2]), plane=plane)
 
 
 def find_clear(
@@ -59,8 +110,3 @@ def find_people(
     z = pixels[..., 2]
     share = pixels[..., :2] / np.maximum(z, 1e-3)[..., None] / [size[1], size[0]]
     return ((z > 0.15) & (share > 0).all(-1) & (share < 1).all(-1)).any((0, 2))
-
-
-def _stack_bounds(props: tuple[Prop, ...]) -> tuple[Float[ndarray, "K 3"], Float[ndarray, "K 3"]]:
-    low = np.array([prop.low for prop in props]).reshape(-1, 3)
-    return low, np.array([prop.high for prop in props]).reshape(-1, 3)

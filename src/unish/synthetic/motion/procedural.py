@@ -22,7 +22,7 @@ ACTIONS = (*_LEGS, *(name for name in ARM_ACTIONS if name != "hang"))
 """Names that ``sample_motion`` accepts as ``action``."""
 
 _RATE_HZ = 60.0
-_LEG_WEIGHTS = {"walk": 4.0, "idle": 3.0, "run": 1.5, "sit": 3.0, "free": 2.0, "squat": 1.2, "bend": 1.2}
+_LEG_WEIGHTS = {"walk": 7.0, "idle": 1.8, "run": 2.5, "sit": 2.2, "free": 2.0, "squat": 1.0, "bend": 1.0}
 _FADE_SHARE = 0.3
 _FADE_S = (0.6, 1.3)
 

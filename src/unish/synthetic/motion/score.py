@@ -47,7 +47,9 @@ class Score:
                 score.add(f"{side}_{name}", rng.normal(mean, spread))
             score.add(f"{side}_hip_flex", score["right_knee"] * 0.5 if side == "right" else score["left_knee"] * 0.5)
         score.add("spine_flex", rng.normal(3, 4))
-        score.add("head_flex", rng.normal(4, 7))
+        score.add("head_flex", rng.normal(8, 10))
+        score.add("head_twist", rng.normal(0, 16))
+        score.add("head_side", rng.normal(0, 5))
         score.degrees += drift(rng, time, rate_hz=0.25, size=len(CHANNELS)) * _sway_degrees()
         return score
 
@@ -109,6 +111,6 @@ def periodic(phase: Curve, keys: Keys) -> Curve:
 
 
 def _sway_degrees() -> Float[ndarray, "C"]:
-    sway = {"head": 4.0, "arm": 2.5, "elbo": 3.0, "pron": 5.0, "wris": 5.0, "spin": 1.5, "pelv": 0.7, "coll": 1.0}
+    sway = {"head": 5.0, "arm": 2.5, "elbo": 3.0, "pron": 5.0, "wris": 5.0, "spin": 1.5, "pelv": 0.7, "coll": 1.0}
     prefix = [name.removeprefix("left_").removeprefix("right_")[:4].rstrip("_") for name in CHANNELS]
     return np.array([sway.get(p, 0.4) for p in prefix])

@@ -19,6 +19,8 @@ LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 BRIGHTEST = 4.0
 """Linear light is cut here before the tone curve; white is 1."""
 CURVE_STEPS = 4096
+METERED = 3.0
+"""Exposure counts what is brighter than this many times the median of a picture as that bright."""
 
 
 def record_images(
@@ -93,11 +95,13 @@ def _draw_exposure(
     rng: Rng, light: Float32[ndarray, "T H W 3"], timestamps_s: Float[ndarray, "T"]
 ) -> Float32[ndarray, "T"]:
     """Gain per frame. Exposure follows what is in view, late and in part, towards a grey that differs from clip to
-    clip; some clips are locked."""
-    level = np.log(np.maximum((light[:, ::4, ::4] @ LUMA).mean((1, 2)), 0.01))
-    aim = rng.normal(np.log(0.25), 0.4)
+    clip; some clips are locked. The meter does not let windows and lamps darken all the rest."""
+    seen_light = (light[:, ::4, ::4] @ LUMA).reshape(len(light), -1)
+    bright = METERED * np.median(seen_light, axis=1, keepdims=True)
+    level = np.log(np.maximum(np.minimum(seen_light, bright).mean(1), 0.01))
+    aim = rng.normal(np.log(0.25), 0.3)
     seen = np.zeros(len(level))
-    seen[0] = level[0] + rng.normal(0, 0.2)
+    seen[0] = level[0] + rng.normal(0, 0.12)
     delay = np.exp(rng.uniform(np.log(0.15), np.log(3.0))) if rng.random() < 0.75 else np.inf
     for frame in range(1, len(level)):
         follow = 1 - np.exp(-(timestamps_s[frame] - timestamps_s[frame - 1]) / delay)
