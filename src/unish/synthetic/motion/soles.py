@@ -31,9 +31,9 @@ class SupportBody:
 
     @classmethod
     def of(cls, body: Body) -> SupportBody:
-        """Support points along 26 directions, twice as many downward ones for the feet."""
+        """Support points along 26 directions; for feet, which may also lie on their heels, many more from back to front."""
         grid = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-        slopes = np.radians(np.arange(-50, 51, 5))
+        slopes = np.radians(np.arange(-90, 91, 5))
         around = np.stack([np.zeros_like(slopes), -np.cos(slopes), np.sin(slopes)], axis=1)
         tilt = np.array([0.3, 0.0, 0.0])
         directions = np.concatenate([grid[np.abs(grid).sum(1) > 0], around, around + tilt, around - tilt])
