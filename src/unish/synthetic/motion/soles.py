@@ -31,7 +31,7 @@ class SupportBody:
 
     @classmethod
     def of(cls, body: Body) -> SupportBody:
-        """Support points along 26 directions; for feet, which may also lie on their heels, many more from back to front."""
+        """Support points along 26 directions; for feet, which may also lie on their heels, many from back to front."""
         grid = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
         slopes = np.radians(np.arange(-90, 91, 5))
         around = np.stack([np.zeros_like(slopes), -np.cos(slopes), np.sin(slopes)], axis=1)
