@@ -57,9 +57,7 @@ def coarse_loss(
     }
     if weights.picture:
         joints = body.joints(in_cameras)
-        terms["picture"] = picture_loss(
-            joints, batch.cameras, body.joints(truth.params), truth.intrinsics, valid
-        )
+        terms["picture"] = picture_loss(joints, batch.cameras, body.joints(truth.params), truth.intrinsics, valid)
     if model.trains_human:
         compared = compare_bodies(body, located.params, truth.params, valid)
         terms |= {"vertices": compared["vertices"], "joints": compared["joints"]}

@@ -38,7 +38,9 @@ class Domain:
     sizes: tuple[tuple[int, int], ...] = _SIZES
     clips_per_shard: int = 16
 
-    def open(self, folder: Path, num_clips: int, *, held_back: bool = False, progress: Progress | None = None) -> ShardClips:
+    def open(
+        self, folder: Path, num_clips: int, *, held_back: bool = False, progress: Progress | None = None
+    ) -> ShardClips:
         """The first ``num_clips`` clips (or a few more, shards are whole), rendered into ``folder`` where missing."""
         first = HELD_BACK if held_back else 0
         num_shards = -(-num_clips // self.clips_per_shard)
@@ -59,9 +61,7 @@ class Domain:
 COARSE_WORLD = Domain(
     seed=11,
     places=("room", "hall", "corridor", "courtyard"),
-    clip=replace(
-        _CLIP, clothes=False, lenses=("phone",), heights=("eye", "chest", "seated", "hip"), fill=(0.4, 1.3)
-    ),
+    clip=replace(_CLIP, clothes=False, lenses=("phone",), heights=("eye", "chest", "seated", "hip"), fill=(0.4, 1.3)),
     degrade=False,
 )
 STRANGE_WORLD = Domain(

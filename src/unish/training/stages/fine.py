@@ -30,7 +30,8 @@ class FineWeights:
         order: metres by which the surface lies behind the body.
         landmarks: projected landmarks against detected ones, over the size of the person.
         width: of the robust Chamfer, metres; ``None`` for the plain square.
-        num_frames: frames of a clip, drawn anew in each step, in which surfaces are compared (drawing is the slow part).
+        num_frames: frames of a clip, drawn anew in each step, in which surfaces are compared: drawing bodies is the
+            slow part.
         num_vertices, num_points: drawn for each person and frame.
     """
 
@@ -52,9 +53,7 @@ def fine_loss(
     terms = {}
     if weights.landmarks:
         assert batch.humans.landmarks_px is not None
-        terms["landmarks"] = landmark_loss(
-            body.landmarks(params), batch.humans.landmarks_px, batch.cameras, valid
-        )
+        terms["landmarks"] = landmark_loss(body.landmarks(params), batch.humans.landmarks_px, batch.cameras, valid)
     if weights.surface or weights.order:
         generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
         frames = torch.randperm(valid.shape[2])[: weights.num_frames]

@@ -46,6 +46,13 @@ class Localiser(nn.Module):
         self.trains_human = trains_human
         self.is_metric = network.config.align.start_from_ruler
 
+    def train(self, mode: bool = True) -> Localiser:
+        """A frozen human branch answers as at inference."""
+        super().train(mode)
+        if not self.trains_human:
+            self.human.eval()
+        return self
+
     def forward(self, batch: PeopleBatch) -> Located:
         people = self.lift(batch)
         aligned = self.align(batch.scene, people, batch.humans, batch.timestamps.float())
@@ -95,5 +102,3 @@ def shift_into_cameras(located: Located, batch: PeopleBatch) -> BodyParams:
     """The bodies in the recovered cameras: as at inference, the z-shift of the points moves who stands among them."""
     shift = batch.shift[:, None] * located.metres_per_unit[:, None, None]
     return replace(located.params, transl=located.params.transl + nn.functional.pad(shift[..., None], (2, 0)))
-
-

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,14 +17,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from unish.body import Body
-from unish.datasets import ClipSource
+from unish.datasets import ClipArrays, ClipSource
 from unish.errors import InputError
 from unish.network import UniSH
 from unish.network.outputs import HumanOutput, SceneOutput
 from unish.structs import BodyParams, HumanInputs
 from unish.structs.progress import Progress
 from unish.training.data import degrade_images
-from unish.training.stages.people_clips import PeopleConfig, describe_clip
+from unish.training.stages.people_clips import PeopleConfig, describe_clips
 
 _CLIPS_PER_PIECE = 16
 _OBSERVED = ("valid", "landmarks_px", "landmarks_world", "rotations", "betas", "token", "patches", "bbox_info")
@@ -90,37 +91,45 @@ def cache_people(
         if path.exists():
             _check_notes(path, notes)
         else:
-            clips = []
+            clips, generators = [], []
             for index in piece:
-                rng = np.random.default_rng([seed, index])
-                arrays = source.load(index, rng, num_frames=config.num_frames, max_stride=config.max_stride)
-                if degrade:
-                    arrays["images"] = degrade_images(arrays["images"], rng)
-                generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
-                clips.append(describe_clip(arrays, model, body, config, generator))
-            stacked = {name: torch.stack([clip[name].cpu() for clip in clips]) for name in clips[0]}
+                clips.append(_load(source, index, config, degrade, np.random.default_rng([seed, index])))
+                generators.append(torch.Generator().manual_seed(seed * 1_000_003 + index))
+            described = describe_clips(clips, model, body, config, generators)
             beside = path.with_name(f".{path.name}.part")
-            save_file({name: value.contiguous() for name, value in stacked.items()}, beside, metadata=notes)
+            save_file({name: value.cpu().contiguous() for name, value in described.items()}, beside, metadata=notes)
             beside.replace(path)
         if progress is not None:
             progress("clips", piece.stop, total)
+
+
+class PeopleClips(Protocol):
+    """Where batches come from."""
+
+    def draw(self, seed: int, step: int, num_clips: int, *, patch_share: float = 1.0) -> PeopleBatch:
+        """Batch ``step`` of the endless draw ``seed``."""
+        ...
 
 
 class PeopleCache:
     """Clips that ``cache_people`` described, mapped into memory.
 
     Args:
+        num_special: special tokens before the patches of a frame.
         hide_truth: leave it out of the batches, whatever the files hold.
 
     Raises:
         InputError: there are none, or a file is broken.
     """
 
-    def __init__(self, folder: Path, *, hide_truth: bool = False) -> None:
+    def __init__(self, folder: Path, *, num_special: int, hide_truth: bool = False) -> None:
+        self._num_special = num_special
         try:
             self._pieces = [load_file(path) for path in sorted(folder.glob("piece-*.safetensors"))]
         except SafetensorError as error:
-            raise InputError(f"{folder}: a piece is broken ({error}); delete the folder and describe it again") from None
+            raise InputError(
+                f"{folder}: a piece is broken ({error}); delete the folder and describe it again"
+            ) from None
         if hide_truth:
             self._pieces = [{k: v for k, v in p.items() if not k.startswith("true_")} for p in self._pieces]
         sizes: dict[tuple[int, ...], list[tuple[int, int]]] = defaultdict(list)
@@ -135,13 +144,17 @@ class PeopleCache:
     def __len__(self) -> int:
         return sum(len(clips) for clips in self._sizes)
 
-    def draw(self, seed: int, step: int, num_clips: int) -> PeopleBatch:
-        """Batch ``step`` of the endless draw ``seed``: clips of one size, each with one of its observations."""
+    def draw(self, seed: int, step: int, num_clips: int, *, patch_share: float = 1.0) -> PeopleBatch:
+        """Batch ``step`` of the endless draw ``seed``: clips of one size, each with one of its observations.
+
+        ``patch_share`` of the patch tokens, the same in all frames, are left in ``hidden``: most of a training step is
+        spent on reading them.
+        """
         rng = np.random.default_rng([seed, step])
         shares = np.array([len(clips) for clips in self._sizes]) / len(self)
         clips = self._sizes[rng.choice(len(shares), p=shares)]
         chosen = [clips[i] for i in rng.integers(len(clips), size=num_clips)]
-        return self._collate(chosen, rng)
+        return _thin_out(self._collate(chosen, rng), patch_share, self._num_special, rng)
 
     def walk(self, num_clips: int) -> Iterator[PeopleBatch]:
         """Every clip once, with its first observation."""
@@ -156,6 +169,51 @@ class PeopleCache:
             which = 0 if rng is None else int(rng.integers(len(clip["valid"])))
             rows.append({name: value[which] if name in _OBSERVED else value for name, value in clip.items()})
         return collate_people(rows)
+
+
+class LivePeople:
+    """Batches of clips that are described when they are asked for.
+
+    Args:
+        model: its frozen parts are asked, in evaluation mode.
+        degrade, hide_truth: as in ``cache_people`` and ``PeopleCache``.
+    """
+
+    def __init__(
+        self,
+        source: ClipSource,
+        model: UniSH,
+        body: Body,
+        config: PeopleConfig,
+        *,
+        degrade: bool = False,
+        hide_truth: bool = False,
+    ) -> None:
+        self.source = source
+        self.model = model
+        self.body = body
+        self.config = config
+        self.degrade = degrade
+        self.hide_truth = hide_truth
+        self._sizes = np.array([source.size(index) for index in range(len(source))])
+
+    def draw(self, seed: int, step: int, num_clips: int, *, patch_share: float = 1.0) -> PeopleBatch:
+        """Like ``PeopleCache.draw``."""
+        rng = np.random.default_rng([seed, step])
+        first = rng.integers(len(self.source))
+        same = np.flatnonzero((self._sizes == self._sizes[first]).all(1))
+        chosen = [int(first), *(int(i) for i in rng.choice(same, num_clips - 1))]
+        clips = [_load(self.source, index, self.config, self.degrade, rng) for index in chosen]
+        generators = [torch.Generator().manual_seed(int(rng.integers(2**31))) for _ in clips]
+        described = describe_clips(clips, self.model, self.body, self.config, generators)
+        if self.hide_truth:
+            described = {name: value for name, value in described.items() if not name.startswith("true_")}
+        rows = [
+            {name: value[row, 0] if name in _OBSERVED else value[row] for name, value in described.items()}
+            for row in range(num_clips)
+        ]
+        num_special = self.model.config.scene.decoder.num_special_tokens
+        return _thin_out(collate_people(rows), patch_share, num_special, rng)
 
 
 def collate_people(clips: list[dict[str, Tensor]]) -> PeopleBatch:
@@ -199,6 +257,13 @@ def _collate_truth(arrays: dict[str, Tensor]) -> PeopleTruth:
     )
 
 
+def _load(source: ClipSource, index: int, config: PeopleConfig, degrade: bool, rng: np.random.Generator) -> ClipArrays:
+    arrays = source.load(index, rng, num_frames=config.num_frames, max_stride=config.max_stride)
+    if degrade:
+        arrays = {**arrays, "images": degrade_images(arrays["images"], rng)}
+    return arrays
+
+
 def fingerprint_frozen(model: UniSH) -> str:
     """sha256 of the scene and human branches, whose answers are cached."""
     digest = hashlib.sha256(str((model.config.scene, model.config.human)).encode())
@@ -206,6 +271,15 @@ def fingerprint_frozen(model: UniSH) -> str:
         for value in part.state_dict().values():
             digest.update(value.detach().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _thin_out(batch: PeopleBatch, share: float, num_special: int, rng: np.random.Generator) -> PeopleBatch:
+    if share >= 1:
+        return batch
+    num_patches = batch.scene.hidden.shape[2] - num_special
+    chosen = np.sort(rng.permutation(num_patches)[: max(1, round(share * num_patches))]) + num_special
+    kept = torch.from_numpy(np.concatenate([np.arange(num_special), chosen]))
+    return replace(batch, scene=replace(batch.scene, hidden=batch.scene.hidden[:, :, kept]))
 
 
 def _list_pieces(source: ClipSource, total: int) -> list[range]:

@@ -64,18 +64,19 @@ class PeopleConfig:
 
 
 @torch.no_grad()
-def describe_clip(
-    arrays: ClipArrays, model: UniSH, body: Body, config: PeopleConfig, generator: Generator
+def describe_clips(
+    clips: list[ClipArrays], model: UniSH, body: Body, config: PeopleConfig, generators: list[Generator]
 ) -> dict[str, Tensor]:
-    """Everything that is cached of a clip, by name; truth (``true_…``) only where the clip has it.
+    """Everything that is cached of B clips of one size, by name; truth (``true_…``) only where they have it.
 
     Args:
-        arrays: of a ``ClipSource`` with people, from truth or from detectors.
+        clips: of a ``ClipSource`` with people, from truth or from detectors.
         model: in evaluation mode; its scene and human branches are asked.
+        generators: of simulated landmarks, one for each clip.
     """
-    arrays = pick_people(arrays, config.num_people)
-    images = torch.from_numpy(np.ascontiguousarray(arrays["images"])).permute(0, 3, 1, 2)[None].float() / 255
-    images = images.to(model.device)
+    clips = [pick_people(arrays, config.num_people) for arrays in clips]
+    images = torch.stack([torch.from_numpy(np.ascontiguousarray(arrays["images"])) for arrays in clips])
+    images = images.to(model.device).permute(0, 1, 4, 2, 3).float() / 255
     # Nothing here reads the cameras' poses; the small branch solves them after all else.
     options = {"with_cameras": False} if isinstance(model.scene, SmallScene) else {}
     scene = model.scene(images, **options)
@@ -84,24 +85,36 @@ def describe_clip(
     maps = slice(stride // 2, None, stride)
     map_size = (len(range(size[0])[maps]), len(range(size[1])[maps]))
     described = {
-        "hidden": scene.hidden[0].half(),
-        "points": scene.local_points[0, :, maps, maps].half(),
-        "conf_logits": scene.point_conf_logits[0, :, maps, maps].half(),
-        "person_ids": torch.from_numpy(np.ascontiguousarray(arrays["ids"]))[:, maps, maps].to(torch.int8),
-        "intrinsics": resize_intrinsics(scene.intrinsics[0], size, map_size),
-        "cameras": resize_intrinsics(cameras[0], size, map_size),
-        "shift": shift[0],
-        "timestamps": torch.from_numpy(arrays["timestamps"]).double(),
+        "hidden": scene.hidden.half(),
+        "points": scene.local_points[:, :, maps, maps].half(),
+        "conf_logits": scene.point_conf_logits[:, :, maps, maps].half(),
+        "person_ids": torch.from_numpy(np.stack([arrays["ids"][:, maps, maps] for arrays in clips])).to(torch.int8),
+        "intrinsics": resize_intrinsics(scene.intrinsics, size, map_size),
+        "cameras": resize_intrinsics(cameras, size, map_size),
+        "shift": shift,
+        "timestamps": torch.from_numpy(np.stack([arrays["timestamps"] for arrays in clips])).double(),
     }
-    truth = None
-    if "betas" in arrays and "depth" in arrays:
-        truth = _read_truth(arrays, body)
-        described |= _describe_truth(truth, arrays, scene, size, map_size)
-    observations = [
-        _observe_and_lift(arrays, truth, scene, model, body, config, generator, map_size)
-        for _ in range(1 if "landmarks_world" in arrays else config.num_observations)
+    truths: list[_Truth | None] = [None] * len(clips)
+    if all("betas" in arrays and "depth" in arrays for arrays in clips):
+        known = [_read_truth(arrays, body) for arrays in clips]
+        truths = [*known]
+        described |= _describe_truth(known, clips, scene, size, map_size)
+    seen = [
+        _observe(arrays, truth, body, config, generator)
+        for arrays, truth, generator in zip(clips, truths, generators, strict=True)
     ]
-    return described | {name: torch.stack([each[name] for each in observations]) for name in observations[0]}
+    observed = {name: torch.stack([each[name] for each in seen]) for name in seen[0]}
+    if model.config.reads_crops:
+        crops = [_cut_crops(arrays, each["valid"]) for arrays, each in zip(clips, seen, strict=True)]
+        observed |= {name: torch.stack([each[name] for each in crops]) for name in crops[0]}
+    if config.lift:
+        observed |= _lift(observed, described["timestamps"], scene, model)
+    to_maps = map_size[1] / size[1]
+    observed["landmarks_px"] *= observed["landmarks_px"].new_tensor([to_maps, map_size[0] / size[0], 1.0])
+    if "bbox_info" in observed:
+        observed["bbox_info"] *= to_maps
+    # The people of every observation stand in one row: D·P.
+    return described | {name: value.unflatten(1, (-1, config.num_people)) for name, value in observed.items()}
 
 
 def pick_people(arrays: ClipArrays, count: int) -> ClipArrays:
@@ -150,53 +163,46 @@ def _read_truth(arrays: ClipArrays, body: Body) -> _Truth:
 
 
 def _describe_truth(
-    truth: _Truth, arrays: ClipArrays, scene: SceneOutput, size: tuple[int, int], map_size: tuple[int, int]
+    truths: list[_Truth], clips: list[ClipArrays], scene: SceneOutput, size: tuple[int, int], map_size: tuple[int, int]
 ) -> dict[str, Tensor]:
     """Truth, and the scale that brings the predicted points onto the true ones (ROE)."""
-    depth = torch.from_numpy(arrays["depth"])[None]
-    defined = (depth > 0) & (depth < _FAR)
-    *_, scale = local_point_loss(scene.local_points, unproject(depth, truth.intrinsics[None]), defined)
+    depth = torch.from_numpy(np.stack([arrays["depth"] for arrays in clips]))
+    intrinsics = torch.stack([truth.intrinsics for truth in truths])
+    points = unproject(depth, intrinsics).to(scene.local_points.device)
+    defined = (points[..., 2] > 0) & (points[..., 2] < _FAR)
+    *_, scale = local_point_loss(scene.local_points, points, defined)
+    rotations = [torch.cat([t.params.global_orient[:, :, None], t.params.body_pose], dim=2) for t in truths]
     return {
-        "true_intrinsics": resize_intrinsics(truth.intrinsics, size, map_size),
-        "true_betas": truth.params.betas[:, 0].contiguous(),
-        "true_rotations": torch.cat([truth.params.global_orient[:, :, None], truth.params.body_pose], dim=2),
-        "true_transl": truth.params.transl,
-        "true_scale": scale[0],
+        "true_intrinsics": resize_intrinsics(intrinsics, size, map_size),
+        "true_betas": torch.stack([truth.params.betas[:, 0] for truth in truths]),
+        "true_rotations": torch.stack(rotations),
+        "true_transl": torch.stack([truth.params.transl for truth in truths]),
+        "true_scale": scale,
     }
 
 
-def _observe_and_lift(
-    arrays: ClipArrays,
-    truth: _Truth | None,
-    scene: SceneOutput,
-    model: UniSH,
-    body: Body,
-    config: PeopleConfig,
-    generator: Generator,
-    map_size: tuple[int, int],
+def _observe(
+    arrays: ClipArrays, truth: _Truth | None, body: Body, config: PeopleConfig, generator: Generator
 ) -> dict[str, Tensor]:
-    """Landmarks in pixels of the maps, crops where the human branch reads them, and what it makes of either."""
-    size = (int(arrays["images"].shape[1]), int(arrays["images"].shape[2]))
-    timestamps = torch.from_numpy(arrays["timestamps"]).double()
+    """Landmarks of a clip, pixels of its pictures: as detected, or simulated several times."""
     if "landmarks_world" in arrays:
         px, world = (torch.from_numpy(arrays[name]) for name in ("landmarks_px", "landmarks_world"))
         valid = torch.from_numpy(arrays["person_valid"]) & px.isfinite().all(-1).all(-1)
     elif truth is not None:
-        px, world, valid = _simulate(arrays, truth, timestamps, body, size, config, generator)
+        px, world, valid = _simulate(arrays, truth, body, config.num_observations, config, generator)
     else:
         raise InputError("clips without landmarks need true bodies to simulate them; use a dataset that has either")
     px, world = (torch.where(valid[..., None, None], x, torch.nan) for x in (px, world))
-    on_maps = px * px.new_tensor([map_size[1] / size[1], map_size[0] / size[0], 1.0])
-    seen = {"valid": valid, "landmarks_px": on_maps, "landmarks_world": world}
-    crops = _cut_crops(arrays, valid) if model.config.reads_crops else {}
-    if config.lift:
-        inputs = {"valid": valid, "landmarks_px": px, "landmarks_world": world, **crops}
-        humans = HumanInputs(**{name: value[None].to(model.device) for name, value in inputs.items()})
-        people = model.human(humans, timestamps[None].to(model.device), scene.intrinsics)
-        seen |= {"rotations": people.rotations[0], "betas": people.betas[0], "token": people.token[0]}
-    if crops:
-        crops["bbox_info"] = crops["bbox_info"] * (map_size[1] / size[1])
-    return seen | crops
+    return {"valid": valid, "landmarks_px": px, "landmarks_world": world}
+
+
+def _lift(
+    observed: dict[str, Tensor], timestamps: Float[Tensor, "B N"], scene: SceneOutput, model: UniSH
+) -> dict[str, Tensor]:
+    """What the human branch makes of the observations."""
+    humans = HumanInputs(**{name: value.to(model.device) for name, value in observed.items()})
+    people = model.human(humans, timestamps.to(model.device), scene.intrinsics)
+    return {"rotations": people.rotations, "betas": people.betas, "token": people.token}
 
 
 def _cut_crops(arrays: ClipArrays, valid: Bool[Tensor, "P N"]) -> dict[str, Tensor]:
@@ -217,29 +223,28 @@ def _cut_crops(arrays: ClipArrays, valid: Bool[Tensor, "P N"]) -> dict[str, Tens
 
 
 def _simulate(
-    arrays: ClipArrays,
-    truth: _Truth,
-    timestamps: Float[Tensor, "N"],
-    body: Body,
-    size: tuple[int, int],
-    config: PeopleConfig,
-    generator: Generator,
-) -> tuple[Float[Tensor, "P N 33 3"], Float[Tensor, "P N 33 3"], Bool[Tensor, "P N"]]:
+    arrays: ClipArrays, truth: _Truth, body: Body, count: int, config: PeopleConfig, generator: Generator
+) -> tuple[Float[Tensor, "DP N 33 3"], Float[Tensor, "DP N 33 3"], Bool[Tensor, "DP N"]]:
     """Landmarks as a landmark model would have found them: with its errors, unsure of what something hides."""
     people = len(truth.valid)
+    height, width = arrays["images"].shape[1:3]
     cameras = truth.intrinsics.expand(people, -1, -1, -1)
     landmarks = body.landmarks(truth.params)
-    bounds = torch.tensor([0.0, 0.0, size[1], size[0]]).expand(people, 4)
-    observed = observe_landmarks(
-        landmarks, cameras, bounds, body.standing_height(truth.params.betas[:, 0]),
-        timestamps.expand(people, -1), config.noise, generator,
-    )  # fmt: skip
     if "landmarks_px" in arrays:
         in_view = torch.from_numpy(arrays["landmarks_px"][..., 2]) > 0
     else:  # what hides them is not known
         pixels = project(landmarks, cameras)
-        in_view = ((pixels >= 0) & (pixels < pixels.new_tensor([size[1], size[0]]))).all(-1)
+        in_view = ((pixels >= 0) & (pixels < pixels.new_tensor([width, height]))).all(-1)
+    found = truth.valid & (in_view.sum(-1) >= _MIN_VISIBLE) & (landmarks[..., 2].amin(-1) > _MIN_DEPTH)
+    observed = observe_landmarks(
+        landmarks.repeat(count, 1, 1, 1),
+        cameras.repeat(count, 1, 1, 1),
+        torch.tensor([0.0, 0.0, width, height]).expand(count * people, 4),
+        body.standing_height(truth.params.betas[:, 0]).repeat(count),
+        torch.from_numpy(arrays["timestamps"]).double().expand(count * people, -1),
+        config.noise,
+        generator,
+    )
     px = observed.px.clone()
-    px[..., 2] *= torch.where(in_view, 1.0, _HIDDEN_VISIBILITY)
-    found = (in_view.sum(-1) >= _MIN_VISIBLE) & (landmarks[..., 2].amin(-1) > _MIN_DEPTH)
-    return px, observed.world, observed.valid & truth.valid & found
+    px[..., 2] *= torch.where(in_view, 1.0, _HIDDEN_VISIBILITY).repeat(count, 1, 1)
+    return px, observed.world, observed.valid & found.repeat(count, 1)

@@ -54,7 +54,9 @@ def score_people(
         located = model(batch)
         params, valid = shift_into_cameras(located, batch), batch.humans.valid
         if batch.truth is not None:
-            pelvis, true_pelvis = (x.transl + body.rest_joints(x.betas)[..., 0, :] for x in (params, batch.truth.params))
+            pelvis, true_pelvis = (
+                x.transl + body.rest_joints(x.betas)[..., 0, :] for x in (params, batch.truth.params)
+            )
             samples.add("root_cm", 100 * (pelvis - true_pelvis).norm(dim=-1)[valid])
             samples.add("depth_percent", 100 * (pelvis[..., 2] / true_pelvis[..., 2] - 1).abs()[valid])
             samples.add("scale_percent", 100 * (located.metres_per_unit / batch.truth.scale - 1).abs())
