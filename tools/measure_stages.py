@@ -153,15 +153,21 @@ def _summarise(values: list[float]) -> str:
     return mean if len(values) == 1 else f"{mean} ({min(values):.1f}–{max(values):.1f})"
 
 
+def _read_results(path: Path) -> dict[str, dict[str, float]]:
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
 def measure(out: Path, seeds: list[int], only: list[str]) -> None:
     """Everything that is not in ``results.json`` yet."""
     workplace = Workplace(out)
     path = out / "results.json"
     for run in list_runs(seeds):
-        results = json.loads(path.read_text()) if path.exists() else {}
-        if run.key in results or (only and run.name not in only):
+        results = _read_results(path)
+        unready = run.start is not None and f"{run.start}-{run.seed}" not in results
+        if run.key in results or unready or (only and run.name not in only):
             continue
-        results[run.key] = workplace.execute(run)
+        scores = workplace.execute(run)
+        results = _read_results(path) | {run.key: scores}  # others may have measured other rows meanwhile
         partial = path.with_name(path.name + ".partial")
         partial.write_text(json.dumps(results, indent=1) + "\n")
         partial.replace(path)

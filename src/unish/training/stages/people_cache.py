@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -103,6 +103,7 @@ def cache_people(
             progress("clips", piece.stop, total)
 
 
+@runtime_checkable
 class PeopleClips(Protocol):
     """Where batches come from."""
 
