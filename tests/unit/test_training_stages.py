@@ -17,7 +17,7 @@ from unish.training.stages.coarse import CoarseWeights, coarse_loss
 from unish.training.stages.domains import COARSE_WORLD
 from unish.training.stages.fine import FineWeights, fine_loss
 from unish.training.stages.localise import run_localise_stage
-from unish.training.stages.localiser import Located, Localiser, plain_config
+from unish.training.stages.localiser import Localiser, Located, plain_config
 from unish.training.stages.people_cache import PeopleBatch, PeopleCache, cache_people
 from unish.training.stages.people_clips import PeopleConfig, pick_people
 from unish.training.stages.people_validation import score_people

@@ -80,12 +80,12 @@ COARSE = LocaliseStage(
     name="coarse",
     trains_human=False,  # ours comes trained, on the same errors of landmarks and on far more motion
     world=COARSE_WORLD,
-    num_clips=928,
+    num_clips=944,
     losses=CoarseWeights(
         transl=1.0, scale=1.0, picture=1.0, vertices=1.0, joints=1.0, pose=0.05, shape=0.01,
     ),
     fit=FitConfig(
-        steps=600, learning_rate=1e-3, warmup_steps=50, weight_decay=0.02, ema_decay=0.98, log_every=20,
+        steps=800, learning_rate=1e-3, warmup_steps=50, weight_decay=0.02, ema_decay=0.98, log_every=20,
         checkpoint_every=200,
     ),
 )  # fmt: skip
@@ -96,7 +96,7 @@ FINE = LocaliseStage(
     num_clips=512,
     losses=FineWeights(surface=1.0, order=1.0, landmarks=30.0, width=0.5),
     fit=FitConfig(
-        steps=300, learning_rate=3e-4, warmup_steps=30, weight_decay=0.02, ema_decay=0.97, log_every=20,
+        steps=250, learning_rate=3e-4, warmup_steps=30, weight_decay=0.02, ema_decay=0.97, log_every=20,
         checkpoint_every=100,
     ),
 )  # fmt: skip

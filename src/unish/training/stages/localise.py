@@ -40,7 +40,7 @@ class LocaliseStage:
     fit: FitConfig
     people: PeopleConfig = field(default_factory=PeopleConfig)
     clips_per_step: int = 16
-    patch_share: float = 0.35
+    patch_share: float = 0.2
 
     @property
     def needs_truth(self) -> bool:
