@@ -3,8 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from torch import nn
 
 from unish.body import Body, load_body
@@ -16,10 +18,10 @@ from unish.training.recipes import COARSE, FINE
 from unish.training.stages.coarse import CoarseWeights, coarse_loss
 from unish.training.stages.domains import COARSE_WORLD
 from unish.training.stages.fine import FineWeights, fine_loss
-from unish.training.stages.localise import run_localise_stage
+from unish.training.stages.localise import run_localise_stage, train_localise_stage
 from unish.training.stages.localiser import Localiser, Located, plain_config
 from unish.training.stages.people_cache import PeopleBatch, PeopleCache, cache_people
-from unish.training.stages.people_clips import PeopleConfig, pick_people
+from unish.training.stages.people_clips import PeopleConfig, describe_clips, pick_people
 from unish.training.stages.people_validation import score_people
 from unish.training.trainer import FitConfig
 
@@ -105,8 +107,6 @@ def test_the_masks_belong_to_the_people(clips: PeopleCache, body: Body) -> None:
 
 def test_the_best_seen_come_first_and_ids_follow(folder: Path) -> None:
     source = WORLD.open(folder / "shards", 4)
-    import numpy as np
-
     arrays = source.load(0, np.random.default_rng(0), num_frames=3)
     arrays["ids"] = np.full_like(arrays["ids"], -1)
     arrays["ids"][:, 0, :3] = 4
@@ -116,6 +116,27 @@ def test_the_best_seen_come_first_and_ids_follow(folder: Path) -> None:
     assert picked["ids"][0, :3, 0].tolist() == [0, 1, 2]
     assert picked["ids"][0, 5, 5] == -1
     assert (picked["betas"][0] == arrays["betas"][4]).all()
+
+
+def test_detected_landmarks_are_taken_as_they_are(folder: Path, network: UniSH, body: Body) -> None:
+    """A video has neither truth nor simulated landmarks; its pixels become those of the maps."""
+    arrays = WORLD.open(folder / "shards", 4).load(0, np.random.default_rng(0), num_frames=3)
+    video = {name: arrays[name] for name in ("images", "ids", "timestamps", "person_valid", "landmarks_px")}
+    video["landmarks_world"] = np.random.default_rng(0).normal(size=(6, 3, 33, 3)).astype(np.float32)
+    described = describe_clips([video], network, body, CONFIG, [torch.Generator()])
+    assert not any(name.startswith("true_") for name in described)
+    assert described["valid"].shape == (1, 1, 2, 3)
+    first = int(np.argmax([(arrays["ids"] == person).sum() for person in range(6)]))
+    frame = int(arrays["person_valid"][first].nonzero()[0][0])
+    expected = torch.from_numpy(arrays["landmarks_px"][first, frame]) * torch.tensor([0.5, 0.5, 1.0])
+    torch.testing.assert_close(described["landmarks_px"][0, 0, 0, frame], expected)
+
+
+def test_data_that_a_stage_cannot_use_is_refused(tmp_path: Path, network: UniSH) -> None:
+    arrays = {"images": np.zeros((1, 3, 32, 48, 3), np.uint8), "depth": np.ones((1, 3, 32, 48), np.float32)}
+    save_file(arrays, tmp_path / "shard-000000.safetensors")
+    with pytest.raises(InputError, match="body_pose_aa.*cannot train the stage coarse"):
+        train_localise_stage(COARSE, network, tmp_path / "run", data=tmp_path)
 
 
 def test_draws_repeat_and_thin_out_patches_alone(clips: PeopleCache) -> None:
@@ -176,7 +197,7 @@ def test_fine_never_reads_the_truth(clips: PeopleCache, network: UniSH, body: Bo
     losses = []
     for truth in (batch.truth, None):
         torch.manual_seed(0)
-        losses.append(float(fine_loss(model, replace(batch, truth=truth), body, FineWeights())[0]))
+        losses.append(float(fine_loss(model, replace(batch, truth=truth), body, FineWeights())[0].detach()))
     assert losses[0] == losses[1]
     with pytest.raises(ValueError, match="exact bodies"):
         coarse_loss(model, replace(batch, truth=None), body, CoarseWeights())

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from unish.body import Body, load_body
 from unish.datasets import ClipSource, names_source, open_source
+from unish.errors import InputError
 from unish.network import UniSH
 from unish.structs.progress import Progress
 from unish.training.stages.coarse import CoarseWeights, coarse_loss
@@ -91,8 +92,20 @@ def train_localise_stage(
 def _open_people(stage: LocaliseStage, data: Path, progress: Progress | None) -> tuple[ClipSource, bool]:
     """The clips, and whether their pictures are to be spoiled."""
     if names_source(data) or any(data.glob("*.safetensors")):
-        return open_source(data), False
+        source = open_source(data)
+        _check_arrays(stage, source)
+        return source, False
     return stage.world.open(data, stage.num_clips, progress=progress), stage.world.degrade
+
+
+def _check_arrays(stage: LocaliseStage, source: ClipSource) -> None:
+    """Exact bodies and depth; or, where truth is not read, detected landmarks in their place."""
+    notes = source.describe()
+    simulated = {"depth", "intrinsics", "c2w", "betas", "global_orient_aa", "body_pose_aa", "transl"}
+    detected = {"landmarks_px", "landmarks_world"}
+    rest = detected if not stage.needs_truth and detected <= set(notes.arrays) else simulated
+    if missing := {"images", "ids", "timestamps", "person_valid", *rest} - set(notes.arrays):
+        raise InputError(f"{notes.name} has no {', '.join(sorted(missing))}: it cannot train the stage {stage.name}")
 
 
 def run_localise_stage(
