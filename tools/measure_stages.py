@@ -31,8 +31,8 @@ from unish.training.stages.people_validation import score_people
 from unish.training.trainer import load_run_weights
 
 HELD_BACK_CLIPS = 192
-FORMS = ("plain", "ruler")
-"""AlignNet as published, and ours that starts from the closed form."""
+SHORT_STEPS = 800
+"""Of coarse where it is repeated for the sake of comparison; only ``plain-coarse-whole`` is the recipe's own length."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,10 @@ class Run:
     """One training run.
 
     Attributes:
-        name: of the row; start: name of the run whose weights it begins with, ``None`` for an untrained AlignNet.
+        name: of the row; form: AlignNet as published (``plain``), or ours that starts from the closed form (``ruler``).
+        start: name of the run whose weights it begins with, ``None`` for an untrained AlignNet.
         stage: ``None`` only scores.
+        knows_camera: of the strange world, the true intrinsics are told to the network, in training and scoring.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Run:
     stage: LocaliseStage | None
     seed: int
     start: str | None = None
+    knows_camera: bool = False
 
     @property
     def key(self) -> str:
@@ -57,22 +60,28 @@ class Run:
 
 def list_runs(seeds: list[int]) -> Iterator[Run]:
     """The headline claims with every seed, then a row without each loss, with the first."""
+    short = replace(COARSE, fit=replace(COARSE.fit, steps=SHORT_STEPS))
     for seed in seeds:
         yield Run(name="plain-untrained", form="plain", stage=None, seed=seed)
-        yield Run(name="plain-coarse", form="plain", stage=COARSE, seed=seed)
+        yield Run(name="plain-coarse-whole", form="plain", stage=COARSE, seed=seed)
+        yield Run(name="plain-coarse", form="plain", stage=short, seed=seed)
         yield Run(name="plain-fine", form="plain", stage=FINE, seed=seed, start="plain-coarse")
         yield Run(name="plain-fine-alone", form="plain", stage=FINE, seed=seed)
     yield Run(name="ruler-untrained", form="ruler", stage=None, seed=seeds[0])
     for seed in seeds:
-        yield Run(name="ruler-coarse", form="ruler", stage=COARSE, seed=seed)
+        yield Run(name="ruler-coarse", form="ruler", stage=short, seed=seed)
         yield Run(name="ruler-fine", form="ruler", stage=FINE, seed=seed, start="ruler-coarse")
+    yield Run(name="ruler-untrained-known-camera", form="ruler", stage=None, seed=seeds[0], knows_camera=True)
+    for seed in seeds:
+        for name, stage in (("plain-coarse-known-camera", None), ("plain-fine-known-camera", FINE)):
+            yield Run(name=name, form="plain", stage=stage, seed=seed, start="plain-coarse", knows_camera=True)
     for loss in ("transl", "scale", "picture"):
-        stage = replace(COARSE, losses=replace(COARSE.losses, **{loss: 0.0}))
+        stage = replace(short, losses=replace(short.losses, **{loss: 0.0}))
         yield Run(name=f"plain-coarse-without-{loss}", form="plain", stage=stage, seed=seeds[0])
     for loss in ("surface", "order", "landmarks"):
         stage = replace(FINE, losses=replace(FINE.losses, **{loss: 0.0}))
         yield Run(name=f"plain-fine-without-{loss}", form="plain", stage=stage, seed=seeds[0], start="plain-coarse")
-    human = replace(COARSE, trains_human=True)
+    human = replace(short, trains_human=True)
     yield Run(name="plain-coarse-human", form="plain", stage=human, seed=seeds[0])
     for loss in ("vertices", "joints", "pose", "shape"):
         stage = replace(human, losses=replace(human.losses, **{loss: 0.0}))
@@ -90,21 +99,21 @@ class Workplace:
         torch.manual_seed(0)
         self._describer = build_network(self.configs["plain"], self.trained)
         self._progress = make_progress()
-        self._caches: dict[tuple[str, bool], PeopleCache] = {}
+        self._caches: dict[str, PeopleCache] = {}
 
-    def clips(self, stage: LocaliseStage, *, held_back: bool) -> PeopleCache:
+    def clips(self, stage: LocaliseStage, *, held_back: bool, know_camera: bool = False) -> PeopleCache:
         """Described clips of the stage's world; the truth of clips that fine trains on is left out."""
-        key = (stage.name, held_back)
+        name = f"{stage.name}-{'test' if held_back else 'train'}"
+        key = name + "-known" * know_camera
         if key not in self._caches:
-            name = f"{stage.name}-{'test' if held_back else 'train'}"
-            count = HELD_BACK_CLIPS if held_back else stage.num_clips
+            count = HELD_BACK_CLIPS if held_back else stage.num_clips // (2 if know_camera else 1)
             source = stage.world.open(self.out / "data" / name, count, held_back=held_back, progress=self._progress)
             cache_people(
-                source, self.out / "cache" / name, self._describer, self.body, stage.people, seed=5,
-                degrade=stage.world.degrade, num_clips=count, progress=self._progress,
+                source, self.out / "cache" / key, self._describer, self.body, stage.people, seed=5,
+                degrade=stage.world.degrade, know_camera=know_camera, num_clips=count, progress=self._progress,
             )  # fmt: skip
             self._caches[key] = PeopleCache(
-                self.out / "cache" / name, num_special=self.trained.config.scene.decoder.num_special_tokens,
+                self.out / "cache" / key, num_special=self.trained.config.scene.decoder.num_special_tokens,
                 hide_truth=not held_back and not stage.needs_truth,
             )  # fmt: skip
         return self._caches[key]
@@ -118,13 +127,14 @@ class Workplace:
         if run.start is not None:
             model.load_state_dict(load_run_weights(self.out / "runs" / f"{run.start}-{run.seed}"))
         if run.stage is not None:
-            clips = self.clips(run.stage, held_back=False)
+            clips = self.clips(run.stage, held_back=False, know_camera=run.knows_camera)
             folder = self.out / "runs" / run.key
             run_localise_stage(run.stage, model, clips, self.body, folder, seed=run.seed, resume=folder.exists())
         model.eval()
-        known = score_people(model, self.clips(COARSE, held_back=True).walk(16), self.body, with_surfaces=False)
-        strange = score_people(model, self.clips(FINE, held_back=True).walk(16), self.body)
-        return {f"{world}.{name}": value for world, scores in (("coarse", known), ("fine", strange))
+        near = score_people(model, self.clips(COARSE, held_back=True).walk(16), self.body, with_surfaces=False)
+        clips = self.clips(FINE, held_back=True, know_camera=run.knows_camera)
+        strange = score_people(model, clips.walk(16), self.body)
+        return {f"{world}.{name}": value for world, scores in (("coarse", near), ("fine", strange))
                 for name, value in scores.items()}  # fmt: skip
 
 

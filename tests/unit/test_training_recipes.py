@@ -10,6 +10,7 @@ from network_models import tiny_release
 from safetensors.numpy import save_file
 
 from unish import training
+from unish.cli import main, train
 from unish.errors import InputError
 from unish.network import UniSH
 from unish.network.correspondence import CorrespondenceConfig
@@ -99,13 +100,14 @@ def test_smoke_goes_from_nothing_to_weights_that_load(tmp_path: Path, monkeypatc
         ),
     )
     out = tmp_path / "run"
-    training.run("smoke", out=out, data=out / "shards")
+    assert main(["train", "smoke", "--out", str(out), "--quiet"]) == 0
     for stage in ("scene/depth", "scene/cameras", "lifter", "coarse", "fine"):
         assert (out / stage / "checkpoint.pt").is_file() and (out / stage / "metrics.jsonl").is_file()
     network = UniSH.from_pretrained(out / "checkpoint")
     prediction = network(torch.rand(1, 2, 3, 48, 64), None, torch.tensor([[0.0, 0.2]], dtype=torch.float64))
     assert prediction.local_points.isfinite().all() and prediction.scale is not None
-    training.run("smoke", out=out, data=out / "shards", resume=True)
+    assert main(["train", "smoke", "--out", str(out), "--quiet"]) == 2, "a run was overwritten without --resume"
+    assert main(["train", "smoke", "--out", str(out), "--quiet", "--resume"]) == 0
 
 
 @pytest.mark.slow
@@ -134,6 +136,4 @@ def test_the_published_training_in_miniature(tmp_path: Path) -> None:
 
 
 def test_the_command_names_every_recipe() -> None:
-    from unish.cli import train
-
     assert set(train.RECIPES) == RECIPES.keys()

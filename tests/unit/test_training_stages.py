@@ -135,7 +135,7 @@ def test_detected_landmarks_are_taken_as_they_are(folder: Path, network: UniSH, 
 def test_data_that_a_stage_cannot_use_is_refused(tmp_path: Path, network: UniSH) -> None:
     arrays = {"images": np.zeros((1, 3, 32, 48, 3), np.uint8), "depth": np.ones((1, 3, 32, 48), np.float32)}
     save_file(arrays, tmp_path / "shard-000000.safetensors")
-    with pytest.raises(InputError, match="body_pose_aa.*cannot train the stage coarse"):
+    with pytest.raises(InputError, match=r"body_pose_aa.*cannot train the stage coarse"):
         train_localise_stage(COARSE, network, tmp_path / "run", data=tmp_path)
 
 

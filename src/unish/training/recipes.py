@@ -85,7 +85,7 @@ COARSE = LocaliseStage(
         transl=1.0, scale=1.0, picture=1.0, vertices=1.0, joints=1.0, pose=0.05, shape=0.01,
     ),
     fit=FitConfig(
-        steps=800, learning_rate=1e-3, warmup_steps=50, weight_decay=0.02, ema_decay=0.98, log_every=20,
+        steps=2000, learning_rate=1e-3, warmup_steps=50, weight_decay=0.02, ema_decay=0.98, log_every=20,
         checkpoint_every=200,
     ),
 )  # fmt: skip

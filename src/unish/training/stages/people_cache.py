@@ -71,6 +71,7 @@ def cache_people(
     *,
     seed: int,
     degrade: bool = False,
+    know_camera: bool = False,
     num_clips: int | None = None,
     progress: Progress | None = None,
 ) -> None:
@@ -78,6 +79,7 @@ def cache_people(
 
     Args:
         degrade: spoil the pictures first.
+        know_camera: see ``describe_clips``.
         num_clips: only so many, from the first.
 
     Raises:
@@ -85,7 +87,8 @@ def cache_people(
     """
     folder.mkdir(parents=True, exist_ok=True)
     total = min(num_clips or len(source), len(source))
-    notes = {"described_by": f"{fingerprint_frozen(model)} {config} seed={seed} degrade={degrade}"}
+    settings = f"{config} seed={seed} degrade={degrade}" + " camera known" * know_camera
+    notes = {"described_by": f"{fingerprint_frozen(model)} {settings}"}
     for piece in _list_pieces(source, total):
         path = folder / f"piece-{piece.start:06d}.safetensors"
         if path.exists():
@@ -95,7 +98,7 @@ def cache_people(
             for index in piece:
                 clips.append(_load(source, index, config, degrade, np.random.default_rng([seed, index])))
                 generators.append(torch.Generator().manual_seed(seed * 1_000_003 + index))
-            described = describe_clips(clips, model, body, config, generators)
+            described = describe_clips(clips, model, body, config, generators, know_camera=know_camera)
             beside = path.with_name(f".{path.name}.part")
             save_file({name: value.cpu().contiguous() for name, value in described.items()}, beside, metadata=notes)
             beside.replace(path)

@@ -65,7 +65,13 @@ class PeopleConfig:
 
 @torch.no_grad()
 def describe_clips(
-    clips: list[ClipArrays], model: UniSH, body: Body, config: PeopleConfig, generators: list[Generator]
+    clips: list[ClipArrays],
+    model: UniSH,
+    body: Body,
+    config: PeopleConfig,
+    generators: list[Generator],
+    *,
+    know_camera: bool = False,
 ) -> dict[str, Tensor]:
     """Everything that is cached of B clips of one size, by name; truth (``true_…``) only where they have it.
 
@@ -73,15 +79,17 @@ def describe_clips(
         clips: of a ``ClipSource`` with people, from truth or from detectors.
         model: in evaluation mode; its scene and human branches are asked.
         generators: of simulated landmarks, one for each clip.
+        know_camera: tell the network the true intrinsics, as somebody with a calibrated camera would.
     """
     clips = [pick_people(arrays, config.num_people) for arrays in clips]
     images = torch.stack([torch.from_numpy(np.ascontiguousarray(arrays["images"])) for arrays in clips])
     images = images.to(model.device).permute(0, 1, 4, 2, 3).float() / 255
     # Nothing here reads the cameras' poses; the small branch solves them after all else.
     options = {"with_cameras": False} if isinstance(model.scene, SmallScene) else {}
-    scene = model.scene(images, **options)
+    known = torch.from_numpy(np.stack([arrays["intrinsics"] for arrays in clips])) if know_camera else None
+    scene = model.scene(images, known, **options)
     size, stride = (int(images.shape[-2]), int(images.shape[-1])), config.map_stride
-    cameras, shift = recover_cameras(scene.local_points, scene.point_conf_logits.sigmoid() > MIN_CONFIDENCE)
+    cameras, shift = recover_cameras(scene.local_points, scene.point_conf_logits.sigmoid() > MIN_CONFIDENCE, known)
     maps = slice(stride // 2, None, stride)
     map_size = (len(range(size[0])[maps]), len(range(size[1])[maps]))
     described = {
