@@ -94,9 +94,9 @@ FINE = LocaliseStage(
     trains_human=False,
     world=STRANGE_WORLD,
     num_clips=512,
-    losses=FineWeights(surface=1.0, order=1.0, landmarks=30.0, width=0.5),
+    losses=FineWeights(surface=1.0, order=1.0, landmarks=30.0, width=2.0, landmark_width=0.5),
     fit=FitConfig(
-        steps=250, learning_rate=3e-4, warmup_steps=30, weight_decay=0.02, ema_decay=0.97, log_every=20,
+        steps=200, learning_rate=5e-4, warmup_steps=30, weight_decay=0.02, ema_decay=0.97, log_every=20,
         checkpoint_every=100,
     ),
 )  # fmt: skip

@@ -29,7 +29,9 @@ class FineWeights:
         surface: one-sided robust Chamfer of visible vertices to the person's points, over the square of ``width``.
         order: metres by which the surface lies behind the body.
         landmarks: projected landmarks against detected ones, over the size of the person.
-        width: of the robust Chamfer, metres; ``None`` for the plain square.
+        width, landmark_width: of the robust Chamfer (metres; ``None`` for the plain square) and of the landmarks (share
+            of the person). Narrow ones invite escape: a body that shows none of its vertices at its own pixels pays
+            nothing for its surface, so what holds it there, the landmarks, must cost more the further they are off.
         num_frames: frames of a clip, drawn anew in each step, in which surfaces are compared: drawing bodies is the
             slow part.
         num_vertices, num_points: drawn for each person and frame.
@@ -38,7 +40,8 @@ class FineWeights:
     surface: float = 1.0
     order: float = 1.0
     landmarks: float = 30.0
-    width: float | None = 0.5
+    width: float | None = 2.0
+    landmark_width: float = 0.5
     num_frames: int = 1
     num_vertices: int = 128
     num_points: int = 384
@@ -53,7 +56,13 @@ def fine_loss(
     terms = {}
     if weights.landmarks:
         assert batch.humans.landmarks_px is not None
-        terms["landmarks"] = landmark_loss(body.landmarks(params), batch.humans.landmarks_px, batch.cameras, valid)
+        terms["landmarks"] = landmark_loss(
+            body.landmarks(params),
+            batch.humans.landmarks_px,
+            batch.cameras,
+            valid,
+            width=weights.landmark_width,
+        )
     if weights.surface or weights.order:
         generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
         frames = torch.randperm(valid.shape[2])[: weights.num_frames]
