@@ -104,9 +104,9 @@ def describe_clips(
     }
     truths: list[_Truth | None] = [None] * len(clips)
     if all("betas" in arrays and "depth" in arrays for arrays in clips):
-        known = [_read_truth(arrays, body) for arrays in clips]
-        truths = [*known]
-        described |= _describe_truth(known, clips, scene, size, map_size)
+        exact = [_read_truth(arrays, body) for arrays in clips]
+        truths = [*exact]
+        described |= _describe_truth(exact, clips, scene, size, map_size)
     seen = [
         _observe(arrays, truth, body, config, generator)
         for arrays, truth, generator in zip(clips, truths, generators, strict=True)
