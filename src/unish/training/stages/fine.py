@@ -37,9 +37,9 @@ class FineWeights:
         num_vertices, num_points: drawn for each person and frame.
     """
 
-    surface: float = 1.0
+    surface: float = 10.0
     order: float = 1.0
-    landmarks: float = 30.0
+    landmarks: float = 10.0
     width: float | None = 2.0
     landmark_width: float = 0.5
     num_frames: int = 1
