@@ -124,8 +124,8 @@ def test_the_published_training_in_miniature(tmp_path: Path) -> None:
         fine=replace(PAPER.fine, fit=ONE, people=people),
         scene_weights=None,
         backbone_weights=None,
-        coarse_data="{data}/people",
-        fine_data="{data}/people",
+        coarse_data="shards:{data}/people",
+        fine_data="shards:{data}/people",
     )
     torch.manual_seed(0)
     before = UniSH(config).state_dict()

@@ -56,6 +56,8 @@ def test_held_back_clips_are_others(tmp_path: Path) -> None:
     first, held_back = (next(iter((tmp_path / name).glob("*.safetensors"))) for name in ("train", "test"))
     assert (first.stem, held_back.stem) == ("shard-000000", f"shard-{HELD_BACK:06d}")
     assert first.read_bytes() != held_back.read_bytes()
+    with pytest.raises(InputError, match="another world"):
+        replace(world, seed=3).open(tmp_path / "train", 1)
 
 
 def test_of_a_known_camera_the_shift_alone_is_solved() -> None:

@@ -6,10 +6,12 @@ spoiled further (``degrade``). What differs was fixed before anything was measur
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from unish.datasets import ShardClips
+from unish.errors import InputError
 from unish.structs.progress import Progress
 from unish.synthetic.config import SynthConfig
 from unish.synthetic.shards import ShardConfig, write_shards
@@ -18,6 +20,8 @@ _SIZES = ((112, 160), (160, 112), (128, 160), (160, 128))
 _CLIP = SynthConfig(num_frames=6, fps=None, samples=1, min_people=1, max_people=2)
 HELD_BACK = 10_000
 """Shards from this number on are never trained on."""
+MARKER = "world.json"
+"""File of a folder that a world was rendered into."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,12 @@ class Domain:
     def open(
         self, folder: Path, num_clips: int, *, held_back: bool = False, progress: Progress | None = None
     ) -> ShardClips:
-        """The first ``num_clips`` clips (or a few more, shards are whole), rendered into ``folder`` where missing."""
+        """The first ``num_clips`` clips (or a few more, shards are whole), rendered into ``folder`` where missing.
+
+        Raises:
+            InputError: the folder holds another world.
+        """
+        self._mark(folder)
         first = HELD_BACK if held_back else 0
         num_shards = -(-num_clips // self.clips_per_shard)
         for shard in range(first, first + num_shards):
@@ -56,6 +65,17 @@ class Domain:
             if progress is not None:
                 progress("shards", shard - first + 1, num_shards)
         return ShardClips(folder)
+
+    def _mark(self, folder: Path) -> None:
+        """Say in the folder whose clips it holds."""
+        marker, content = folder / MARKER, json.dumps(asdict(self))
+        if not marker.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            marker.write_text(content)
+        elif marker.read_text() != content:
+            raise InputError(
+                f"{folder} holds clips of another world; choose another folder, or name it shards:{folder}"
+            )
 
 
 COARSE_WORLD = Domain(

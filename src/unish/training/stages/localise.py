@@ -13,7 +13,7 @@ from unish.errors import InputError
 from unish.network import UniSH
 from unish.structs.progress import Progress
 from unish.training.stages.coarse import CoarseWeights, coarse_loss
-from unish.training.stages.domains import Domain
+from unish.training.stages.domains import MARKER, Domain
 from unish.training.stages.fine import FineWeights, fine_loss
 from unish.training.stages.localiser import Localiser
 from unish.training.stages.people_cache import LivePeople, PeopleBatch, PeopleCache, PeopleClips, cache_people
@@ -91,7 +91,8 @@ def train_localise_stage(
 
 def _open_people(stage: LocaliseStage, data: Path, progress: Progress | None) -> tuple[ClipSource, bool]:
     """The clips, and whether their pictures are to be spoiled."""
-    if names_source(data) or any(data.glob("*.safetensors")):
+    is_foreign = any(data.glob("*.safetensors")) and not (data / MARKER).exists()
+    if names_source(data) or is_foreign:
         source = open_source(data)
         _check_arrays(stage, source)
         return source, False
