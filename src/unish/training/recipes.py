@@ -94,7 +94,7 @@ FINE = LocaliseStage(
     trains_human=False,
     world=STRANGE_WORLD,
     num_clips=512,
-    losses=FineWeights(surface=10.0, order=1.0, landmarks=10.0, width=2.0, landmark_width=0.5),
+    losses=FineWeights(surface=1.0, order=1.0, landmarks=100.0, width=2.0, landmark_width=1.0),
     fit=FitConfig(
         steps=200, learning_rate=5e-4, warmup_steps=30, weight_decay=0.02, ema_decay=0.97, log_every=20,
         checkpoint_every=100,

@@ -37,11 +37,11 @@ class FineWeights:
         num_vertices, num_points: drawn for each person and frame.
     """
 
-    surface: float = 10.0
+    surface: float = 1.0
     order: float = 1.0
-    landmarks: float = 10.0
+    landmarks: float = 100.0
     width: float | None = 2.0
-    landmark_width: float = 0.5
+    landmark_width: float = 1.0
     num_frames: int = 1
     num_vertices: int = 128
     num_points: int = 384
