@@ -24,7 +24,7 @@ class Plan:
 
     Attributes:
         config: its branches are ``SmallScene`` and ``LandmarkBranch``.
-        pretrained_encoder: fetch the ImageNet weights of the encoder; tests do without.
+        pretrained_encoder: take the frozen parts of the scene branch from the shipped weights; tests do without.
         shares: of a wall-clock budget, for scene, human branch, coarse and fine.
     """
 

