@@ -53,7 +53,7 @@ def assemble(scene_run: Path | None, lifter_run: Path | None, out: Path, *, publ
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scene", type=Path, help="run of the recipe small-scene")
+    parser.add_argument("--scene", type=Path, help="run of the recipe pretrain-small")
     parser.add_argument("--lifter", type=Path, help="run of the recipe of the human branch")
     parser.add_argument("--published", action="store_true", help="fetch the frozen parts from their publishers")
     parser.add_argument("--out", type=Path, default=SHIPPED / "small")

@@ -10,7 +10,7 @@ RUNS=${RUNS:-runs}
 OUT=${OUT:-src/unish/network/checkpoints/small}
 BUDGET=${MINUTES:+--minutes $MINUTES}
 # shellcheck disable=SC2086  # the budget is an option and its value, or nothing
-"$BIN/unish" train small-scene --out "$RUNS/scene" --data "$RUNS/shards" --resume $BUDGET
+"$BIN/unish" train pretrain-small --out "$RUNS/scene" --data "$RUNS/shards" --resume $BUDGET
 # shellcheck disable=SC2086
 "$BIN/unish" train small-lifter --out "$RUNS/lifter" --data "${MOTION:-$RUNS/no-motion}" --resume $BUDGET
 "$BIN/python" tools/assemble_small.py --scene "$RUNS/scene/cameras" --lifter "$RUNS/lifter" --out "$OUT"

@@ -15,7 +15,8 @@ from unish.datasets import ClipArrays, LiveClips, MixedSource, ShardClips, names
 from unish.datasets.kinds import KINDS
 from unish.errors import InputError
 from unish.training.data import SceneBatches, SceneDataConfig
-from unish.training.recipes import open_scene_data
+from unish.training.recipes import SCENE_MIX
+from unish.training.stages.scene import open_scene_data
 
 
 @pytest.fixture
@@ -68,10 +69,10 @@ def test_a_mixture_file(folder: Path) -> None:
 
 
 def test_the_recipe_takes_names_and_its_own_live_clips(folder: Path) -> None:
-    live = open_scene_data(Path("live"))
+    live = open_scene_data(Path("live"), SCENE_MIX)
     assert isinstance(live, MixedSource) and all(isinstance(part, LiveClips) for part in live.parts)
-    assert isinstance(open_scene_data(folder / "shards"), ShardClips)
-    assert len(open_scene_data(Path(f"depth:{folder / 'real'}"))) == 1
+    assert isinstance(open_scene_data(folder / "shards", SCENE_MIX), ShardClips)
+    assert len(open_scene_data(Path(f"depth:{folder / 'real'}"), SCENE_MIX)) == 1
 
 
 @pytest.mark.parametrize(

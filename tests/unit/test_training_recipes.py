@@ -1,18 +1,27 @@
 """Recipes: named, refused clearly, and stages that train what they say."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from network_models import tiny_release
 from safetensors.numpy import save_file
 
 from unish import training
+from unish.cli import main, train
 from unish.errors import InputError
+from unish.network import UniSH
 from unish.network.correspondence import CorrespondenceConfig
 from unish.network.decoder import DecoderConfig
 from unish.network.small_scene import SmallScene, SmallSceneConfig
-from unish.training.recipes import RECIPES, SceneStage, run_scene_stage
+from unish.training import recipes
+from unish.training.recipes import CAMERAS, DEPTH, PAPER, RECIPES, SCENE_MIX, SMOKE
+from unish.training.stages.paper import run_paper_plan
+from unish.training.stages.people_clips import PeopleConfig
+from unish.training.stages.scene import run_scene_stage
+from unish.training.trainer import FitConfig
 
 TINY = SmallSceneConfig(
     long_side=64,
@@ -20,6 +29,7 @@ TINY = SmallSceneConfig(
     widths=(16, 16, 16),
     correspondence=CorrespondenceConfig(channels=16, hidden=16),
 )
+ONE = FitConfig(steps=1, warmup_steps=0, log_every=1, checkpoint_every=0)
 
 
 def write_shard(folder: Path) -> None:
@@ -39,23 +49,91 @@ def write_shard(folder: Path) -> None:
 
 
 def test_unknown_recipe_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="small-scene"):
+    with pytest.raises(InputError, match="pretrain-small"):
         training.run("large", out=tmp_path, data=tmp_path)
-    assert {"small-scene", "small-lifter"} <= RECIPES.keys()
+    known = {"pretrain-small", "small-lifter", "coarse", "fine", "small-all", "paper", "smoke"}
+    assert known <= RECIPES.keys()
+
+
+def test_fine_wants_coarse_first(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="train coarse"):
+        training.run("fine", out=tmp_path, data=tmp_path)
+
+
+def test_paper_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipes, "PAPER", replace(PAPER, config=tiny_release()))
+    with pytest.raises(InputError, match=r"pi3\.safetensors"):
+        training.run("paper", out=tmp_path, data=tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trains_cameras", [False, True])
-def test_a_stage_trains_its_part_alone(tmp_path: Path, trains_cameras: bool) -> None:
+def test_a_scene_stage_trains_its_part_alone(tmp_path: Path, trains_cameras: bool) -> None:
     write_shard(tmp_path)
     torch.manual_seed(0)
     model = SmallScene(TINY)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    stage = SceneStage(name="test", trains_cameras=trains_cameras, steps=2, learning_rate=1e-2, time_share=1.0)
-    run_scene_stage(model, stage, tmp_path / "run", data=tmp_path, resume=False, minutes=None)
+    row = CAMERAS if trains_cameras else DEPTH
+    stage = replace(row, fit=replace(row.fit, steps=2, learning_rate=1e-2))
+    run_scene_stage(model, stage, SCENE_MIX, tmp_path / "run", data=tmp_path, resume=False, minutes=None)
     changed = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     if trains_cameras:
         assert changed <= {"matcher", "match_features", "pose_head"}
         assert {"matcher", "match_features"} <= changed
     else:
         assert changed == {"embed", "decoder", "dense_head", "focal_head"}
+
+
+@pytest.mark.slow
+def test_smoke_goes_from_nothing_to_weights_that_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All stages on the command's own path, in a still smaller setting."""
+    fit = replace(SMOKE.coarse.fit, steps=2, log_every=1)
+    monkeypatch.setattr(
+        recipes,
+        "SMOKE",
+        replace(
+            SMOKE,
+            scene=tuple(replace(stage, fit=fit) for stage in SMOKE.scene),
+            lifter=replace(SMOKE.lifter, fit=fit, pool_size=4),
+            coarse=replace(SMOKE.coarse, fit=fit, num_clips=8),
+            fine=replace(SMOKE.fine, fit=fit, num_clips=8),
+        ),
+    )
+    out = tmp_path / "run"
+    assert main(["train", "smoke", "--out", str(out), "--quiet"]) == 0
+    for stage in ("scene/depth", "scene/cameras", "lifter", "coarse", "fine"):
+        assert (out / stage / "checkpoint.pt").is_file() and (out / stage / "metrics.jsonl").is_file()
+    network = UniSH.from_pretrained(out / "checkpoint")
+    prediction = network(torch.rand(1, 2, 3, 48, 64), None, torch.tensor([[0.0, 0.2]], dtype=torch.float64))
+    assert prediction.local_points.isfinite().all() and prediction.scale is not None
+    assert main(["train", "smoke", "--out", str(out), "--quiet"]) == 2, "a run was overwritten without --resume"
+    assert main(["train", "smoke", "--out", str(out), "--quiet", "--resume"]) == 0
+
+
+@pytest.mark.slow
+def test_the_published_training_in_miniature(tmp_path: Path) -> None:
+    """Crops in, human branch and AlignNet trained, scene frozen; then AlignNet alone."""
+    world = replace(SMOKE.coarse.world, clip=replace(SMOKE.coarse.world.clip, num_frames=2), clips_per_shard=2)
+    world.open(tmp_path / "people", 2)
+    config = replace(tiny_release(), body="free")
+    people = PeopleConfig(num_frames=2, num_people=1, num_observations=1)
+    plan = replace(
+        PAPER,
+        config=config,
+        coarse=replace(PAPER.coarse, fit=ONE, people=people),
+        fine=replace(PAPER.fine, fit=ONE, people=people),
+        scene_weights=None,
+        backbone_weights=None,
+        coarse_data="shards:{data}/people",
+        fine_data="shards:{data}/people",
+    )
+    torch.manual_seed(0)
+    before = UniSH(config).state_dict()
+    torch.manual_seed(0)
+    after = run_paper_plan(plan, tmp_path / "run", data=tmp_path, resume=False, minutes=None).state_dict()
+    changed = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed == {"human", "align"}
+
+
+def test_the_command_names_every_recipe() -> None:
+    assert set(train.RECIPES) == RECIPES.keys()

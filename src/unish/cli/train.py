@@ -13,11 +13,12 @@ from unish.errors import DegradedResultWarning
 
 NAME = "train"
 SUMMARY = "train by a named recipe"
-EXAMPLE = "unish train small-scene --out runs/small-scene --data out/shards --resume"
+EXAMPLE = "unish train pretrain-small --out runs/scene --data out/shards --resume"
+RECIPES = ("pretrain-small", "small-lifter", "coarse", "fine", "small-all", "paper", "smoke")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="name of a recipe; an unknown name lists them")
+    parser.add_argument("recipe", metavar="RECIPE", help=f"one of {', '.join(RECIPES)}: docs/training.md")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN_DIR", help="folder for checkpoints and logs")
     parser.add_argument(
         "--data",

@@ -39,7 +39,9 @@ class ShardClips:
             self._sizes[path] = (height, width)
             self._clips += [(path, i) for i in range(count)]
         if not self._clips:
-            raise InputError(f"{folder} holds no training shards (*.safetensors); `unish train small-scene` makes them")
+            raise InputError(
+                f"{folder} holds no training shards (*.safetensors); `unish train pretrain-small` makes them"
+            )
         self._names = tuple(name for name in CLIP_ARRAYS if name in held)
 
     def __len__(self) -> int:

@@ -18,6 +18,8 @@ from unish.render.scene import SmoothNormals, join_meshes
 from unish.structs import Reconstruction
 from unish.structs.progress import Progress
 from unish.synthetic.cameras import CameraPath, draw_camera_path
+from unish.synthetic.cameras.lenses import LENSES
+from unish.synthetic.cameras.subjects import HEIGHTS
 from unish.synthetic.config import SynthConfig
 from unish.synthetic.grounds import make_ground
 from unish.synthetic.people import Actor, cast_people
@@ -101,7 +103,7 @@ def plan_clip(rng: np.random.Generator, seed: int, config: SynthConfig) -> Shoot
     build = make_room if kind in ("room", "corridor", "hall") else make_ground
     stage = build(rng, bank, kind, used, seats)
     joints = np.stack([actor.joints for actor in actors]) if actors else np.zeros((0, len(timestamps), 24, 3))
-    camera = draw_camera_path(rng, stage, joints, timestamps, config.size)
+    camera = draw_camera_path(rng, stage, joints, timestamps, config)
     stage = _make_way(rng, stage, camera.c2stage[:, :3, 3], joints[:, :, 0], seats)
     return Shooting(stage=stage, actors=actors, camera=camera, timestamps_s=timestamps, bank=bank)
 
@@ -194,5 +196,10 @@ def _check(config: SynthConfig) -> None:
         raise InputError(f"no place is called {config.place!r}; there are: {', '.join(PLACES)}")
     if not 0 <= config.min_people <= config.max_people <= 6:
         raise InputError(f"{config.min_people} to {config.max_people} people asked for; use 0 <= min <= max <= 6")
+    for names, known in ((config.lenses, LENSES), (config.heights, HEIGHTS)):
+        if names is not None and (not names or set(names) - known.keys()):
+            raise InputError(f"no camera with {names!r}; choose from {', '.join(known)}")
+    if config.fill is not None and not 0 < config.fill[0] <= config.fill[1]:
+        raise InputError(f"people cannot fill {config.fill} of the picture; give two rising shares above 0")
     if config.fps is not None and not 0 < config.fps <= 240:
         raise InputError(f"a frame rate of {config.fps} was asked for; use 0 < fps <= 240")

@@ -22,6 +22,10 @@ class SynthConfig:
         place: ``room``, ``corridor``, ``hall``, ``open``, ``street``, ``courtyard`` or ``stairs``; ``None`` draws one.
         max_people: at most this many people (0–6 are drawn, two or fewer mostly).
         min_people: at least this many.
+        lenses, heights: names of ``cameras.lenses.LENSES`` and ``cameras.subjects.HEIGHTS`` to draw from; ``None``
+            for all. Mast, drone and selfie have heights of their own.
+        fill: least and largest share of the picture's height that a filmed person is meant to take;
+            ``None`` for the usual ones.
         clothes: people wear clothes, hair and shoes with a geometry of their own; off paints them on the bare body.
         sensor: exposure, noise and white balance of a real camera; off gives clean renders.
         normals: keep the surface normals as extra key ``normals``.
@@ -38,6 +42,9 @@ class SynthConfig:
     place: str | None = None
     max_people: int = 6
     min_people: int = 0
+    lenses: tuple[str, ...] | None = None
+    heights: tuple[str, ...] | None = None
+    fill: tuple[float, float] | None = None
     clothes: bool = True
     sensor: bool = True
     normals: bool = False

@@ -19,8 +19,10 @@ from unish.geometry.camera import make_intrinsics, project
 from unish.geometry.rotation import axis_angle_to_matrix
 from unish.network.human.viewing_ray import turn_to
 from unish.structs import BodyParams, HumanInputs
-from unish.training.landmark_noise import LandmarkNoiseConfig, observe
+from unish.training.landmark_noise import LandmarkNoiseConfig, Observation, observe
 from unish.training.motion_pool import MotionPool
+
+_MIN_DEPTH = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +90,11 @@ def make_batch(pool: MotionPool, body: Body, config: LandmarkDataConfig, *, seed
     truth = _film(rotations, root, timestamps, betas, body, config, generator)
     landmarks, joints = body.landmarks(truth), body.joints(truth)
     image_size, intrinsics = _draw_lens(size, joints, config, generator)
-    pixels = project(landmarks, intrinsics[:, None].expand(-1, count, -1, -1), min_depth=0.1)
-    hips = landmarks[..., 23:25, :].mean(dim=-2)
-    ray = turn_to(torch.nn.functional.normalize(hips, dim=-1))
-    observed = observe(
-        pixels, (landmarks - hips[..., None, :]) @ ray, 1.6 * intrinsics[:, None, 0, 0] / hips[..., 2],
-        _draw_bounds(pixels, image_size, config, generator), body.standing_height(betas), timestamps, config.noise,
-        generator,
-    )  # fmt: skip
+    cameras = intrinsics[:, None].expand(-1, count, -1, -1)
+    bounds = _draw_bounds(project(landmarks, cameras, min_depth=_MIN_DEPTH), image_size, config, generator)
+    observed = observe_landmarks(
+        landmarks, cameras, bounds, body.standing_height(betas), timestamps, config.noise, generator
+    )
     told = _misjudge_focal(intrinsics, config, generator)
     return LandmarkBatch(
         humans=HumanInputs(
@@ -108,9 +107,27 @@ def make_batch(pool: MotionPool, body: Body, config: LandmarkDataConfig, *, seed
         truth=truth,
         landmarks=landmarks,
         joints=joints,
-        true_intrinsics=intrinsics[:, None].expand(-1, count, -1, -1),
+        true_intrinsics=cameras,
         present=present,
     )
+
+
+def observe_landmarks(
+    landmarks: Float[Tensor, "S N L 3"],
+    intrinsics: Float[Tensor, "S N 3 3"],
+    bounds_xyxy: Float[Tensor, "S 4"],
+    stature_m: Float[Tensor, "S"],
+    timestamps_s: Float[Tensor, "S N"],
+    noise: LandmarkNoiseConfig,
+    generator: Generator,
+) -> Observation:
+    """What an imperfect landmark model says about bodies before a camera; ``landmarks`` are true, in camera metres."""
+    hips = landmarks[..., 23:25, :].mean(dim=-2)
+    ray = turn_to(torch.nn.functional.normalize(hips, dim=-1))
+    return observe(
+        project(landmarks, intrinsics, min_depth=_MIN_DEPTH), (landmarks - hips[..., None, :]) @ ray,
+        1.6 * intrinsics[..., 0, 0] / hips[..., 2], bounds_xyxy, stature_m, timestamps_s, noise, generator,
+    )  # fmt: skip
 
 
 def draw_betas(size: int, config: LandmarkDataConfig, generator: Generator) -> Float[Tensor, "S 10"]:

@@ -1,70 +1,158 @@
-"""Full training runs, each a named function: everything that decides the result stands here."""
+"""Full training runs. What decides a result stands in the rows below: what trains, on what, by which losses.
+
+| row | trains | frozen | data | losses |
+|---|---|---|---|---|
+| ``DEPTH`` | scene: decoder, dense head, focal head | encoder, cameras | ``SCENE_MIX`` | depth, confidence, focal |
+| ``CAMERAS`` | scene: matching, pose head | the rest | ``SCENE_MIX`` | matches, relative poses |
+| ``LIFTER`` | human branch | – | motion, simulated landmarks | ``LifterConfig`` |
+| ``COARSE`` | AlignNet | scene, human | ``COARSE_WORLD`` with exact bodies | ``CoarseWeights`` |
+| ``FINE`` | AlignNet | scene, human | ``STRANGE_WORLD`` or videos, no truth | ``FineWeights`` |
+| ``PAPER_COARSE``, ``PAPER_FINE`` | AlignNet (and human in coarse) | scene | BEDLAM; a folder of videos | the same |
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import nn
-from tqdm import tqdm
 
-from unish.datasets import ClipSource, LiveClips, MixedSource, names_source, open_source
 from unish.network import UniSH
-from unish.network.human.landmark_branch import LandmarkBranch
-from unish.network.small_scene import SmallScene, SmallSceneConfig
+from unish.network.config import release_config, small_config, tiny_config
+from unish.network.human.landmark_branch import LandmarkBranch, LandmarkBranchConfig
+from unish.network.small_scene import SmallScene
 from unish.synthetic.config import SynthConfig
-from unish.synthetic.shards import ShardConfig, write_shards
-from unish.training.data import SceneBatch, SceneBatches, SceneDataConfig, run_ahead
+from unish.synthetic.shards import ShardConfig
+from unish.training.data import SceneDataConfig
+from unish.training.landmarks import LandmarkDataConfig
 from unish.training.lifter import LifterConfig, train_lifter
-from unish.training.scene import SceneLossWeights, scene_loss
-from unish.training.scene_validation import measure_row_prior, score_scene
-from unish.training.trainer import FitConfig, fit
+from unish.training.scene import SceneLossWeights
+from unish.training.stages.coarse import CoarseWeights
+from unish.training.stages.domains import COARSE_WORLD, STRANGE_WORLD, Domain
+from unish.training.stages.fine import FineWeights
+from unish.training.stages.localise import LocaliseStage
+from unish.training.stages.localiser import build_network
+from unish.training.stages.paper import PaperPlan, run_paper_plan
+from unish.training.stages.people_clips import PeopleConfig
+from unish.training.stages.plan import Plan, localise_trained, run_plan, train_scene
+from unish.training.stages.scene import SceneMix, SceneStage
+from unish.training.trainer import FitConfig
 
 Recipe = Callable[..., nn.Module]
-_KNOWN_INTRINSICS_EVERY = 3  # every third batch is told its intrinsics
-FROZEN_PARTS = ("encoder", "photo_prior")
-_CAMERA_PARTS = ("match_features", "matcher", "pose_head")
 
-
-@dataclass(frozen=True, kw_only=True)
-class SceneStage:
-    """A part of the scene recipe.
-
-    Attributes:
-        trains_cameras: matching and cameras alone, on frozen depth; otherwise everything else.
-        steps, learning_rate: of the stage; the share of a wall-clock budget follows from ``time_share``.
-    """
-
-    name: str
-    trains_cameras: bool
-    steps: int
-    learning_rate: float
-    time_share: float
-
-
-# Cameras are solved on the depth but send it no gradient, and a step that includes them costs half as much again.
-SCENE_STAGES = (
-    SceneStage(name="depth", trains_cameras=False, steps=12000, learning_rate=6e-4, time_share=0.72),
-    SceneStage(name="cameras", trains_cameras=True, steps=3000, learning_rate=1e-3, time_share=0.28),
-)
+# Data ---------------------------------------------------------------------------------------------------------------
 
 # Small pictures, short clips, many places: variety of place teaches more than another frame of the same one.
-_SHARDS = ShardConfig(
+_PEOPLE_SHARDS = ShardConfig(
     sizes=((128, 192), (192, 128), (144, 192), (160, 160), (112, 192)),
     clips_per_shard=16,
     clip=SynthConfig(num_frames=6, fps=None),
 )
 # Rooms without people, filmed from near by, need as many again: there everything but a person has to be understood.
-_ROOM_SHARDS = replace(_SHARDS, clip=replace(_SHARDS.clip, place="room", max_people=0))
-_NUM_SHARDS = 200
-_SHARD_SEED = 1
+_ROOM_SHARDS = replace(_PEOPLE_SHARDS, clip=replace(_PEOPLE_SHARDS.clip, place="room", max_people=0))
+SCENE_MIX = SceneMix(kinds=(_PEOPLE_SHARDS, _ROOM_SHARDS), num_shards=200, seed=1)
+
+# Stages -------------------------------------------------------------------------------------------------------------
+
+_SCENE_FIT = FitConfig(
+    steps=12_000, learning_rate=6e-4, warmup_steps=200, precision="bfloat16", ema_decay=0.998, log_every=50,
+    checkpoint_every=200, validate_every=1000,
+)  # fmt: skip
+_SCENE_LOSSES = SceneLossWeights(
+    log_depth=1.0, points=0.3, edges=0.5, anchor=0.2, confidence=0.1, focal=0.5,
+    coarse_match=0.1, flow=1.0, match_weight=0.2, pose=0.05,
+)  # fmt: skip
+_SCENE_DATA = SceneDataConfig(num_clips=3, num_frames=4, long_sides=(160, 160, 192), max_stride=3)
+
+# Cameras are solved on the depth but send it no gradient, and a step that includes them costs half as much again.
+DEPTH = SceneStage(
+    name="depth", trains_cameras=False, fit=_SCENE_FIT, time_share=0.72, losses=_SCENE_LOSSES, data=_SCENE_DATA
+)
+CAMERAS = SceneStage(
+    name="cameras", trains_cameras=True, fit=replace(_SCENE_FIT, steps=3000, learning_rate=1e-3), time_share=0.28,
+    losses=_SCENE_LOSSES, data=_SCENE_DATA,
+)  # fmt: skip
+
+LIFTER = LifterConfig()
+
+COARSE = LocaliseStage(
+    name="coarse",
+    trains_human=False,  # ours comes trained, on the same errors of landmarks and on far more motion
+    world=COARSE_WORLD,
+    num_clips=944,
+    losses=CoarseWeights(
+        transl=1.0, scale=1.0, picture=1.0, vertices=1.0, joints=1.0, pose=0.05, shape=0.01,
+    ),
+    fit=FitConfig(
+        steps=2000, learning_rate=1e-3, warmup_steps=50, weight_decay=0.02, ema_decay=0.98, log_every=20,
+        checkpoint_every=200,
+    ),
+)  # fmt: skip
+FINE = LocaliseStage(
+    name="fine",
+    trains_human=False,
+    world=STRANGE_WORLD,
+    num_clips=512,
+    losses=FineWeights(surface=1.0, order=1.0, landmarks=100.0, width=2.0, landmark_width=1.0),
+    fit=FitConfig(
+        steps=200, learning_rate=5e-4, warmup_steps=30, weight_decay=0.02, ema_decay=0.97, log_every=20,
+        checkpoint_every=100,
+    ),
+)  # fmt: skip
 
 
-def train_small_scene(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> SmallScene:
+def _shrink(world: Domain) -> Domain:
+    """The same world in pictures and clips for tests."""
+    return replace(world, sizes=((48, 64),), clips_per_shard=8, clip=replace(world.clip, num_frames=3))
+
+
+# Whole trainings ----------------------------------------------------------------------------------------------------
+
+SMALL = Plan(config=small_config(), scene=(DEPTH, CAMERAS), mix=SCENE_MIX, lifter=LIFTER, coarse=COARSE, fine=FINE)
+
+# 30 frames at 6 fps: every fifth of BEDLAM's 30 Hz (its reader's own step), videos sampled at 6 Hz.
+_PAPER_PEOPLE = PeopleConfig(num_frames=30, num_people=1, num_observations=1, map_stride=2)
+PAPER_COARSE = replace(
+    COARSE, trains_human=True, people=_PAPER_PEOPLE, clips_per_step=1, patch_share=1.0,
+    fit=FitConfig(steps=50_000, learning_rate=1e-4, warmup_steps=1000, precision="bfloat16"),
+)  # fmt: skip
+PAPER_FINE = replace(
+    FINE, people=_PAPER_PEOPLE, clips_per_step=1, patch_share=1.0,
+    fit=FitConfig(steps=10_000, learning_rate=3e-5, warmup_steps=500, precision="bfloat16"),
+)  # fmt: skip
+PAPER = PaperPlan(config=release_config(), coarse=PAPER_COARSE, fine=PAPER_FINE)
+
+_FEW = FitConfig(steps=20, learning_rate=1e-3, warmup_steps=2, log_every=5, checkpoint_every=10)
+_SMOKE_SHARDS = replace(_PEOPLE_SHARDS, sizes=((48, 64),), clip=replace(_PEOPLE_SHARDS.clip, num_frames=3, samples=1))
+_SMOKE_PEOPLE = PeopleConfig(num_frames=3, num_observations=1)
+SMOKE = Plan(
+    config=tiny_config(),
+    pretrained_encoder=False,
+    scene=tuple(
+        replace(
+            stage, fit=_FEW, data=SceneDataConfig(num_clips=2, num_frames=2, long_sides=(64,)), validation_batches=2
+        )
+        for stage in (DEPTH, CAMERAS)
+    ),
+    mix=SceneMix(kinds=(_SMOKE_SHARDS,), num_shards=2, seed=1),
+    lifter=LifterConfig(
+        branch=LandmarkBranchConfig(dim=32, num_heads=2, stage_depths=(1, 1)),
+        data=LandmarkDataConfig(batch_size=4, num_frames=4),
+        fit=_FEW,
+        pool_size=8,
+        pool_seconds=3.0,
+        validation_batches=1,
+    ),
+    coarse=replace(COARSE, world=_shrink(COARSE_WORLD), num_clips=16, fit=_FEW, people=_SMOKE_PEOPLE, clips_per_step=4),
+    fine=replace(FINE, world=_shrink(STRANGE_WORLD), num_clips=16, fit=_FEW, people=_SMOKE_PEOPLE, clips_per_step=4),
+)
+
+
+# Recipes ------------------------------------------------------------------------------------------------------------
+
+
+def pretrain_small(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> SmallScene:
     """The scene branch of ``small``: points, confidence, field of view and cameras on synthetic shards.
 
     Args:
@@ -72,85 +160,7 @@ def train_small_scene(run_dir: Path, *, data: Path, resume: bool = False, minute
             renders such clips while training runs, and any name that ``open_source`` knows takes its data instead.
         minutes: wall-clock budget in place of the fixed number of steps.
     """
-    source = open_scene_data(data)
-    torch.manual_seed(0)
-    model = make_small_scene()
-    shards = SceneBatches(source, SceneDataConfig(), seed=1)
-    model.dense_head.row_prior.data = measure_row_prior(shards, num_batches=30, num_rows=model.config.row_knots)
-    for stage in SCENE_STAGES:
-        budget = None if minutes is None else minutes * stage.time_share
-        run_scene_stage(model, stage, run_dir / stage.name, data=data, resume=resume, minutes=budget)
-    return model
-
-
-def open_scene_data(data: Path) -> ClipSource:
-    """What ``train_small_scene`` trains on."""
-    if str(data) == "live":
-        return MixedSource([LiveClips(config, seed=_SHARD_SEED) for config in (_SHARDS, _ROOM_SHARDS)])
-    if not names_source(data):
-        _make_shards(data)
-    return open_source(data)
-
-
-def _make_shards(data: Path) -> None:
-    """Render the recipe's shards into a folder that has none, or go on where that was cut off."""
-    unfinished = data / ".unfinished"
-    if any(data.glob("*.safetensors")) and not unfinished.exists():
-        return
-    data.mkdir(parents=True, exist_ok=True)
-    unfinished.touch()
-    for first, config in ((0, _SHARDS), (_NUM_SHARDS, _ROOM_SHARDS)):
-        with tqdm(total=_NUM_SHARDS, desc="shards", disable=None) as bar:
-            write_shards(
-                data, num_shards=_NUM_SHARDS, first=first, seed=_SHARD_SEED, config=config,
-                workers=os.cpu_count() or 1, progress=partial(_advance, bar),
-            )  # fmt: skip
-    unfinished.unlink()
-
-
-def _advance(bar: tqdm, _: str, done: int, total: int | None) -> None:
-    bar.update(done - bar.n)
-
-
-def run_scene_stage(
-    model: SmallScene, stage: SceneStage, run_dir: Path, *, data: Path, resume: bool, minutes: float | None
-) -> None:
-    """Train one part of ``model`` in place. A stage that is finished already only loads its weights."""
-    source = open_scene_data(data)
-    shards = SceneBatches(source, SceneDataConfig(), seed=1)
-    held_back = SceneBatches(
-        source, SceneDataConfig(first=19, last=20, long_sides=(192,), max_stride=2, degrade=False), seed=2
-    )
-    row_prior = measure_row_prior(shards, num_batches=30, num_rows=model.config.row_knots)
-    for name, part in model.named_children():
-        part.requires_grad_(name not in FROZEN_PARTS and (name in _CAMERA_PARTS) == stage.trains_cameras)
-
-    def compute_loss(_: nn.Module, batch: SceneBatch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        know = bool(torch.randint(_KNOWN_INTRINSICS_EVERY, ()) == 0)
-        return scene_loss(model, batch, SceneLossWeights(), know_intrinsics=know, with_cameras=stage.trains_cameras)
-
-    config = FitConfig(
-        steps=stage.steps,
-        minutes=minutes,
-        learning_rate=stage.learning_rate,
-        warmup_steps=200,
-        precision="bfloat16",
-        ema_decay=0.998,
-        log_every=50,
-        checkpoint_every=200,
-        validate_every=1000,
-    )
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # half the time of a convolution
-    with run_ahead(shards) as batches:
-        fit(
-            model,
-            compute_loss,
-            batches,
-            config=config,
-            run_dir=run_dir,
-            resume=resume,
-            validate=lambda _: score_scene(model, [held_back(i) for i in range(8)], row_prior),
-        )
+    return train_scene(SMALL, run_dir, data=data, resume=resume, minutes=minutes)
 
 
 def train_small_lifter(
@@ -161,21 +171,57 @@ def train_small_lifter(
     Args:
         data: folder of motion capture files (subfolders and tar archives included); procedural motion alone when there
             is no such folder.
-        minutes: wall-clock budget in place of the fixed number of steps.
     """
-    config = LifterConfig()
-    config = replace(config, fit=replace(config.fit, minutes=minutes))
+    config = replace(LIFTER, fit=replace(LIFTER.fit, minutes=minutes))
     paths = [data, *sorted(data.glob("*.tar.*"))] if data.is_dir() else []
     return train_lifter(run_dir, config, motion_paths=paths, resume=resume)
 
 
-def make_small_scene(config: SmallSceneConfig | None = None) -> SmallScene:
-    """A fresh scene branch whose frozen parts (image encoder, photo prior) are those of the checkpoint that ships."""
-    model = SmallScene(config or SmallSceneConfig())
-    shipped = UniSH.from_pretrained("small").scene
-    for name in FROZEN_PARTS:
-        getattr(model, name).load_state_dict(getattr(shipped, name).state_dict())
-    return model
+def train_coarse(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> UniSH:
+    """AlignNet of the shipped network, afresh, on exact synthetic people.
+
+    Args:
+        data: a dataset with people and truth, or a folder that such clips are rendered into.
+    """
+    network = _untrained_align()
+    return localise_trained(COARSE, network, run_dir, data=data, resume=resume, minutes=minutes)
 
 
-RECIPES: dict[str, Recipe] = {"small-scene": train_small_scene, "small-lifter": train_small_lifter}
+def train_fine(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> UniSH:
+    """AlignNet of a run of ``coarse`` in the same folder, on clips whose truth nobody reads.
+
+    Args:
+        data: for example ``videos:FOLDER``; or a folder that clips of a strange world are rendered into.
+    """
+    return localise_trained(FINE, _untrained_align(), run_dir, data=data, resume=resume, minutes=minutes, after=COARSE)
+
+
+def train_small_all(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> UniSH:
+    """Everything that makes the weights of ``small``, and their folder ``checkpoint``; see ``run_plan``."""
+    return run_plan(SMALL, run_dir, data=data, resume=resume, minutes=minutes)
+
+
+def train_smoke(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> UniSH:
+    """All stages of ``small-all`` in miniature, in about two minutes: that they run, not that they teach."""
+    return run_plan(SMOKE, run_dir, data=data, resume=resume, minutes=minutes)
+
+
+def train_paper(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> UniSH:
+    """The published sizes and data; see ``run_paper_plan`` for what the data folder holds."""
+    return run_paper_plan(PAPER, run_dir, data=data, resume=resume, minutes=minutes)
+
+
+def _untrained_align() -> UniSH:
+    trained = UniSH.from_pretrained("small")
+    return build_network(trained.config, trained)
+
+
+RECIPES: dict[str, Recipe] = {
+    "pretrain-small": pretrain_small,
+    "small-lifter": train_small_lifter,
+    "coarse": train_coarse,
+    "fine": train_fine,
+    "small-all": train_small_all,
+    "paper": train_paper,
+    "smoke": train_smoke,
+}

@@ -28,7 +28,7 @@ from unish.network.outputs import HumanOutput
 from unish.network.rope import Rotary
 from unish.structs import NUM_LANDMARKS, BodyParams, HumanInputs
 
-NUM_JOINTS, NUM_BETAS = 24, 10
+NUM_JOINTS, NUM_BETAS, NUM_PLACE = 24, 10, 3
 _PIXELS_PER_UNIT = 1000.0  # the ruler's tolerances are in pixels; the view's image plane is in focal lengths
 _MIN_WEIGHT = 0.02
 _ERROR_UNIT_M = 0.1  # errors are told in decimetres, so that they weigh as much as poses at the start of training
@@ -47,6 +47,8 @@ class LandmarkBranchConfig:
         span_s: frames attend to each other over at most this time, so clips may be longer than any seen in training.
         max_frequency, frequency_range: fastest turn of the rotary time embedding in rad/s, and how many times slower
             the slowest is.
+        place_in_token: append to each token where in the picture the person is and how large, which the rest of the
+            token does not know. A plain AlignNet needs it, as in the published network, whose token has read the box.
         flip_average: run the mirrored person too and average (twice the cost, mirrored input gives mirrored output).
     """
 
@@ -59,11 +61,12 @@ class LandmarkBranchConfig:
     max_frequency: float = 60.0
     frequency_range: float = 200.0
     flip_average: bool = True
+    place_in_token: bool = False
 
     @property
     def token_dim(self) -> int:
         """Channels of ``HumanOutput.token``."""
-        return self.dim
+        return self.dim + NUM_PLACE * self.place_in_token
 
 
 class BodyState(NamedTuple):
@@ -116,6 +119,8 @@ class LandmarkBranch(nn.Module):
             mirrored, mirrored_token = self.lift(view.mirror(), per_person[0])
             state = _average(state, _mirror_state(mirrored))
             token = (token + mirrored_token) / 2
+        if self.config.place_in_token:
+            token = torch.cat([token, _describe_place(view).to(token.dtype)], dim=-1)
         root = view.to_camera @ state.rotations[:, :, 0]
         rotations = torch.cat([root[:, :, None], state.rotations[:, :, 1:]], dim=2)
         return HumanOutput(
@@ -248,6 +253,13 @@ def _describe_evidence(view: PersonView, aligned: Float[Tensor, "S N L 3"]) -> F
     flat = (view.flat / inverse[..., None, None]).clamp(-4, 4)
     numbers = [aligned.clamp(-4, 4).flatten(2), view.points.flatten(2), flat.flatten(2), view.visibility]
     return torch.cat([*numbers, size, inverse[..., None]], dim=-1)
+
+
+def _describe_place(view: PersonView) -> Float[Tensor, "S N 3"]:
+    """x/z and y/z of the person's ray and the logarithm of their size in the picture, each with a spread of about 1."""
+    ray = view.to_camera[..., :, 2]
+    place = torch.cat([2 * ray[..., :2] / ray[..., 2:], (4 * view.inverse_depth)[..., None].log()], dim=-1)
+    return torch.where(view.seen[..., None], place, 0.0)
 
 
 def _describe_state(state: BodyState, view: PersonView, body: Body) -> Float[Tensor, "S N E"]:

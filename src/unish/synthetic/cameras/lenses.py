@@ -17,12 +17,13 @@ LENSES = {
 """Share of clips; least, most common and largest field of view of the long side in degrees."""
 
 
-def draw_intrinsics(rng: Rng, size: tuple[int, int]) -> Float[ndarray, "3 3"]:
+def draw_intrinsics(rng: Rng, size: tuple[int, int], names: tuple[str, ...] | None = None) -> Float[ndarray, "3 3"]:
     """Pinhole in pixels of ``size`` (height, width): field of view of the long side 30–110°, mostly a phone's; the
-    principal point at times a little off the centre."""
+    principal point at times a little off the centre. ``names`` are the lenses to choose from."""
     height, width = size
-    shares = np.array([lens[0] for lens in LENSES.values()])
-    _, low, common, high = list(LENSES.values())[rng.choice(len(shares), p=shares / shares.sum())]
+    lenses = [LENSES[name] for name in names or LENSES]
+    shares = np.array([lens[0] for lens in lenses])
+    _, low, common, high = lenses[rng.choice(len(shares), p=shares / shares.sum())]
     focal = max(size) / 2 / np.tan(np.radians(rng.triangular(low, common, high)) / 2)
     shift = rng.normal(0, 0.015, 2) * (rng.random() < 0.3)
     return np.array([[focal, 0, width * (0.5 + shift[0])], [0, focal, height * (0.5 + shift[1])], [0, 0, 1]])

@@ -124,7 +124,7 @@ def move_follow(rng: Rng, subjects: Subjects) -> Move:
     lag = rng.uniform(0.8, 1.0) if speed > 0.3 else 1.0
     middle = path.mean(0)
     position = middle + lag * (path - middle) + distance * np.array([np.sin(ahead + side), 0, np.cos(ahead + side)])
-    position[:, 1] = subjects.ground(position[0]) + draw_height(rng)
+    position[:, 1] = subjects.ground(position[0]) + draw_height(rng, subjects.heights)
     target = path + UP * rng.uniform(-0.1, 0.45)
     walking = (min(speed * lag, 3.0) if speed > 0.3 else 0.0, float(ahead))
     return Move(position=position, target=target, hand=rng.uniform(0.4, 1.3), walking=walking)

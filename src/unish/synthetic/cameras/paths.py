@@ -15,6 +15,7 @@ from unish.synthetic.cameras.poses import look_angles, look_matrices
 from unish.synthetic.cameras.scans import move_scan
 from unish.synthetic.cameras.subjects import Subjects
 from unish.synthetic.cameras.views import View, cast_rays, find_clear, find_people
+from unish.synthetic.config import SynthConfig
 from unish.synthetic.stage import Stage
 
 Rng = np.random.Generator
@@ -62,7 +63,7 @@ def draw_camera_path(
     stage: Stage,
     joints: Float[ndarray, "P N 24 3"],
     timestamps_s: Float[ndarray, "N"],
-    size: tuple[int, int],
+    config: SynthConfig,
 ) -> CameraPath:
     """A path that films the people (SMPL joints in the stage), or the props when nobody is there.
 
@@ -70,7 +71,13 @@ def draw_camera_path(
     somebody is in view. When no try does all of it, the best is taken and the caller removes what is in the way.
     """
     subjects = Subjects(
-        stage=stage, joints=joints, timestamps_s=timestamps_s, intrinsics=draw_intrinsics(rng, size), size=size
+        stage=stage,
+        joints=joints,
+        timestamps_s=timestamps_s,
+        intrinsics=draw_intrinsics(rng, config.size, config.lenses),
+        size=config.size,
+        heights=config.heights,
+        fill=config.fill,
     )
     kind = _draw_kind(rng, subjects)
     unseen_is_fine = rng.random() < 0.12

@@ -30,6 +30,7 @@ class Subjects:
         joints: (P, N, 24, 3) of the people in the stage, SMPL order.
         timestamps_s: (N,).
         intrinsics: of the camera; size: height and width of its picture.
+        heights: names of ``HEIGHTS`` to draw from, ``None`` for all; fill: see ``SynthConfig``.
         pace: 0–1, slows every movement: where a place is too narrow for a quick one, a slow one fits.
     """
 
@@ -38,6 +39,8 @@ class Subjects:
     timestamps_s: Float[ndarray, "N"]
     intrinsics: Float[ndarray, "3 3"]
     size: tuple[int, int]
+    heights: tuple[str, ...] | None = None
+    fill: tuple[float, float] | None = None
     pace: float = 1.0
 
     @property
@@ -91,7 +94,7 @@ def draw_stand(rng: Rng, subjects: Subjects) -> Stand:
     focus = draw_focus(rng, subjects)
     azimuth, distance = draw_side(rng, subjects.stage, focus[0], draw_distance(rng, subjects))
     position = focus[0] + distance * np.array([np.cos(azimuth), 0, np.sin(azimuth)])
-    height = draw_height(rng)
+    height = draw_height(rng, subjects.heights)
     if not subjects.has_people and not subjects.stage.outdoors:
         # As somebody who stands there would hold it: mostly looking down a little, from near by more.
         height = np.clip(focus[0, 1] + rng.uniform(-0.1, 0.7) * min(distance, 2.0), 0.7, 1.9)
@@ -117,10 +120,11 @@ def measure_room(stage: Stage, focus: Float[ndarray, "3"], azimuths: Float[ndarr
     return (np.where(away > 0, high, low) / away).min(1).clip(0)
 
 
-def draw_height(rng: Rng) -> float:
-    """Metres above the ground."""
-    shares = np.array([height[0] for height in HEIGHTS.values()])
-    _, low, high = list(HEIGHTS.values())[rng.choice(len(shares), p=shares / shares.sum())]
+def draw_height(rng: Rng, names: tuple[str, ...] | None = None) -> float:
+    """Metres above the ground; ``names`` are the heights to choose from."""
+    heights = [HEIGHTS[name] for name in names or HEIGHTS]
+    shares = np.array([height[0] for height in heights])
+    _, low, high = heights[rng.choice(len(shares), p=shares / shares.sum())]
     return float(rng.uniform(low, high))
 
 
@@ -155,7 +159,7 @@ def draw_distance(rng: Rng, subjects: Subjects) -> float:
     """Metres to the focus: by the share of the image height that a person fills, or from close to the props to across
     the room."""
     if subjects.has_people:
-        share = np.exp(rng.uniform(np.log(SHARES[0]), np.log(SHARES[1])))
+        share = np.exp(rng.uniform(*np.log(subjects.fill or SHARES)))
         return float(np.clip(1.7 * subjects.intrinsics[1, 1] / (share * subjects.size[0]), 1.2, 20.0))
     low, high = (2.0, 14.0) if subjects.stage.outdoors else (0.9, 5.0)
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))

@@ -71,14 +71,19 @@ def scale_loss(scale: Float[Tensor, "B"], best: Float[Tensor, "B"]) -> Tensor:
 
 @torch.no_grad()
 def recover_cameras(
-    local_points: Float[Tensor, "B N H W 3"], mask: Bool[Tensor, "B N H W"]
+    local_points: Float[Tensor, "B N H W 3"],
+    mask: Bool[Tensor, "B N H W"],
+    known: Float[Tensor, "B N 3 3"] | None = None,
 ) -> tuple[Float[Tensor, "B N 3 3"], Float[Tensor, "B N"]]:
     """Intrinsics (pixels) and z-shift (unit of the points) of the pinhole that explains each point map best.
 
     The same solver as at inference (see ``recover_focal_and_shift``): bodies are judged through the camera with which
-    they will be drawn. Constants, without gradient.
+    they will be drawn. Constants, without gradient. Of ``known`` cameras only the shift is solved.
     """
     height, width = local_points.shape[-3:-1]
+    if known is not None:
+        focal = (known[..., 0, 0] + known[..., 1, 1]) / (height**2 + width**2) ** 0.5
+        return known, recover_focal_and_shift(local_points, mask, focal=focal)[1]
     focal, shift = recover_focal_and_shift(local_points, mask)
     return make_intrinsics(focal_to_pixels(focal, height, width), height, width), shift
 

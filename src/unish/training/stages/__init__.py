@@ -1,0 +1,1 @@
+"""Stages of the training of people in scenes: see ``coarse`` and ``fine``."""

@@ -1,0 +1,102 @@
+"""Fine alignment (stage 3 of UniSH): clips without truth; AlignNet alone trains on what must agree with itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Generator, Tensor
+
+from unish.body import Body
+from unish.structs import BodyParams
+from unish.training.losses.correspondence import (
+    draw_person_points,
+    find_visible_vertices,
+    landmark_loss,
+    order_loss,
+    surface_loss,
+)
+from unish.training.stages.localiser import Localiser, shift_into_cameras
+from unish.training.stages.people_cache import PeopleBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineWeights:
+    """Factor of every term; 0 leaves it out.
+
+    Attributes:
+        surface: one-sided robust Chamfer of visible vertices to the person's points, over the square of ``width``.
+        order: metres by which the surface lies behind the body.
+        landmarks: projected landmarks against detected ones, over the size of the person.
+        width, landmark_width: of the robust Chamfer (metres; ``None`` for the plain square) and of the landmarks (share
+            of the person). Narrow ones invite escape: a body that shows none of its vertices at its own pixels pays
+            nothing for its surface, so what holds it there, the landmarks, must cost more the further they are off.
+        num_frames: frames of a clip, drawn anew in each step, in which surfaces are compared: drawing bodies is the
+            slow part.
+        num_vertices, num_points: drawn for each person and frame.
+    """
+
+    surface: float = 1.0
+    order: float = 1.0
+    landmarks: float = 100.0
+    width: float | None = 2.0
+    landmark_width: float = 1.0
+    num_frames: int = 1
+    num_vertices: int = 128
+    num_points: int = 384
+
+
+def fine_loss(
+    model: Localiser, batch: PeopleBatch, body: Body, weights: FineWeights
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Weighted sum of all terms, and each of them for the log. The truth of the batch is never read."""
+    located = model(batch)
+    params, valid = shift_into_cameras(located, batch), batch.humans.valid
+    terms = {}
+    if weights.landmarks:
+        assert batch.humans.landmarks_px is not None
+        terms["landmarks"] = landmark_loss(
+            body.landmarks(params),
+            batch.humans.landmarks_px,
+            batch.cameras,
+            valid,
+            width=weights.landmark_width,
+        )
+    if weights.surface or weights.order:
+        generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
+        frames = torch.randperm(valid.shape[2])[: weights.num_frames]
+        points = batch.scene.local_points[:, frames]
+        points = torch.cat([points[..., :2], points[..., 2:] + batch.shift[:, frames, None, None, None]], dim=-1)
+        metric = points * located.metres_per_unit[:, None, None, None, None]
+        terms |= _compare_surfaces(
+            body, _pick_frames(params, frames), metric, batch.person_ids[:, frames], batch.cameras[:, frames],
+            valid[:, :, frames], weights, generator,
+        )  # fmt: skip
+    loss = sum(getattr(weights, name) * term for name, term in terms.items() if getattr(weights, name))
+    return loss, {name: term.detach() for name, term in terms.items()}
+
+
+def _compare_surfaces(
+    body: Body,
+    params: BodyParams,
+    metric_points: Float[Tensor, "B N h w 3"],
+    person_ids: Int[Tensor, "B N h w"],
+    cameras: Float[Tensor, "B N 3 3"],
+    valid: Bool[Tensor, "B P N"],
+    weights: FineWeights,
+    generator: Generator,
+) -> dict[str, Tensor]:
+    vertices = body.vertices(params)
+    visible = find_visible_vertices(vertices, body.faces, cameras, person_ids, valid)
+    points, drawn = draw_person_points(
+        metric_points, person_ids, valid.shape[1], num_points=weights.num_points, generator=generator
+    )
+    surface = surface_loss(
+        vertices, visible, points, drawn, num_vertices=weights.num_vertices, width=weights.width, generator=generator
+    )
+    return {"surface": surface, "order": order_loss(vertices, visible, metric_points, cameras)}
+
+
+def _pick_frames(params: BodyParams, frames: Int[Tensor, "K"]) -> BodyParams:
+    return BodyParams(**{name: value[:, :, frames] for name, value in vars(params).items()})

@@ -1,0 +1,242 @@
+"""Coarse and fine: what they read, that truth costs nothing, and that they train what they say."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from torch import nn
+
+from unish.body import Body, load_body
+from unish.errors import InputError
+from unish.geometry.camera import project
+from unish.network import PRESETS, UniSH
+from unish.training.landmark_noise import EventRates, LandmarkNoiseConfig
+from unish.training.recipes import COARSE, FINE
+from unish.training.stages.coarse import CoarseWeights, coarse_loss
+from unish.training.stages.domains import COARSE_WORLD
+from unish.training.stages.fine import FineWeights, fine_loss
+from unish.training.stages.localise import run_localise_stage, train_localise_stage
+from unish.training.stages.localiser import Localiser, Located, plain_config
+from unish.training.stages.people_cache import PeopleBatch, PeopleCache, cache_people
+from unish.training.stages.people_clips import PeopleConfig, describe_clips, pick_people
+from unish.training.stages.people_validation import score_people
+from unish.training.trainer import FitConfig
+
+NUM_SPECIAL = 2
+WORLD = replace(
+    COARSE_WORLD, places=("hall",), sizes=((64, 48),), clips_per_shard=4, clip=replace(COARSE_WORLD.clip, num_frames=3)
+)
+NO_NOISE = LandmarkNoiseConfig(bias_2d=0.0, drift_2d=0.0, jitter_2d=0.0, events=EventRates.none())
+CONFIG = PeopleConfig(num_frames=3, num_observations=2, noise=NO_NOISE)
+FEW = FitConfig(steps=2, warmup_steps=0, learning_rate=1e-3, checkpoint_every=0)
+
+
+@pytest.fixture(scope="module")
+def body() -> Body:
+    return load_body("free")
+
+
+@pytest.fixture(scope="module")
+def network() -> UniSH:
+    torch.manual_seed(0)
+    return UniSH(plain_config(PRESETS["tiny"]())).eval()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, network: UniSH, body: Body) -> Path:
+    place = tmp_path_factory.mktemp("people")
+    source = WORLD.open(place / "shards", 4)
+    cache_people(source, place / "described", network, body, CONFIG, seed=3)
+    return place
+
+
+@pytest.fixture
+def clips(folder: Path) -> PeopleCache:
+    return PeopleCache(folder / "described", num_special=NUM_SPECIAL)
+
+
+class Oracle(Localiser):
+    """Answers with the truth of the batch; a scale that is off moves nobody."""
+
+    trains_human, is_metric = True, False
+
+    def __init__(self, factor: float = 1.0) -> None:
+        nn.Module.__init__(self)
+        self.factor = factor
+
+    def forward(self, batch: PeopleBatch) -> Located:
+        truth = batch.truth
+        units = truth.params.transl / truth.scale[:, None, None, None]
+        return Located(params=truth.params, units=units, metres_per_unit=self.factor * truth.scale)
+
+
+def with_true_cameras(batch: PeopleBatch) -> PeopleBatch:
+    return replace(batch, cameras=batch.truth.intrinsics, shift=torch.zeros_like(batch.shift))
+
+
+def test_landmarks_are_where_the_true_body_is_seen(clips: PeopleCache, body: Body) -> None:
+    batch = clips.draw(0, 0, 4)
+    valid = batch.humans.valid
+    assert valid.any()
+    cameras = batch.truth.intrinsics[:, None].expand(*valid.shape, 3, 3)
+    seen = project(body.landmarks(batch.truth.params), cameras)
+    clear = valid[..., None] & (batch.humans.landmarks_px[..., 2] > 0.5)
+    error = (seen - batch.humans.landmarks_px[..., :2]).norm(dim=-1)[clear]
+    assert error.max() < 0.05
+    assert batch.humans.landmarks_px[~valid].isnan().all()
+
+
+def test_the_masks_belong_to_the_people(clips: PeopleCache, body: Body) -> None:
+    batch = clips.draw(0, 0, 4)
+    where = torch.stack([batch.person_ids == person for person in range(2)], dim=1)
+    pelvis = batch.truth.params.transl + body.rest_joints(batch.truth.params.betas)[..., 0, :]
+    cameras = batch.truth.intrinsics[:, None].expand(*batch.humans.valid.shape, 3, 3)
+    pixel = project(pelvis[..., None, :], cameras)[..., 0, :]
+    inside = 0
+    for clip, person, frame in batch.humans.valid.nonzero().tolist():
+        rows, columns = where[clip, person, frame].nonzero(as_tuple=True)
+        if len(rows) > 20:
+            x, y = pixel[clip, person, frame].tolist()
+            assert columns.min() - 2 <= x <= columns.max() + 3
+            inside += int(rows.min() - 2 <= y <= rows.max() + 3)
+    assert inside > 0
+
+
+def test_the_best_seen_come_first_and_ids_follow(folder: Path) -> None:
+    source = WORLD.open(folder / "shards", 4)
+    arrays = source.load(0, np.random.default_rng(0), num_frames=3)
+    arrays["ids"] = np.full_like(arrays["ids"], -1)
+    arrays["ids"][:, 0, :3] = 4
+    arrays["ids"][:, 1, :2] = 1
+    arrays["ids"][:, 2, 0] = 0
+    picked = pick_people(arrays, 2)
+    assert picked["ids"][0, :3, 0].tolist() == [0, 1, 2]
+    assert picked["ids"][0, 5, 5] == -1
+    assert (picked["betas"][0] == arrays["betas"][4]).all()
+
+
+def test_detected_landmarks_are_taken_as_they_are(folder: Path, network: UniSH, body: Body) -> None:
+    """A video has neither truth nor simulated landmarks; its pixels become those of the maps."""
+    arrays = WORLD.open(folder / "shards", 4).load(0, np.random.default_rng(0), num_frames=3)
+    video = {name: arrays[name] for name in ("images", "ids", "timestamps", "person_valid", "landmarks_px")}
+    video["landmarks_world"] = np.random.default_rng(0).normal(size=(6, 3, 33, 3)).astype(np.float32)
+    described = describe_clips([video], network, body, CONFIG, [torch.Generator()])
+    assert not any(name.startswith("true_") for name in described)
+    assert described["valid"].shape == (1, 1, 2, 3)
+    first = int(np.argmax([(arrays["ids"] == person).sum() for person in range(6)]))
+    frame = int(arrays["person_valid"][first].nonzero()[0][0])
+    expected = torch.from_numpy(arrays["landmarks_px"][first, frame]) * torch.tensor([0.5, 0.5, 1.0])
+    torch.testing.assert_close(described["landmarks_px"][0, 0, 0, frame], expected)
+
+
+def test_data_that_a_stage_cannot_use_is_refused(tmp_path: Path, network: UniSH) -> None:
+    arrays = {"images": np.zeros((1, 3, 32, 48, 3), np.uint8), "depth": np.ones((1, 3, 32, 48), np.float32)}
+    save_file(arrays, tmp_path / "shard-000000.safetensors")
+    with pytest.raises(InputError, match=r"body_pose_aa.*cannot train the stage coarse"):
+        train_localise_stage(COARSE, network, tmp_path / "run", data=tmp_path)
+
+
+def test_draws_repeat_and_thin_out_patches_alone(clips: PeopleCache) -> None:
+    whole, thin, again = clips.draw(1, 7, 3), clips.draw(1, 7, 3, patch_share=0.5), clips.draw(1, 7, 3, patch_share=0.5)
+    assert torch.equal(thin.scene.hidden, again.scene.hidden)
+    assert torch.equal(thin.scene.hidden[:, :, :NUM_SPECIAL], whole.scene.hidden[:, :, :NUM_SPECIAL])
+    patches = whole.scene.hidden.shape[2] - NUM_SPECIAL
+    assert thin.scene.hidden.shape[2] == NUM_SPECIAL + round(patches / 2)
+
+
+def test_truth_can_be_hidden(folder: Path) -> None:
+    hidden = PeopleCache(folder / "described", num_special=NUM_SPECIAL, hide_truth=True)
+    assert hidden.draw(0, 0, 2).truth is None
+
+
+def test_other_settings_are_refused(folder: Path, network: UniSH, body: Body) -> None:
+    source = WORLD.open(folder / "shards", 4)
+    with pytest.raises(InputError, match="other settings"):
+        cache_people(source, folder / "described", network, body, CONFIG, seed=4)
+
+
+def test_coarse_costs_nothing_on_the_truth(clips: PeopleCache, body: Body) -> None:
+    batch = with_true_cameras(clips.draw(0, 0, 4))
+    loss, terms = coarse_loss(Oracle(), batch, body, CoarseWeights())
+    assert terms.keys() == {"transl", "scale", "picture", "vertices", "joints", "pose", "shape"}
+    assert float(loss) == pytest.approx(0.0, abs=1e-4)
+    _, wrong = coarse_loss(Oracle(1.5), batch, body, CoarseWeights())
+    assert float(wrong["scale"]) == pytest.approx(float(0.5 * batch.truth.scale.mean()), rel=1e-4)
+    assert float(wrong["transl"]) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_scores_of_the_truth_are_perfect(clips: PeopleCache, body: Body) -> None:
+    batch = with_true_cameras(clips.draw(0, 0, 4))
+    scores = score_people(Oracle(), [batch], body, with_surfaces=False)
+    assert scores["root_cm"] == pytest.approx(0.0, abs=1e-3)
+    assert scores["scale_percent"] == pytest.approx(0.0, abs=1e-3)
+    assert scores["reprojection_percent"] < 0.2
+    assert score_people(Oracle(1.2), [batch], body, with_surfaces=False)["scale_percent"] == pytest.approx(20, abs=0.01)
+
+
+def test_body_to_points_is_measured_in_metres_of_the_prediction(clips: PeopleCache, body: Body) -> None:
+    """Points that lie on the true surface are a few centimetres from the body, twice as far away they are not."""
+    batch = with_true_cameras(clips.draw(0, 0, 4))
+    vertices = body.vertices(batch.truth.params)
+    near = torch.zeros_like(batch.scene.local_points)
+    for clip, person, frame in batch.humans.valid.nonzero().tolist():
+        mask = batch.person_ids[clip, frame] == person
+        count = int(mask.sum())
+        near[clip, frame][mask] = vertices[clip, person, frame, :count] / batch.truth.scale[clip]
+    batch = replace(batch, scene=replace(batch.scene, local_points=near))
+    assert score_people(Oracle(), [batch], body)["body_to_points_cm"] < 0.1
+    assert score_people(Oracle(1.2), [batch], body)["body_to_points_cm"] > 5
+
+
+def test_fine_never_reads_the_truth(clips: PeopleCache, network: UniSH, body: Body) -> None:
+    model = Localiser(network).eval()
+    batch = clips.draw(0, 0, 2)
+    losses = []
+    for truth in (batch.truth, None):
+        torch.manual_seed(0)
+        losses.append(float(fine_loss(model, replace(batch, truth=truth), body, FineWeights())[0].detach()))
+    assert losses[0] == losses[1]
+    with pytest.raises(ValueError, match="exact bodies"):
+        coarse_loss(model, replace(batch, truth=None), body, CoarseWeights())
+
+
+def test_fine_is_small_where_body_and_points_agree(clips: PeopleCache, body: Body) -> None:
+    batch = with_true_cameras(clips.draw(0, 0, 4))
+    weights = FineWeights(surface=0.0, order=0.0)
+    _, right = fine_loss(Oracle(), batch, body, weights)
+    truth = batch.truth.params
+    moved = replace(batch.truth, params=replace(truth, transl=truth.transl * 1.3))
+    _, wrong = fine_loss(Oracle(), replace(batch, truth=moved), body, weights)
+    assert float(right["landmarks"]) < 1e-5 < 1e-3 < float(wrong["landmarks"])
+
+
+@pytest.mark.parametrize("trains_human", [False, True])
+@pytest.mark.parametrize("stage", [COARSE, FINE], ids=["coarse", "fine"])
+def test_a_stage_trains_its_parts_alone(
+    tmp_path: Path, clips: PeopleCache, network: UniSH, body: Body, stage, trains_human: bool
+) -> None:
+    fresh = UniSH(network.config)
+    fresh.load_state_dict(network.state_dict())
+    model = Localiser(fresh, trains_human=trains_human)
+    row = replace(stage, fit=FEW, clips_per_step=2, trains_human=trains_human)
+    run_localise_stage(row, model, clips, body, tmp_path / "run", progress=False)
+    changed = {name.split(".")[0] for name, value in fresh.state_dict().items()
+               if not torch.equal(value, network.state_dict()[name])}  # fmt: skip
+    assert changed == ({"human", "align"} if trains_human else {"align"})
+
+
+def test_the_place_in_the_token_follows_the_person(network: UniSH, clips: PeopleCache) -> None:
+    batch = clips.draw(0, 0, 4)
+    moved = batch.humans.landmarks_px.clone()
+    moved[..., 0] += 5.0
+    tokens = [
+        network.human(replace(batch.humans, landmarks_px=px), batch.timestamps, batch.scene.intrinsics).token
+        for px in (batch.humans.landmarks_px, moved)
+    ]
+    step = (tokens[1] - tokens[0])[batch.humans.valid]
+    expected = 2 * 5.0 / batch.scene.intrinsics[:, None, :, 0, 0].expand(batch.humans.valid.shape)[batch.humans.valid]
+    torch.testing.assert_close(step[:, -3], expected, rtol=0.05, atol=0.01)
+    assert (tokens[0].shape[-1], network.config.human.token_dim) == (35, 35)
