@@ -177,7 +177,9 @@ def test_half_of_the_people_shots_hardly_turn_and_some_turn_fast(shootings: list
     for number, shooting in enumerate(with_people):
         joints = np.stack([actor.joints[:1].repeat(3, 0) for actor in shooting.actors])
         for draw in range(3):
-            path = draw_camera_path(np.random.default_rng([number, draw]), shooting.stage, joints, times, (160, 224))
+            path = draw_camera_path(
+                np.random.default_rng([number, draw]), shooting.stage, joints, times, SynthConfig(size=(160, 224))
+            )
             turns.append(turns_deg(path.c2stage) * 6)
     # Of 34 real clips: 1.2 in the middle, 29 at 95 %.
     assert np.median(turns) < 3 and 12 < np.quantile(turns, 0.95) < 60

@@ -159,7 +159,8 @@ def draw_distance(rng: Rng, subjects: Subjects) -> float:
     """Metres to the focus: by the share of the image height that a person fills, or from close to the props to across
     the room."""
     if subjects.has_people:
-        share = np.exp(rng.uniform(*np.log(subjects.fill or SHARES)))
+        least, most = subjects.fill or SHARES
+        share = np.exp(rng.uniform(np.log(least), np.log(most)))
         return float(np.clip(1.7 * subjects.intrinsics[1, 1] / (share * subjects.size[0]), 1.2, 20.0))
     low, high = (2.0, 14.0) if subjects.stage.outdoors else (0.9, 5.0)
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
