@@ -38,8 +38,8 @@ def measure_few_points() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def truth() -> Reconstruction:
-    """Two people in the open, one of them walking, and a camera that walks along."""
-    return make_clip(5, 9, SynthConfig(size=(64, 80), num_frames=6, fps=10.0, min_people=2, max_people=2))
+    """Two people who walk, both in view all the time, and a camera that walks too."""
+    return make_clip(5, 11, SynthConfig(size=(64, 80), num_frames=6, fps=10.0, min_people=2, max_people=2))
 
 
 @pytest.fixture(scope="module")
