@@ -1,5 +1,6 @@
 """The frozen single-photograph depth network, how the scene branch reads it, and how training helps it on renders."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from unish.errors import InputError
 from unish.geometry.camera import make_intrinsics
 from unish.network.config import tiny_config
 from unish.network.encoders.fastdepth import FOCAL_PX, NEAREST_M, FastDepth, convert_published_weights, input_size
@@ -15,6 +17,7 @@ from unish.network.small_scene import SmallScene, SmallSceneConfig
 from unish.training import photo_help
 from unish.training.data import SceneBatch
 from unish.training.photo_help import LEVEL_HELP, SHAPE_HELP, see_helped_prior, smooth_error
+from unish.training.published import fetch_photo_prior
 
 _LAYERS = 38
 
@@ -218,3 +221,9 @@ def test_people_get_no_help_on_their_shape() -> None:
     moved = see_helped_prior(scene, batch)[0, 0]
     assert moved[8:].std() < 1e-5  # the level of everything else, and nothing of their own
     assert LEVEL_HELP[0] * 0.9 * error <= moved[12, 0] <= LEVEL_HELP[1] * error
+
+
+def test_without_the_reader_of_its_format_the_published_file_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(InputError, match="pip install onnx"):
+        fetch_photo_prior()
