@@ -69,19 +69,26 @@ class SharedPerson:
     touching: Bool[Tensor, "T 4"] | None
 
 
+def match_boxes(
+    prediction: Reconstruction, truth: Reconstruction, ours: np.ndarray, theirs: np.ndarray
+) -> list[tuple[int, int]]:
+    """``match_people`` on the shared frames of two records whose pictures may differ in size."""
+    to_truth = np.tile(truth.image_size[::-1] / prediction.image_size[::-1], 2).astype(np.float32)
+    return match_people(
+        torch.from_numpy(prediction.boxes_xyxy[:, ours] * to_truth),
+        torch.from_numpy(truth.boxes_xyxy[:, theirs]),
+        torch.from_numpy(prediction.person_valid[:, ours]),
+        torch.from_numpy(truth.person_valid[:, theirs]),
+    )
+
+
 def match(
     prediction: Reconstruction, truth: Reconstruction, body: Body, shared: SharedFrames
 ) -> tuple[list[SharedPerson], int]:
-    """The people of both sides by their boxes (``match_people``), and how many true person-frames there are."""
+    """The people of both sides by their boxes, and how many true person-frames there are."""
     ours, theirs = shared.ours, shared.theirs
-    to_truth = np.tile(truth.image_size[::-1] / prediction.image_size[::-1], 2).astype(np.float32)
     valid, true_valid = prediction.person_valid[:, ours], truth.person_valid[:, theirs]
-    pairs = match_people(
-        torch.from_numpy(prediction.boxes_xyxy[:, ours] * to_truth),
-        torch.from_numpy(truth.boxes_xyxy[:, theirs]),
-        torch.from_numpy(valid),
-        torch.from_numpy(true_valid),
-    )
+    pairs = match_boxes(prediction, truth, ours, theirs)
     same_body = prediction.body_model == truth.body_model
     vertices, true_vertices = (x.vertices(body) if same_body and pairs else None for x in (prediction, truth))
     people = [

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from unish.errors import InputError
 from unish.evaluation.compare import resize_depth
-from unish.evaluation.metrics import joint_error, joint_error_procrustes, match_people, relative_rotation_errors
+from unish.evaluation.compared_people import match_boxes
+from unish.evaluation.metrics import joint_error, joint_error_procrustes, relative_rotation_errors
 from unish.evaluation.metrics.bodies import HIPS
 from unish.evaluation.metrics.depth import MAX_DEPTH_M, align_depth
 from unish.evaluation.predictor import Answer
@@ -140,7 +141,7 @@ def compare_frames(prediction: Reconstruction, truth: Reconstruction) -> FrameDa
     paths = {"camera": centres.numpy() @ above}
     true_paths = {"camera": true_centres.numpy() @ above}
     errors: dict[str, list[ndarray]] = {"mpjpe_mm": [], "pa_mpjpe_mm": [], "pelvis_position_m": []}
-    for number, (i, j) in enumerate(_match(prediction, truth, ours, theirs)):
+    for number, (i, j) in enumerate(match_boxes(prediction, truth, ours, theirs)):
         valid = torch.from_numpy(prediction.person_valid[i, ours] & truth.person_valid[j, theirs])
         joints, true = (
             torch.from_numpy(x.astype(np.float64)) for x in (prediction.joints[i, ours], truth.joints[j, theirs])
@@ -180,16 +181,6 @@ def _look_from_above(down: Float[ndarray, "3"]) -> Float[ndarray, "3 2"]:
     ahead = np.array([0.0, 0.0, 1.0]) - axis[2] * axis
     ahead /= np.linalg.norm(ahead)
     return np.stack([np.cross(axis, ahead), ahead], 1)
-
-
-def _match(prediction: Reconstruction, truth: Reconstruction, ours: ndarray, theirs: ndarray) -> list[tuple[int, int]]:
-    to_truth = np.tile(truth.image_size[::-1] / prediction.image_size[::-1], 2).astype(np.float32)
-    return match_people(
-        torch.from_numpy(prediction.boxes_xyxy[:, ours] * to_truth),
-        torch.from_numpy(truth.boxes_xyxy[:, theirs]),
-        torch.from_numpy(prediction.person_valid[:, ours]),
-        torch.from_numpy(truth.person_valid[:, theirs]),
-    )
 
 
 def _compare_bodies(

@@ -15,6 +15,7 @@ from torch import Tensor
 from unish.datasets.sequences import FrameSequence
 from unish.datasets.source import ClipArrays
 from unish.errors import InputError
+from unish.evaluation.benchmarks.pictures import clip_of_pictures
 from unish.evaluation.benchmarks.summary import weighted_mean_of_rows
 from unish.evaluation.compared_views import SharedFrames, View, resize_depth, score_points
 from unish.evaluation.metrics import DepthAlignment, score_camera_path, score_depth
@@ -108,15 +109,8 @@ class VideoDepthBenchmark:
 
 def make_clip(name: str, arrays: ClipArrays) -> Clip:
     """The pictures of a sequence as a reader would give them, numbered from 0."""
-    pictures = torch.from_numpy(arrays["images"])
-    return Clip(
-        images=pictures,
-        timestamps_s=torch.from_numpy(arrays["timestamps"]).double(),
-        frame_indices=torch.arange(len(pictures)),
-        segment=torch.zeros(len(pictures), dtype=torch.int64),
-        source_size=(int(pictures.shape[1]), int(pictures.shape[2])),
-        name=name,
-    )
+    numbers = np.arange(len(arrays["images"]))
+    return clip_of_pictures(arrays["images"], times_s=arrays["timestamps"], numbers=numbers, name=name)
 
 
 def list_folders(data: Path, pattern: str, inside: str) -> list[str]:
