@@ -18,6 +18,7 @@ from unish.training.losses.correspondence import (
     draw_person_points,
     find_visible_vertices,
     landmark_loss,
+    measure_distances,
     order_loss,
     surface_loss,
 )
@@ -154,6 +155,41 @@ def test_points_behind_the_body_are_pulled_forward_and_points_before_it_are_left
     assert scale.grad is not None and scale.grad > 0  # a smaller scene is better
     before = order_loss(street.vertices, visible, 0.95 * street.points, street.intrinsics)
     assert before == 0
+
+
+def test_a_smaller_world_agrees_better_in_metres_and_not_in_distances(street: Street) -> None:
+    """Bodies a fifth too far; then points and places at half the scale, and only bodies keep their size."""
+    centre = street.vertices.mean(-2, keepdim=True)
+    far, size = 1.2 * centre, street.vertices - centre
+    costs = {}
+    for scale in (1.0, 0.5):
+        points, drawn = street.draw(scale * street.points)
+        vertices, distances = scale * far + size, measure_distances(points, drawn)
+        for name, unit in (("metres", torch.ones_like(distances)), ("distances", distances)):
+            each = unit[..., None, None]
+            costs[name, scale] = float(
+                surface_loss(
+                    vertices / each, street.visible(), points / each, drawn, num_vertices=300, width=None,
+                    generator=torch.Generator().manual_seed(1),
+                )
+            )  # fmt: skip
+    assert costs["metres", 0.5] < 0.6 * costs["metres", 1.0]
+    assert costs["distances", 0.5] > costs["distances", 1.0]
+
+
+def test_distances_are_those_of_the_points_and_order_is_measured_in_them(street: Street) -> None:
+    points, drawn = street.draw(street.points)
+    distances = measure_distances(points, drawn)
+    for person in (0, 1):
+        found = points[0, person, 0][drawn[0, person, 0]].norm(dim=-1)
+        assert float(distances[0, person, 0]) == pytest.approx(float(found.mean()))
+    assert float(measure_distances(points, drawn & False).mean()) == 1
+    only = street.visible() & torch.tensor([True, False])[:, None, None]
+    behind = [
+        float(order_loss(street.vertices, only, 1.05 * street.points, street.intrinsics, unit=unit))
+        for unit in (None, distances)
+    ]
+    assert behind[1] == pytest.approx(behind[0] / float(distances[0, 0, 0]))
 
 
 def test_landmarks_are_robust_weighted_and_independent_of_resolution(street: Street) -> None:

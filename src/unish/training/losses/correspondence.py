@@ -63,6 +63,16 @@ def draw_person_points(
     return take(flat, index), drawn
 
 
+def measure_distances(points: Float[Tensor, "B P N S 3"], drawn: Bool[Tensor, "B P N S"]) -> Float[Tensor, "B P N"]:
+    """Mean distance of a person's points from the camera, at least 0.1 m, with gradient; 1 where there are none.
+
+    The unit in which a body should be compared with its points: in metres, every distance between them shrinks with the
+    scale of the scene, and a network that may choose the scale buys agreement by making the world small.
+    """
+    length = torch.where(drawn[..., None], points, 1.0).norm(dim=-1)
+    return torch.where(drawn.any(-1), mean_along(length, drawn).clamp_min(_MIN_DEPTH), 1.0)
+
+
 def surface_loss(
     vertices: Float[Tensor, "B P N V 3"],
     visible: Bool[Tensor, "B P N V"],
@@ -102,19 +112,24 @@ def order_loss(
     intrinsics: Float[Tensor, "B N 3 3"],
     *,
     margin: float = 0.01,
+    unit: Float[Tensor, "B P N"] | None = None,
 ) -> Tensor:
     """Depth order: max(0, mean depth of the points − mean depth of the body − margin), metres.
 
     It keeps the reconstructed surface, which wears clothes, from lying behind the body. Both means go over the same
     places: the visible vertices, and the points at the pixels where these appear. The margin is what a vertex and the
     centre of its pixel may differ on average.
+
+    Args:
+        unit: metres in which the distance of each person is measured, for example ``measure_distances``.
     """
     cameras = intrinsics[:, None].expand(*visible.shape[:3], 3, 3)
     places = project(vertices.detach(), cameras)
     depth = look_up(local_points[..., 2][:, None].expand(*visible.shape[:3], -1, -1), places)
     usable = visible & (depth > 0)
     behind = torch.where(usable, depth - vertices[..., 2], 0.0)
-    return mean_where((mean_along(behind, usable) - margin).clamp_min(0.0), usable.any(-1))
+    distance = (mean_along(behind, usable) - margin).clamp_min(0.0)
+    return mean_where(distance if unit is None else distance / unit, usable.any(-1))
 
 
 def landmark_loss(

@@ -14,6 +14,7 @@ from unish.training.losses.correspondence import (
     draw_person_points,
     find_visible_vertices,
     landmark_loss,
+    measure_distances,
     order_loss,
     surface_loss,
 )
@@ -92,10 +93,13 @@ def _compare_surfaces(
     points, drawn = draw_person_points(
         metric_points, person_ids, valid.shape[1], num_points=weights.num_points, generator=generator
     )
+    distances = measure_distances(points, drawn)
+    unit = distances[..., None, None]
     surface = surface_loss(
-        vertices, visible, points, drawn, num_vertices=weights.num_vertices, width=weights.width, generator=generator
-    )
-    return {"surface": surface, "order": order_loss(vertices, visible, metric_points, cameras)}
+        vertices / unit, visible, points / unit, drawn, num_vertices=weights.num_vertices, width=weights.width,
+        generator=generator,
+    )  # fmt: skip
+    return {"surface": surface, "order": order_loss(vertices, visible, metric_points, cameras, unit=distances)}
 
 
 def _pick_frames(params: BodyParams, frames: Int[Tensor, "K"]) -> BodyParams:
