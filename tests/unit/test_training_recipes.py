@@ -3,11 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from network_models import tiny_release
-from safetensors.numpy import save_file
+from scene_shards import write_shard
 
 from unish import training
 from unish.cli import main, train
@@ -30,22 +29,6 @@ TINY = SmallSceneConfig(
     correspondence=CorrespondenceConfig(channels=16, hidden=16),
 )
 ONE = FitConfig(steps=1, warmup_steps=0, log_every=1, checkpoint_every=0)
-
-
-def write_shard(folder: Path) -> None:
-    generator = np.random.default_rng(0)
-    clips, frames, height, width = 20, 4, 32, 48
-    intrinsics = np.array([[40, 0, 24], [0, 40, 16], [0, 0, 1]], np.float32)
-    save_file(
-        {
-            "images": generator.integers(0, 256, (clips, frames, height, width, 3)).astype(np.uint8),
-            "depth": (1 + generator.random((clips, frames, height, width))).astype(np.float16),
-            "ids": np.full((clips, frames, height, width), -1, np.int8),
-            "intrinsics": np.broadcast_to(intrinsics, (clips, frames, 3, 3)).copy(),
-            "c2w": np.tile(np.eye(4, dtype=np.float32), (clips, frames, 1, 1)),
-        },
-        folder / "shard-000000.safetensors",
-    )
 
 
 def test_unknown_recipe_lists_the_known_ones(tmp_path: Path) -> None:
