@@ -1,11 +1,44 @@
-"""A shard for tests of the scene branch's training."""
+"""A scene branch, a batch and a shard for tests of its training."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.numpy import save_file
+
+from unish.network.correspondence import CorrespondenceConfig
+from unish.network.decoder import DecoderConfig
+from unish.network.small_scene import SmallScene, SmallSceneConfig
+from unish.training.data import SceneBatch
+
+TINY = SmallSceneConfig(
+    long_side=64,
+    decoder=DecoderConfig(dim=32, depth=2, num_heads=2, num_special_tokens=2, layer_scale=None),
+    widths=(16, 16, 16),
+    correspondence=CorrespondenceConfig(channels=16, hidden=16),
+)
+
+
+def make_tiny_scene() -> SmallScene:
+    """The same weights every time."""
+    torch.manual_seed(0)
+    return SmallScene(TINY)
+
+
+def make_scene_batch() -> SceneBatch:
+    """Two clips of two frames of noise before a still camera."""
+    frames, size = (2, 2), (48, 64)
+    generator = torch.Generator().manual_seed(0)
+    intrinsics = torch.tensor([[40.0, 0.0, 32.0], [0.0, 40.0, 24.0], [0.0, 0.0, 1.0]])
+    return SceneBatch(
+        images=torch.rand(*frames, 3, *size, generator=generator),
+        depth=1 + torch.rand(*frames, *size, generator=generator),
+        person_ids=torch.full((*frames, *size), -1),
+        intrinsics=intrinsics.expand(*frames, 3, 3),
+        c2w=torch.eye(4).expand(*frames, 4, 4),
+    )
 
 
 def write_shard(folder: Path) -> None:

@@ -6,15 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from network_models import tiny_release
-from scene_shards import write_shard
+from scene_shards import make_tiny_scene, write_shard
 
 from unish import training
 from unish.cli import main, train
 from unish.errors import InputError
 from unish.network import UniSH
-from unish.network.correspondence import CorrespondenceConfig
-from unish.network.decoder import DecoderConfig
-from unish.network.small_scene import SmallScene, SmallSceneConfig
 from unish.training import recipes
 from unish.training.recipes import CAMERAS, DEPTH, PAPER, RECIPES, SCENE_MIX, SMOKE
 from unish.training.stages.paper import run_paper_plan
@@ -22,12 +19,6 @@ from unish.training.stages.people_clips import PeopleConfig
 from unish.training.stages.scene import run_scene_stage
 from unish.training.trainer import FitConfig
 
-TINY = SmallSceneConfig(
-    long_side=64,
-    decoder=DecoderConfig(dim=32, depth=2, num_heads=2, num_special_tokens=2, layer_scale=None),
-    widths=(16, 16, 16),
-    correspondence=CorrespondenceConfig(channels=16, hidden=16),
-)
 ONE = FitConfig(steps=1, warmup_steps=0, log_every=1, checkpoint_every=0)
 
 
@@ -53,8 +44,7 @@ def test_paper_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("trains_cameras", [False, True])
 def test_a_scene_stage_trains_its_part_alone(tmp_path: Path, trains_cameras: bool) -> None:
     write_shard(tmp_path)
-    torch.manual_seed(0)
-    model = SmallScene(TINY)
+    model = make_tiny_scene()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     row = CAMERAS if trains_cameras else DEPTH
     stage = replace(row, fit=replace(row.fit, steps=2, learning_rate=1e-2))
