@@ -25,6 +25,7 @@ from unish.training.standing import StandingRun, open_run
 from unish.training.trainer import loop
 
 STEPS = 4
+PARTS = ("labelled", "clips")
 NO_TIME = 1e-4
 """Minutes after which the first step is also the last one."""
 PLAN = replace(
@@ -124,12 +125,12 @@ def test_checkpoints_are_also_kept_as_small_files(place: Path, tmp_path: Path) -
     assert begin(place, tmp_path).progress()["depth"][0] == 1, "the small files alone are enough"
 
 
-def stub_dashboards(monkeypatch: pytest.MonkeyPatch, *, candidate: float) -> None:
+def stub_dashboards(monkeypatch: pytest.MonkeyPatch, *, candidate: float, parts: tuple[str, ...] = PARTS) -> None:
     """Every line of the shipped weights is 10, and of the candidate as given."""
 
     def measure(media: Path, *, method: str, out: Path, **_: object) -> Dashboard:
         value = candidate if out.name == "candidate" else 10.0
-        header = {"fingerprint": Path(method).name, "frames": 12, "sequences": {"clips": 1}}
+        header = {"fingerprint": Path(method).name, "frames": 12, "sequences": dict.fromkeys(parts, 1)}
         lines = {line.name: 20 - value if line.higher_is_better else value for line in LINES}
         return Dashboard(header=header, lines=lines, beside={}, notes=[])
 
@@ -160,6 +161,14 @@ def test_only_better_weights_are_installed(
     assert (after == (half_way.folder / "candidate/model.safetensors").read_bytes()) is better
     state = json.loads((half_way.folder / "state.json").read_text())
     assert [(row["better"], row["installed"]) for row in state["evaluations"]] == [(better, better)]
+
+
+def test_half_a_dashboard_installs_nothing(half_way: StandingRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    stub_dashboards(monkeypatch, candidate=5.0, parts=("clips",))
+    before = (half_way.weights / "model.safetensors").read_bytes()
+    with pytest.raises(InputError, match="clips alone"):
+        half_way.install(half_way.compare(Path("media")))
+    assert (half_way.weights / "model.safetensors").read_bytes() == before
 
 
 @pytest.mark.slow

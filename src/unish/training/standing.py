@@ -37,6 +37,9 @@ from unish.training.trainer import load_run_weights, read_progress
 _ALIGN_SHARE = 0.1
 """Of the time, for each of the two stages of AlignNet, where they are asked for."""
 
+_NUM_BENCHMARKS = 2
+"""Of a whole dashboard: labelled samples, and clips without truth."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StandingSettings:
@@ -206,9 +209,15 @@ class StandingRun:
         return found
 
     def install(self, found: Comparison) -> bool:
-        """Put the compared candidate in the place of the shipped weights if it is better; whether it was."""
+        """Put the compared candidate in the place of the shipped weights if it is better; whether it was.
+
+        Raises:
+            InputError: it was measured on the labelled samples or on the clips alone.
+        """
         if not found.better:
             return False
+        if len(found.before.header["sequences"]) < _NUM_BENCHMARKS:
+            raise InputError(f"measured on {', '.join(found.before.header['sequences'])} alone; give all of the media")
         UniSH.from_pretrained(self.folder / "candidate").save_pretrained(self.weights, dtype=torch.float16)
         self.evaluations[-1]["installed"] = True
         self._save_state()
