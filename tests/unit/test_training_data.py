@@ -12,12 +12,14 @@ from unish.errors import InputError
 from unish.geometry.camera import unproject
 from unish.geometry.rigid import invert_rigid, transform_points
 from unish.training.data import (
+    BatchWorkers,
     SceneDataConfig,
     SceneShards,
     degrade_images,
     filter_randomly,
     mirror_clip,
     resize_clip,
+    run_ahead,
 )
 
 SIZE = (48, 64)
@@ -153,6 +155,16 @@ def test_exposure_and_colours_agree_with_doubles(seed: int) -> None:
     x = x + draw.normal(0, 1, size=x.shape) * draw.uniform(0, 0.04)
     wanted = np.clip(x, 0, 1) * 255
     assert (np.abs(found + 0.5 - wanted) < 0.51).all()
+
+
+def test_shards_are_read_here_unless_a_gpu_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file(make_clips(), tmp_path / "shard-000000.safetensors")
+    batches = SceneShards(tmp_path, SceneDataConfig(long_sides=(64,)))
+    with run_ahead(batches) as made:
+        assert made is batches
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with run_ahead(batches) as made:
+        assert isinstance(made, BatchWorkers)
 
 
 def test_no_shards(tmp_path: Path) -> None:
