@@ -1,15 +1,17 @@
 """A device without arithmetic: shapes, types and devices are followed, and two devices in one operation are an error.
 
-``python pretend_gpu.py scene`` (or ``lifter``) takes a loss and its gradient on it, and scores
-where there are some. It shows that nothing is left on the CPU; not that kernels exist, nor that numbers are right. The
-device is PyTorch's private one with fake tensors, registered for the whole process, so each check is a process.
+``python pretend_gpu.py scene`` (``lifter``, ``align``) takes a loss and its gradient on it, and scores where there are
+some. It shows that nothing is left on the CPU; not that kernels exist, nor that numbers are right. The device is
+PyTorch's private one with fake tensors, registered for the whole process, so each check is a process.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -58,6 +60,14 @@ def start() -> Pretend:
         made = make(data, dtype=dtype)
         return torch.empty(made.shape, dtype=made.dtype, device=device)  # one with values would want real kernels
 
+    def pick(self: Tensor, index: Any) -> Tensor:
+        parts = index if isinstance(index, tuple) else (index,)
+        return get(
+            self, tuple(tensor(part, device=self.device) if type(part) in (tuple, list) else part for part in parts)
+        )
+
+    get = Tensor.__getitem__
+    Tensor.__getitem__ = pick
     torch.tensor = tensor
     torch.Tensor.new_tensor = lambda self, data, dtype=None: tensor(data, dtype=dtype or self.dtype, device=self.device)
     torch.distributions.Distribution.set_default_validate_args(False)
@@ -123,6 +133,34 @@ def check_lifter() -> None:
         score_batches(model, [place(batch, "cpu")], place(body, "cpu"))
 
 
+def check_align() -> None:
+    from unish.body import load_body
+    from unish.network import UniSH
+    from unish.network.ruler_start import RulerStart
+    from unish.training.recipes import SMOKE
+    from unish.training.stages.coarse import CoarseWeights, coarse_loss
+    from unish.training.stages.fine import FineWeights, fine_loss
+    from unish.training.stages.localiser import Localiser
+    from unish.training.stages.people_cache import PeopleCache, cache_people
+
+    network, body = UniSH(SMOKE.config).eval(), load_body("free")
+    with tempfile.TemporaryDirectory() as folder:
+        source = SMOKE.coarse.world.open(Path(folder, "clips"), 8)
+        cache_people(source, Path(folder, "described"), network, body, SMOKE.coarse.people, seed=0)
+        clips = PeopleCache(Path(folder, "described"), num_special=network.config.scene.decoder.num_special_tokens)
+        batch = clips.draw(0, 0, 2)
+    model = Localiser(network, trains_human=False)
+    with start():
+        place_model(model, DEVICE)
+        for module in model.modules():
+            if isinstance(module, RulerStart):
+                module.body = place(body, "cpu")  # it moves this one where it is needed
+        # Surfaces are drawn, with as many pixels as there are; only values would tell how many.
+        landmarks = FineWeights(surface=0.0, order=0.0)
+        for compute, weights in ((coarse_loss, CoarseWeights()), (fine_loss, landmarks)):
+            finish(compute(model, place(batch, DEVICE), place(body, DEVICE), weights)[0])
+
+
 def finish(loss: Tensor) -> None:
     """Gradients, too."""
     assert loss.device == torch.device(DEVICE), f"loss on {loss.device}"
@@ -130,7 +168,7 @@ def finish(loss: Tensor) -> None:
     print(loss.device)
 
 
-CHECKS: dict[str, Callable[[], None]] = {"scene": check_scene, "lifter": check_lifter}
+CHECKS: dict[str, Callable[[], None]] = {"scene": check_scene, "lifter": check_lifter, "align": check_align}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
