@@ -54,12 +54,17 @@ def main() -> None:
         made = [batches(step) for step in range(steps)]
         rows = []
         for with_cameras in (False, True):
-            for source, read in (("shards", batches), ("memory", made.__getitem__)):
-                name = "depth and cameras" if with_cameras else "depth"
+            name, seconds = "depth and cameras" if with_cameras else "depth", {}
+            for source, read in (("memory", made.__getitem__), ("shards", batches)):
                 run_dir = Path(folder) / f"{name} {source}"
                 lines = train(run_dir, read, steps=steps, with_cameras=with_cameras)
-                rows.append([name, source, *describe(lines, clips=batches.config.num_clips)])
-    print_table(rows, ["trained", "batches", "clips/s", "s/step", "data", "forward", "backward", "optimiser", "making"])
+                seconds[source] = statistics.median(sum(line[phase] for phase in _PHASES) for line in lines)
+                speed = seconds["memory"] / seconds[source]
+                rows.append([name, source, *describe(lines, clips=batches.config.num_clips), f"{speed:.0%}"])
+    print_table(
+        rows,
+        ["trained", "batches", "clips/s", "s/step", "data", "forward", "backward", "optimiser", "making", "of memory"],
+    )
 
 
 def read_arguments() -> argparse.Namespace:

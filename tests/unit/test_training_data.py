@@ -12,12 +12,14 @@ from unish.errors import InputError
 from unish.geometry.camera import unproject
 from unish.geometry.rigid import invert_rigid, transform_points
 from unish.training.data import (
+    BatchWorkers,
     SceneDataConfig,
     SceneShards,
     degrade_images,
     filter_randomly,
     mirror_clip,
     resize_clip,
+    run_ahead,
 )
 
 SIZE = (48, 64)
@@ -129,6 +131,40 @@ def test_spoiled_images_stay_images() -> None:
         spoiled = degrade_images(images, np.random.default_rng(seed))
         assert spoiled.shape == images.shape
         assert spoiled.dtype == np.uint8
+
+
+class LeavesOut(np.random.Generator):
+    """No filter, no blur, no JPEG."""
+
+    def random(self, *_: object) -> float:  # type: ignore[override]
+        return 0.9
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_exposure_and_colours_agree_with_doubles(seed: int) -> None:
+    """The slow twin draws the same numbers and computes one thing after another, in doubles."""
+    images = make_clips(1)["images"][0]
+    found = degrade_images(images, LeavesOut(np.random.PCG64(seed)))
+    draw = LeavesOut(np.random.PCG64(seed))
+    x = (images / 255.0) ** np.exp(draw.normal(0, 0.25))
+    gain = np.exp(draw.normal(0, 0.15)) * np.exp(draw.normal(0, 0.06, size=3))
+    grey = x.mean(axis=-1, keepdims=True)
+    x = grey + (x - grey) * np.clip(draw.normal(1.0, 0.3), 0.0, 1.6)
+    x = (x - 0.5) * np.exp(draw.normal(0, 0.2)) + 0.5
+    x = x * gain * np.exp(draw.normal(0, 0.03, size=(len(x), 1, 1, 1)))
+    x = x + draw.normal(0, 1, size=x.shape) * draw.uniform(0, 0.04)
+    wanted = np.clip(x, 0, 1) * 255
+    assert (np.abs(found + 0.5 - wanted) < 0.51).all()
+
+
+def test_shards_are_read_here_unless_a_gpu_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file(make_clips(), tmp_path / "shard-000000.safetensors")
+    batches = SceneShards(tmp_path, SceneDataConfig(long_sides=(64,)))
+    with run_ahead(batches) as made:
+        assert made is batches
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with run_ahead(batches) as made:
+        assert isinstance(made, BatchWorkers)
 
 
 def test_no_shards(tmp_path: Path) -> None:

@@ -3,19 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from network_models import tiny_release
-from safetensors.numpy import save_file
+from scene_shards import make_tiny_scene, write_shard
 
 from unish import training
 from unish.cli import main, train
 from unish.errors import InputError
 from unish.network import UniSH
-from unish.network.correspondence import CorrespondenceConfig
-from unish.network.decoder import DecoderConfig
-from unish.network.small_scene import SmallScene, SmallSceneConfig
 from unish.training import recipes
 from unish.training.recipes import CAMERAS, DEPTH, PAPER, RECIPES, SCENE_MIX, SMOKE
 from unish.training.stages.paper import run_paper_plan
@@ -23,29 +19,7 @@ from unish.training.stages.people_clips import PeopleConfig
 from unish.training.stages.scene import run_scene_stage
 from unish.training.trainer import FitConfig
 
-TINY = SmallSceneConfig(
-    long_side=64,
-    decoder=DecoderConfig(dim=32, depth=2, num_heads=2, num_special_tokens=2, layer_scale=None),
-    widths=(16, 16, 16),
-    correspondence=CorrespondenceConfig(channels=16, hidden=16),
-)
 ONE = FitConfig(steps=1, warmup_steps=0, log_every=1, checkpoint_every=0)
-
-
-def write_shard(folder: Path) -> None:
-    generator = np.random.default_rng(0)
-    clips, frames, height, width = 20, 4, 32, 48
-    intrinsics = np.array([[40, 0, 24], [0, 40, 16], [0, 0, 1]], np.float32)
-    save_file(
-        {
-            "images": generator.integers(0, 256, (clips, frames, height, width, 3)).astype(np.uint8),
-            "depth": (1 + generator.random((clips, frames, height, width))).astype(np.float16),
-            "ids": np.full((clips, frames, height, width), -1, np.int8),
-            "intrinsics": np.broadcast_to(intrinsics, (clips, frames, 3, 3)).copy(),
-            "c2w": np.tile(np.eye(4, dtype=np.float32), (clips, frames, 1, 1)),
-        },
-        folder / "shard-000000.safetensors",
-    )
 
 
 def test_unknown_recipe_lists_the_known_ones(tmp_path: Path) -> None:
@@ -70,8 +44,7 @@ def test_paper_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("trains_cameras", [False, True])
 def test_a_scene_stage_trains_its_part_alone(tmp_path: Path, trains_cameras: bool) -> None:
     write_shard(tmp_path)
-    torch.manual_seed(0)
-    model = SmallScene(TINY)
+    model = make_tiny_scene()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     row = CAMERAS if trains_cameras else DEPTH
     stage = replace(row, fit=replace(row.fit, steps=2, learning_rate=1e-2))

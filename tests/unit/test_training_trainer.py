@@ -3,6 +3,7 @@
 import json
 import math
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 
 from unish.errors import InputError
 from unish.training.trainer import FitConfig, fit, load_run_weights, rate_fraction
+from unish.training.trainer.reading import BatchShare, read_ahead
 
 CONFIG = FitConfig(steps=12, warmup_steps=3, learning_rate=0.01, log_every=1, checkpoint_every=4)
 
@@ -135,3 +137,18 @@ def test_schedule_warms_up_and_ends_at_its_floor() -> None:
     assert rate_fraction(0.0, 0, config) == pytest.approx(0.1)
     assert rate_fraction(0.5, 50, config) == pytest.approx(0.55)
     assert rate_fraction(1.0, 100, config) == pytest.approx(0.1)
+
+
+def test_batches_are_made_by_half_of_the_threads() -> None:
+    """And who comes after has all of them again."""
+    before = torch.get_num_threads()
+    try:
+        for threads, expected in ((1, 1), (2, 1), (5, 2)):
+            torch.set_num_threads(threads)
+            share = BatchShare(per_step=1, rank=0, num_ranks=1)
+            read = list(read_ahead(lambda _: torch.get_num_threads(), share, first=0, last=2))
+            assert [readings[0].batch for readings in read] == [expected] * 2
+            with ThreadPoolExecutor(1) as later:
+                assert later.submit(torch.get_num_threads).result() == torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)

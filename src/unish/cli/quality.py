@@ -13,12 +13,12 @@ from unish.errors import InputError
 from unish.evaluation.quality import (
     DASHBOARD_FRAMES,
     LINES,
-    WORSE_BY_AT_MOST,
     Dashboard,
+    check_same,
+    comparison_lines,
     is_better,
     load_dashboard,
     measure_dashboard,
-    relative_changes,
 )
 
 MEDIA = "UNISH_MEDIA_DIR"
@@ -58,7 +58,7 @@ def _run(args: argparse.Namespace) -> int:
         raise InputError(f"no media: set {MEDIA} to the folder that holds labelled/ and video/, or give --media")
     before = None if args.compare is None else load_dashboard(args.compare)
     if before is not None:
-        _check_same(before, "frames", args.frames)
+        check_same(before, "frames", args.frames)
     progress = make_progress(quiet=args.quiet)
     with output_folder(args.out) as out:
         try:
@@ -71,14 +71,8 @@ def _run(args: argparse.Namespace) -> int:
     if before is None:
         _print_lines(after)
         return 0
-    _check_same(before, "sequences", after.header["sequences"])
-    return _print_comparison(before, after)
-
-
-def _check_same(before: Dashboard, name: str, now: object) -> None:
-    """Numbers of other clips, other frames or other samples are not compared."""
-    if before.header.get(name) != now:
-        raise InputError(f"the old run has other {name} ({before.header.get(name)}, now {now}); measure it again")
+    print("\n".join(comparison_lines(before, after)))
+    return 0 if is_better(before.lines, after.lines) else NOT_BETTER
 
 
 def _print_lines(found: Dashboard) -> None:
@@ -87,23 +81,6 @@ def _print_lines(found: Dashboard) -> None:
             other = f"  ({line.beside} {found.beside[line.name]:.3g})" if line.name in found.beside else ""
             print(f"  {line.name:40s} {found.lines[line.name]:9.3g}{other}")
     _print_notes(found)
-
-
-def _print_comparison(before: Dashboard, after: Dashboard) -> int:
-    changes = relative_changes(before.lines, after.lines)
-    print(f"  {'':40s} {'before':>9} {'after':>9} {'change':>8}")
-    for line in LINES:
-        if line.name in changes:
-            change, new = changes[line.name], after.lines.get(line.name, float("nan"))
-            word = "same" if change == 0 else "worse" if change > 0 else "better"
-            mark = "" if line.decides else ", does not decide"
-            percent = 100 * change if line.higher_is_better is False else -100 * change
-            print(f"  {line.name:40s} {before.lines[line.name]:9.3g} {new:9.3g} {percent:+7.1f}%  {word}{mark}")
-    _print_notes(after)
-    better = is_better(before.lines, after.lines)
-    rule = f"no deciding line worse by more than {100 * WORSE_BY_AT_MOST:.0f} %, and better on average"
-    print(f"\n{'better' if better else 'not better'} than {before.header['fingerprint']} ({rule})")
-    return 0 if better else NOT_BETTER
 
 
 def _print_notes(found: Dashboard) -> None:

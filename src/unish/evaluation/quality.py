@@ -241,5 +241,38 @@ def is_better(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
     return sum(changes) / len(changes) < 0
 
 
+def comparison_lines(before: Dashboard, after: Dashboard) -> list[str]:
+    """Text: every line of ``before`` with its new value, change in per cent and a word; then what ``is_better`` says.
+
+    Raises:
+        InputError: the two are of other frames or other sequences.
+    """
+    check_same(before, "frames", after.header["frames"])
+    check_same(before, "sequences", after.header["sequences"])
+    changes = relative_changes(before.lines, after.lines)
+    rows = [f"  {'':40s} {'before':>9} {'after':>9} {'change':>8}"]
+    for line in LINES:
+        if line.name in changes:
+            change, new = changes[line.name], after.lines.get(line.name, float("nan"))
+            word = "same" if change == 0 else "worse" if change > 0 else "better"
+            mark = "" if line.decides else ", does not decide"
+            percent = -100 * change if line.higher_is_better else 100 * change
+            rows.append(f"  {line.name:40s} {before.lines[line.name]:9.3g} {new:9.3g} {percent:+7.1f}%  {word}{mark}")
+    rows += [f"  {note}" for note in after.notes]
+    rule = f"no deciding line worse by more than {100 * WORSE_BY_AT_MOST:.0f} %, and better on average"
+    word = "better" if is_better(before.lines, after.lines) else "not better"
+    return [*rows, "", f"{word} than {before.header['fingerprint']} ({rule})"]
+
+
+def check_same(before: Dashboard, name: str, now: object) -> None:
+    """Numbers of other clips, other frames or other samples are not compared.
+
+    Raises:
+        InputError: this part of the header of ``before`` is not as ``now``.
+    """
+    if before.header.get(name) != now:
+        raise InputError(f"the old run has other {name} ({before.header.get(name)}, now {now}); measure it again")
+
+
 def _is_finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)

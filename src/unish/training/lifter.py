@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ from unish.structs import BodyParams
 from unish.synthetic.motion import MotionLibrary
 from unish.training.landmarks import LandmarkBatch, LandmarkDataConfig, make_batch
 from unish.training.motion_pool import MotionPool
-from unish.training.trainer import FitConfig, fit
+from unish.training.trainer import FitConfig, fit, move_batch
 
 # Landmarks do not show spine split, collars, toes and hands well: their rotations count less.
 _ROTATION_WEIGHTS = torch.ones(24)
@@ -71,13 +72,14 @@ def train_lifter(
 ) -> LandmarkBranch:
     """Train the landmark branch on procedural motion and on the captured motion of ``motion_paths`` (if any)."""
     body = load_body(config.branch.body)
+    place_body = cache(body.to)  # on the device of the batches, once
     pool = _make_pool(run_dir / "motions.pt", config, list(motion_paths))
     held_back = MotionPool.make(100, library=None, seconds=config.pool_seconds, seed=1)
     torch.manual_seed(config.fit.seed)
     branch = LandmarkBranch(config.branch)
     validation = [make_batch(held_back, body, config.data, seed=77, index=i) for i in range(config.validation_batches)]
     fit(
-        branch, lambda model, batch: compute_loss(model, batch, body, config),
+        branch, lambda model, batch: compute_loss(model, batch, place_body(batch.joints.device), config),
         lambda step: make_batch(pool, body, config.data, seed=config.fit.seed, index=step),
         config=config.fit, run_dir=run_dir, resume=resume,
         validate=lambda model: score_batches(model, validation, body),
@@ -117,7 +119,7 @@ def loss_terms(output: HumanOutput, batch: LandmarkBatch, body: Body) -> dict[st
     position = _mean((points - truth).norm(dim=-1).mean(-1), weight)
     truth_rotations = torch.cat([batch.truth.global_orient[:, :, None], batch.truth.body_pose], dim=2)
     square = (output.rotations[:, 0] - truth_rotations).square().sum((-1, -2))
-    rotation = _mean((square * _ROTATION_WEIGHTS).mean(-1), weight)
+    rotation = _mean((square * _ROTATION_WEIGHTS.to(square)).mean(-1), weight)
     betas, true_betas = output.betas[:, 0], batch.truth.betas[:, 0]
     rest = body.rest_joints(betas) - body.rest_joints(true_betas)
     return {
@@ -131,9 +133,15 @@ def loss_terms(output: HumanOutput, batch: LandmarkBatch, body: Body) -> dict[st
 
 
 def score_batches(model: nn.Module, batches: list[LandmarkBatch], body: Body) -> dict[str, float]:
-    """Errors over the seen frames: joints (mm, around the pelvis), root (degrees), distance (%), acceleration (mm)."""
+    """Errors over the seen frames: joints (mm, around the pelvis), root (degrees), distance (%), acceleration (mm).
+
+    Computed where the model is.
+    """
     totals: dict[str, list[float]] = {}
+    device = next(model.parameters()).device
+    body = body.to(device)
     for batch in batches:
+        batch = move_batch(batch, device)
         output = model(batch.humans, batch.timestamps_s, batch.intrinsics)
         predicted = _posed(output)
         joints = body.joints(predicted)

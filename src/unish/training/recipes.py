@@ -111,6 +111,21 @@ def _shrink(world: Domain) -> Domain:
 
 SMALL = Plan(config=small_config(), scene=(DEPTH, CAMERAS), mix=SCENE_MIX, lifter=LIFTER, coarse=COARSE, fine=FINE)
 
+# From the weights that ship: a lower rate, a short warm-up for an optimiser that knows nothing yet. Time ends it.
+STANDING = replace(
+    SMALL,
+    scene=tuple(
+        replace(
+            stage,
+            fit=replace(
+                stage.fit, steps=10_000_000, learning_rate=0.4 * stage.fit.learning_rate, warmup_steps=100,
+                checkpoint_every=100, validate_every=500,
+            ),
+        )
+        for stage in SMALL.scene
+    ),
+)  # fmt: skip
+
 # 30 frames at 6 fps: every fifth of BEDLAM's 30 Hz (its reader's own step), videos sampled at 6 Hz.
 _PAPER_PEOPLE = PeopleConfig(num_frames=30, num_people=1, num_observations=1, map_stride=2)
 PAPER_COARSE = replace(

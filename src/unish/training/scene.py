@@ -88,7 +88,7 @@ def _camera_terms(output: SceneOutput, batch: SceneBatch, scale: Tensor) -> tupl
     errors = compare_relative_poses(poses, truth, scale=scale, unit=unit)
     report = {
         "rotation_deg": angle_degrees(poses.detach(), truth).mean(),
-        "still_deg": angle_degrees(torch.eye(4).expand_as(truth), truth).mean(),
+        "still_deg": angle_degrees(torch.eye(4, device=truth.device).expand_as(truth), truth).mean(),
         "translation": errors.translation.mean(),
     }
     terms = {

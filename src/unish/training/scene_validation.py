@@ -18,6 +18,7 @@ from unish.network.outputs import SceneOutput
 from unish.network.small_scene import SmallScene
 from unish.training.data import SceneBatch, SceneBatches
 from unish.training.losses.cameras import angle_degrees
+from unish.training.trainer import move_batch
 
 
 def measure_row_prior(shards: SceneBatches, *, num_batches: int, num_rows: int) -> Float[Tensor, "rows"]:
@@ -54,13 +55,16 @@ def stretch_row_prior(log_depth: Float[Tensor, "rows"], size: tuple[int, int]) -
 
 @torch.no_grad()
 def score_scene(model: SmallScene, batches: Iterable[SceneBatch], row_prior: Float[Tensor, "rows"]) -> dict[str, float]:
-    """Means over clips, intrinsics not given.
+    """Means over clips, intrinsics not given; computed where the model is.
 
     AbsRel and δ of network and row prior; rotation error of the network and of a still camera, and error of the
     translation direction where the camera moved (degrees, consecutive frames); |log f| error.
     """
     rows: list[dict[str, float]] = []
+    device = next(model.parameters()).device
+    row_prior = row_prior.to(device)
     for batch in batches:
+        batch = move_batch(batch, device)
         output = model(batch.images, long_side=max(batch.images.shape[-2:]))
         for clip in range(len(batch.images)):
             rows.append(_score_clip(output, batch, clip, row_prior))
@@ -88,7 +92,7 @@ def _score_clip(output: SceneOutput, batch: SceneBatch, clip: int, row_prior: Te
         "delta": delta,
         "row_prior_delta": prior_delta,
         "rotation_deg": float(angle_degrees(predicted, wanted).mean()),
-        "still_deg": float(angle_degrees(torch.eye(4).expand_as(wanted), wanted).mean()),
+        "still_deg": float(angle_degrees(torch.eye(4, device=wanted.device).expand_as(wanted), wanted).mean()),
         "direction_deg": float(direction[moved].mean()) if moved.any() else float("nan"),
         "log_focal": float(focal),
     }

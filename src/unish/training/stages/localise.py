@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -123,11 +124,12 @@ def run_localise_stage(
     progress: bool = True,
 ) -> None:
     """Train ``model`` in place, from the weights that it has."""
+    place_body = cache(body.to)  # on the device of the batches, once
 
     def compute_loss(_: nn.Module, batch: PeopleBatch) -> tuple[Tensor, dict[str, Tensor]]:
         if isinstance(stage.losses, CoarseWeights):
-            return coarse_loss(model, batch, body, stage.losses)
-        return fine_loss(model, batch, body, stage.losses)
+            return coarse_loss(model, batch, place_body(batch.shift.device), stage.losses)
+        return fine_loss(model, batch, place_body(batch.shift.device), stage.losses)
 
     fit(
         model,

@@ -91,12 +91,13 @@ def localise_trained(
         if not before.is_dir():
             raise InputError(f"{before}: no such run; run `unish train {after.name} --out {run_dir}` first")
         weights = load_run_weights(before)
-        network.align.load_state_dict(_take(weights, "align."))
-        network.human.load_state_dict(_take(weights, "human."))
+        network.align.load_state_dict(take_part(weights, "align."))
+        network.human.load_state_dict(take_part(weights, "human."))
     train_localise_stage(stage, network, run_dir / stage.name, data=data, resume=resume, minutes=minutes)
     network.save_pretrained(run_dir / "checkpoint", dtype=torch.float16)
     return network
 
 
-def _take(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def take_part(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The weights whose names begin with ``prefix``, without it."""
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}

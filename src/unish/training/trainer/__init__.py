@@ -1,6 +1,6 @@
 """A resumable trainer: one model, one loss, one or many processes; what it trains comes from the recipe."""
 
-from unish.training.trainer.checkpoint import load_run_weights
+from unish.training.trainer.checkpoint import load_run_weights, read_progress
 from unish.training.trainer.config import FitConfig
 from unish.training.trainer.loop import Validate, fit
 from unish.training.trainer.objective import Batch, ComputeLoss
@@ -22,5 +22,6 @@ __all__ = [
     "move_batch",
     "progress_of",
     "rate_fraction",
+    "read_progress",
     "split_checkpoint",
 ]

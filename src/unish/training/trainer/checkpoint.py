@@ -76,6 +76,19 @@ def load_checkpoint(run_dir: Path) -> dict[str, Any]:
     raise InputError(f"{run_dir} holds no {NAME}: give the folder of a training run")
 
 
+def read_progress(run_dir: Path) -> tuple[int, float]:
+    """Steps and seconds of training up to the last checkpoint of a run; zeros where there is none.
+
+    Raises:
+        InputError: there is one, and it cannot be read.
+    """
+    if not holds_run(run_dir):
+        return 0, 0.0
+    unpack_shards(run_dir)
+    counters = load_checkpoint(run_dir)["counters"]
+    return counters["step"], counters["seconds"]
+
+
 def load_run_weights(run_dir: Path, *, averaged: bool = True) -> dict[str, Tensor]:
     """Weights of a run, finished or not: all of the model, with the averaged values where there are any.
 

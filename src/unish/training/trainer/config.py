@@ -18,6 +18,8 @@ class FitConfig:
         steps: length of the run, and of the cosine schedule.
         minutes: optional wall-clock budget, summed over resumes. The schedule then follows whichever of steps and time
             is further advanced, so that the learning rate always ends at its floor.
+        piece_minutes: this call ends after so many, with a checkpoint, and a later one goes on. The schedule does not
+            know of it.
         learning_rate, final_fraction, warmup_steps: linear warm-up, then cosine to ``final_fraction`` of the peak.
         weight_decay: for matrices only; gains, biases and other vectors are not decayed.
         clip_norm: gradient norm ceiling.
@@ -44,6 +46,7 @@ class FitConfig:
 
     steps: int
     minutes: float | None = None
+    piece_minutes: float | None = None
     learning_rate: float = 3e-4
     final_fraction: float = 0.02
     warmup_steps: int = 200

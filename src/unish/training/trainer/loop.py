@@ -28,7 +28,7 @@ from unish.training.trainer.objective import ComputeLoss, recompute_blocks
 from unish.training.trainer.processes import Processes
 from unish.training.trainer.reading import Batches, BatchShare, Reading, read_ahead
 from unish.training.trainer.run_log import RunLog
-from unish.training.trainer.schedule import is_due, is_over, remaining_seconds
+from unish.training.trainer.schedule import is_due, is_over, pauses, remaining_seconds
 from unish.training.trainer.shards import SHARD_FOLDER, split_checkpoint
 from unish.training.trainer.state import TrainState
 from unish.training.trainer.step import StepReport, train_step
@@ -118,13 +118,13 @@ class _Run:
     """Of this process with a batch."""
 
     def train(self, batches: Batches, share: BatchShare, validate: Validate | None, *, progress: bool) -> None:
-        """From where the run stands to its end."""
+        """From where the run stands to its end, or to the end of a piece."""
         counters, config = self.state.counters, self.config
         bar = tqdm(
             total=config.steps, initial=counters.step, disable=None if progress else True, desc=self.run_dir.name,
             bar_format=_BAR,
         )  # fmt: skip
-        clock = time.monotonic()
+        clock, before = time.monotonic(), counters.seconds
         with bar, closing(read_ahead(batches, share, first=counters.step, last=config.steps)) as stream:
             ends = is_over(counters.step, counters.seconds, config)
             while not ends:
@@ -136,7 +136,7 @@ class _Run:
                 (passed,) = self.processes.sum(now - clock if self.processes.is_first else 0.0)
                 counters.seconds, clock = counters.seconds + passed, now
                 bar.update()
-                ends = is_over(counters.step, counters.seconds, config)
+                ends = is_over(counters.step, counters.seconds, config) or pauses(counters.seconds - before, config)
                 if is_due(counters.step, config.log_every, ends=ends):
                     bar.set_postfix_str(self._log(report))
                 if validate is not None and is_due(counters.step, config.validate_every, ends=ends):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import torch
+
 from unish.errors import InputError
 from unish.training.trainer.objective import Batch
 
@@ -53,7 +55,10 @@ class Reading:
 
 def read_ahead(batches: Batches, share: BatchShare, *, first: int, last: int) -> Generator[list[Reading], None, None]:
     """For every step ``first`` … ``last`` − 1 this process's batches; those of the next step are made meanwhile."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as reader:
+    # Each thread that calls PyTorch has a team of threads of its own: two full teams would wait for each other's cores.
+    own = torch.get_num_threads()
+    team = (max(1, own // 2),)
+    with ThreadPoolExecutor(1, "batches", initializer=torch.set_num_threads, initargs=team) as reader:
 
         def start(step: int) -> list:
             return [reader.submit(_read, batches, number) for number in share.numbers(step)] if step < last else []
@@ -67,6 +72,7 @@ def read_ahead(batches: Batches, share: BatchShare, *, first: int, last: int) ->
         finally:
             for waiting in ahead:
                 waiting.cancel()
+            torch.set_num_threads(own)  # for threads to come, which take over the latest number
 
 
 def _read(batches: Batches, number: int) -> Reading:

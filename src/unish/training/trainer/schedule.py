@@ -22,7 +22,16 @@ def rate_fraction(progress: float, step: int, config: FitConfig) -> float:
 
 def is_over(step: int, seconds: float, config: FitConfig) -> bool:
     """All steps are made or all time is used."""
-    return step >= config.steps or (config.minutes is not None and seconds >= 60.0 * config.minutes)
+    return step >= config.steps or _is_used(config.minutes, seconds)
+
+
+def pauses(seconds: float, config: FitConfig) -> bool:
+    """Whether a call that has trained for so long leaves the rest to a later one."""
+    return _is_used(config.piece_minutes, seconds)
+
+
+def _is_used(minutes: float | None, seconds: float) -> bool:
+    return minutes is not None and seconds >= 60.0 * minutes
 
 
 def is_due(step: int, every: int, *, ends: bool) -> bool:

@@ -1,0 +1,175 @@
+"""A device without arithmetic: shapes, types and devices are followed, and two devices in one operation are an error.
+
+``python pretend_gpu.py scene`` (``lifter``, ``align``) takes a loss and its gradient on it, and scores where there are
+some. It shows that nothing is left on the CPU; not that kernels exist, nor that numbers are right. The device is
+PyTorch's private one with fake tensors, registered for the whole process, so each check is a process.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils import backend_registration
+from torch.utils._pytree import tree_map_only
+
+DEVICE = "pretended:0"
+_SOME = 5  # entries of what a mask selects
+
+
+class _Module(backend_registration._DummyBackendModule):
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return [torch.bfloat16, torch.float16]
+
+
+class Pretend(FakeTensorMode):
+    """Fake tensors that also answer where a value decides: a number is 1, a mask selects five entries."""
+
+    def dispatch(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            return _one_of(args[0].dtype)
+        if func is torch.ops.aten.index.Tensor and len(args[1]) == 1 and args[1][0].dtype == torch.bool:
+            values, mask = args[0], args[1][0]
+            assert mask.device in (values.device, torch.device("cpu")), f"mask on {mask.device}"
+            return values.new_empty((_SOME, *values.shape[mask.dim() :]))
+        # A constant of a module is a real tensor, and would want real kernels.
+        args, kwargs = tree_map_only(Tensor, self._without_values, (args, kwargs or {}))
+        return super().dispatch(func, types, args, kwargs)
+
+    def _without_values(self, tensor: Tensor) -> Tensor:
+        return tensor if isinstance(tensor, FakeTensor) else self.from_tensor(tensor)
+
+
+def _one_of(dtype: torch.dtype) -> bool | int | float:
+    return True if dtype == torch.bool else 1.0 if dtype.is_floating_point else 1
+
+
+def start() -> Pretend:
+    """Register the device, and have numbers that are given in Python appear on it as fake tensors."""
+    backend_registration._setup_privateuseone_for_python_backend("pretended", backend_module=_Module())
+    make = torch.tensor
+
+    def tensor(data: Any, *, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
+        made = make(data, dtype=dtype)
+        return torch.empty(made.shape, dtype=made.dtype, device=device)  # one with values would want real kernels
+
+    def pick(self: Tensor, index: Any) -> Tensor:
+        parts = index if isinstance(index, tuple) else (index,)
+        return get(
+            self, tuple(tensor(part, device=self.device) if type(part) in (tuple, list) else part for part in parts)
+        )
+
+    get = Tensor.__getitem__
+    Tensor.__getitem__ = pick
+    torch.tensor = tensor
+    torch.Tensor.new_tensor = lambda self, data, dtype=None: tensor(data, dtype=dtype or self.dtype, device=self.device)
+    torch.distributions.Distribution.set_default_validate_args(False)
+    return Pretend(allow_non_fake_inputs=True)
+
+
+def place(value: Any, device: str) -> Any:
+    """The same shapes on a device, without values: of tensors in dataclasses and dicts."""
+    if isinstance(value, Tensor):
+        return torch.empty(value.shape, dtype=value.dtype, device=device)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: place(getattr(value, f.name), device) for f in fields(value) if f.init})
+    if isinstance(value, dict):
+        return {name: place(part, device) for name, part in value.items()}
+    return value
+
+
+def place_model(model: nn.Module, device: str) -> None:
+    """Parameters and buffers without values, in place."""
+    for module in model.modules():
+        for held in (module._parameters, module._buffers):
+            for name, value in held.items():
+                if value is not None:
+                    empty = torch.empty(value.shape, dtype=value.dtype, device=device)
+                    held[name] = nn.Parameter(empty, value.requires_grad) if held is module._parameters else empty
+
+
+def check_scene() -> None:
+    from scene_shards import make_scene_batch, make_tiny_scene
+
+    from unish.training.scene import SceneLossWeights, scene_loss
+    from unish.training.scene_validation import score_scene
+
+    model, batch = make_tiny_scene(), make_scene_batch()
+    with start():
+        place_model(model, DEVICE)
+        for with_cameras in (False, True):
+            loss, _ = scene_loss(
+                model.train(), place(batch, DEVICE), SceneLossWeights(), know_intrinsics=with_cameras,
+                with_cameras=with_cameras,
+            )  # fmt: skip
+            finish(loss)
+        score_scene(model.eval(), [place(batch, "cpu")], torch.empty(32))
+
+
+def check_lifter() -> None:
+    from unish.body import load_body
+    from unish.network.human.landmark_branch import LandmarkBranch
+    from unish.training.landmarks import make_batch
+    from unish.training.lifter import compute_loss, score_batches
+    from unish.training.motion_pool import MotionPool
+    from unish.training.recipes import SMOKE
+
+    config, body = SMOKE.lifter, load_body("free")
+    pool = MotionPool.make(2, library=None, seconds=config.pool_seconds, seed=1)
+    batch = make_batch(pool, body, config.data, seed=0, index=0)
+    model = LandmarkBranch(config.branch)
+    with start():
+        place_model(model, DEVICE)
+        model._body = place(body, DEVICE)
+        loss, _ = compute_loss(model, place(batch, DEVICE), place(body, DEVICE), config)
+        finish(loss)
+        score_batches(model, [place(batch, "cpu")], place(body, "cpu"))
+
+
+def check_align() -> None:
+    from unish.body import load_body
+    from unish.network import UniSH
+    from unish.network.ruler_start import RulerStart
+    from unish.training.recipes import SMOKE
+    from unish.training.stages.coarse import CoarseWeights, coarse_loss
+    from unish.training.stages.fine import FineWeights, fine_loss
+    from unish.training.stages.localiser import Localiser
+    from unish.training.stages.people_cache import PeopleCache, cache_people
+
+    network, body = UniSH(SMOKE.config).eval(), load_body("free")
+    with tempfile.TemporaryDirectory() as folder:
+        source = SMOKE.coarse.world.open(Path(folder, "clips"), 8)
+        cache_people(source, Path(folder, "described"), network, body, SMOKE.coarse.people, seed=0)
+        clips = PeopleCache(Path(folder, "described"), num_special=network.config.scene.decoder.num_special_tokens)
+        batch = clips.draw(0, 0, 2)
+    model = Localiser(network, trains_human=False)
+    with start():
+        place_model(model, DEVICE)
+        for module in model.modules():
+            if isinstance(module, RulerStart):
+                module.body = place(body, "cpu")  # it moves this one where it is needed
+        # Surfaces are drawn, with as many pixels as there are; only values would tell how many.
+        landmarks = FineWeights(surface=0.0, order=0.0)
+        for compute, weights in ((coarse_loss, CoarseWeights()), (fine_loss, landmarks)):
+            finish(compute(model, place(batch, DEVICE), place(body, DEVICE), weights)[0])
+
+
+def finish(loss: Tensor) -> None:
+    """Gradients, too."""
+    assert loss.device == torch.device(DEVICE), f"loss on {loss.device}"
+    loss.backward()
+    print(loss.device)
+
+
+CHECKS: dict[str, Callable[[], None]] = {"scene": check_scene, "lifter": check_lifter, "align": check_align}
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    CHECKS[sys.argv[1]]()
