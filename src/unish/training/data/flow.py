@@ -97,9 +97,9 @@ def measure_flow(first: UInt8[ndarray, "H W 3"], second: UInt8[ndarray, "H W 3"]
         import cv2
     except ImportError:
         raise InputError("optical flow needs OpenCV; pip install 'unish[flow]'") from None
-    solver = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    grey = [cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY) for image in (first, second)]
-    return solver.calc(*grey, None)
+    solver = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    before, after = (cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY) for image in (first, second))
+    return solver.calc(before, after, np.zeros((*before.shape, 2), np.float32))
 
 
 def _to_flow_batch(clips: list[ClipArrays], size: tuple[int, int]) -> FlowBatch:

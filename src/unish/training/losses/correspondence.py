@@ -16,7 +16,7 @@ from torch import Tensor
 
 from unish.geometry.camera import project
 from unish.geometry.surfaces import draw_depth, visible_points
-from unish.training.losses.penalties import geman_mcclure, mean_along, mean_where
+from unish.training.losses.penalties import charbonnier, mean_along, mean_where
 from unish.training.losses.sampling import draw_entries, look_up, take
 
 _MIN_DEPTH = 0.1  # metres
@@ -91,7 +91,7 @@ def surface_loss(
     Args:
         points, drawn: from ``draw_person_points``.
         num_vertices: drawn from the visible ones.
-        width: of the Geman–McClure penalty ρ, metres; ``None`` for the plain square of the paper.
+        width: of the Charbonnier penalty ρ, metres; ``None`` for the plain square of the paper.
     """
     index, kept = draw_entries(visible, num_vertices, generator)
     chosen = take(vertices, index)
@@ -101,7 +101,7 @@ def surface_loss(
     usable = kept & drawn.any(-1, keepdim=True)
     # Where nothing is usable, vertices may be NaN (nobody there), and a masked NaN still spoils gradients.
     offset = torch.where(usable[..., None], chosen - take(points, nearest), 0.0)
-    squared = geman_mcclure(offset.square().sum(-1), width)
+    squared = charbonnier(offset.square().sum(-1), width)
     return mean_where(mean_along(squared, usable), usable.any(-1))
 
 
@@ -148,7 +148,7 @@ def landmark_loss(
     Args:
         landmarks: of the body (``Body.landmarks``).
         detected_px: x, y in pixels and visibility v in [0, 1]; NaN where there are none.
-        width: of the Geman–McClure penalty ρ, as a share of ``side``.
+        width: of the Charbonnier penalty ρ, as a share of ``side``.
         min_visibility: a landmark that is less visible does not count.
     """
     known = detected_px.isfinite().all(-1) & valid[..., None]
@@ -158,7 +158,7 @@ def landmark_loss(
     usable = known & (visibility >= min_visibility) & (landmarks[..., 2] > _MIN_DEPTH)
     side = _box_side(wanted, known)
     seen = project(landmarks, intrinsics[:, None].expand(*valid.shape, 3, 3), min_depth=_MIN_DEPTH)
-    cost = geman_mcclure(((seen - wanted) / side[..., None, None]).square().sum(-1), width)
+    cost = charbonnier(((seen - wanted) / side[..., None, None]).square().sum(-1), width)
     weight = torch.where(usable, visibility, 0.0)
     mean = (weight * cost).sum(-1) / weight.sum(-1).clamp_min(torch.finfo(weight.dtype).tiny)
     return mean_where(mean, usable.any(-1))

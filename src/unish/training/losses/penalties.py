@@ -24,9 +24,12 @@ def angle_between(first: Float[Tensor, "*batch 3"], second: Float[Tensor, "*batc
     return torch.atan2(smooth_length(torch.linalg.cross(first, second, dim=-1)), (first * second).sum(-1))
 
 
-def geman_mcclure(squared: Float[Tensor, "*batch"], width: float | None) -> Float[Tensor, "*batch"]:
-    """r² · w² / (r² + w²): r² near zero, never more than w² (Geman & McClure 1987). ``None`` leaves r² as it is."""
-    return squared if width is None else squared * width**2 / (squared + width**2)
+def charbonnier(squared: Float[Tensor, "*batch"], width: float | None) -> Float[Tensor, "*batch"]:
+    """2w²(√(1 + r²/w²) − 1): r² near zero, 2w·r far away (Charbonnier et al. 1994). ``None`` leaves r² as it is.
+
+    It lets no residual go: a gradient that fades would let a body escape from its person for good.
+    """
+    return squared if width is None else 2 * width**2 * ((1 + squared / width**2).sqrt() - 1)
 
 
 def mean_where(values: Float[Tensor, "*batch"], mask: Bool[Tensor, "*batch"]) -> Float[Tensor, ""]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,7 +18,7 @@ from unish.training.losses.correspondence import (
     order_loss,
     surface_loss,
 )
-from unish.training.stages.localiser import Localiser, shift_into_cameras
+from unish.training.stages.localiser import Localiser, Located, shift_into_cameras
 from unish.training.stages.people_cache import PeopleBatch
 
 
@@ -52,13 +52,13 @@ def fine_loss(
     model: Localiser, batch: PeopleBatch, body: Body, weights: FineWeights
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted sum of all terms, and each of them for the log. The truth of the batch is never read."""
-    located = model(batch)
-    params, valid = shift_into_cameras(located, batch), batch.humans.valid
+    pictured, among_points = separate(model(batch), is_metric=model.is_metric)
+    valid = batch.humans.valid
     terms = {}
     if weights.landmarks:
         assert batch.humans.landmarks_px is not None
         terms["landmarks"] = landmark_loss(
-            body.landmarks(params),
+            body.landmarks(shift_into_cameras(pictured, batch)),
             batch.humans.landmarks_px,
             batch.cameras,
             valid,
@@ -69,13 +69,45 @@ def fine_loss(
         frames = torch.randperm(valid.shape[2])[: weights.num_frames]
         points = batch.scene.local_points[:, frames]
         points = torch.cat([points[..., :2], points[..., 2:] + batch.shift[:, frames, None, None, None]], dim=-1)
-        metric = points * located.metres_per_unit[:, None, None, None, None]
+        metric = points * among_points.metres_per_unit[:, None, None, None, None]
         terms |= _compare_surfaces(
-            body, _pick_frames(params, frames), metric, batch.person_ids[:, frames], batch.cameras[:, frames],
+            body, _pick_frames(shift_into_cameras(among_points, batch), frames), metric, batch.person_ids[:, frames], batch.cameras[:, frames],
             valid[:, :, frames], weights, generator,
         )  # fmt: skip
     loss = sum(getattr(weights, name) * term for name, term in terms.items() if getattr(weights, name))
     return loss, {name: term.detach() for name, term in terms.items()}
+
+
+def separate(located: Located, *, is_metric: bool) -> tuple[Located, Located]:
+    """The same answer twice: what landmarks may change of it, and what surfaces may.
+
+    How large somebody appears says how far they are in metres; their points say how far they are in the unit of the
+    scene. Taught by both losses at once, bodies move along their rays faster than the scale follows, and leave their
+    points. So landmarks teach the distance through the scale, and surfaces the place among the points; where AlignNet
+    answers in metres (``is_metric``), landmarks teach the distance itself, and surfaces the scale.
+    """
+    params, units, scale = located.params, located.units, located.metres_per_unit
+    if is_metric:
+        return located, replace(located, params=replace(params, transl=params.transl.detach()))
+    fixed, each = scale.detach(), scale[:, None, None, None]
+    ray = units / units[..., 2:]  # of the translation, which is not quite where the body is seen
+    pictured = each * units[..., 2:].detach() * ray
+    return (
+        replace(located, params=replace(params, transl=pictured)),
+        replace(located, params=replace(params, transl=fixed[:, None, None, None] * units), metres_per_unit=fixed),
+    )
+
+
+def shrink_people(person_ids: Int[Tensor, "B N h w"]) -> Int[Tensor, "B N h w"]:
+    """The same people without their outermost pixels, where points hang between a person and what is behind.
+
+    A body that lies too deep would find its nearest points there.
+    """
+    same = torch.ones_like(person_ids, dtype=torch.bool)
+    for axis in (-2, -1):
+        for step in (1, -1):
+            same &= person_ids == person_ids.roll(step, axis)
+    return torch.where(same, person_ids, -1)
 
 
 def _compare_surfaces(
@@ -89,6 +121,7 @@ def _compare_surfaces(
     generator: Generator,
 ) -> dict[str, Tensor]:
     vertices = body.vertices(params)
+    person_ids = shrink_people(person_ids)
     visible = find_visible_vertices(vertices, body.faces, cameras, person_ids, valid)
     points, drawn = draw_person_points(
         metric_points, person_ids, valid.shape[1], num_points=weights.num_points, generator=generator
