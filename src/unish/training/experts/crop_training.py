@@ -21,15 +21,13 @@ from unish.network.small_scene import SmallScene
 from unish.training.data import degrade_images
 from unish.training.experts.crop import CropBox, CropExpert, CropNet, CropNetConfig, find_boxes
 from unish.training.losses.penalties import mean_where
-from unish.training.losses.points import normal_loss
+from unish.training.losses.points import posture_loss
 from unish.training.stages.domains import Domain, open_clips
 from unish.training.trainer import FitConfig, Validate, fit, load_run_weights
 
 _NEEDED = ("images", "depth", "ids", "intrinsics")
 _SAME_SURFACE = 0.04
 """Steps of relief larger than this share of the crop are another surface."""
-_STRIDES = (1, 4)
-"""Normals are compared between neighbours, and between every fourth pixel: folds and limbs."""
 _WHOLE = 0.9
 _TRIES = 20
 _SPOILED = 0.5
@@ -152,11 +150,7 @@ def crop_loss(model: CropNet, batch: CropBatch, weights: CropWeights) -> tuple[T
     offset = torch.where(batch.known, error, torch.nan).flatten(1).nanmedian(dim=1).values.nan_to_num(0.0)
     relief = mean_where((error - offset.detach()[:, None, None]).abs(), batch.known)
     found, wanted = (_flat_points(x) for x in (predicted, batch.relief))
-    angles = [
-        normal_loss(found[:, ::k, ::k], wanted[:, ::k, ::k], batch.known[:, ::k, ::k], relative_step=_SAME_SURFACE)
-        for k in _STRIDES
-    ]
-    normals = torch.stack(angles).mean()
+    normals = posture_loss(found[:, None], wanted[:, None], batch.known[:, None], relative_step=_SAME_SURFACE)
     terms = {"relief": relief.detach(), "normals": normals.detach()}
     return weights.relief * relief + weights.normals * normals, terms
 

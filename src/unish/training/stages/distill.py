@@ -22,13 +22,11 @@ from unish.training.experts.files import FileExpert
 from unish.training.experts.moge import MOGE_WEIGHTS, MogeExpert
 from unish.training.experts.protocol import DepthExpert
 from unish.training.losses.distillation import DistillationConfig, detail_loss, forgetting_loss, place_loss
-from unish.training.losses.points import normal_loss
+from unish.training.losses.points import posture_loss
 from unish.training.stages.distill_clips import DistillBatch, DistillClips, cache_clips, place_maps
 from unish.training.stages.domains import Domain, open_clips
 from unish.training.trainer import FitConfig, fit
 
-_STRIDES = (1, 4)
-"""Normals are compared between neighbours, and between every fourth pixel: relief and posture."""
 _SAME_SURFACE = 0.05
 
 
@@ -114,7 +112,8 @@ def open_expert(
     """
     if isinstance(choice, CropExpertStage):
         folder = runs / choice.name
-        train_crop_expert(choice, folder, data=data, resume=resume or folder.exists(), minutes=minutes)
+        if data.exists() or not folder.exists():  # else it was trained on other data, and is taken as it is
+            train_crop_expert(choice, folder, data=data, resume=resume or folder.exists(), minutes=minutes)
         return load_crop_expert(choice, folder)
     kind, _, place = choice.partition(":")
     if kind == "moge":
@@ -186,12 +185,7 @@ def distill_loss(
         )  # fmt: skip
     if weights.normals:
         wanted = unproject(torch.where(known, batch.expert_depth, 1.0), batch.seen.intrinsics)
-        thinned = [(..., slice(k // 2, None, k), slice(k // 2, None, k)) for k in _STRIDES]
-        angles = [
-            normal_loss(points[(*at, slice(None))], wanted[(*at, slice(None))], known[at], relative_step=_SAME_SURFACE)
-            for at in thinned
-        ]
-        terms["normals"] = torch.stack(angles).mean()
+        terms["normals"] = posture_loss(points, wanted, known, relative_step=_SAME_SURFACE)
     if weights.forgetting:
         terms["forgetting"] = forgetting_loss(points, frozen, ~people)
     if weights.place:
