@@ -17,6 +17,7 @@ from unish.network.config import tiny_config
 from unish.network.small_scene import SmallScene
 from unish.training.experts import ExpertView
 from unish.training.losses.distillation import place_loss
+from unish.training.losses.points import normal_loss, posture_loss
 from unish.training.recipes import DISTILL
 from unish.training.stages.distill import distill_loss, open_expert, run_distill_stage
 from unish.training.stages.distill_clips import DistillClips, cache_clips, collate_clips
@@ -172,6 +173,17 @@ def test_people_may_change_but_not_move() -> None:
     moved = torch.where(mask[..., None], points * 1.1, points * 3)
     torch.testing.assert_close(place_loss(moved, points, mask), torch.tensor(1.1).log())
     assert place_loss(moved, points, torch.zeros_like(mask)) == 0
+
+
+def test_posture_is_the_mean_over_two_grids() -> None:
+    camera = make_intrinsics(torch.full((1, 1), 60.0), 32, 32)
+    depth = 3 + 0.02 * torch.rand(2, 1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    first, second = unproject(depth[0], camera), unproject(depth[1], camera)
+    valid = torch.ones(1, 1, 32, 32, dtype=torch.bool)
+    near = normal_loss(first, second, valid)
+    wide = normal_loss(first[:, :, 2::4, 2::4], second[:, :, 2::4, 2::4], valid[:, :, 2::4, 2::4])
+    torch.testing.assert_close(posture_loss(first, second, valid), (near + wide) / 2)
+    assert wide < 0.6 * near, "noise of single pixels tilts wide triangles less"
 
 
 def test_scores_know_a_slope_and_a_scale() -> None:

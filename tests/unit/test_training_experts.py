@@ -11,16 +11,28 @@ import pytest
 import torch
 from PIL import Image
 
+from unish.datasets.source import SourceNotes
 from unish.errors import InputError
 from unish.geometry.camera import make_intrinsics, unproject
 from unish.geometry.surfaces import normals_from_points
 from unish.training.experts import CropExpert, CropNet, CropNetConfig, FileExpert, MogeExpert, write_frames
 from unish.training.experts.crop import CropBox, find_boxes
-from unish.training.experts.crop_training import true_relief
+from unish.training.experts.crop_training import CropBatch, CropBatches, CropWeights, crop_loss, true_relief
 from unish.training.experts.protocol import DepthExpert, ExpertView
 
 SIZE = (60, 80)
 TINY = CropNetConfig(size=32, widths=(8, 8, 8, 8))
+
+
+class Answer(torch.nn.Module):
+    """Says the same to everything."""
+
+    def __init__(self, relief: torch.Tensor) -> None:
+        super().__init__()
+        self.relief = relief
+
+    def forward(self, *_: torch.Tensor) -> torch.Tensor:
+        return self.relief
 
 
 def make_view(*, frames: int = 2) -> ExpertView:
@@ -83,6 +95,50 @@ def test_the_relief_of_the_truth_gives_the_true_normals(
         truth, exists = normals_from_points(unproject(torch.from_numpy(arrays["depth"]), view.intrinsics), inner[None])
         angle = (found * truth).sum(-1).clamp(-1, 1).acos().rad2deg()[exists]
         assert angle.median() < 3.5
+
+
+def test_the_loss_of_crops_knows_no_offset_but_knows_slopes() -> None:
+    """Relief that rises by half a side across the crop: 26.6° at every pixel; an offset of each crop is free."""
+    rising = (torch.arange(32) / 64).expand(2, 32, 32)
+    masks = torch.zeros(2, 32, 32, dtype=torch.bool)
+    masks[:, 4:28, 4:28] = True
+    batch = CropBatch(images=torch.zeros(2, 3, 32, 32), masks=masks, relief=rising * masks, known=masks)
+    weights = CropWeights(relief=1.0, normals=1.0)
+    offset = torch.tensor([0.3, -2.0])[:, None, None]
+    exact, _ = crop_loss(Answer(rising + offset), batch, weights)
+    assert exact < 1e-3
+    _, terms = crop_loss(Answer(torch.zeros(2, 32, 32)), batch, weights)
+    assert float(terms["normals"]) == pytest.approx(np.arctan(0.5), abs=1e-3)
+    assert float(terms["relief"]) == pytest.approx(24 / 64 / 4, rel=0.05)
+
+
+def test_crops_for_training_repeat_and_their_relief_is_that_of_the_person() -> None:
+    view = make_view(frames=1)
+    arrays = make_slope(view, slope=(0.4, 0.0))
+    arrays["images"] = (view.images[:1].permute(0, 2, 3, 1) * 255).byte().numpy()
+
+    class Source:
+        def __len__(self) -> int:
+            return 20
+
+        def size(self, index: int) -> tuple[int, int]:
+            return SIZE
+
+        def describe(self) -> SourceNotes:
+            return SourceNotes(name="slope", licence="", trains_shipped_weights=True, arrays=tuple(arrays))
+
+        def load(self, *_: object, **__: object) -> dict[str, np.ndarray]:
+            return arrays
+
+    batches = CropBatches(Source(), 32, 6)
+    first, again = batches(3), batches(3)
+    assert torch.equal(first.images, again.images) and torch.equal(first.relief, again.relief)
+    assert not torch.equal(first.images, batches(4).images)
+    assert (first.known <= first.masks).all() and first.known.flatten(1).any(1).all()
+    across = (first.relief[:, :, 1:] - first.relief[:, :, :-1])[first.known[:, :, 1:] & first.known[:, :, :-1]]
+    steps = across.abs() * 32
+    assert 0.25 < float(steps.median()) < 0.55, "a slope of 0.4 has 0.4 sides of relief per side"
+    assert (across > 0).any() and (across < 0).any(), "half of the crops are mirrored"
 
 
 def test_the_crop_expert_knows_people_alone_and_everybody_by_himself() -> None:

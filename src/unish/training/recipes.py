@@ -97,9 +97,9 @@ DISTILL = DistillStage(
     num_clips=400,
     losses=DistillWeights(detail=10.0, normals=1.0, forgetting=6.0, place=3.0, confidence=1.0),
     fit=FitConfig(
-        steps=400, learning_rate=1e-3, warmup_steps=20, ema_decay=0.97, log_every=20, checkpoint_every=100,
+        steps=600, learning_rate=1e-3, warmup_steps=20, ema_decay=0.97, log_every=20, checkpoint_every=100,
     ),
-    # The solver's work grows with the square of the samples; more of them taught no more.
+    # The solver's work grows with the square of the samples.
     neighbourhoods=DistillationConfig(num_anchors=16, num_samples=32),
 )  # fmt: skip
 

@@ -140,7 +140,7 @@ def true_relief(
     return torch.where(known, mean - mean[known].median() if known.any() else mean, 0.0), known
 
 
-def crop_loss(model: CropNet, batch: CropBatch, weights: CropWeights) -> tuple[Tensor, dict[str, Tensor]]:
+def crop_loss(model: nn.Module, batch: CropBatch, weights: CropWeights) -> tuple[Tensor, dict[str, Tensor]]:
     """Mean error of the relief after the best offset of each crop, and mean angle between normals (radians).
 
     Normals are those of a parallel projection: right where a person is narrow for its distance, as a person mostly is.
