@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from unish.datasets.source import ClipArrays, SourceNotes
+from unish.datasets.video_folder import VideoConfig, open_video_folder
 from unish.errors import InputError
 from unish.geometry.camera import make_intrinsics, unproject
 from unish.network.config import tiny_config
 from unish.network.small_scene import SmallScene
-from unish.training.experts import ExpertView
+from unish.structs import Clip, Landmarks, Tracks
+from unish.training.experts import CropExpert, CropNet, CropNetConfig, ExpertView
 from unish.training.losses.distillation import place_loss
 from unish.training.losses.points import normal_loss, posture_loss
 from unish.training.recipes import DISTILL
@@ -23,6 +25,7 @@ from unish.training.stages.distill import distill_loss, open_expert, run_distill
 from unish.training.stages.distill_clips import DistillClips, cache_clips, collate_clips
 from unish.training.surface_validation import score_depth, score_normals
 from unish.training.trainer import FitConfig
+from written_videos import numbered_pictures, write_video
 
 SIZE = (96, 128)
 
@@ -153,6 +156,30 @@ def test_nobody_whom_the_expert_knows_is_an_error(tmp_path: Path) -> None:
     cache_clips(Pictures(), tmp_path, make_model(), blind, num_clips=2, num_frames=2)
     with pytest.raises(InputError, match="knows nobody"):
         DistillClips(tmp_path)
+
+
+def find_one_person(clip: Clip, size: tuple[int, int]) -> tuple[Tracks, Landmarks]:
+    """Stands in for the people stage: somebody in the middle of every frame."""
+    total, (height, width) = clip.num_frames, size
+    masks = torch.full((total, *size), -1, dtype=torch.int16)
+    masks[:, height // 6 : -height // 6, width // 3 : -width // 3] = 0
+    box = torch.tensor([width / 3, height / 6, 2 * width / 3, 5 * height / 6]).expand(1, total, 4)
+    valid, px = torch.ones(1, total, dtype=torch.bool), torch.zeros(1, total, 33, 3)
+    tracks = Tracks(person_ids=torch.zeros(1, dtype=torch.long), valid=valid, boxes_xyxy=box, masks=masks)
+    return tracks, Landmarks(px=px, world=px, score=valid.float())
+
+
+def test_a_folder_of_video_teaches(tmp_path: Path) -> None:
+    write_video(tmp_path / "walk.mp4", numbered_pictures(12))
+    config = VideoConfig(fps=10, long_side=96, min_height_px=30, min_frames=4, window=6)
+    source = open_video_folder(tmp_path, config, finder=find_one_person)
+    torch.manual_seed(0)
+    expert = CropExpert(CropNet(CropNetConfig(size=32, widths=(8, 8, 8, 8))))
+    torch.nn.init.normal_(expert.model.relief.weight)
+    model = make_model()
+    before = model.dense_head.depth.weight.clone()
+    run_distill_stage(replace(STAGE, fit=replace(STAGE.fit, steps=2)), model, source, expert, tmp_path / "run")
+    assert not torch.equal(model.dense_head.depth.weight, before)
 
 
 def test_experts_by_name(tmp_path: Path) -> None:
