@@ -84,6 +84,8 @@ def list_runs(seeds: list[int]) -> Iterator[Run]:
         "without-normals": {"normals": 0.0},
         "without-place": {"place": 0.0},
     }
+    longer = replace(DISTILL, fit=replace(DISTILL.fit, steps=3 * DISTILL.fit.steps))
+    yield Run(name="three-times-as-long", seed=seeds[0], stage=longer)
     for name, changes in variants.items():
         yield Run(name=name, seed=seeds[0], stage=replace(DISTILL, losses=replace(DISTILL.losses, **changes)))
 
