@@ -25,7 +25,7 @@ from unish.network.encoders.efficientnet import EfficientNetLite0
 from unish.training.experts.protocol import ExpertView
 from unish.training.stages.people_cache import hash_weights
 
-_MARGIN = 1.15
+CROP_MARGIN = 1.15
 """Side of a crop over the longer side of the person's box."""
 _RELIEF_UNIT = 0.1
 """Sides of the crop per unit of the last layer: about what relief varies by, so that all layers learn at one rate."""
@@ -117,7 +117,7 @@ class CropBox:
         return ((pixels - centre) / focal) @ axis[:2] + axis[2]
 
 
-def find_boxes(person_ids: Int[Tensor, "F H W"], *, margin: float = _MARGIN) -> Iterator[CropBox]:
+def find_boxes(person_ids: Int[Tensor, "F H W"], *, margin: float = CROP_MARGIN) -> Iterator[CropBox]:
     """A square around everybody who is large enough, frame by frame."""
     for frame, ids in enumerate(person_ids):
         for person in ids.unique().tolist():

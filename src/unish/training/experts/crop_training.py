@@ -19,7 +19,7 @@ from unish.geometry.camera import pixel_grid
 from unish.network import UniSH
 from unish.network.small_scene import SmallScene
 from unish.training.data import degrade_images
-from unish.training.experts.crop import CropBox, CropExpert, CropNet, CropNetConfig, find_boxes
+from unish.training.experts.crop import CROP_MARGIN, CropBox, CropExpert, CropNet, CropNetConfig, find_boxes
 from unish.training.losses.penalties import mean_where
 from unish.training.losses.points import posture_loss
 from unish.training.stages.domains import Domain, open_clips
@@ -30,6 +30,7 @@ _SAME_SURFACE = 0.04
 """Steps of relief larger than this share of the crop are another surface."""
 _WHOLE = 0.9
 _TRIES = 20
+_MARGINS = (1.05, 1.5)
 _SPOILED = 0.5
 _NEVER_SEEN = 19
 """Clips whose number modulo 20 is this are for validation."""
@@ -99,7 +100,7 @@ class CropBatches:
     def _draw(self, rng: np.random.Generator) -> dict[str, Tensor]:
         for _ in range(_TRIES):
             arrays = self.source.load(int(rng.choice(self.numbers)), rng, num_frames=1)
-            margin = 1.15 if self.validates else float(rng.uniform(1.05, 1.5))
+            margin = CROP_MARGIN if self.validates else float(rng.uniform(*_MARGINS))
             boxes = list(find_boxes(torch.from_numpy(arrays["ids"]), margin=margin))
             if boxes:
                 return self._cut(arrays, boxes[rng.integers(len(boxes))], rng)
