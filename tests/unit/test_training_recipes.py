@@ -13,7 +13,9 @@ from unish.cli import main, train
 from unish.errors import InputError
 from unish.network import UniSH
 from unish.training import recipes
+from unish.training.experts.crop_training import CropExpertStage
 from unish.training.recipes import CAMERAS, DEPTH, PAPER, RECIPES, SCENE_MIX, SMOKE
+from unish.training.stages.distill import DistillStage
 from unish.training.stages.paper import run_paper_plan
 from unish.training.stages.people_clips import PeopleConfig
 from unish.training.stages.scene import run_scene_stage
@@ -25,7 +27,17 @@ ONE = FitConfig(steps=1, warmup_steps=0, log_every=1, checkpoint_every=0)
 def test_unknown_recipe_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="pretrain-small"):
         training.run("large", out=tmp_path, data=tmp_path)
-    known = {"pretrain-small", "small-lifter", "coarse", "fine", "small-all", "paper", "smoke"}
+    known = {
+        "pretrain-small",
+        "crop-expert",
+        "distill",
+        "small-lifter",
+        "coarse",
+        "fine",
+        "small-all",
+        "paper",
+        "smoke",
+    }
     assert known <= RECIPES.keys()
 
 
@@ -57,6 +69,26 @@ def test_a_scene_stage_trains_its_part_alone(tmp_path: Path, trains_cameras: boo
         assert changed == {"embed", "decoder", "dense_head", "focal_head"}
 
 
+def shrink_distill(fit: FitConfig) -> DistillStage:
+    """The row of ``smoke``, a few steps of it."""
+    assert isinstance(SMOKE.distill.expert, CropExpertStage)
+    expert = replace(SMOKE.distill.expert, fit=fit, num_clips=8)
+    return replace(SMOKE.distill, expert=expert, fit=fit, num_clips=8)
+
+
+@pytest.mark.slow
+def test_distill_trains_the_dense_head_of_what_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipes, "DISTILL", shrink_distill(replace(SMOKE.coarse.fit, steps=2, log_every=1)))
+    out = tmp_path / "run"
+    assert main(["train", "distill", "--out", str(out), "--quiet"]) == 0
+    for name in ("crop-expert", "distill"):
+        assert (out / name / "checkpoint.pt").is_file()
+    shipped, refined = (UniSH.from_pretrained(name).state_dict() for name in ("small", out / "checkpoint"))
+    changed = {name for name, value in refined.items() if not torch.equal(value, shipped[name])}
+    assert changed and all(name.startswith("scene.dense_head.") for name in changed)
+    assert main(["train", "distill", "--out", str(out), "--quiet"]) == 2, "a run was overwritten without --resume"
+
+
 @pytest.mark.slow
 def test_smoke_goes_from_nothing_to_weights_that_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All stages on the command's own path, in a still smaller setting."""
@@ -67,6 +99,7 @@ def test_smoke_goes_from_nothing_to_weights_that_load(tmp_path: Path, monkeypatc
         replace(
             SMOKE,
             scene=tuple(replace(stage, fit=fit) for stage in SMOKE.scene),
+            distill=shrink_distill(fit),
             lifter=replace(SMOKE.lifter, fit=fit, pool_size=4),
             coarse=replace(SMOKE.coarse, fit=fit, num_clips=8),
             fine=replace(SMOKE.fine, fit=fit, num_clips=8),
@@ -74,7 +107,7 @@ def test_smoke_goes_from_nothing_to_weights_that_load(tmp_path: Path, monkeypatc
     )
     out = tmp_path / "run"
     assert main(["train", "smoke", "--out", str(out), "--quiet"]) == 0
-    for stage in ("scene/depth", "scene/cameras", "lifter", "coarse", "fine"):
+    for stage in ("scene/depth", "scene/cameras", "crop-expert", "distill", "lifter", "coarse", "fine"):
         assert (out / stage / "checkpoint.pt").is_file() and (out / stage / "metrics.jsonl").is_file()
     network = UniSH.from_pretrained(out / "checkpoint")
     prediction = network(torch.rand(1, 2, 3, 48, 64), None, torch.tensor([[0.0, 0.2]], dtype=torch.float64))

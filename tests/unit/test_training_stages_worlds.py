@@ -14,7 +14,7 @@ from unish.synthetic.cameras.subjects import HEIGHTS, draw_height
 from unish.synthetic.clip import make_clip
 from unish.synthetic.config import SynthConfig
 from unish.training.losses.body import recover_cameras
-from unish.training.stages.domains import COARSE_WORLD, HELD_BACK, STRANGE_WORLD
+from unish.training.stages.domains import COARSE_WORLD, DISTILL_WORLD, EXPERT_WORLD, HELD_BACK, STRANGE_WORLD
 
 
 def test_worlds_share_nothing_that_is_meant_to_differ() -> None:
@@ -24,6 +24,27 @@ def test_worlds_share_nothing_that_is_meant_to_differ() -> None:
     assert not set(known.clip.lenses) & set(strange.clip.lenses)
     assert known.clip.clothes != strange.clip.clothes
     assert strange.degrade and not known.degrade
+
+
+def test_the_expert_never_saw_the_world_that_it_teaches() -> None:
+    learnt, taught = EXPERT_WORLD, DISTILL_WORLD
+    assert len({world.seed for world in (COARSE_WORLD, STRANGE_WORLD, learnt, taught)}) == 4
+    assert not set(learnt.places) & set(taught.places)
+    assert not set(learnt.clip.lenses or ()) & set(taught.clip.lenses or ())
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_depth_is_exact_where_a_world_says_so(tmp_path: Path, exact: bool) -> None:
+    """Half precision has steps of up to 2 mm between 2 and 4 m."""
+    world = replace(
+        COARSE_WORLD, places=("hall",), sizes=((32, 32),), clips_per_shard=1, exact_depth=exact,
+        clip=replace(COARSE_WORLD.clip, num_frames=1),
+    )  # fmt: skip
+    depth = world.open(tmp_path, 1).load(0, np.random.default_rng(0), num_frames=1)["depth"]
+    wanted = make_clip(world.seed, 0, replace(world.clip, size=(32, 32), place="hall")).depth
+    assert depth.dtype == np.float32
+    assert np.array_equal(depth, wanted) == exact
+    np.testing.assert_allclose(depth, wanted, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", list(LENSES))

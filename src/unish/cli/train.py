@@ -14,7 +14,9 @@ from unish.errors import DegradedResultWarning
 NAME = "train"
 SUMMARY = "train by a named recipe"
 EXAMPLE = "unish train pretrain-small --out runs/scene --data out/shards --resume"
-RECIPES = ("pretrain-small", "small-lifter", "coarse", "fine", "small-all", "paper", "smoke")
+RECIPES = (
+    "pretrain-small", "crop-expert", "distill", "small-lifter", "coarse", "fine", "small-all", "paper", "smoke",
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

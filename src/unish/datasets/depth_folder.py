@@ -76,7 +76,7 @@ class DepthSequence:
         times = self.times_s[frames]
         arrays = {
             "images": np.stack([read_image(path) for path in paths]),
-            "depth": np.stack([self._read_depth(path.stem) for path in paths]),
+            "depth": np.stack([read_depth(self.folder / "depth", path.stem, self.depth_unit_m) for path in paths]),
             "intrinsics": np.stack([_read_intrinsics(self.folder, path.stem) for path in paths]),
             "c2w": rebase_poses(self.c2w[frames]).astype(np.float32),
             "timestamps": (times - times[0]).astype(np.float32),
@@ -89,13 +89,6 @@ class DepthSequence:
                 f"{self.folder}: depth is {arrays['depth'].shape[1:]}, images {arrays['images'].shape[1:3]}"
             )
         return arrays
-
-    def _read_depth(self, name: str) -> Float32[ndarray, "H W"]:
-        for suffix in _DEPTH_SUFFIXES:
-            path = self.folder / "depth" / f"{name}{suffix}"
-            if path.is_file():
-                return _read_metres(path, self.depth_unit_m)
-        raise InputError(f"{self.folder}/depth: has no {name} as {', '.join(_DEPTH_SUFFIXES)}; add it")
 
 
 def open_depth_folder(folder: Path, *, every: int = 1, stretch: int = STRETCH) -> SequenceSource:
@@ -123,6 +116,22 @@ def open_depth_folder(folder: Path, *, every: int = 1, stretch: int = STRETCH) -
         ),
         stretch=stretch,
     )
+
+
+def read_depth(folder: Path, name: str, unit_m: float) -> Float32[ndarray, "H W"]:
+    """The depth map of a frame, as the module describes such files; 0 = unknown.
+
+    Args:
+        unit_m: metres per unit of a picture; arrays are in metres.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    for suffix in _DEPTH_SUFFIXES:
+        path = folder / f"{name}{suffix}"
+        if path.is_file():
+            return _read_metres(path, unit_m)
+    raise InputError(f"{folder}: has no {name} as {', '.join(_DEPTH_SUFFIXES)}; add it")
 
 
 def _open_sequence(folder: Path, every: int) -> DepthSequence:

@@ -140,6 +140,7 @@ def draw_frames(stored: int, wanted: int, max_stride: int, rng: np.random.Genera
     """
     if stored < wanted:
         raise InputError(f"a clip has {stored} frames, but {wanted} are asked for; ask for fewer")
-    stride = int(rng.integers(1, min(max_stride, (stored - 1) // max(wanted - 1, 1)) + 1))
+    room = max(1, (stored - 1) // max(wanted - 1, 1))
+    stride = int(rng.integers(1, min(max_stride, room) + 1))
     start = int(rng.integers(0, stored - (wanted - 1) * stride))
     return start + stride * np.arange(wanted)

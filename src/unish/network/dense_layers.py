@@ -84,7 +84,7 @@ class MatchFeatures(nn.Module):
         ]
         x = levels[2]
         for finer in (levels[1], levels[0]):
-            x = finer + _double(x)
+            x = finer + double(x)
         x = x + self.mix(functional.relu(x))
         return functional.normalize(self.out(functional.relu(x)).float(), dim=1, eps=1e-3), functional.avg_pool2d(x, 2)
 
@@ -144,7 +144,7 @@ class DenseHead(nn.Module):
             nn.Conv2d(count, width, 1) for count, width in zip(channels, widths[::-1], strict=True)
         )
         self.narrow = nn.ModuleList([nn.Conv2d(coarse, middle, 1), nn.Conv2d(middle, fine, 1)])
-        self.refine = nn.ModuleList(_Residual(width) for width in widths)
+        self.refine = nn.ModuleList(Residual(width) for width in widths)
         self.row_prior = nn.Parameter(torch.full((row_knots,), 1.0))
         self.photo_levels = nn.ModuleList(nn.Conv2d(2, width, 3, padding=1) for width in widths if with_photo_prior)
         self.trust = nn.Conv2d(fine, 1, 1) if with_photo_prior else None
@@ -170,8 +170,8 @@ class DenseHead(nn.Module):
         if photo_prior is not None:
             skips = self._add_photo_prior(skips, photo_prior)
         x = self.refine[0](x + skips[2])
-        x = self.refine[1](_double(self.narrow[0](x)) + skips[1])
-        x = self.refine[2](_double(self.narrow[1](x)) + skips[0])
+        x = self.refine[1](double(self.narrow[0](x)) + skips[1])
+        x = self.refine[2](double(self.narrow[1](x)) + skips[0])
         prior = self._row_prior(x.shape[-2])[:, None]
         if photo_prior is not None and self.trust is not None:
             prior = torch.lerp(prior, photo_prior, self.trust(x).float()[:, 0].sigmoid())
@@ -193,7 +193,7 @@ class DenseHead(nn.Module):
         return functional.interpolate(self.row_prior[None, None], num_rows, mode="linear", align_corners=True)[0, 0]
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """x + conv(relu(conv(relu(x))))."""
 
     def __init__(self, width: int) -> None:
@@ -244,5 +244,5 @@ def _neighbours(size: int, wanted: int, *, like: Tensor) -> tuple[tuple[Tensor, 
     return (first.long(), second.long()), place - first
 
 
-def _double(x: Float[Tensor, "F C h w"]) -> Float[Tensor, "F C h2 w2"]:
+def double(x: Float[Tensor, "F C h w"]) -> Float[Tensor, "F C h2 w2"]:
     return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

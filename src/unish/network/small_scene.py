@@ -68,6 +68,26 @@ class SmallSceneConfig:
     correspondence: CorrespondenceConfig = field(default_factory=CorrespondenceConfig)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DenseInputs:
+    """All that the dense head reads of a clip, and the camera that its depth belongs to.
+
+    Attributes:
+        images: at the working size.
+        features: encoder maps of the F frames at strides 4, 8, 16.
+        photo_log_depth: the photo prior for this camera, where there is one.
+        intrinsics: pixels of the working size.
+        log_focal: log(focal / diagonal) as predicted.
+    """
+
+    images: Float[Tensor, "B N 3 h w"]
+    hidden: Float[Tensor, "B N T C"]
+    features: list[Tensor]
+    photo_log_depth: Float[Tensor, "F h4 w4"] | None
+    intrinsics: Float[Tensor, "B N 3 3"]
+    log_focal: Float[Tensor, "B"]
+
+
 class SmallScene(nn.Module):
     """Clip in, points, confidence, cameras and tokens out, in one pass. See the module's diagram."""
 
@@ -119,35 +139,18 @@ class SmallScene(nn.Module):
         num_clips, num_frames, _, *(height, width) = images.shape
         size = (height, width)
         working = working_size(height, width, long_side or self.config.long_side)
-        small_images = _resize_images(images, working)
-        features = self._encode(small_images)
-        if self.training:
-            features = vary_style(features, num_clips)
-        known = None if intrinsics is None else resize_intrinsics(intrinsics.float(), size, working)
-
-        grid = (working[0] // PATCH_SIZE, working[1] // PATCH_SIZE)
-        rays = None if known is None else _token_rays(known.flatten(0, 1), grid)
-        tokens = self.embed(features, _token_centres(grid, like=images), rays)
-        hidden = self.decoder(tokens.unflatten(0, (num_clips, num_frames)), grid)
-
-        log_focal = self._predict_focal(hidden)
-        if known is None:
-            known = _expand_focal(log_focal, num_frames, working)
-        if photo_log_depth is None and self.photo_prior is not None:
-            photo_log_depth = self.see_photo_prior(images, working)
-        if photo_log_depth is not None:
-            photo_log_depth = (photo_log_depth + self.log_focal_ratio(known.detach(), working)).flatten(0, 1)
-        patches = hidden[:, :, self.config.decoder.num_special_tokens :].flatten(0, 1)
-        dense = self.dense_head(patches, features, photo_log_depth)
+        seen = self.look(images, intrinsics, working, photo_log_depth)
+        hidden, known = seen.hidden, seen.intrinsics
+        dense = self.read_dense(seen)
         c2w = torch.eye(4, device=images.device).expand(num_clips, num_frames, 4, 4)
         auxiliary: dict[str, Tensor] = {}
         if with_cameras and num_frames > 1:
-            c2w, auxiliary = self._solve_cameras(hidden, features, dense, known, keep_training_outputs)
+            c2w, auxiliary = self._solve_cameras(hidden, seen.features, dense, known, keep_training_outputs)
 
         log_depth = dense.log_depth
         if working != size:
-            log_depth = resize_guided(log_depth, small_images.flatten(0, 1), images.flatten(0, 1))
-        depth = log_depth.clamp(*_LOG_DEPTH_RANGE).exp().unflatten(0, (num_clips, num_frames))
+            log_depth = resize_guided(log_depth, seen.images.flatten(0, 1), images.flatten(0, 1))
+        depth = depth_from_log(log_depth).unflatten(0, (num_clips, num_frames))
         if intrinsics is None:
             intrinsics = resize_intrinsics(known, working, size)
         return SceneOutput(
@@ -156,8 +159,47 @@ class SmallScene(nn.Module):
             c2w=c2w,
             intrinsics=intrinsics,
             hidden=hidden,
-            auxiliary={"log_focal": log_focal, **auxiliary},
+            auxiliary={"log_focal": seen.log_focal, **auxiliary},
         )
+
+    def look(
+        self,
+        images: Float[Tensor, "B N 3 H W"],
+        intrinsics: Float[Tensor, "B N 3 3"] | None,
+        working: tuple[int, int],
+        photo_log_depth: Float[Tensor, "B N h4 w4"] | None = None,
+    ) -> DenseInputs:
+        """Everything before the dense head; arguments as in ``forward``.
+
+        Args:
+            working: ``working_size`` of the images.
+        """
+        num_clips, num_frames, _, *(height, width) = images.shape
+        small_images = _resize_images(images, working)
+        features = self._encode(small_images)
+        if self.training:
+            features = vary_style(features, num_clips)
+        known = None if intrinsics is None else resize_intrinsics(intrinsics.float(), (height, width), working)
+        grid = (working[0] // PATCH_SIZE, working[1] // PATCH_SIZE)
+        rays = None if known is None else _token_rays(known.flatten(0, 1), grid)
+        tokens = self.embed(features, _token_centres(grid, like=images), rays)
+        hidden = self.decoder(tokens.unflatten(0, (num_clips, num_frames)), grid)
+        log_focal = self._predict_focal(hidden)
+        if known is None:
+            known = _expand_focal(log_focal, num_frames, working)
+        if photo_log_depth is None and self.photo_prior is not None:
+            photo_log_depth = self.see_photo_prior(images, working)
+        if photo_log_depth is not None:
+            photo_log_depth = (photo_log_depth + self.log_focal_ratio(known.detach(), working)).flatten(0, 1)
+        return DenseInputs(
+            images=small_images, hidden=hidden, features=features, photo_log_depth=photo_log_depth, intrinsics=known,
+            log_focal=log_focal,
+        )  # fmt: skip
+
+    def read_dense(self, seen: DenseInputs) -> DenseMaps:
+        """The dense head's answer at the working size."""
+        patches = seen.hidden[:, :, self.config.decoder.num_special_tokens :].flatten(0, 1)
+        return self.dense_head(patches, seen.features, seen.photo_log_depth)
 
     def _encode(self, images: Float[Tensor, "B N 3 h w"]) -> list[Tensor]:
         """Encoder features of all frames (flattened) at strides 4, 8, 16, a few frames at a time to bound memory."""
@@ -252,6 +294,11 @@ class SmallScene(nn.Module):
         return PosePrior(twist=twist, precision=_PRIOR_PRECISION * log_precision.clamp(-6.0, 6.0).exp())
 
 
+def depth_from_log(log_depth: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """Depth from the dense head's log-depth, between 5 cm and 400 m."""
+    return log_depth.clamp(*_LOG_DEPTH_RANGE).exp()
+
+
 def working_size(height: int, width: int, long_side: int) -> tuple[int, int]:
     """The nearest size with about the same aspect whose sides are multiples of 16 and at least 32."""
     factor = long_side / max(height, width)
@@ -282,7 +329,7 @@ def _points_of_queries(log_depth: Float[Tensor, "F h w"], intrinsics: Float[Tens
     """Camera points at the centres of the query cells; each lies between four pixels, whose log-depth is averaged."""
     below, above = QUERY_STRIDE // 2 - 1, QUERY_STRIDE // 2
     corners = [log_depth[:, i::QUERY_STRIDE, j::QUERY_STRIDE] for i in (below, above) for j in (below, above)]
-    depth = torch.stack(corners).mean(0).clamp(*_LOG_DEPTH_RANGE).exp()
+    depth = depth_from_log(torch.stack(corners).mean(0))
     # The query grid is an image of its own whose pixels are the cells.
     cells = resize_intrinsics(intrinsics, (QUERY_STRIDE, QUERY_STRIDE), (1, 1))
     return unproject(depth, cells).flatten(1, 2)

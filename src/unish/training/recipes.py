@@ -4,6 +4,8 @@
 |---|---|---|---|---|
 | ``DEPTH`` | scene: decoder, dense head, focal head | encoder, cameras | ``SCENE_MIX`` | depth, confidence, focal |
 | ``CAMERAS`` | scene: matching, pose head | the rest | ``SCENE_MIX`` | matches, relative poses |
+| ``CROP_EXPERT`` | depth of people in crops | image encoder | ``EXPERT_WORLD`` | ``CropWeights`` |
+| ``DISTILL`` | scene: dense head | the rest | ``DISTILL_WORLD`` or videos, no truth | ``DistillWeights`` |
 | ``LIFTER`` | human branch | – | motion, simulated landmarks | ``LifterConfig`` |
 | ``COARSE`` | AlignNet | scene, human | ``COARSE_WORLD`` with exact bodies | ``CoarseWeights`` |
 | ``FINE`` | AlignNet | scene, human | ``STRANGE_WORLD`` or videos, no truth | ``FineWeights`` |
@@ -25,17 +27,21 @@ from unish.network.small_scene import SmallScene
 from unish.synthetic.config import SynthConfig
 from unish.synthetic.shards import ShardConfig
 from unish.training.data import SceneDataConfig
+from unish.training.experts.crop import CropNet, CropNetConfig
+from unish.training.experts.crop_training import CropExpertStage, CropWeights, train_crop_expert
 from unish.training.landmarks import LandmarkDataConfig
 from unish.training.lifter import LifterConfig, train_lifter
+from unish.training.losses.distillation import DistillationConfig
 from unish.training.scene import SceneLossWeights
 from unish.training.stages.coarse import CoarseWeights
-from unish.training.stages.domains import COARSE_WORLD, STRANGE_WORLD, Domain
+from unish.training.stages.distill import DistillStage, DistillWeights
+from unish.training.stages.domains import COARSE_WORLD, DISTILL_WORLD, EXPERT_WORLD, STRANGE_WORLD, Domain
 from unish.training.stages.fine import FineWeights
 from unish.training.stages.localise import LocaliseStage
 from unish.training.stages.localiser import build_network
 from unish.training.stages.paper import PaperPlan, run_paper_plan
 from unish.training.stages.people_clips import PeopleConfig
-from unish.training.stages.plan import Plan, localise_trained, run_plan, train_scene
+from unish.training.stages.plan import Plan, distill_trained, localise_trained, run_plan, train_scene
 from unish.training.stages.scene import SceneMix, SceneStage
 from unish.training.trainer import FitConfig
 
@@ -74,6 +80,29 @@ CAMERAS = SceneStage(
     losses=_SCENE_LOSSES, data=_SCENE_DATA,
 )  # fmt: skip
 
+CROP_EXPERT = CropExpertStage(
+    name="crop-expert",
+    world=EXPERT_WORLD,
+    num_clips=640,
+    losses=CropWeights(relief=2.0, normals=1.0),
+    fit=FitConfig(
+        steps=1600, learning_rate=1.5e-3, warmup_steps=50, ema_decay=0.99, log_every=20, checkpoint_every=200,
+        validate_every=400,
+    ),
+)  # fmt: skip
+DISTILL = DistillStage(
+    name="distill",
+    expert=CROP_EXPERT,
+    world=DISTILL_WORLD,
+    num_clips=400,
+    losses=DistillWeights(detail=10.0, normals=1.0, forgetting=6.0, place=3.0, confidence=1.0),
+    fit=FitConfig(
+        steps=600, learning_rate=1e-3, warmup_steps=20, ema_decay=0.97, log_every=20, checkpoint_every=100,
+    ),
+    # The solver's work grows with the square of the samples.
+    neighbourhoods=DistillationConfig(num_anchors=16, num_samples=32),
+)  # fmt: skip
+
 LIFTER = LifterConfig()
 
 COARSE = LocaliseStage(
@@ -109,7 +138,15 @@ def _shrink(world: Domain) -> Domain:
 
 # Whole trainings ----------------------------------------------------------------------------------------------------
 
-SMALL = Plan(config=small_config(), scene=(DEPTH, CAMERAS), mix=SCENE_MIX, lifter=LIFTER, coarse=COARSE, fine=FINE)
+SMALL = Plan(
+    config=small_config(),
+    scene=(DEPTH, CAMERAS),
+    mix=SCENE_MIX,
+    distill=DISTILL,
+    lifter=LIFTER,
+    coarse=COARSE,
+    fine=FINE,
+)
 
 # From the weights that ship: a lower rate, a short warm-up for an optimiser that knows nothing yet. Time ends it.
 STANDING = replace(
@@ -141,6 +178,13 @@ PAPER = PaperPlan(config=release_config(), coarse=PAPER_COARSE, fine=PAPER_FINE)
 _FEW = FitConfig(steps=20, learning_rate=1e-3, warmup_steps=2, log_every=5, checkpoint_every=10)
 _SMOKE_SHARDS = replace(_PEOPLE_SHARDS, sizes=((48, 64),), clip=replace(_PEOPLE_SHARDS.clip, num_frames=3, samples=1))
 _SMOKE_PEOPLE = PeopleConfig(num_frames=3, num_observations=1)
+_SMOKE_EXPERT = replace(
+    CROP_EXPERT, world=_shrink(EXPERT_WORLD), num_clips=8, fit=_FEW, crops_per_step=2, pretrained_encoder=False,
+    net=CropNetConfig(size=32, widths=(16, 12, 8, 8)),
+)  # fmt: skip
+_SMOKE_DISTILL = replace(
+    DISTILL, expert=_SMOKE_EXPERT, world=_shrink(DISTILL_WORLD), num_clips=8, fit=_FEW, clips_per_step=2
+)
 SMOKE = Plan(
     config=tiny_config(),
     pretrained_encoder=False,
@@ -151,6 +195,7 @@ SMOKE = Plan(
         for stage in (DEPTH, CAMERAS)
     ),
     mix=SceneMix(kinds=(_SMOKE_SHARDS,), num_shards=2, seed=1),
+    distill=_SMOKE_DISTILL,
     lifter=LifterConfig(
         branch=LandmarkBranchConfig(dim=32, num_heads=2, stage_depths=(1, 1)),
         data=LandmarkDataConfig(batch_size=4, num_frames=4),
@@ -190,6 +235,26 @@ def train_small_lifter(
     config = replace(LIFTER, fit=replace(LIFTER.fit, minutes=minutes))
     paths = [data, *sorted(data.glob("*.tar.*"))] if data.is_dir() else []
     return train_lifter(run_dir, config, motion_paths=paths, resume=resume)
+
+
+def train_expert(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> CropNet:
+    """The expert that ``distill`` asks, in RUN_DIR/crop-expert, where a ``distill`` in the same folder finds it.
+
+    Args:
+        data: a dataset with depth and people, or a folder that close pictures of people are rendered into.
+    """
+    folder = run_dir / CROP_EXPERT.name
+    return train_crop_expert(CROP_EXPERT, folder, data=data, resume=resume, minutes=minutes)
+
+
+def train_distill(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> UniSH:
+    """The surface of people in the shipped network, refined by an expert, which is trained first if it has to be.
+
+    Args:
+        data: for example ``videos:FOLDER``; or a folder that clips of a strange world are rendered into. Truth is not
+            read. The expert's own renders lie in RUN_DIR/crop-expert-data.
+    """
+    return distill_trained(DISTILL, UniSH.from_pretrained("small"), run_dir, data=data, resume=resume, minutes=minutes)
 
 
 def train_coarse(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> UniSH:
@@ -234,6 +299,8 @@ def _untrained_align() -> UniSH:
 RECIPES: dict[str, Recipe] = {
     "pretrain-small": pretrain_small,
     "small-lifter": train_small_lifter,
+    "crop-expert": train_expert,
+    "distill": train_distill,
     "coarse": train_coarse,
     "fine": train_fine,
     "small-all": train_small_all,

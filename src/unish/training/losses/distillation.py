@@ -15,12 +15,14 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional
 
 from unish.geometry.alignment import solve_exact_scale_shift
 from unish.training.losses.penalties import mean_where
 from unish.training.losses.sampling import draw_entries, take
 
 _EXACTLY = "donot_use_mm_for_euclid_dist"  # a matrix product loses the digits of small distances far away
+_LEAST_SHARE = 0.1  # of a square that people take, below which their mean says little
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,24 @@ def forgetting_loss(
     frozen = frozen_points.detach()
     change = (local_points - frozen).abs().sum(-1) / frozen[..., 2].clamp_min(1e-6)
     return mean_where(change, mask)
+
+
+def place_loss(
+    local_points: Float[Tensor, "B N H W 3"],
+    frozen_points: Float[Tensor, "B N H W 3"],
+    person_mask: Bool[Tensor, "B N H W"],
+    *,
+    cell: int = 8,
+) -> Tensor:
+    """Mean |mean of log z − log z_frozen| over squares of ``cell`` pixels that show people: they stay where they are.
+
+    Inside of a square the surface is free, which ``forgetting_loss`` on people would not allow.
+    """
+    mask = person_mask.to(local_points.dtype)
+    frozen = frozen_points.detach()[..., 2]
+    change = torch.where(person_mask, local_points[..., 2].log() - frozen.log(), 0.0)
+    total, share = (functional.avg_pool2d(x.flatten(0, 1)[:, None], cell, ceil_mode=True) for x in (change, mask))
+    return mean_where((total / share.clamp_min(1e-6)).abs(), share > _LEAST_SHARE)
 
 
 @torch.no_grad()

@@ -115,6 +115,20 @@ def normal_loss(
     return mean_where(angle_between(found, wanted), found_exists & wanted_exists)
 
 
+def posture_loss(
+    predicted: Float[Tensor, "B N H W 3"],
+    truth: Float[Tensor, "B N H W 3"],
+    valid: Bool[Tensor, "B N H W"],
+    *,
+    relative_step: float = 0.1,
+    strides: tuple[int, ...] = (1, 4),
+) -> Tensor:
+    """Mean of ``normal_loss`` over pixel grids of several strides: neighbours show folds, wider ones limbs."""
+    grids = [(slice(None), slice(None), slice(k // 2, None, k), slice(k // 2, None, k)) for k in strides]
+    angles = [normal_loss(predicted[at], truth[at], valid[at], relative_step=relative_step) for at in grids]
+    return torch.stack(angles).mean()
+
+
 def confidence_loss(
     conf_logits: Float[Tensor, "B N H W"],
     relative_error: Float[Tensor, "B N H W"],

@@ -1,4 +1,4 @@
-"""Two synthetic worlds of clips with people: the one that coarse learns in, and a strange one that fine adapts to.
+"""Synthetic worlds of clips with people: the one that coarse learns in, a strange one that fine adapts to, close ones.
 
 They differ in seed, places, lenses, distances, camera heights and clothes; besides, pictures of the strange world are
 spoiled further (``degrade``). What differs was fixed before anything was measured on it.
@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from unish.datasets import ShardClips
+from unish.datasets import ClipSource, ShardClips, names_source, open_source
 from unish.errors import InputError
 from unish.structs.progress import Progress
 from unish.synthetic.config import SynthConfig
@@ -33,6 +33,7 @@ class Domain:
         places: shard s shows place s modulo their number.
         clip: what its clips look like.
         degrade: spoil the pictures further (exposure, colours, textures, blur, noise, JPEG) when they are used.
+        exact_depth: see ``ShardConfig``; for what looks at surfaces closely.
     """
 
     seed: int
@@ -41,6 +42,7 @@ class Domain:
     degrade: bool
     sizes: tuple[tuple[int, int], ...] = _SIZES
     clips_per_shard: int = 16
+    exact_depth: bool = False
 
     def open(
         self, folder: Path, num_clips: int, *, held_back: bool = False, progress: Progress | None = None
@@ -60,6 +62,7 @@ class Domain:
                 sizes=(self.sizes[(shard // len(self.places)) % len(self.sizes)],),
                 clips_per_shard=self.clips_per_shard,
                 clip=replace(self.clip, place=place),
+                exact_depth=self.exact_depth,
             )
             write_shards(folder, num_shards=1, first=shard, seed=self.seed, config=config)
             if progress is not None:
@@ -78,6 +81,18 @@ class Domain:
             )
 
 
+def open_clips(world: Domain, num_clips: int, data: Path, progress: Progress | None = None) -> tuple[ClipSource, bool]:
+    """Clips by the name of their data, and whether their pictures are to be spoiled.
+
+    Args:
+        data: a name that ``open_source`` knows, a folder of shards, or a folder to render ``world`` into.
+    """
+    is_foreign = any(data.glob("*.safetensors")) and not (data / MARKER).exists()
+    if names_source(data) or is_foreign:
+        return open_source(data), False
+    return world.open(data, num_clips, progress=progress), world.degrade
+
+
 COARSE_WORLD = Domain(
     seed=11,
     places=("room", "hall", "corridor", "courtyard"),
@@ -92,3 +107,25 @@ STRANGE_WORLD = Domain(
     ),
     degrade=True,
 )
+
+# People at twice the size at which ``small`` looks at them: its own pixels hide what an expert sees in a crop.
+_CLOSE_SIZES = ((320, 224), (224, 320), (320, 256), (256, 320))
+_CLOSE_UP = replace(_CLIP, num_frames=3, clothes=True)
+EXPERT_WORLD = Domain(
+    seed=13,
+    places=("room", "hall", "corridor", "courtyard"),
+    clip=replace(_CLOSE_UP, lenses=("phone",), fill=(0.6, 1.8)),
+    degrade=True,
+    sizes=_CLOSE_SIZES,
+    exact_depth=True,
+)
+"""Close pictures of dressed people, for experts that look at crops."""
+DISTILL_WORLD = Domain(
+    seed=14,
+    places=STRANGE_WORLD.places,
+    clip=replace(_CLOSE_UP, lenses=("tele", "webcam"), heights=("low", "raised", "eye"), fill=(0.8, 1.4)),
+    degrade=True,
+    sizes=_CLOSE_SIZES,
+    exact_depth=True,
+)
+"""Where the surface of people is refined: places, lenses and heights that neither small nor the expert learnt from."""

@@ -70,9 +70,10 @@ def fine_loss(
         points = batch.scene.local_points[:, frames]
         points = torch.cat([points[..., :2], points[..., 2:] + batch.shift[:, frames, None, None, None]], dim=-1)
         metric = points * among_points.metres_per_unit[:, None, None, None, None]
+        bodies = _pick_frames(shift_into_cameras(among_points, batch), frames)
         terms |= _compare_surfaces(
-            body, _pick_frames(shift_into_cameras(among_points, batch), frames), metric, batch.person_ids[:, frames], batch.cameras[:, frames],
-            valid[:, :, frames], weights, generator,
+            body, bodies, metric, batch.person_ids[:, frames], batch.cameras[:, frames], valid[:, :, frames],
+            weights, generator,
         )  # fmt: skip
     loss = sum(getattr(weights, name) * term for name, term in terms.items() if getattr(weights, name))
     return loss, {name: term.detach() for name, term in terms.items()}

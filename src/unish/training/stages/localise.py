@@ -9,12 +9,12 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from unish.body import Body, load_body
-from unish.datasets import ClipSource, names_source, open_source
+from unish.datasets import ClipSource
 from unish.errors import InputError
 from unish.network import UniSH
 from unish.structs.progress import Progress
 from unish.training.stages.coarse import CoarseWeights, coarse_loss
-from unish.training.stages.domains import MARKER, Domain
+from unish.training.stages.domains import Domain, open_clips
 from unish.training.stages.fine import FineWeights, fine_loss
 from unish.training.stages.localiser import Localiser
 from unish.training.stages.people_cache import LivePeople, PeopleBatch, PeopleCache, PeopleClips, cache_people
@@ -70,7 +70,8 @@ def train_localise_stage(
     Raises:
         InputError: data that has not what the stage needs, or a run that is there already without ``resume``.
     """
-    source, degrade = _open_people(stage, data, progress)
+    source, degrade = open_clips(stage.world, stage.num_clips, data, progress)
+    _check_arrays(stage, source)
     body = load_body(network.config.body)
     num_special = network.config.scene.decoder.num_special_tokens
     network.eval()
@@ -88,16 +89,6 @@ def train_localise_stage(
     model = Localiser(network, trains_human=stage.trains_human)
     run_localise_stage(stage, model, clips, body, run_dir, resume=resume, minutes=minutes)
     return model
-
-
-def _open_people(stage: LocaliseStage, data: Path, progress: Progress | None) -> tuple[ClipSource, bool]:
-    """The clips, and whether their pictures are to be spoiled."""
-    is_foreign = any(data.glob("*.safetensors")) and not (data / MARKER).exists()
-    if names_source(data) or is_foreign:
-        source = open_source(data)
-        _check_arrays(stage, source)
-        return source, False
-    return stage.world.open(data, stage.num_clips, progress=progress), stage.world.degrade
 
 
 def _check_arrays(stage: LocaliseStage, source: ClipSource) -> None:

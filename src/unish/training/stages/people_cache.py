@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from unish.body import Body
 from unish.datasets import ClipArrays, ClipSource
@@ -270,10 +270,15 @@ def _load(source: ClipSource, index: int, config: PeopleConfig, degrade: bool, r
 
 def fingerprint_frozen(model: UniSH) -> str:
     """sha256 of the scene and human branches, whose answers are cached."""
-    digest = hashlib.sha256(str((model.config.scene, model.config.human)).encode())
-    for part in (model.scene, model.human):
+    return hash_weights(model.scene, model.human, settings=str((model.config.scene, model.config.human)))
+
+
+def hash_weights(*parts: nn.Module, settings: str = "") -> str:
+    """The first 16 digits of the sha256 of all weights, and of what else decides their answers."""
+    digest = hashlib.sha256(settings.encode())
+    for part in parts:
         for value in part.state_dict().values():
-            digest.update(value.detach().cpu().numpy().tobytes())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
