@@ -31,6 +31,7 @@ def test_unknown_recipe_lists_the_known_ones(tmp_path: Path) -> None:
         "pretrain-small",
         "crop-expert",
         "distill",
+        "flow",
         "small-lifter",
         "coarse",
         "fine",
@@ -87,6 +88,21 @@ def test_distill_trains_the_dense_head_of_what_ships(tmp_path: Path, monkeypatch
     changed = {name for name, value in refined.items() if not torch.equal(value, shipped[name])}
     assert changed and all(name.startswith("scene.dense_head.") for name in changed)
     assert main(["train", "distill", "--out", str(out), "--quiet"]) == 2, "a run was overwritten without --resume"
+
+
+@pytest.mark.slow
+def test_flow_trains_the_scene_of_what_ships_on_pictures_and_masks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = replace(recipes.FLOW.data, num_frames=3)
+    monkeypatch.setattr(recipes, "FLOW", replace(recipes.FLOW, fit=replace(ONE, learning_rate=1e-3), data=data))
+    shards, out = tmp_path / "shards", tmp_path / "run"
+    SMOKE.coarse.world.open(shards, 8)
+    assert main(["train", "flow", "--data", f"shards:{shards}", "--out", str(out), "--quiet"]) == 0
+    shipped, taught = (UniSH.from_pretrained(name).state_dict() for name in ("small", out / "checkpoint"))
+    changed = {name for name, value in taught.items() if not torch.equal(value, shipped[name])}
+    assert changed and all(name.startswith("scene.") for name in changed)
+    assert not any(name.startswith(("scene.encoder.", "scene.photo_prior.")) for name in changed)
 
 
 @pytest.mark.slow

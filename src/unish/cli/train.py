@@ -15,8 +15,12 @@ NAME = "train"
 SUMMARY = "train by a named recipe"
 EXAMPLE = "unish train pretrain-small --out runs/scene --data out/shards --resume"
 RECIPES = (
-    "pretrain-small", "crop-expert", "distill", "small-lifter", "coarse", "fine", "small-all", "paper", "smoke",
+    "pretrain-small", "crop-expert", "distill", "flow", "small-lifter", "coarse", "fine", "small-all", "paper", "smoke",
 )  # fmt: skip
+
+
+_OWN_WORLD = frozenset({"crop-expert", "distill", "coarse", "fine"})
+"""Each renders another world, so that they cannot share a folder of shards."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         metavar="DATA",
-        help="folder of training shards (default RUN_DIR/shards), live, KIND:PLACE or a mixture .toml: docs/data.md",
+        help="folder of training shards (default RUN_DIR/shards or RUN_DIR/RECIPE-data), live, KIND:PLACE or a mixture "
+        ".toml: docs/data.md",
     )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in RUN_DIR")
     parser.add_argument("--minutes", type=positive_float, help="end after this time, summed over resumes")
@@ -41,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
         from unish import training
         from unish.training.trainer import end_processes
 
-        data = args.data or out / "shards"
+        data = args.data or out / (f"{args.recipe}-data" if args.recipe in _OWN_WORLD else "shards")
         training.run(args.recipe, out=out, data=data, resume=args.resume, minutes=args.minutes)
         end_processes()
 

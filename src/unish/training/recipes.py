@@ -6,6 +6,7 @@
 | ``CAMERAS`` | scene: matching, pose head | the rest | ``SCENE_MIX`` | matches, relative poses |
 | ``CROP_EXPERT`` | depth of people in crops | image encoder | ``EXPERT_WORLD`` | ``CropWeights`` |
 | ``DISTILL`` | scene: dense head | the rest | ``DISTILL_WORLD`` or videos, no truth | ``DistillWeights`` |
+| ``FLOW`` | scene: all but the image encoder and the photo prior | these two | videos, no truth | ``FlowWeights`` |
 | ``LIFTER`` | human branch | – | motion, simulated landmarks | ``LifterConfig`` |
 | ``COARSE`` | AlignNet | scene, human | ``COARSE_WORLD`` with exact bodies | ``CoarseWeights`` |
 | ``FINE`` | AlignNet | scene, human | ``STRANGE_WORLD`` or videos, no truth | ``FineWeights`` |
@@ -18,8 +19,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import nn
 
+from unish.datasets import open_source
 from unish.network import UniSH
 from unish.network.config import release_config, small_config, tiny_config
 from unish.network.human.landmark_branch import LandmarkBranch, LandmarkBranchConfig
@@ -37,6 +40,7 @@ from unish.training.stages.coarse import CoarseWeights
 from unish.training.stages.distill import DistillStage, DistillWeights
 from unish.training.stages.domains import COARSE_WORLD, DISTILL_WORLD, EXPERT_WORLD, STRANGE_WORLD, Domain
 from unish.training.stages.fine import FineWeights
+from unish.training.stages.flow import FlowStage, FlowWeights, run_flow_stage
 from unish.training.stages.localise import LocaliseStage
 from unish.training.stages.localiser import build_network
 from unish.training.stages.paper import PaperPlan, run_paper_plan
@@ -103,6 +107,15 @@ DISTILL = DistillStage(
     neighbourhoods=DistillationConfig(num_anchors=16, num_samples=32),
 )  # fmt: skip
 
+# A low rate: a handful of videos must not cost what thousands of renders taught.
+FLOW = FlowStage(
+    name="flow",
+    losses=FlowWeights(flow=1.0, depth=1.0, forgetting=0.5),
+    fit=FitConfig(
+        steps=300, learning_rate=1e-4, warmup_steps=30, ema_decay=0.98, log_every=20, checkpoint_every=100,
+    ),
+)  # fmt: skip
+
 LIFTER = LifterConfig()
 
 COARSE = LocaliseStage(
@@ -111,23 +124,26 @@ COARSE = LocaliseStage(
     world=COARSE_WORLD,
     num_clips=944,
     losses=CoarseWeights(
-        transl=1.0, scale=1.0, picture=1.0, vertices=1.0, joints=1.0, pose=0.05, shape=0.01,
+        transl=1.0, scale=3.0, picture=1.0, vertices=1.0, joints=1.0, pose=0.05, shape=0.01,
     ),
+    # Square metres of people far away make large gradients; clipped at 1, they were nearly all that counted.
     fit=FitConfig(
-        steps=2000, learning_rate=1e-3, warmup_steps=50, weight_decay=0.02, ema_decay=0.98, log_every=20,
-        checkpoint_every=200,
+        steps=2000, learning_rate=1e-3, warmup_steps=50, weight_decay=0.02, clip_norm=20.0, ema_decay=0.98,
+        log_every=20, checkpoint_every=200,
     ),
+    patch_share=1.0,
 )  # fmt: skip
 FINE = LocaliseStage(
     name="fine",
     trains_human=False,
     world=STRANGE_WORLD,
     num_clips=512,
-    losses=FineWeights(surface=1.0, order=1.0, landmarks=100.0, width=2.0, landmark_width=1.0),
+    losses=FineWeights(surface=20.0, order=0.2, landmarks=10.0, width=0.1, landmark_width=0.05),
     fit=FitConfig(
-        steps=200, learning_rate=5e-4, warmup_steps=30, weight_decay=0.02, ema_decay=0.97, log_every=20,
-        checkpoint_every=100,
+        steps=600, learning_rate=5e-4, warmup_steps=30, weight_decay=0.02, clip_norm=5.0, ema_decay=0.97,
+        log_every=20, checkpoint_every=100,
     ),
+    patch_share=0.5,
 )  # fmt: skip
 
 
@@ -257,6 +273,19 @@ def train_distill(run_dir: Path, *, data: Path, resume: bool = False, minutes: f
     return distill_trained(DISTILL, UniSH.from_pretrained("small"), run_dir, data=data, resume=resume, minutes=minutes)
 
 
+def train_flow(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> UniSH:
+    """The scene branch of the shipped network, on real video without truth: it must explain the optical flow.
+
+    Args:
+        data: for example ``videos:FOLDER``.
+    """
+    network = UniSH.from_pretrained("small")
+    assert isinstance(network.scene, SmallScene)
+    run_flow_stage(FLOW, network.scene, open_source(data), run_dir / FLOW.name, resume=resume, minutes=minutes)
+    network.save_pretrained(run_dir / "checkpoint", dtype=torch.float16)
+    return network
+
+
 def train_coarse(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> UniSH:
     """AlignNet of the shipped network, afresh, on exact synthetic people.
 
@@ -301,6 +330,7 @@ RECIPES: dict[str, Recipe] = {
     "small-lifter": train_small_lifter,
     "crop-expert": train_expert,
     "distill": train_distill,
+    "flow": train_flow,
     "coarse": train_coarse,
     "fine": train_fine,
     "small-all": train_small_all,

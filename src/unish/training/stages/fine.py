@@ -27,22 +27,22 @@ class FineWeights:
     """Factor of every term; 0 leaves it out.
 
     Attributes:
-        surface: one-sided robust Chamfer of visible vertices to the person's points, over the square of ``width``.
-        order: metres by which the surface lies behind the body.
+        surface: one-sided robust Chamfer of visible vertices to the person's points.
+        order: by how much the surface lies behind the body. It pushes one way only, so a large factor puts people whose
+            depth is unsure behind their points.
         landmarks: projected landmarks against detected ones, over the size of the person.
-        width, landmark_width: of the robust Chamfer (metres; ``None`` for the plain square) and of the landmarks (share
-            of the person). Narrow ones invite escape: a body that shows none of its vertices at its own pixels pays
-            nothing for its surface, so what holds it there, the landmarks, must cost more the further they are off.
+        width, landmark_width: from which distance on the penalties grow like lengths; shares of the person's distance
+            and of the person's size. ``None`` for plain squares.
         num_frames: frames of a clip, drawn anew in each step, in which surfaces are compared: drawing bodies is the
             slow part.
         num_vertices, num_points: drawn for each person and frame.
     """
 
-    surface: float = 1.0
-    order: float = 1.0
-    landmarks: float = 100.0
-    width: float | None = 2.0
-    landmark_width: float = 1.0
+    surface: float = 20.0
+    order: float = 0.2
+    landmarks: float = 10.0
+    width: float | None = 0.1
+    landmark_width: float = 0.05
     num_frames: int = 1
     num_vertices: int = 128
     num_points: int = 384
