@@ -32,7 +32,7 @@ from unish.training.trainer import load_run_weights
 
 HELD_BACK_CLIPS = 192
 SHORT_STEPS = 800
-"""Of coarse where it is repeated for the sake of comparison; only ``plain-coarse-whole`` is the recipe's own length."""
+"""Of coarse in the rows that leave out a loss, and in the row that they are compared with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,32 +60,31 @@ class Run:
 
 def list_runs(seeds: list[int]) -> Iterator[Run]:
     """The headline claims with every seed, then a row without each loss, with the first."""
-    short = replace(COARSE, fit=replace(COARSE.fit, steps=SHORT_STEPS))
     for seed in seeds:
         yield Run(name="plain-untrained", form="plain", stage=None, seed=seed)
-        yield Run(name="plain-coarse-whole", form="plain", stage=COARSE, seed=seed)
-        yield Run(name="plain-coarse", form="plain", stage=short, seed=seed)
+        yield Run(name="plain-coarse", form="plain", stage=COARSE, seed=seed)
         yield Run(name="plain-fine", form="plain", stage=FINE, seed=seed, start="plain-coarse")
-        yield Run(name="plain-fine-alone", form="plain", stage=FINE, seed=seed)
-    yield Run(name="ruler-untrained", form="ruler", stage=None, seed=seeds[0])
-    for seed in seeds:
-        yield Run(name="ruler-coarse", form="ruler", stage=short, seed=seed)
-        yield Run(name="ruler-fine", form="ruler", stage=FINE, seed=seed, start="ruler-coarse")
-    yield Run(name="ruler-untrained-known-camera", form="ruler", stage=None, seed=seeds[0], knows_camera=True)
-    for seed in seeds:
         for name, stage in (("plain-coarse-known-camera", None), ("plain-fine-known-camera", FINE)):
             yield Run(name=name, form="plain", stage=stage, seed=seed, start="plain-coarse", knows_camera=True)
+    yield Run(name="plain-fine-alone", form="plain", stage=FINE, seed=seeds[0])
+    yield Run(name="ruler-untrained", form="ruler", stage=None, seed=seeds[0])
+    yield Run(name="ruler-untrained-known-camera", form="ruler", stage=None, seed=seeds[0], knows_camera=True)
+    for seed in seeds:
+        yield Run(name="ruler-coarse", form="ruler", stage=COARSE, seed=seed)
+        yield Run(name="ruler-fine", form="ruler", stage=FINE, seed=seed, start="ruler-coarse")
+    short = replace(COARSE, fit=replace(COARSE.fit, steps=SHORT_STEPS))
+    yield Run(name="plain-coarse-short", form="plain", stage=short, seed=seeds[0])
     for loss in ("transl", "scale", "picture"):
         stage = replace(short, losses=replace(short.losses, **{loss: 0.0}))
-        yield Run(name=f"plain-coarse-without-{loss}", form="plain", stage=stage, seed=seeds[0])
+        yield Run(name=f"plain-coarse-short-without-{loss}", form="plain", stage=stage, seed=seeds[0])
     for loss in ("surface", "order", "landmarks"):
         stage = replace(FINE, losses=replace(FINE.losses, **{loss: 0.0}))
         yield Run(name=f"plain-fine-without-{loss}", form="plain", stage=stage, seed=seeds[0], start="plain-coarse")
     human = replace(short, trains_human=True)
-    yield Run(name="plain-coarse-human", form="plain", stage=human, seed=seeds[0])
+    yield Run(name="plain-coarse-short-human", form="plain", stage=human, seed=seeds[0])
     for loss in ("vertices", "joints", "pose", "shape"):
         stage = replace(human, losses=replace(human.losses, **{loss: 0.0}))
-        yield Run(name=f"plain-coarse-human-without-{loss}", form="plain", stage=stage, seed=seeds[0])
+        yield Run(name=f"plain-coarse-short-human-without-{loss}", form="plain", stage=stage, seed=seeds[0])
 
 
 class Workplace:

@@ -1,0 +1,128 @@
+"""What flow and fine learn from some real videos, measured on others: the table "Real video" of docs/training.md.
+
+    python tools/measure_real_video.py --train TRAIN --test TEST --coarse RUN --out runs/real
+
+TRAIN and TEST are folders of videos, RUN is a run of coarse on a plain AlignNet: ``runs/plain-coarse-0`` of what
+``measure_stages.py`` makes. No truth is needed: scored are how far points, cameras and focal length miss the optical
+flow, how far bodies are from their people's points, and how far projected landmarks are from detected ones. Medians
+over the test videos. A second call goes on where the first was cut off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from unish.body import load_body
+from unish.cli.progress import make_progress
+from unish.datasets.sequences import SequenceSource
+from unish.datasets.video_folder import VideoConfig, open_video_folder
+from unish.errors import InputError
+from unish.network import UniSH
+from unish.network.config import UniSHConfig
+from unish.network.small_scene import SmallScene
+from unish.training.data.flow import FlowBatches
+from unish.training.recipes import FINE, FLOW
+from unish.training.stages.flow import run_flow_stage, score_flow
+from unish.training.stages.localise import run_localise_stage
+from unish.training.stages.localiser import Localiser, build_network, plain_config
+from unish.training.stages.people_cache import PeopleCache, cache_people
+from unish.training.stages.people_validation import score_people
+from unish.training.trainer import load_run_weights
+
+FLOW_BATCHES = 24
+"""Of the test videos."""
+
+
+class Workplace:
+    """Videos, networks and descriptions that the rows share."""
+
+    def __init__(self, train: Path, test: Path, out: Path, *, seed: int, max_seconds: float) -> None:
+        self.out, self.seed = out, seed
+        self.body = load_body("free")
+        self.progress = make_progress()
+        self.train, self.test = (
+            open_video_folder(folder, VideoConfig(max_seconds=length), cache=out / name, progress=self.progress)
+            for name, folder, length in (("train", train, 300.0), ("test", test, max_seconds))
+        )
+        self.shipped = UniSH.from_pretrained("small")
+
+    def describe(self, name: str, network: UniSH, source: SequenceSource) -> PeopleCache:
+        """Clips as the frozen branches of ``network`` see them."""
+        folder = self.out / "described" / name
+        people = replace(FINE.people, num_observations=1)
+        cache_people(source, folder, network, self.body, people, seed=self.seed, progress=self.progress)
+        return PeopleCache(folder, num_special=network.config.scene.decoder.num_special_tokens)
+
+    def teach_flow(self) -> UniSH:
+        """The shipped network after the flow stage."""
+        network = UniSH.from_pretrained("small")
+        assert isinstance(network.scene, SmallScene)
+        folder = self.out / "flow"
+        run_flow_stage(FLOW, network.scene, self.train, folder, seed=self.seed, resume=folder.exists())
+        return network.eval()
+
+    def score_scene(self, name: str, network: UniSH) -> dict[str, float]:
+        """Flow that is missed, and the closed form of the people on these points."""
+        assert isinstance(network.scene, SmallScene)
+        batches = FlowBatches(self.test, replace(FLOW.data, mirror=False), seed=self.seed + 1)
+        scores = score_flow(network.scene.eval(), (batches(step) for step in range(FLOW_BATCHES)))
+        model = Localiser(build_network(network.config, network)).eval()
+        return scores | score_people(model, self.describe(f"{name}-test", network, self.test).walk(16), self.body)
+
+    def score_align(self, coarse: Path, fine_on: PeopleCache | None, test: PeopleCache) -> dict[str, float]:
+        """A plain AlignNet after coarse, or after coarse and fine."""
+        model = Localiser(build_network(self.plain, self.shipped))
+        model.load_state_dict(load_run_weights(coarse))
+        if fine_on is not None:
+            folder = self.out / "fine"
+            run_localise_stage(FINE, model, fine_on, self.body, folder, seed=self.seed, resume=folder.exists())
+        return score_people(model.eval(), test.walk(16), self.body)
+
+    @property
+    def plain(self) -> UniSHConfig:
+        return plain_config(self.shipped.config)
+
+
+def measure(place: Workplace, coarse: Path) -> dict[str, dict[str, float]]:
+    """All rows by name."""
+    rows = {"as shipped": place.score_scene("shipped", place.shipped)}
+    rows["after flow"] = place.score_scene("flow", place.teach_flow())
+    torch.manual_seed(place.seed)
+    plain = build_network(place.plain, place.shipped)
+    train, test = (place.describe(f"plain-{name}", plain, getattr(place, name)) for name in ("train", "test"))
+    rows["plain, coarse"] = place.score_align(coarse, None, test)
+    rows["plain, coarse and fine"] = place.score_align(coarse, train, test)
+    return rows
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", type=Path, required=True, help="folder of videos to learn from")
+    parser.add_argument("--test", type=Path, required=True, help="folder of other videos")
+    parser.add_argument("--coarse", type=Path, required=True, help="a run of coarse on a plain AlignNet")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--max-seconds", type=float, default=10.0, help="of each test video (default 10)")
+    args = parser.parse_args()
+    try:
+        place = Workplace(args.train, args.test, args.out, seed=args.seed, max_seconds=args.max_seconds)
+        rows = measure(place, args.coarse)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    (args.out / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
+    columns = ("flow_percent", "depth_percent", "body_to_points_cm", "reprojection_percent")
+    print("| network | " + " | ".join(columns) + " |\n|---" + "|---" * len(columns) + "|")
+    for name, row in rows.items():
+        print(f"| {name} | " + " | ".join(f"{row[c]:.2f}" if c in row else "–" for c in columns) + " |")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
