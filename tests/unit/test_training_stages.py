@@ -17,7 +17,7 @@ from unish.training.landmark_noise import EventRates, LandmarkNoiseConfig
 from unish.training.recipes import COARSE, FINE
 from unish.training.stages.coarse import CoarseWeights, coarse_loss
 from unish.training.stages.domains import COARSE_WORLD
-from unish.training.stages.fine import FineWeights, fine_loss
+from unish.training.stages.fine import FineWeights, fine_loss, separate, shrink_people
 from unish.training.stages.localise import run_localise_stage, train_localise_stage
 from unish.training.stages.localiser import Localiser, Located, plain_config
 from unish.training.stages.people_cache import PeopleBatch, PeopleCache, cache_people
@@ -240,3 +240,41 @@ def test_the_place_in_the_token_follows_the_person(network: UniSH, clips: People
     expected = 2 * 5.0 / batch.scene.intrinsics[:, None, :, 0, 0].expand(batch.humans.valid.shape)[batch.humans.valid]
     torch.testing.assert_close(step[:, -3], expected, rtol=0.05, atol=0.01)
     assert (tokens[0].shape[-1], network.config.human.token_dim) == (35, 35)
+
+
+def test_fine_leaves_out_the_outermost_pixels_of_people_but_not_at_the_border() -> None:
+    ids = torch.full((1, 1, 8, 8), -1)
+    ids[..., 0:4, 0:4], ids[..., 5:8, 3:8] = 0, 1
+    ids[..., 0, 7] = 2  # somebody who has no row
+    kept = shrink_people(ids, 2)
+    wanted = torch.full((8, 8), -1)
+    wanted[0:3, 0:3], wanted[6:8, 4:8] = 0, 1
+    assert torch.equal(kept[0, 0], wanted)
+
+
+@pytest.mark.parametrize("is_metric", [False, True])
+def test_landmarks_teach_the_distance_and_surfaces_the_place_among_the_points(
+    clips: PeopleCache, is_metric: bool
+) -> None:
+    answer = Oracle()(clips.draw(0, 0, 4))
+    valid = clips.draw(0, 0, 4).humans.valid
+    units = torch.where(valid[..., None], answer.units, 1.0).requires_grad_()
+    scale = answer.metres_per_unit.clone().requires_grad_()
+    metres = (scale[:, None, None, None] * units).detach().requires_grad_(is_metric)
+    transl = metres if is_metric else scale[:, None, None, None] * units
+    located = replace(answer, units=units, metres_per_unit=scale, params=replace(answer.params, transl=transl))
+    pictured, among = separate(located, is_metric=is_metric)
+    for part in (pictured, among):
+        torch.testing.assert_close(part.params.transl, transl)
+        torch.testing.assert_close(part.metres_per_unit, scale)
+    if is_metric:
+        assert pictured.params.transl.requires_grad and not among.params.transl.requires_grad
+        assert among.metres_per_unit.requires_grad
+        return
+    depth = torch.autograd.grad(pictured.params.transl[..., 2].sum(), (scale, units), retain_graph=True)
+    assert (depth[0] != 0).all() and depth[1].abs().max() < 1e-5  # the distance, through the scale alone
+    aside = torch.autograd.grad(pictured.params.transl[..., 0].sum(), units)[0]
+    assert (aside[..., 0] != 0).all()
+    place = torch.autograd.grad(among.params.transl.sum(), (units, scale), allow_unused=True)
+    assert (place[0] != 0).all() and place[1] is None
+    assert not among.metres_per_unit.requires_grad

@@ -83,7 +83,8 @@ def surface_loss(
     width: float | None,
     generator: torch.Generator,
 ) -> Tensor:
-    """One-sided Chamfer distance: mean ρ(min over the person's points of ‖v − p‖²) over visible vertices, metres².
+    """One-sided Chamfer distance: mean ρ(min over the person's points of ‖v − p‖²) over visible vertices, metres²
+    (or squares of whatever unit vertices and points are given in, see ``measure_distances``).
 
     One-sided, for a point may be hair, cloth or a bag, to which no vertex belongs. Not quite zero on truth: points are
     as far apart as pixels.
@@ -91,7 +92,7 @@ def surface_loss(
     Args:
         points, drawn: from ``draw_person_points``.
         num_vertices: drawn from the visible ones.
-        width: of the Charbonnier penalty ρ, metres; ``None`` for the plain square of the paper.
+        width: of the Charbonnier penalty ρ, in the same unit; ``None`` for the plain square of the paper.
     """
     index, kept = draw_entries(visible, num_vertices, generator)
     chosen = take(vertices, index)

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
 from unish.body import Body
+from unish.geometry.surfaces import erode
 from unish.structs import BodyParams
 from unish.training.losses.correspondence import (
     draw_person_points,
@@ -99,16 +100,14 @@ def separate(located: Located, *, is_metric: bool) -> tuple[Located, Located]:
     )
 
 
-def shrink_people(person_ids: Int[Tensor, "B N h w"]) -> Int[Tensor, "B N h w"]:
-    """The same people without their outermost pixels, where points hang between a person and what is behind.
+def shrink_people(person_ids: Int[Tensor, "B N h w"], num_people: int) -> Int[Tensor, "B N h w"]:
+    """The first ``num_people`` people without their outermost pixels; all else is −1.
 
-    A body that lies too deep would find its nearest points there.
+    Points hang there between a person and what is behind, and a body that lies too deep would find its nearest ones.
     """
-    same = torch.ones_like(person_ids, dtype=torch.bool)
-    for axis in (-2, -1):
-        for step in (1, -1):
-            same &= person_ids == person_ids.roll(step, axis)
-    return torch.where(same, person_ids, -1)
+    people = torch.arange(num_people, device=person_ids.device)[:, None, None, None]
+    kept = erode(person_ids[:, None] == people, 1).any(1)
+    return torch.where(kept, person_ids, -1)
 
 
 def _compare_surfaces(
@@ -122,7 +121,7 @@ def _compare_surfaces(
     generator: Generator,
 ) -> dict[str, Tensor]:
     vertices = body.vertices(params)
-    person_ids = shrink_people(person_ids)
+    person_ids = shrink_people(person_ids, valid.shape[1])
     visible = find_visible_vertices(vertices, body.faces, cameras, person_ids, valid)
     points, drawn = draw_person_points(
         metric_points, person_ids, valid.shape[1], num_points=weights.num_points, generator=generator

@@ -69,7 +69,8 @@ def run_flow_stage(
         part.requires_grad_(name not in FROZEN_PARTS)
 
     def compute_loss(_: nn.Module, batch: FlowBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        return flow_stage_loss(model, frozen, batch, stage.losses)
+        # The trainer may have moved the model since the copy was made.
+        return flow_stage_loss(model, frozen.to(batch.images.device), batch, stage.losses)
 
     fit(
         model,
