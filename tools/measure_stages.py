@@ -74,7 +74,7 @@ def list_runs(seeds: list[int]) -> Iterator[Run]:
         yield Run(name="ruler-fine", form="ruler", stage=FINE, seed=seed, start="ruler-coarse")
     short = replace(COARSE, fit=replace(COARSE.fit, steps=SHORT_STEPS))
     yield Run(name="plain-coarse-short", form="plain", stage=short, seed=seeds[0])
-    for loss in ("transl", "scale", "picture"):
+    for loss in ("transl", "root", "scale", "picture"):
         stage = replace(short, losses=replace(short.losses, **{loss: 0.0}))
         yield Run(name=f"plain-coarse-short-without-{loss}", form="plain", stage=stage, seed=seeds[0])
     for loss in ("surface", "order", "landmarks"):
@@ -105,7 +105,7 @@ class Workplace:
         name = f"{stage.name}-{'test' if held_back else 'train'}"
         key = name + "-known" * know_camera
         if key not in self._caches:
-            count = HELD_BACK_CLIPS if held_back else stage.num_clips // (2 if know_camera else 1)
+            count = HELD_BACK_CLIPS if held_back else stage.num_clips
             source = stage.world.open(self.out / "data" / name, count, held_back=held_back, progress=self._progress)
             cache_people(
                 source, self.out / "cache" / key, self._describer, self.body, stage.people, seed=5,

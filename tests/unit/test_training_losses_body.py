@@ -131,6 +131,15 @@ def test_translation_is_judged_in_metres_at_any_scale_of_the_scene() -> None:
     assert scale_loss(scale + 0.5, scale) == 0.5
 
 
+def test_translation_can_be_judged_by_the_share_of_the_distance() -> None:
+    truth = make_people(0).transl
+    one = torch.ones(2).double()
+    same = [translation_loss(1.1 * far * truth, far * truth, one, every(), width=0.05) for far in (1.0, 7.0)]
+    torch.testing.assert_close(same[0], same[1])
+    torch.testing.assert_close(same[0], torch.tensor(2 * 0.05**2 * (5**0.5 - 1)).double())  # r = 2 widths
+    assert translation_loss(truth, truth, one, every(), width=0.05) == 0
+
+
 def test_pictures_agree_when_bodies_and_points_are_true(body: Body) -> None:
     """The whole way: intrinsics and shift from a point map of unknown scale, bodies drawn with them."""
     truth = make_people(0)

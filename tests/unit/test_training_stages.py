@@ -13,6 +13,7 @@ from unish.body import Body, load_body
 from unish.errors import InputError
 from unish.geometry.camera import project
 from unish.network import PRESETS, UniSH
+from unish.network.geometry_tokens import NUM_PLACE
 from unish.training.landmark_noise import EventRates, LandmarkNoiseConfig
 from unish.training.recipes import COARSE, FINE
 from unish.training.stages.coarse import CoarseWeights, coarse_loss
@@ -166,6 +167,9 @@ def test_coarse_costs_nothing_on_the_truth(clips: PeopleCache, body: Body) -> No
     _, wrong = coarse_loss(Oracle(1.5), batch, body, CoarseWeights())
     assert float(wrong["scale"]) == pytest.approx(float(0.5 * batch.truth.scale.mean()), rel=1e-4)
     assert float(wrong["transl"]) == pytest.approx(0.0, abs=1e-6)
+    _, right = coarse_loss(Oracle(), batch, body, CoarseWeights(root=1.0, width=0.1))
+    _, wrong = coarse_loss(Oracle(), replace(batch, shift=batch.shift + 0.5), body, CoarseWeights(root=1.0, width=0.1))
+    assert float(right["root"]) == float(wrong["transl"]) == 0.0 < 0.01 < float(wrong["root"])
 
 
 def test_scores_of_the_truth_are_perfect(clips: PeopleCache, body: Body) -> None:
@@ -238,8 +242,8 @@ def test_the_place_in_the_token_follows_the_person(network: UniSH, clips: People
     ]
     step = (tokens[1] - tokens[0])[batch.humans.valid]
     expected = 2 * 5.0 / batch.scene.intrinsics[:, None, :, 0, 0].expand(batch.humans.valid.shape)[batch.humans.valid]
-    torch.testing.assert_close(step[:, -3], expected, rtol=0.05, atol=0.01)
-    assert (tokens[0].shape[-1], network.config.human.token_dim) == (35, 35)
+    torch.testing.assert_close(step[:, -NUM_PLACE], expected, rtol=0.05, atol=0.01)
+    assert (tokens[0].shape[-1], network.config.human.token_dim) == (32 + NUM_PLACE,) * 2
 
 
 def test_fine_leaves_out_the_outermost_pixels_of_people_but_not_at_the_border() -> None:

@@ -34,6 +34,7 @@ from unish.network.dense_layers import (
 )
 from unish.network.encoders.efficientnet import EfficientNetLite0
 from unish.network.encoders.fastdepth import FOCAL_PX, FastDepth, input_size
+from unish.network.geometry_tokens import NUM_GEOMETRY, append_geometry
 from unish.network.outputs import SceneOutput
 
 PATCH_SIZE = 16
@@ -54,6 +55,8 @@ class SmallSceneConfig:
         row_knots: control values of the row prior (log-depth as a function of the image row alone).
         photo_side: the photo prior sees frames of about this many pixels squared; 0 leaves it out.
         correspondence: how frames are matched.
+        geometry_in_tokens: append to the tokens that are handed on what they do not know, the depth of their patch. A
+            plain AlignNet needs it, as in the published network, whose tokens determine the points.
     """
 
     long_side: int = 224
@@ -66,6 +69,7 @@ class SmallSceneConfig:
     row_knots: int = 32
     photo_side: int = 224
     correspondence: CorrespondenceConfig = field(default_factory=CorrespondenceConfig)
+    geometry_in_tokens: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +118,7 @@ class SmallScene(nn.Module):
     @property
     def hidden_dim(self) -> int:
         """Channels of ``SceneOutput.hidden``."""
-        return self.decoder.hidden_dim
+        return self.decoder.hidden_dim + NUM_GEOMETRY * self.config.geometry_in_tokens
 
     def forward(
         self,
@@ -147,6 +151,10 @@ class SmallScene(nn.Module):
         if with_cameras and num_frames > 1:
             c2w, auxiliary = self._solve_cameras(hidden, seen.features, dense, known, keep_training_outputs)
 
+        if self.config.geometry_in_tokens:
+            grid = (working[0] // PATCH_SIZE, working[1] // PATCH_SIZE)
+            rays = _token_rays(known.flatten(0, 1), grid)
+            hidden = append_geometry(hidden, grid, dense.log_depth, dense.conf_logits, rays)
         log_depth = dense.log_depth
         if working != size:
             log_depth = resize_guided(log_depth, seen.images.flatten(0, 1), images.flatten(0, 1))

@@ -122,13 +122,12 @@ COARSE = LocaliseStage(
     name="coarse",
     trains_human=False,  # ours comes trained, on the same errors of landmarks and on far more motion
     world=COARSE_WORLD,
-    num_clips=944,
+    num_clips=1440,
     losses=CoarseWeights(
-        transl=1.0, scale=3.0, picture=1.0, vertices=1.0, joints=1.0, pose=0.05, shape=0.01,
+        transl=30.0, root=30.0, width=0.1, scale=3.0, picture=2.0, vertices=1.0, joints=1.0, pose=0.05, shape=0.01,
     ),
-    # Square metres of people far away make large gradients; clipped at 1, they were nearly all that counted.
     fit=FitConfig(
-        steps=2000, learning_rate=1e-3, warmup_steps=50, weight_decay=0.02, clip_norm=20.0, ema_decay=0.98,
+        steps=2000, learning_rate=1e-3, warmup_steps=50, weight_decay=0.02, clip_norm=5.0, ema_decay=0.98,
         log_every=20, checkpoint_every=200,
     ),
     patch_share=1.0,
@@ -183,6 +182,7 @@ STANDING = replace(
 _PAPER_PEOPLE = PeopleConfig(num_frames=30, num_people=1, num_observations=1, map_stride=2)
 PAPER_COARSE = replace(
     COARSE, trains_human=True, people=_PAPER_PEOPLE, clips_per_step=1, patch_share=1.0,
+    losses=CoarseWeights(),
     fit=FitConfig(steps=50_000, learning_rate=1e-4, warmup_steps=1000, precision="bfloat16"),
 )  # fmt: skip
 PAPER_FINE = replace(

@@ -21,6 +21,7 @@ from unish.body import Body, load_body
 from unish.body.joints import MIRRORED_JOINTS
 from unish.geometry.rotation import matrix_to_rot6d, rot6d_to_matrix
 from unish.geometry.ruler import solve_translation
+from unish.network.geometry_tokens import NUM_PLACE, describe_place
 from unish.network.human.analytic_pose import rotations_from_landmarks
 from unish.network.human.viewing_ray import PersonView, image_aligned_points, view_person
 from unish.network.layers import Mlp
@@ -28,7 +29,7 @@ from unish.network.outputs import HumanOutput
 from unish.network.rope import Rotary
 from unish.structs import NUM_LANDMARKS, BodyParams, HumanInputs
 
-NUM_JOINTS, NUM_BETAS, NUM_PLACE = 24, 10, 3
+NUM_JOINTS, NUM_BETAS = 24, 10
 _PIXELS_PER_UNIT = 1000.0  # the ruler's tolerances are in pixels; the view's image plane is in focal lengths
 _MIN_WEIGHT = 0.02
 _ERROR_UNIT_M = 0.1  # errors are told in decimetres, so that they weigh as much as poses at the start of training
@@ -120,7 +121,9 @@ class LandmarkBranch(nn.Module):
             state = _average(state, _mirror_state(mirrored))
             token = (token + mirrored_token) / 2
         if self.config.place_in_token:
-            token = torch.cat([token, _describe_place(view).to(token.dtype)], dim=-1)
+            ray = view.to_camera[..., :, 2]
+            place = describe_place(ray[..., :2] / ray[..., 2:], view.inverse_depth)
+            token = torch.cat([token, torch.where(view.seen[..., None], place, 0.0).to(token.dtype)], dim=-1)
         root = view.to_camera @ state.rotations[:, :, 0]
         rotations = torch.cat([root[:, :, None], state.rotations[:, :, 1:]], dim=2)
         return HumanOutput(
@@ -253,13 +256,6 @@ def _describe_evidence(view: PersonView, aligned: Float[Tensor, "S N L 3"]) -> F
     flat = (view.flat / inverse[..., None, None]).clamp(-4, 4)
     numbers = [aligned.clamp(-4, 4).flatten(2), view.points.flatten(2), flat.flatten(2), view.visibility]
     return torch.cat([*numbers, size, inverse[..., None]], dim=-1)
-
-
-def _describe_place(view: PersonView) -> Float[Tensor, "S N 3"]:
-    """x/z and y/z of the person's ray and the logarithm of their size in the picture, each with a spread of about 1."""
-    ray = view.to_camera[..., :, 2]
-    place = torch.cat([2 * ray[..., :2] / ray[..., 2:], (4 * view.inverse_depth)[..., None].log()], dim=-1)
-    return torch.where(view.seen[..., None], place, 0.0)
 
 
 def _describe_state(state: BodyState, view: PersonView, body: Body) -> Float[Tensor, "S N E"]:

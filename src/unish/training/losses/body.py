@@ -17,7 +17,7 @@ from unish.body import Body
 from unish.geometry.camera import make_intrinsics, project
 from unish.geometry.focal import focal_to_pixels, recover_focal_and_shift
 from unish.structs import BodyParams
-from unish.training.losses.penalties import mean_along, mean_where, smooth_angle
+from unish.training.losses.penalties import charbonnier, mean_along, mean_where, smooth_angle
 
 _MIN_DEPTH = 0.1  # metres: what is nearer is behind the camera as far as its projection goes
 _MIN_EXTENT_PX = 8.0
@@ -53,15 +53,23 @@ def translation_loss(
     true_transl: Float[Tensor, "B P N 3"],
     scale: Float[Tensor, "B"],
     valid: Bool[Tensor, "B P N"],
+    *,
+    width: float | None = None,
 ) -> Tensor:
-    """‖s·t − t∗‖², square metres.
+    """‖s·t − t∗‖², square metres as published; with a ``width``, Charbonnier's penalty of ‖s·t − t∗‖ / ‖t∗‖.
+
+    In square metres, people far away are nearly all that counts: an error grows with distance.
 
     Args:
         transl: in the unit of the predicted points, camera axes.
         scale: brings predicted points onto the true ones (``find_scale``); ones where ``transl`` is metric already.
+        width: from which share of the distance on the penalty grows like a length.
     """
-    transl, true_transl = (torch.where(valid[..., None], x, 0.0) for x in (transl, true_transl))
-    return mean_where((scale[:, None, None, None] * transl - true_transl).square().sum(-1), valid)
+    transl, true_transl = (torch.where(valid[..., None], x, 1.0) for x in (transl, true_transl))
+    squared = (scale[:, None, None, None] * transl - true_transl).square().sum(-1)
+    if width is not None:
+        squared = charbonnier(squared / true_transl.square().sum(-1), width)
+    return mean_where(squared, valid)
 
 
 def scale_loss(scale: Float[Tensor, "B"], best: Float[Tensor, "B"]) -> Tensor:

@@ -15,14 +15,16 @@ from unish.training.stages.people_cache import PeopleBatch
 
 @dataclass(frozen=True, kw_only=True)
 class CoarseWeights:
-    """Factor of every term; 0 leaves it out. The first five judge the human branch and are skipped where it is frozen.
+    """Factor of every term; 0 leaves it out. The first four judge the human branch and are skipped where it is frozen.
 
     Attributes:
         vertices, joints: metres, L1, around the pelvis.
         pose, shape: squared differences of rotation matrices and of shape numbers.
         picture: projected joints over the size of the person, through the cameras that the points imply.
-        transl: ‖s_opt·t − t∗‖², square metres.
+        transl: place among the points, ‖s_opt·t − t∗‖².
+        root: place in the recovered camera, in metres, with the predicted scale; not published.
         scale: |s − s_opt|.
+        width: of the penalties of places, see ``translation_loss``; ``None`` for square metres as published.
     """
 
     vertices: float = 1.0
@@ -31,7 +33,9 @@ class CoarseWeights:
     shape: float = 0.01
     picture: float = 1.0
     transl: float = 1.0
+    root: float = 0.0
     scale: float = 1.0
+    width: float | None = None
 
 
 def coarse_loss(
@@ -52,9 +56,11 @@ def coarse_loss(
     # A translation that is solved in metres has no unit of the scene to be brought from.
     transl, scale = (located.params.transl, ones) if model.is_metric else (located.units, truth.scale)
     terms = {
-        "transl": translation_loss(transl, truth.params.transl, scale, valid),
+        "transl": translation_loss(transl, truth.params.transl, scale, valid, width=weights.width),
         "scale": scale_loss(located.metres_per_unit, truth.scale),
     }
+    if weights.root:
+        terms["root"] = translation_loss(in_cameras.transl, truth.params.transl, ones, valid, width=weights.width)
     if weights.picture:
         joints = body.joints(in_cameras)
         terms["picture"] = picture_loss(joints, batch.cameras, body.joints(truth.params), truth.intrinsics, valid)

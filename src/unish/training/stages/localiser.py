@@ -12,6 +12,7 @@ from unish.network.config import UniSHConfig
 from unish.network.human.landmark_branch import LandmarkBranchConfig
 from unish.network.outputs import HumanOutput
 from unish.network.ruler_start import masked_mean_distance
+from unish.network.small_scene import SmallSceneConfig
 from unish.structs import BodyParams
 from unish.training.stages.people_cache import PeopleBatch
 
@@ -45,6 +46,7 @@ class Localiser(nn.Module):
         self.human = network.human.requires_grad_(trains_human)
         self.trains_human = trains_human
         self.is_metric = network.config.align.start_from_ruler
+        self._hidden_dim = network.scene.hidden_dim
 
     def train(self, mode: bool = True) -> Localiser:
         """A frozen human branch answers as at inference."""
@@ -55,8 +57,10 @@ class Localiser(nn.Module):
 
     def forward(self, batch: PeopleBatch) -> Located:
         people = self.lift(batch)
-        aligned = self.align(batch.scene, people, batch.humans, batch.timestamps.float())
-        metres_per_unit = aligned.scale / masked_mean_distance(batch.scene).clamp_min(1e-6)
+        # A network whose tokens do not tell their geometry reads the same files; adapters normalise tokens anyhow.
+        scene = replace(batch.scene, hidden=batch.scene.hidden[..., : self._hidden_dim])
+        aligned = self.align(scene, people, batch.humans, batch.timestamps.float())
+        metres_per_unit = aligned.scale / masked_mean_distance(scene).clamp_min(1e-6)
         frames = people.rotations.shape[2]
         params = BodyParams(
             betas=people.betas[:, :, None].expand(-1, -1, frames, -1),
@@ -71,7 +75,7 @@ class Localiser(nn.Module):
         """Pose, shape and token of everybody."""
         if self.trains_human or batch.people is None:
             return self.human(batch.humans, batch.timestamps, batch.scene.intrinsics)
-        # A network whose tokens do not tell the place of the person reads the same files.
+        # Likewise, if its tokens do not tell the place of the person.
         return replace(batch.people, token=batch.people.token[..., : self.align.token_dim])
 
 
@@ -90,12 +94,14 @@ def build_network(config: UniSHConfig, trained: UniSH) -> UniSH:
 def plain_config(config: UniSHConfig) -> UniSHConfig:
     """The same network with an AlignNet as published: it regresses scale and place from tokens alone.
 
-    The published token has read the box of the person; a landmark branch has to be told to put it there.
+    The published tokens know the box of the person and the points of the scene; ours have to be told to say it.
     """
-    human = config.human
+    scene, human = config.scene, config.human
+    if isinstance(scene, SmallSceneConfig):
+        scene = replace(scene, geometry_in_tokens=True)
     if isinstance(human, LandmarkBranchConfig):
         human = replace(human, place_in_token=True)
-    return replace(config, human=human, align=replace(config.align, start_from_ruler=False))
+    return replace(config, scene=scene, human=human, align=replace(config.align, start_from_ruler=False))
 
 
 def shift_into_cameras(located: Located, batch: PeopleBatch) -> BodyParams:
