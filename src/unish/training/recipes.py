@@ -122,12 +122,12 @@ COARSE = LocaliseStage(
     name="coarse",
     trains_human=False,  # ours comes trained, on the same errors of landmarks and on far more motion
     world=COARSE_WORLD,
-    num_clips=1440,
+    num_clips=2048,
     losses=CoarseWeights(
         transl=30.0, root=30.0, width=0.1, scale=3.0, picture=2.0, vertices=1.0, joints=1.0, pose=0.05, shape=0.01,
     ),
     fit=FitConfig(
-        steps=2000, learning_rate=1e-3, warmup_steps=50, weight_decay=0.02, clip_norm=5.0, ema_decay=0.98,
+        steps=5000, learning_rate=1e-3, warmup_steps=50, weight_decay=0.02, clip_norm=5.0, ema_decay=0.98,
         log_every=20, checkpoint_every=200,
     ),
     patch_share=1.0,
@@ -137,12 +137,12 @@ FINE = LocaliseStage(
     trains_human=False,
     world=STRANGE_WORLD,
     num_clips=512,
-    losses=FineWeights(surface=20.0, order=0.2, landmarks=10.0, width=0.1, landmark_width=0.05),
+    losses=FineWeights(surface=20.0, order=0.2, landmarks=40.0, width=0.1, landmark_width=0.05),
     fit=FitConfig(
-        steps=600, learning_rate=5e-4, warmup_steps=30, weight_decay=0.02, clip_norm=5.0, ema_decay=0.97,
+        steps=1500, learning_rate=3e-4, warmup_steps=30, weight_decay=0.02, clip_norm=5.0, ema_decay=0.97,
         log_every=20, checkpoint_every=100,
     ),
-    patch_share=0.5,
+    patch_share=1.0,
 )  # fmt: skip
 
 

@@ -53,13 +53,14 @@ def fine_loss(
     model: Localiser, batch: PeopleBatch, body: Body, weights: FineWeights
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted sum of all terms, and each of them for the log. The truth of the batch is never read."""
-    pictured, among_points = separate(model(batch), is_metric=model.is_metric)
+    located = model(batch)
+    among_points = keep_scale(located, is_metric=model.is_metric)
     valid = batch.humans.valid
     terms = {}
     if weights.landmarks:
         assert batch.humans.landmarks_px is not None
         terms["landmarks"] = landmark_loss(
-            body.landmarks(shift_into_cameras(pictured, batch)),
+            body.landmarks(shift_into_cameras(located, batch)),
             batch.humans.landmarks_px,
             batch.cameras,
             valid,
@@ -80,24 +81,18 @@ def fine_loss(
     return loss, {name: term.detach() for name, term in terms.items()}
 
 
-def separate(located: Located, *, is_metric: bool) -> tuple[Located, Located]:
-    """The same answer twice: what landmarks may change of it, and what surfaces may.
+def keep_scale(located: Located, *, is_metric: bool) -> Located:
+    """The same answer for the surfaces, which may not change how large things are.
 
-    How large somebody appears says how far they are in metres; their points say how far they are in the unit of the
-    scene. Taught by both losses at once, bodies move along their rays faster than the scale follows, and leave their
-    points. So landmarks teach the distance through the scale, and surfaces the place among the points; where AlignNet
-    answers in metres (``is_metric``), landmarks teach the distance itself, and surfaces the scale.
+    Body and points agree best where the world is small. So surfaces teach only the place among the points, and what is
+    metric comes from how large people appear; where AlignNet answers in metres (``is_metric``), the place is what
+    landmarks teach, and surfaces teach the scale that brings the points there.
     """
     params, units, scale = located.params, located.units, located.metres_per_unit
     if is_metric:
-        return located, replace(located, params=replace(params, transl=params.transl.detach()))
-    fixed, each = scale.detach(), scale[:, None, None, None]
-    ray = units / units[..., 2:]  # of the translation, which is not quite where the body is seen
-    pictured = each * units[..., 2:].detach() * ray
-    return (
-        replace(located, params=replace(params, transl=pictured)),
-        replace(located, params=replace(params, transl=fixed[:, None, None, None] * units), metres_per_unit=fixed),
-    )
+        return replace(located, params=replace(params, transl=params.transl.detach()))
+    fixed = scale.detach()
+    return replace(located, params=replace(params, transl=fixed[:, None, None, None] * units), metres_per_unit=fixed)
 
 
 def shrink_people(person_ids: Int[Tensor, "B N h w"], num_people: int) -> Int[Tensor, "B N h w"]:
