@@ -57,7 +57,7 @@ class Workplace:
         folder = self.out / "described" / name
         people = replace(FINE.people, num_observations=1)
         cache_people(source, folder, network, self.body, people, seed=self.seed, progress=self.progress)
-        return PeopleCache(folder, num_special=network.config.scene.decoder.num_special_tokens)
+        return PeopleCache(folder)
 
     def teach_flow(self) -> UniSH:
         """The shipped network after the flow stage."""

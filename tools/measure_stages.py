@@ -32,7 +32,7 @@ from unish.training.trainer import load_run_weights
 
 HELD_BACK_CLIPS = 192
 SHORT_STEPS = 800
-"""Of coarse in the rows that leave out a loss, and in the row that they are compared with."""
+"""Of coarse in the rows that leave out a loss, in the row that they are compared with, and from the closed form."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,32 +59,34 @@ class Run:
 
 
 def list_runs(seeds: list[int]) -> Iterator[Run]:
-    """The headline claims with every seed, then a row without each loss, with the first."""
+    """The headline claims with every seed; rows without each loss, and ours from the closed form, with the first."""
+    first = seeds[0]
     for seed in seeds:
         yield Run(name="plain-untrained", form="plain", stage=None, seed=seed)
         yield Run(name="plain-coarse", form="plain", stage=COARSE, seed=seed)
         yield Run(name="plain-fine", form="plain", stage=FINE, seed=seed, start="plain-coarse")
         for name, stage in (("plain-coarse-known-camera", None), ("plain-fine-known-camera", FINE)):
             yield Run(name=name, form="plain", stage=stage, seed=seed, start="plain-coarse", knows_camera=True)
-    yield Run(name="plain-fine-alone", form="plain", stage=FINE, seed=seeds[0])
-    yield Run(name="ruler-untrained", form="ruler", stage=None, seed=seeds[0])
-    yield Run(name="ruler-untrained-known-camera", form="ruler", stage=None, seed=seeds[0], knows_camera=True)
-    for seed in seeds:
-        yield Run(name="ruler-coarse", form="ruler", stage=COARSE, seed=seed)
-        yield Run(name="ruler-fine", form="ruler", stage=FINE, seed=seed, start="ruler-coarse")
-    short = replace(COARSE, fit=replace(COARSE.fit, steps=SHORT_STEPS))
-    yield Run(name="plain-coarse-short", form="plain", stage=short, seed=seeds[0])
-    for loss in ("transl", "root", "scale", "picture"):
-        stage = replace(short, losses=replace(short.losses, **{loss: 0.0}))
-        yield Run(name=f"plain-coarse-short-without-{loss}", form="plain", stage=stage, seed=seeds[0])
+    yield Run(name="plain-fine-alone-known-camera", form="plain", stage=FINE, seed=first, knows_camera=True)
     for loss in ("surface", "order", "landmarks"):
         stage = replace(FINE, losses=replace(FINE.losses, **{loss: 0.0}))
-        yield Run(name=f"plain-fine-without-{loss}", form="plain", stage=stage, seed=seeds[0], start="plain-coarse")
+        name = f"plain-fine-known-camera-without-{loss}"
+        yield Run(name=name, form="plain", stage=stage, seed=first, start="plain-coarse", knows_camera=True)
+    short = replace(COARSE, fit=replace(COARSE.fit, steps=SHORT_STEPS))
+    yield Run(name="plain-coarse-short", form="plain", stage=short, seed=first)
+    for loss in ("transl", "root", "scale", "picture"):
+        stage = replace(short, losses=replace(short.losses, **{loss: 0.0}))
+        yield Run(name=f"plain-coarse-short-without-{loss}", form="plain", stage=stage, seed=first)
+    yield Run(name="ruler-untrained", form="ruler", stage=None, seed=first)
+    yield Run(name="ruler-untrained-known-camera", form="ruler", stage=None, seed=first, knows_camera=True)
+    yield Run(name="ruler-coarse", form="ruler", stage=short, seed=first)
+    for name, stage in (("ruler-coarse-known-camera", None), ("ruler-fine-known-camera", FINE)):
+        yield Run(name=name, form="ruler", stage=stage, seed=first, start="ruler-coarse", knows_camera=True)
     human = replace(short, trains_human=True)
-    yield Run(name="plain-coarse-short-human", form="plain", stage=human, seed=seeds[0])
+    yield Run(name="plain-coarse-short-human", form="plain", stage=human, seed=first)
     for loss in ("vertices", "joints", "pose", "shape"):
         stage = replace(human, losses=replace(human.losses, **{loss: 0.0}))
-        yield Run(name=f"plain-coarse-short-human-without-{loss}", form="plain", stage=stage, seed=seeds[0])
+        yield Run(name=f"plain-coarse-short-human-without-{loss}", form="plain", stage=stage, seed=first)
 
 
 class Workplace:
@@ -112,9 +114,8 @@ class Workplace:
                 degrade=stage.world.degrade, know_camera=know_camera, num_clips=count, progress=self._progress,
             )  # fmt: skip
             self._caches[key] = PeopleCache(
-                self.out / "cache" / key, num_special=self.trained.config.scene.decoder.num_special_tokens,
-                hide_truth=not held_back and not stage.needs_truth,
-            )  # fmt: skip
+                self.out / "cache" / key, hide_truth=not held_back and not stage.needs_truth
+            )
         return self._caches[key]
 
     def execute(self, run: Run) -> dict[str, float]:

@@ -147,7 +147,7 @@ def check_align() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = SMOKE.coarse.world.open(Path(folder, "clips"), 8)
         cache_people(source, Path(folder, "described"), network, body, SMOKE.coarse.people, seed=0)
-        clips = PeopleCache(Path(folder, "described"), num_special=network.config.scene.decoder.num_special_tokens)
+        clips = PeopleCache(Path(folder, "described"))
         batch = clips.draw(0, 0, 2)
     model = Localiser(network, trains_human=False)
     with start():

@@ -26,7 +26,6 @@ from unish.training.stages.people_clips import PeopleConfig, describe_clips, pic
 from unish.training.stages.people_validation import score_people
 from unish.training.trainer import FitConfig
 
-NUM_SPECIAL = 2
 WORLD = replace(
     COARSE_WORLD, places=("hall",), sizes=((64, 48),), clips_per_shard=4, clip=replace(COARSE_WORLD.clip, num_frames=3)
 )
@@ -56,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, network: UniSH, body: Body)
 
 @pytest.fixture
 def clips(folder: Path) -> PeopleCache:
-    return PeopleCache(folder / "described", num_special=NUM_SPECIAL)
+    return PeopleCache(folder / "described")
 
 
 class Oracle(Localiser):
@@ -140,16 +139,14 @@ def test_data_that_a_stage_cannot_use_is_refused(tmp_path: Path, network: UniSH)
         train_localise_stage(COARSE, network, tmp_path / "run", data=tmp_path)
 
 
-def test_draws_repeat_and_thin_out_patches_alone(clips: PeopleCache) -> None:
-    whole, thin, again = clips.draw(1, 7, 3), clips.draw(1, 7, 3, patch_share=0.5), clips.draw(1, 7, 3, patch_share=0.5)
-    assert torch.equal(thin.scene.hidden, again.scene.hidden)
-    assert torch.equal(thin.scene.hidden[:, :, :NUM_SPECIAL], whole.scene.hidden[:, :, :NUM_SPECIAL])
-    patches = whole.scene.hidden.shape[2] - NUM_SPECIAL
-    assert thin.scene.hidden.shape[2] == NUM_SPECIAL + round(patches / 2)
+def test_draws_repeat(clips: PeopleCache) -> None:
+    first, again, other = clips.draw(1, 7, 3), clips.draw(1, 7, 3), clips.draw(1, 8, 3)
+    assert torch.equal(first.humans.landmarks_world.nan_to_num(), again.humans.landmarks_world.nan_to_num())
+    assert not torch.equal(first.humans.landmarks_world.nan_to_num(), other.humans.landmarks_world.nan_to_num())
 
 
 def test_truth_can_be_hidden(folder: Path) -> None:
-    hidden = PeopleCache(folder / "described", num_special=NUM_SPECIAL, hide_truth=True)
+    hidden = PeopleCache(folder / "described", hide_truth=True)
     assert hidden.draw(0, 0, 2).truth is None
 
 

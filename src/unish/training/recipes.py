@@ -130,7 +130,6 @@ COARSE = LocaliseStage(
         steps=5000, learning_rate=1e-3, warmup_steps=50, weight_decay=0.02, clip_norm=5.0, ema_decay=0.98,
         log_every=20, checkpoint_every=200,
     ),
-    patch_share=1.0,
 )  # fmt: skip
 FINE = LocaliseStage(
     name="fine",
@@ -142,7 +141,6 @@ FINE = LocaliseStage(
         steps=1500, learning_rate=3e-4, warmup_steps=30, weight_decay=0.02, clip_norm=5.0, ema_decay=0.97,
         log_every=20, checkpoint_every=100,
     ),
-    patch_share=1.0,
 )  # fmt: skip
 
 
@@ -181,12 +179,12 @@ STANDING = replace(
 # 30 frames at 6 fps: every fifth of BEDLAM's 30 Hz (its reader's own step), videos sampled at 6 Hz.
 _PAPER_PEOPLE = PeopleConfig(num_frames=30, num_people=1, num_observations=1, map_stride=2)
 PAPER_COARSE = replace(
-    COARSE, trains_human=True, people=_PAPER_PEOPLE, clips_per_step=1, patch_share=1.0,
+    COARSE, trains_human=True, people=_PAPER_PEOPLE, clips_per_step=1,
     losses=CoarseWeights(),
     fit=FitConfig(steps=50_000, learning_rate=1e-4, warmup_steps=1000, precision="bfloat16"),
 )  # fmt: skip
 PAPER_FINE = replace(
-    FINE, people=_PAPER_PEOPLE, clips_per_step=1, patch_share=1.0,
+    FINE, people=_PAPER_PEOPLE, clips_per_step=1,
     fit=FitConfig(steps=10_000, learning_rate=3e-5, warmup_steps=500, precision="bfloat16"),
 )  # fmt: skip
 PAPER = PaperPlan(config=release_config(), coarse=PAPER_COARSE, fine=PAPER_FINE)

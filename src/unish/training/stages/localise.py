@@ -31,7 +31,7 @@ class LocaliseStage:
         world, num_clips: what is rendered where no other data is given.
         people: what is kept of a clip.
         losses: their kind says which stage it is: exact bodies (coarse), or clips without truth (fine).
-        clips_per_step, patch_share: of a batch, see ``PeopleCache.draw``.
+        clips_per_step: of a batch.
     """
 
     name: str
@@ -42,7 +42,6 @@ class LocaliseStage:
     fit: FitConfig
     people: PeopleConfig = field(default_factory=PeopleConfig)
     clips_per_step: int = 16
-    patch_share: float = 0.2
 
     @property
     def needs_truth(self) -> bool:
@@ -73,7 +72,6 @@ def train_localise_stage(
     source, degrade = open_clips(stage.world, stage.num_clips, data, progress)
     _check_arrays(stage, source)
     body = load_body(network.config.body)
-    num_special = network.config.scene.decoder.num_special_tokens
     network.eval()
     clips: PeopleClips
     if live:
@@ -85,7 +83,7 @@ def train_localise_stage(
             source, described, network, body, stage.people, seed=0, degrade=degrade, num_clips=stage.num_clips,
             progress=progress,
         )  # fmt: skip
-        clips = PeopleCache(described, num_special=num_special, hide_truth=not stage.needs_truth)
+        clips = PeopleCache(described, hide_truth=not stage.needs_truth)
     model = Localiser(network, trains_human=stage.trains_human)
     run_localise_stage(stage, model, clips, body, run_dir, resume=resume, minutes=minutes)
     return model
@@ -125,7 +123,7 @@ def run_localise_stage(
     fit(
         model,
         compute_loss,
-        lambda step: clips.draw(seed, step, stage.clips_per_step, patch_share=stage.patch_share),
+        lambda step: clips.draw(seed, step, stage.clips_per_step),
         config=replace(stage.fit, seed=seed, minutes=minutes),
         run_dir=run_dir,
         resume=resume,

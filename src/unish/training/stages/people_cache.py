@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -110,7 +110,7 @@ def cache_people(
 class PeopleClips(Protocol):
     """Where batches come from."""
 
-    def draw(self, seed: int, step: int, num_clips: int, *, patch_share: float = 1.0) -> PeopleBatch:
+    def draw(self, seed: int, step: int, num_clips: int) -> PeopleBatch:
         """Batch ``step`` of the endless draw ``seed``."""
         ...
 
@@ -119,15 +119,13 @@ class PeopleCache:
     """Clips that ``cache_people`` described, mapped into memory.
 
     Args:
-        num_special: special tokens before the patches of a frame.
         hide_truth: leave it out of the batches, whatever the files hold.
 
     Raises:
         InputError: there are none, or a file is broken.
     """
 
-    def __init__(self, folder: Path, *, num_special: int, hide_truth: bool = False) -> None:
-        self._num_special = num_special
+    def __init__(self, folder: Path, *, hide_truth: bool = False) -> None:
         try:
             self._pieces = [load_file(path) for path in sorted(folder.glob("piece-*.safetensors"))]
         except SafetensorError as error:
@@ -148,17 +146,13 @@ class PeopleCache:
     def __len__(self) -> int:
         return sum(len(clips) for clips in self._sizes)
 
-    def draw(self, seed: int, step: int, num_clips: int, *, patch_share: float = 1.0) -> PeopleBatch:
-        """Batch ``step`` of the endless draw ``seed``: clips of one size, each with one of its observations.
-
-        ``patch_share`` of the patch tokens, the same in all frames, are left in ``hidden``: most of a training step is
-        spent on reading them.
-        """
+    def draw(self, seed: int, step: int, num_clips: int) -> PeopleBatch:
+        """Batch ``step`` of the endless draw ``seed``: clips of one size, each with one of its observations."""
         rng = np.random.default_rng([seed, step])
         shares = np.array([len(clips) for clips in self._sizes]) / len(self)
         clips = self._sizes[rng.choice(len(shares), p=shares)]
         chosen = [clips[i] for i in rng.integers(len(clips), size=num_clips)]
-        return _thin_out(self._collate(chosen, rng), patch_share, self._num_special, rng)
+        return self._collate(chosen, rng)
 
     def walk(self, num_clips: int) -> Iterator[PeopleBatch]:
         """Every clip once, with its first observation."""
@@ -201,7 +195,7 @@ class LivePeople:
         self.hide_truth = hide_truth
         self._sizes = np.array([source.size(index) for index in range(len(source))])
 
-    def draw(self, seed: int, step: int, num_clips: int, *, patch_share: float = 1.0) -> PeopleBatch:
+    def draw(self, seed: int, step: int, num_clips: int) -> PeopleBatch:
         """Like ``PeopleCache.draw``."""
         rng = np.random.default_rng([seed, step])
         first = rng.integers(len(self.source))
@@ -216,8 +210,7 @@ class LivePeople:
             {name: value[row, 0] if name in _OBSERVED else value[row] for name, value in described.items()}
             for row in range(num_clips)
         ]
-        num_special = self.model.config.scene.decoder.num_special_tokens
-        return _thin_out(collate_people(rows), patch_share, num_special, rng)
+        return collate_people(rows)
 
 
 def collate_people(clips: list[dict[str, Tensor]]) -> PeopleBatch:
@@ -280,15 +273,6 @@ def hash_weights(*parts: nn.Module, settings: str = "") -> str:
         for value in part.state_dict().values():
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def _thin_out(batch: PeopleBatch, share: float, num_special: int, rng: np.random.Generator) -> PeopleBatch:
-    if share >= 1:
-        return batch
-    num_patches = batch.scene.hidden.shape[2] - num_special
-    chosen = np.sort(rng.permutation(num_patches)[: max(1, round(share * num_patches))]) + num_special
-    kept = torch.from_numpy(np.concatenate([np.arange(num_special), chosen]))
-    return replace(batch, scene=replace(batch.scene, hidden=batch.scene.hidden[:, :, kept]))
 
 
 def _list_pieces(source: ClipSource, total: int) -> list[range]:
