@@ -1,11 +1,12 @@
 """What flow and fine learn from some real videos, measured on others: the table "Real video" of docs/training.md.
 
-    python tools/measure_real_video.py --train TRAIN --test TEST --coarse RUN --out runs/real
+    python tools/measure_real_video.py --train TRAIN --test TEST --stages STAGES --out runs/real
 
-TRAIN and TEST are folders of videos, RUN is a run of coarse on a plain AlignNet: ``runs/plain-coarse-0`` of what
-``measure_stages.py`` makes. No truth is needed: scored are how far points, cameras and focal length miss the optical
-flow, how far bodies are from their people's points, and how far projected landmarks are from detected ones. Medians
-over the test videos. A second call goes on where the first was cut off.
+TRAIN and TEST are folders of videos, STAGES is what ``measure_stages.py`` has made: its coarse and fine runs of a plain
+AlignNet, and the strange clips that fine sees beside the videos, for a few videos alone would be learnt by heart. No
+truth is needed: scored are how far points, cameras and focal length miss the optical flow, how far bodies are from
+their people's points, and how far projected landmarks are from detected ones. Medians over the test videos. A second
+call goes on where the first was cut off.
 """
 
 from __future__ import annotations
@@ -31,12 +32,24 @@ from unish.training.recipes import FINE, FLOW
 from unish.training.stages.flow import run_flow_stage, score_flow
 from unish.training.stages.localise import run_localise_stage
 from unish.training.stages.localiser import Localiser, build_network, plain_config
-from unish.training.stages.people_cache import PeopleCache, cache_people
+from unish.training.stages.people_cache import PeopleBatch, PeopleCache, cache_people
 from unish.training.stages.people_validation import score_people
 from unish.training.trainer import load_run_weights
 
 FLOW_BATCHES = 24
 """Of the test videos."""
+
+
+class Alternating:
+    """Batches of several pools in turn."""
+
+    def __init__(self, *pools: PeopleCache) -> None:
+        self._pools = pools
+
+    def draw(self, seed: int, step: int, num_clips: int) -> PeopleBatch:
+        """Like ``PeopleCache.draw``."""
+        turn, number = divmod(step, len(self._pools))
+        return self._pools[number].draw(seed, turn, num_clips)
 
 
 class Workplace:
@@ -75,10 +88,10 @@ class Workplace:
         model = Localiser(build_network(network.config, network)).eval()
         return scores | score_people(model, self.describe(f"{name}-test", network, self.test).walk(16), self.body)
 
-    def score_align(self, coarse: Path, fine_on: PeopleCache | None, test: PeopleCache) -> dict[str, float]:
-        """A plain AlignNet after coarse, or after coarse and fine."""
+    def score_align(self, start: Path, fine_on: Alternating | None, test: PeopleCache) -> dict[str, float]:
+        """A plain AlignNet as a run has left it, or after fine on more clips."""
         model = Localiser(build_network(self.plain, self.shipped))
-        model.load_state_dict(load_run_weights(coarse))
+        model.load_state_dict(load_run_weights(start))
         if fine_on is not None:
             folder = self.out / "fine"
             run_localise_stage(FINE, model, fine_on, self.body, folder, seed=self.seed, resume=folder.exists())
@@ -89,15 +102,20 @@ class Workplace:
         return plain_config(self.shipped.config)
 
 
-def measure(place: Workplace, coarse: Path) -> dict[str, dict[str, float]]:
+def measure(place: Workplace, stages: Path) -> dict[str, dict[str, float]]:
     """All rows by name."""
-    rows = {"as shipped": place.score_scene("shipped", place.shipped)}
-    rows["after flow"] = place.score_scene("flow", place.teach_flow())
     torch.manual_seed(place.seed)
     plain = build_network(place.plain, place.shipped)
     train, test = (place.describe(f"plain-{name}", plain, getattr(place, name)) for name in ("train", "test"))
-    rows["plain, coarse"] = place.score_align(coarse, None, test)
-    rows["plain, coarse and fine"] = place.score_align(coarse, train, test)
+    strange = PeopleCache(stages / "cache" / "fine-train", hide_truth=True)
+    coarse, fine = (stages / "runs" / f"plain-{stage}-{place.seed}" for stage in ("coarse", "fine"))
+    rows = {
+        "plain, coarse": place.score_align(coarse, None, test),
+        "plain, fine on renders": place.score_align(fine, None, test),
+        "plain, fine on videos and renders": place.score_align(coarse, Alternating(train, strange), test),
+    }
+    rows["as shipped"] = place.score_scene("shipped", place.shipped)
+    rows["after flow"] = place.score_scene("flow", place.teach_flow())
     return rows
 
 
@@ -105,14 +123,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", type=Path, required=True, help="folder of videos to learn from")
     parser.add_argument("--test", type=Path, required=True, help="folder of other videos")
-    parser.add_argument("--coarse", type=Path, required=True, help="a run of coarse on a plain AlignNet")
+    parser.add_argument("--stages", type=Path, required=True, help="folder that measure_stages.py has made")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-seconds", type=float, default=10.0, help="of each test video (default 10)")
     args = parser.parse_args()
     try:
         place = Workplace(args.train, args.test, args.out, seed=args.seed, max_seconds=args.max_seconds)
-        rows = measure(place, args.coarse)
+        rows = measure(place, args.stages)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
