@@ -135,7 +135,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     (args.out / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
-    columns = ("flow_percent", "depth_percent", "body_to_points_cm", "reprojection_percent")
+    columns = ("flow_percent", "depth_percent", "body_to_points_cm", "body_to_points_percent", "reprojection_percent")
     print("| network | " + " | ".join(columns) + " |\n|---" + "|---" * len(columns) + "|")
     for name, row in rows.items():
         print(f"| {name} | " + " | ".join(f"{row[c]:.2f}" if c in row else "–" for c in columns) + " |")

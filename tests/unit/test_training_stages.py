@@ -189,7 +189,12 @@ def test_body_to_points_is_measured_in_metres_of_the_prediction(clips: PeopleCac
         near[clip, frame][mask] = vertices[clip, person, frame, :count] / batch.truth.scale[clip]
     batch = replace(batch, scene=replace(batch.scene, local_points=near))
     assert score_people(Oracle(), [batch], body)["body_to_points_cm"] < 0.1
-    assert score_people(Oracle(1.2), [batch], body)["body_to_points_cm"] > 5
+    scores = score_people(Oracle(1.2), [batch], body)
+    assert scores["body_to_points_cm"] > 5
+    # The share is of how far the points are: 1.2 times as far as the person.
+    far = [1.2 * vertices[c, p, f].norm(dim=-1).mean() for c, p, f in batch.humans.valid.nonzero().tolist()]
+    share = scores["body_to_points_percent"] / scores["body_to_points_cm"]
+    assert 1 / max(far) * 0.9 < share < 1 / min(far) * 1.1
 
 
 def test_fine_never_reads_the_truth(clips: PeopleCache, network: UniSH, body: Body) -> None:

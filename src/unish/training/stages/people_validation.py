@@ -47,7 +47,8 @@ def score_people(
 
     ``root_cm``: distance of the pelvis from the true one in the camera; ``depth_percent``: |z / z∗ − 1| of it;
     ``scale_percent``: |s / s_opt − 1| (per clip); ``reprojection_percent``: visible landmarks from detected ones over
-    the size of the person; ``body_to_points_cm``: from the person's points, scaled by s, to the mesh.
+    the size of the person; ``body_to_points_cm``: from the person's points, scaled by s, to the mesh, and
+    ``body_to_points_percent`` of their distance from the camera, which does not become small where s is.
     """
     samples = _Samples()
     for batch in batches:
@@ -65,7 +66,9 @@ def score_people(
             metric = batch.scene.local_points.clone()
             metric[..., 2] += batch.shift[..., None, None]
             metric *= located.metres_per_unit[:, None, None, None, None]
-            samples.add("body_to_points_cm", 100 * _measure_body_to_points(params, metric, batch, body))
+            gaps, distances = _measure_body_to_points(params, metric, batch, body)
+            samples.add("body_to_points_cm", 100 * gaps)
+            samples.add("body_to_points_percent", 100 * gaps / distances)
     return samples.medians()
 
 
@@ -80,9 +83,11 @@ def _measure_reprojection(params: BodyParams, batch: PeopleBatch, body: Body) ->
     return (100 * error / side[..., None]).nanmedian(-1).values[batch.humans.valid]
 
 
-def _measure_body_to_points(params: BodyParams, metric: Tensor, batch: PeopleBatch, body: Body) -> Tensor:
-    """Median unsigned distance of the middle valid frame of every person, metres."""
-    distances = []
+def _measure_body_to_points(
+    params: BodyParams, metric: Tensor, batch: PeopleBatch, body: Body
+) -> tuple[Tensor, Tensor]:
+    """Median unsigned distance of the middle valid frame of every person, and of the points from the camera; metres."""
+    gaps, distances = [], []
     for clip, person in batch.humans.valid.any(-1).nonzero().tolist():
         frames = batch.humans.valid[clip, person].nonzero()[:, 0]
         frame = int(frames[len(frames) // 2])
@@ -93,5 +98,6 @@ def _measure_body_to_points(params: BodyParams, metric: Tensor, batch: PeopleBat
         points = points[np.linspace(0, len(points) - 1, min(len(points), _MAX_POINTS)).round().astype(int)]
         one = BodyParams(**{name: value[clip, person, frame] for name, value in vars(params).items()})
         distance = distance_to_mesh(points.numpy(), body.vertices(one).numpy(), body.faces.numpy())
-        distances.append(float(np.median(distance)))
-    return torch.tensor(distances)
+        gaps.append(float(np.median(distance)))
+        distances.append(float(points.norm(dim=-1).median()))
+    return torch.tensor(gaps), torch.tensor(distances)
