@@ -36,7 +36,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", help="clips in place of these, as for `unish train` (default RUN/shards)")
     parser.add_argument("--shard-mib", type=positive_float, help="largest file of checkpoint copies (default 20)")
     parser.add_argument(
-        "--align", action="store_true", default=None, help="train AlignNet, too, after the scene branch"
+        "--stages", nargs="+", metavar="STAGE", help="of depth, cameras, coarse, fine (default depth cameras)"
     )
     parser.add_argument("--evaluate", action="store_true", help="compare with the shipped weights")
     parser.add_argument("--replace", action="store_true", help="compare, and install what is better")
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"no media: set {MEDIA} to the folder that holds labelled/ and video/, or give --media")
     standing = open_run(
         args.out, plan=STANDING, weights=args.weights, minutes=args.total, shards=args.shards, data=args.data,
-        shard_mib=args.shard_mib, align=args.align,
+        shard_mib=args.shard_mib, stages=tuple(args.stages) if args.stages else None,
     )  # fmt: skip
     if args.minutes:
         standing.train(minutes=args.minutes)

@@ -21,6 +21,12 @@ OTHERS = [line.name for line in LINES if not line.decides]
 BEFORE = {line.name: 10.0 for line in LINES}
 
 
+def show(lines: dict[str, float], **by_clip: dict[str, float]) -> Dashboard:
+    """A dashboard of these lines; ``by_clip`` of lines of ``clips``, by column."""
+    named = {f"clips/{column}": values for column, values in by_clip.items()}
+    return Dashboard(header={}, lines=lines, beside={}, notes=[], by_clip=named)
+
+
 def change(**percent: float) -> dict[str, float]:
     """``BEFORE`` with lines (by position among those that decide, as ``d0``, or among the others, ``o0``) changed."""
     names = {f"d{i}": name for i, name in enumerate(DECISIVE)} | {f"o{i}": name for i, name in enumerate(OTHERS)}
@@ -43,23 +49,34 @@ def change(**percent: float) -> dict[str, float]:
     ],
 )
 def test_the_rule_that_decides(after: dict[str, float], expected: bool) -> None:
-    assert is_better(BEFORE, after) is expected
+    assert is_better(show(BEFORE), show(after)) is expected
 
 
 def test_only_lines_of_the_old_run_are_compared() -> None:
-    before = {DECISIVE[0]: 10.0}
-    assert is_better(before, change(d0=-1.0, d1=90.0))
-    assert not is_better({}, BEFORE) and not is_better({"unknown/line": 1.0}, {"unknown/line": 0.5})
+    before = show({DECISIVE[0]: 10.0})
+    assert is_better(before, show(change(d0=-1.0, d1=90.0)))
+    assert not is_better(show({}), show(BEFORE))
+    assert not is_better(show({"unknown/line": 1.0}), show({"unknown/line": 0.5}))
 
 
 def test_changes_are_above_zero_where_it_got_worse() -> None:
     share = next(line.name for line in LINES if line.higher_is_better)
-    changes = relative_changes(
-        {share: 0.8, DECISIVE[0]: 0.0, DECISIVE[1]: 4.0}, {share: 0.6, DECISIVE[0]: 0.1, DECISIVE[1]: 3.0}
-    )
+    before, after = {share: 0.8, DECISIVE[0]: 0.0, DECISIVE[1]: 4.0}, {share: 0.6, DECISIVE[0]: 0.1, DECISIVE[1]: 3.0}
+    changes = relative_changes(show(before), show(after))
     assert changes[share] == pytest.approx(0.25)
     assert changes[DECISIVE[0]] == np.inf and changes[DECISIVE[1]] == pytest.approx(-0.25)
-    assert relative_changes({DECISIVE[0]: 0.0}, {DECISIVE[0]: 0.0}) == {DECISIVE[0]: 0.0}
+    assert relative_changes(show({DECISIVE[0]: 0.0}), show({DECISIVE[0]: 0.0})) == {DECISIVE[0]: 0.0}
+
+
+def test_a_median_over_clips_is_compared_clip_by_clip() -> None:
+    line = "clips/foot_sliding_cm_s"
+    clips = {"still": 2.0, "walk": 50.0, "run": 80.0, "skate": 200.0}
+    # Every clip is a tenth better, but another one has a value, and with it the median is a higher one.
+    after = {name: 0.9 * value for name, value in clips.items() if name != "still"} | {"dance": 300.0}
+    old, new = show({line: 65.0}, foot_sliding_cm_s=clips), show({line: 126.0}, foot_sliding_cm_s=after)
+    assert relative_changes(old, new) == {line: pytest.approx(-0.1)} and is_better(old, new)
+    assert relative_changes(old, show({line: 126.0}, foot_sliding_cm_s={"dance": 300.0})) == {line: np.inf}
+    assert relative_changes(old, show({line: 126.0})) == {line: np.inf}, "lost"
 
 
 def test_rendered_pictures_never_decide() -> None:
@@ -100,6 +117,8 @@ def test_the_command_measures_compares_and_resumes(
     record = load_dashboard(old)
     assert record.header["frames"] == 12 and record.header["sequences"] == {"labelled": 14, "clips": 2}
     assert record.lines["clips/people"] == 2 and record.notes == []
+    assert set(record.by_clip["clips/jitter"]) == {"davis_walk.mp4", "other.mp4"}
+    assert "clips/people" not in record.by_clip
     table = (tmp_path / "old/quality.md").read_text()
     assert "| 7scenes/depth_abs_rel |" in table and "| davis_walk.mp4 | 12 |" in table and "| kitti |" in table
 

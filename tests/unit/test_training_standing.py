@@ -25,6 +25,7 @@ from unish.training.standing import StandingRun, open_run
 from unish.training.trainer import loop
 
 STEPS = 4
+STAGES = ("depth", "cameras", "coarse", "fine")
 PARTS = ("labelled", "clips")
 NO_TIME = 1e-4
 """Minutes after which the first step is also the last one."""
@@ -116,6 +117,15 @@ def test_the_budget_ends_a_stage_and_the_rate(place: Path, tmp_path: Path) -> No
     assert run.stages_left() == {}
 
 
+def test_one_stage_alone_has_all_the_time(place: Path, tmp_path: Path) -> None:
+    run = begin(place, tmp_path, minutes=8.0, stages=("depth",))
+    assert run.stages_left() == {"depth": pytest.approx(8.0)}
+    run.train(minutes=NO_TIME)
+    assert begin(place, tmp_path).settings.stages == ("depth",) and set(run.progress()) == {"depth"}
+    every = begin(place, tmp_path / "every", minutes=10.0, stages=STAGES).stages_left()
+    assert every["coarse"] == every["fine"] == pytest.approx(1.0) and sum(every.values()) == pytest.approx(10.0)
+
+
 def test_checkpoints_are_also_kept_as_small_files(place: Path, tmp_path: Path) -> None:
     run = begin(place, tmp_path, shard_mib=0.25)
     run.train(minutes=NO_TIME)
@@ -179,7 +189,7 @@ def test_align_net_trains_after_the_scene_branch(place: Path, tmp_path: Path) ->
         coarse=replace(PLAN.coarse, fit=few, num_clips=8),
         fine=replace(PLAN.fine, fit=few, num_clips=8),
     )
-    run = open_run(tmp_path, plan=plan, weights=place / "weights", data=str(place / "shards"), align=True)
+    run = open_run(tmp_path, plan=plan, weights=place / "weights", data=str(place / "shards"), stages=STAGES)
     run.train(minutes=10)
     assert run.stages_left() == {}
     before, after = load_file(place / "weights/model.safetensors"), read_candidate(run)
@@ -202,6 +212,8 @@ def test_what_cannot_be_is_said_in_one_line(place: Path, tmp_path: Path) -> None
     assert begin(place, tmp_path).settings.shards == 7, "settings are kept"
     with pytest.raises(InputError, match=r"other settings \(minutes, shards\)"):
         begin(place, tmp_path, shards=8, minutes=3.0)
+    with pytest.raises(InputError, match="no stage is called posture; there are: depth, cameras, coarse, fine"):
+        begin(place, tmp_path / "new", stages=("depth", "posture"))
     with pytest.raises(InputError, match="above 0"):
         begin(place, tmp_path / "new", shards=0)
     (tmp_path / "state.json").write_text("{}")

@@ -72,7 +72,7 @@ def _run(args: argparse.Namespace) -> int:
         _print_lines(after)
         return 0
     print("\n".join(comparison_lines(before, after)))
-    return 0 if is_better(before.lines, after.lines) else NOT_BETTER
+    return 0 if is_better(before, after) else NOT_BETTER
 
 
 def _print_lines(found: Dashboard) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from unish.evaluation.results import Results
 from unish.evaluation.runner import evaluate
 from unish.structs.progress import Progress
 
-FORMAT = "unish-quality/1"
+FORMAT = "unish-quality/2"
 DASHBOARD_FRAMES = 12
 WORSE_BY_AT_MOST = 0.03
 _LABELLED, _CLIPS = "labelled", "clips"
 _VIDEO = "video"
+_COUNT = "people"
+_KEPT = ("lines", "beside", "notes", "by_clip")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,7 @@ LINES = (
     Line(name="clips/foot_sliding_cm_s"),
     Line(name="clips/foot_to_floor_cm", decides=False),
     Line(name="clips/jitter", decides=False),
-    Line(name="clips/people", higher_is_better=True, decides=False),
+    Line(name=f"{_CLIPS}/{_COUNT}", higher_is_better=True, decides=False),
 )
 
 
@@ -84,18 +87,20 @@ class Dashboard:
         lines: value by name, of the lines that were measured.
         beside: the number that stands beside a line, by the line's name.
         notes: parts that were not measured, sequences that failed.
+        by_clip: of a line that is a median over clips, the value of every clip that has one.
     """
 
     header: dict[str, Any]
     lines: dict[str, float]
     beside: dict[str, float]
     notes: list[str]
+    by_clip: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write the JSON beside its final name, then rename."""
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            content = {"format": FORMAT, **self.header, "lines": self.lines, "beside": self.beside, "notes": self.notes}
+            content = {"format": FORMAT, **self.header} | {name: getattr(self, name) for name in _KEPT}
             part.write_text(json.dumps(content, indent=1) + "\n")
             part.replace(path)
         finally:
@@ -187,7 +192,19 @@ def _collect(results: Mapping[str, Results], *, method: str, frames: int) -> Das
         "versions": first["versions"],
         "sequences": {name: len(result.sequences) for name, result in results.items()},
     }
-    return Dashboard(header=header, lines=lines, beside=beside, notes=notes)
+    by_clip = _values_by_clip(results[_CLIPS], lines) if _CLIPS in results else {}
+    return Dashboard(header=header, lines=lines, beside=beside, notes=notes, by_clip=by_clip)
+
+
+def _values_by_clip(clips: Results, lines: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Of each line of ``clips``; none for a count, which no single clip has."""
+    found = {}
+    for name in lines:
+        part, column = name.split("/")
+        if part == _CLIPS and column != _COUNT:
+            rows = clips.sequences.items()
+            found[name] = {clip: float(row[column]) for clip, row in rows if _is_finite(row.get(column))}
+    return found
 
 
 def load_dashboard(path: Path) -> Dashboard:
@@ -200,7 +217,7 @@ def load_dashboard(path: Path) -> Dashboard:
         content = json.loads(path.read_text())
         if content["format"] != FORMAT:
             raise InputError(f"{path}: format is {content['format']!r}, this version reads {FORMAT!r}")
-        kept = {name: content.pop(name) for name in ("lines", "beside", "notes")}
+        kept = {name: content.pop(name) for name in _KEPT}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give the quality.json of an earlier run") from None
     except (OSError, ValueError, KeyError, TypeError):
@@ -208,26 +225,32 @@ def load_dashboard(path: Path) -> Dashboard:
     return Dashboard(header={name: value for name, value in content.items() if name != "format"}, **kept)
 
 
-def relative_changes(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+def relative_changes(before: Dashboard, after: Dashboard) -> dict[str, float]:
     """By name of each line of ``before``: change ÷ old value, above 0 where it got worse.
 
-    Infinite where ``after`` has no such number, or where the old value was 0 and the new one is worse. Names that are
-    no line of the dashboard are left out.
+    Of a line that is a median over clips, the median change of the clips that both runs could measure: these clips
+    differ a hundredfold, a foot that stands is found in other ones each time, and the median of another set of clips is
+    another number. Infinite where ``after`` has no such number (or not one of the clips), or where the old value was 0
+    and the new one is worse. Names that are no line of the dashboard are left out.
     """
     changes = {}
     for line in LINES:
-        if not _is_finite(before.get(line.name)):
+        if not _is_finite(before.lines.get(line.name)):
             continue
-        old, new = before[line.name], after.get(line.name)
-        if new is None or not math.isfinite(new):
-            changes[line.name] = math.inf
-            continue
-        rise = (old - new) if line.higher_is_better else (new - old)
-        changes[line.name] = rise / abs(old) if old else math.copysign(math.inf, rise) if rise else 0.0
+        old, new = ({"": run.lines.get(line.name, math.nan)} for run in (before, after))
+        if line.name in before.by_clip:
+            old, new = (run.by_clip.get(line.name, {}) for run in (before, after))
+        pairs = [(old[key], new[key]) for key in old if math.isfinite(new.get(key, math.nan))]
+        changes[line.name] = statistics.median(_rise(*pair, line) for pair in pairs) if pairs else math.inf
     return changes
 
 
-def is_better(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
+def _rise(old: float, new: float, line: Line) -> float:
+    worse = (old - new) if line.higher_is_better else (new - old)
+    return worse / abs(old) if old else math.copysign(math.inf, worse) if worse else 0.0
+
+
+def is_better(before: Dashboard, after: Dashboard) -> bool:
     """Whether the lines of ``after`` justify that it takes the place of ``before``.
 
     The rule: over the lines that decide (real pictures that the weights have a say in, see ``LINES``) and that
@@ -249,7 +272,7 @@ def comparison_lines(before: Dashboard, after: Dashboard) -> list[str]:
     """
     check_same(before, "frames", after.header["frames"])
     check_same(before, "sequences", after.header["sequences"])
-    changes = relative_changes(before.lines, after.lines)
+    changes = relative_changes(before, after)
     rows = [f"  {'':40s} {'before':>9} {'after':>9} {'change':>8}"]
     for line in LINES:
         if line.name in changes:
@@ -260,7 +283,7 @@ def comparison_lines(before: Dashboard, after: Dashboard) -> list[str]:
             rows.append(f"  {line.name:40s} {before.lines[line.name]:9.3g} {new:9.3g} {percent:+7.1f}%  {word}{mark}")
     rows += [f"  {note}" for note in after.notes]
     rule = f"no deciding line worse by more than {100 * WORSE_BY_AT_MOST:.0f} %, and better on average"
-    word = "better" if is_better(before.lines, after.lines) else "not better"
+    word = "better" if is_better(before, after) else "not better"
     return [*rows, "", f"{word} than {before.header['fingerprint']} ({rule})"]
 
 

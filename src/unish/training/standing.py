@@ -35,7 +35,7 @@ from unish.training.stages.scene import SceneMix, SceneStage, open_scene_data, r
 from unish.training.trainer import load_run_weights, read_progress
 
 _ALIGN_SHARE = 0.1
-"""Of the time, for each of the two stages of AlignNet, where they are asked for."""
+"""Of the time, for each of the two stages of AlignNet, where all stages are asked for."""
 
 _NUM_BENCHMARKS = 2
 """Of a whole dashboard: labelled samples, and clips without truth."""
@@ -50,14 +50,14 @@ class StandingSettings:
         shards: to render, the same number of each kind of the plan's mix.
         data: see ``open_scene_data``; ``None`` for ``shards/`` in the run folder.
         shard_mib: largest file of the copies of the checkpoints, see ``FitConfig``.
-        align: train AlignNet as well, after the scene branch.
+        stages: names of those of the plan that train, of the scene branch and of AlignNet.
     """
 
     minutes: float = 40.0
     shards: int = 120
     data: str | None = None
     shard_mib: float = 20.0
-    align: bool = False
+    stages: tuple[str, ...] = ("depth", "cameras")
 
     def __post_init__(self) -> None:
         if self.minutes <= 0 or self.shards < 1:
@@ -141,13 +141,10 @@ class StandingRun:
             train_localise_stage(replace(stage, fit=fit), network, place, data=clips, resume=True, minutes=minutes)
 
     def _stages(self) -> tuple[SceneStage | LocaliseStage, ...]:
-        return (*self.plan.scene, self.plan.coarse, self.plan.fine) if self.settings.align else self.plan.scene
+        return tuple(stage for stage in list_stages(self.plan) if stage.name in self.settings.stages)
 
     def _budget(self, stage: SceneStage | LocaliseStage) -> float:
-        if isinstance(stage, LocaliseStage):
-            return _ALIGN_SHARE * self.settings.minutes
-        scene = self.settings.minutes * (1 - 2 * _ALIGN_SHARE if self.settings.align else 1.0)
-        return scene * stage.time_share
+        return self.settings.minutes * _share(stage) / sum(_share(each) for each in self._stages())
 
     def progress(self) -> dict[str, tuple[int, float]]:
         """Steps and minutes of every stage up to its last checkpoint."""
@@ -195,7 +192,7 @@ class StandingRun:
             out.mkdir(parents=True, exist_ok=True)
             measured.append(measure_dashboard(media, method=str(weights), out=out, workers=workers, progress=progress))
         before, after = measured
-        found = Comparison(before=before, after=after, better=is_better(before.lines, after.lines))
+        found = Comparison(before=before, after=after, better=is_better(before, after))
         self.evaluations.append(
             {
                 "steps": {name: steps for name, (steps, _) in self.progress().items()},
@@ -229,6 +226,15 @@ class StandingRun:
             path.write_text(json.dumps(state, indent=1) + "\n")
 
 
+def list_stages(plan: Plan) -> tuple[SceneStage | LocaliseStage, ...]:
+    """What a run can train, in its order."""
+    return (*plan.scene, plan.coarse, plan.fine)
+
+
+def _share(stage: SceneStage | LocaliseStage) -> float:
+    return _ALIGN_SHARE if isinstance(stage, LocaliseStage) else (1 - 2 * _ALIGN_SHARE) * stage.time_share
+
+
 def open_run(folder: Path, *, plan: Plan, weights: Path, **wanted: Any) -> StandingRun:
     """A run that goes on, or a new one.
 
@@ -236,13 +242,13 @@ def open_run(folder: Path, *, plan: Plan, weights: Path, **wanted: Any) -> Stand
         wanted: fields of ``StandingSettings``; ``None`` for what the run has, or the default.
 
     Raises:
-        InputError: a setting differs from that of the run, or the state file is broken.
+        InputError: a setting differs from that of the run, the plan has no such stage, or the state file is broken.
     """
     path, stored = folder / "state.json", {}
     if path.exists():
         try:
             stored = json.loads(path.read_text())
-            settings = StandingSettings(**stored["settings"])
+            settings = StandingSettings(**stored["settings"] | {"stages": tuple(stored["settings"]["stages"])})
         except (ValueError, TypeError, KeyError):
             raise InputError(f"{path}: not the state of a standing run; choose another folder") from None
     else:
@@ -251,6 +257,9 @@ def open_run(folder: Path, *, plan: Plan, weights: Path, **wanted: Any) -> Stand
     if stored and chosen != settings:
         changed = ", ".join(name for name, value in asdict(chosen).items() if value != getattr(settings, name))
         raise InputError(f"{folder}: this run has other settings ({changed}); leave them out, or begin another run")
+    known = [stage.name for stage in list_stages(plan)]
+    if unknown := set(chosen.stages) - set(known):
+        raise InputError(f"no stage is called {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
     return StandingRun(
         folder=folder, plan=plan, weights=weights, settings=chosen,
         pieces=stored.get("pieces", []), evaluations=stored.get("evaluations", []),
