@@ -72,6 +72,7 @@ STAGE = replace(
     num_frames=2,
     clips_per_step=2,
     fit=FitConfig(steps=60, learning_rate=3e-3, warmup_steps=5, ema_decay=0.8, log_every=10, checkpoint_every=30),
+    share=1.0,
 )
 
 
@@ -117,6 +118,18 @@ def test_detail_is_learnt_the_rest_is_kept_and_a_resumed_run_is_the_same(tmp_pat
     again = make_model()
     run(again, resume=True)
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in again.state_dict().items())
+
+
+def test_a_share_of_the_way(tmp_path: Path) -> None:
+    few = replace(STAGE, fit=replace(STAGE.fit, steps=3))
+    start, whole, part = make_model().dense_head.state_dict(), make_model(), make_model()
+    for model, share, resume in ((whole, 1.0, False), (part, 0.25, True)):
+        stage = replace(few, share=share)
+        run_distill_stage(stage, model, Pictures(), RoundExpert(), tmp_path / "run", resume=resume)
+    end = whole.dense_head.state_dict()
+    assert any(not torch.equal(end[name], value) for name, value in start.items())
+    for name, value in part.dense_head.state_dict().items():
+        torch.testing.assert_close(value, 0.75 * start[name] + 0.25 * end[name])
 
 
 def test_clips_belong_to_their_network_and_expert(tmp_path: Path) -> None:

@@ -91,18 +91,30 @@ def test_distill_trains_the_dense_head_of_what_ships(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.slow
-def test_flow_trains_the_scene_of_what_ships_on_pictures_and_masks(
+def test_flow_trains_the_scene_of_given_weights_on_pictures_and_masks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = replace(recipes.FLOW.data, num_frames=3)
     monkeypatch.setattr(recipes, "FLOW", replace(recipes.FLOW, fit=replace(ONE, learning_rate=1e-3), data=data))
     shards, out = tmp_path / "shards", tmp_path / "run"
     SMOKE.coarse.world.open(shards, 8)
-    assert main(["train", "flow", "--data", f"shards:{shards}", "--out", str(out), "--quiet"]) == 0
-    shipped, taught = (UniSH.from_pretrained(name).state_dict() for name in ("small", out / "checkpoint"))
-    changed = {name for name, value in taught.items() if not torch.equal(value, shipped[name])}
+    own = UniSH.from_pretrained("small")
+    with torch.no_grad():
+        next(own.human.parameters()).zero_()  # flow must leave it as it is here, not as it ships
+    own.save_pretrained(tmp_path / "own")
+    common = ["--data", f"shards:{shards}", "--out", str(out), "--quiet"]
+    assert main(["train", "flow", "--start", str(tmp_path / "own"), *common]) == 0
+    began, taught = (UniSH.from_pretrained(name).state_dict() for name in (tmp_path / "own", out / "checkpoint"))
+    changed = {name for name, value in taught.items() if not torch.equal(value, began[name])}
     assert changed and all(name.startswith("scene.") for name in changed)
     assert not any(name.startswith(("scene.encoder.", "scene.photo_prior.")) for name in changed)
+
+
+def test_only_what_begins_with_weights_takes_a_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "smoke", "--start", "small", "--out", str(tmp_path / "run"), "--quiet"]) == 2
+    assert "coarse, distill, fine, flow take a start" in capsys.readouterr().err
+    assert main(["train", "flow", "--start", str(tmp_path / "none"), "--out", str(tmp_path / "run"), "--quiet"]) == 2
+    assert "none" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -105,6 +105,22 @@ def test_the_masks_belong_to_the_people(clips: PeopleCache, body: Body) -> None:
     assert inside > 0
 
 
+def test_large_pictures_are_shrunk_with_all_that_is_in_them(folder: Path, network: UniSH, body: Body) -> None:
+    source, config = WORLD.open(folder / "shards", 4), replace(CONFIG, num_observations=1)
+    found = {}
+    for side in (None, 64, 32):  # the stored ones are 64 by 48
+        place = folder / f"side-{side}"
+        cache_people(source, place, network, body, replace(config, long_side=side), seed=3)
+        found[side] = next(iter(PeopleCache(place).walk(4)))
+    assert found[None].person_ids.shape[-2:] == found[64].person_ids.shape[-2:] == (32, 24)
+    assert torch.equal(found[None].scene.hidden, found[64].scene.hidden)
+    assert found[32].person_ids.shape[-2:] == (16, 12)
+    small, large = (found[side].humans.landmarks_px[..., :2].nan_to_num() for side in (32, 64))
+    torch.testing.assert_close(2 * small, large, atol=0.5, rtol=0)
+    shares = [(found[side].person_ids >= 0).float().mean() for side in (32, 64)]
+    assert 0.7 < shares[0] / shares[1] < 1.4
+
+
 def test_the_best_seen_come_first_and_ids_follow(folder: Path) -> None:
     source = WORLD.open(folder / "shards", 4)
     arrays = source.load(0, np.random.default_rng(0), num_frames=3)

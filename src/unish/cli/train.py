@@ -34,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ".toml: docs/data.md",
     )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in RUN_DIR")
+    parser.add_argument(
+        "--start",
+        metavar="WEIGHTS",
+        help="what distill, flow, coarse and fine begin with, as for --model (default small)",
+    )
     parser.add_argument("--minutes", type=positive_float, help="end after this time, summed over resumes")
     add_quiet(parser)
 
@@ -47,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
         from unish.training.trainer import end_processes
 
         data = args.data or out / (f"{args.recipe}-data" if args.recipe in _OWN_WORLD else "shards")
-        training.run(args.recipe, out=out, data=data, resume=args.resume, minutes=args.minutes)
+        training.run(args.recipe, out=out, data=data, resume=args.resume, minutes=args.minutes, start=args.start)
         end_processes()
 
 

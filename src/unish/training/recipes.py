@@ -105,6 +105,7 @@ DISTILL = DistillStage(
     ),
     # The solver's work grows with the square of the samples.
     neighbourhoods=DistillationConfig(num_anchors=16, num_samples=32),
+    share=0.75,
 )  # fmt: skip
 
 # A low rate: a handful of videos must not cost what thousands of renders taught.
@@ -118,10 +119,12 @@ FLOW = FlowStage(
 
 LIFTER = LifterConfig()
 
+_PEOPLE = PeopleConfig(long_side=160)  # the working size of ``small``
 COARSE = LocaliseStage(
     name="coarse",
     trains_human=False,  # ours comes trained, on the same errors of landmarks and on far more motion
     world=COARSE_WORLD,
+    people=_PEOPLE,
     num_clips=2048,
     losses=CoarseWeights(
         transl=30.0, root=30.0, width=0.1, scale=3.0, picture=2.0, vertices=1.0, joints=1.0, pose=0.05, shape=0.01,
@@ -135,10 +138,11 @@ FINE = LocaliseStage(
     name="fine",
     trains_human=False,
     world=STRANGE_WORLD,
-    num_clips=512,
+    people=_PEOPLE,
+    num_clips=2048,
     losses=FineWeights(surface=20.0, order=0.2, landmarks=40.0, width=0.1, landmark_width=0.05),
     fit=FitConfig(
-        steps=1500, learning_rate=3e-4, warmup_steps=30, weight_decay=0.02, clip_norm=5.0, ema_decay=0.97,
+        steps=2000, learning_rate=3e-4, warmup_steps=30, weight_decay=0.02, clip_norm=5.0, ema_decay=0.97,
         log_every=20, checkpoint_every=100,
     ),
 )  # fmt: skip
@@ -261,46 +265,59 @@ def train_expert(run_dir: Path, *, data: Path, resume: bool = False, minutes: fl
     return train_crop_expert(CROP_EXPERT, folder, data=data, resume=resume, minutes=minutes)
 
 
-def train_distill(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> UniSH:
-    """The surface of people in the shipped network, refined by an expert, which is trained first if it has to be.
+def train_distill(
+    run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None, start: str = "small"
+) -> UniSH:
+    """The surface of people in a trained network, refined by an expert, which is trained first if it has to be.
 
     Args:
         data: for example ``videos:FOLDER``; or a folder that clips of a strange world are rendered into. Truth is not
             read. The expert's own renders lie in RUN_DIR/crop-expert-data.
+        start: weights, as ``UniSH.from_pretrained`` takes them.
     """
-    return distill_trained(DISTILL, UniSH.from_pretrained("small"), run_dir, data=data, resume=resume, minutes=minutes)
+    return distill_trained(DISTILL, UniSH.from_pretrained(start), run_dir, data=data, resume=resume, minutes=minutes)
 
 
-def train_flow(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> UniSH:
-    """The scene branch of the shipped network, on real video without truth: it must explain the optical flow.
+def train_flow(
+    run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None, start: str = "small"
+) -> UniSH:
+    """The scene branch of a trained network, on real video without truth: it must explain the optical flow.
 
     Args:
         data: for example ``videos:FOLDER``.
+        start: weights, as ``UniSH.from_pretrained`` takes them.
     """
-    network = UniSH.from_pretrained("small")
+    network = UniSH.from_pretrained(start)
     assert isinstance(network.scene, SmallScene)
     run_flow_stage(FLOW, network.scene, open_source(data), run_dir / FLOW.name, resume=resume, minutes=minutes)
     network.save_pretrained(run_dir / "checkpoint", dtype=torch.float16)
     return network
 
 
-def train_coarse(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> UniSH:
-    """AlignNet of the shipped network, afresh, on exact synthetic people.
+def train_coarse(
+    run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None, start: str = "small"
+) -> UniSH:
+    """AlignNet afresh, beside trained branches, on exact synthetic people.
 
     Args:
         data: a dataset with people and truth, or a folder that such clips are rendered into.
+        start: weights of the branches, as ``UniSH.from_pretrained`` takes them.
     """
-    network = _untrained_align()
+    network = _untrained_align(start)
     return localise_trained(COARSE, network, run_dir, data=data, resume=resume, minutes=minutes)
 
 
-def train_fine(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> UniSH:
+def train_fine(
+    run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None, start: str = "small"
+) -> UniSH:
     """AlignNet of a run of ``coarse`` in the same folder, on clips whose truth nobody reads.
 
     Args:
         data: for example ``videos:FOLDER``; or a folder that clips of a strange world are rendered into.
+        start: weights of the branches, as for ``train_coarse``.
     """
-    return localise_trained(FINE, _untrained_align(), run_dir, data=data, resume=resume, minutes=minutes, after=COARSE)
+    network = _untrained_align(start)
+    return localise_trained(FINE, network, run_dir, data=data, resume=resume, minutes=minutes, after=COARSE)
 
 
 def train_small_all(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> UniSH:
@@ -318,8 +335,8 @@ def train_paper(run_dir: Path, *, data: Path, resume: bool = False, minutes: flo
     return run_paper_plan(PAPER, run_dir, data=data, resume=resume, minutes=minutes)
 
 
-def _untrained_align() -> UniSH:
-    trained = UniSH.from_pretrained("small")
+def _untrained_align(start: str) -> UniSH:
+    trained = UniSH.from_pretrained(start)
     return build_network(trained.config, trained)
 
 
@@ -335,3 +352,5 @@ RECIPES: dict[str, Recipe] = {
     "paper": train_paper,
     "smoke": train_smoke,
 }
+STARTED = frozenset({"distill", "flow", "coarse", "fine"})
+"""Recipes that begin with a trained network, and take ``start``."""

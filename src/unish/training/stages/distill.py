@@ -58,6 +58,9 @@ class DistillStage:
             or ``files:FOLDER``.
         world, num_clips: what is rendered where no other data is given.
         num_frames: of a clip.
+        share: of the way from the weights that the stage began with to those that it ended with, at which it stops.
+            Most of the detail lies on the first part of the way, most of the forgetting on the last (interpolation of
+            weights: Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
     """
 
     name: str
@@ -69,6 +72,7 @@ class DistillStage:
     neighbourhoods: DistillationConfig = field(default_factory=DistillationConfig)
     num_frames: int = 3
     clips_per_step: int = 4
+    share: float = 1.0
 
 
 def train_distill_stage(
@@ -152,6 +156,7 @@ def run_distill_stage(
     clips = DistillClips(described)
     model.requires_grad_(False)
     model.dense_head.requires_grad_(True)
+    began_with = {name: value.clone() for name, value in model.dense_head.state_dict().items()}
 
     def compute_loss(_: nn.Module, batch: DistillBatch) -> tuple[Tensor, dict[str, Tensor]]:
         # The trainer seeds PyTorch for every batch, so these draws survive a resume.
@@ -166,6 +171,10 @@ def run_distill_stage(
         run_dir=run_dir,
         resume=resume,
         progress=progress is not None,
+    )
+    ended_with = model.dense_head.state_dict()
+    model.dense_head.load_state_dict(
+        {name: torch.lerp(value, ended_with[name], stage.share) for name, value in began_with.items()}
     )
 
 

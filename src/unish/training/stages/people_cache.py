@@ -25,6 +25,7 @@ from unish.structs import BodyParams, HumanInputs
 from unish.structs.progress import Progress
 from unish.training.data import degrade_images
 from unish.training.stages.people_clips import PeopleConfig, describe_clips
+from unish.video.resize import fit_long_side
 
 _CLIPS_PER_PIECE = 16
 _OBSERVED = ("valid", "landmarks_px", "landmarks_world", "rotations", "betas", "token", "patches", "bbox_info")
@@ -255,7 +256,8 @@ def _collate_truth(arrays: dict[str, Tensor]) -> PeopleTruth:
 
 
 def _load(source: ClipSource, index: int, config: PeopleConfig, degrade: bool, rng: np.random.Generator) -> ClipArrays:
-    arrays = source.load(index, rng, num_frames=config.num_frames, max_stride=config.max_stride)
+    size = None if config.long_side is None else fit_long_side(source.size(index), config.long_side)
+    arrays = source.load(index, rng, num_frames=config.num_frames, size=size, max_stride=config.max_stride)
     if degrade:
         arrays = {**arrays, "images": degrade_images(arrays["images"], rng)}
     return arrays

@@ -49,6 +49,8 @@ class PeopleConfig:
         num_frames, max_stride: frames of a clip, and how far apart at most.
         num_people: rows of the people axis; the people who are seen best.
         num_observations: how many times landmarks with new errors are simulated (detected ones are taken once).
+        long_side: larger pictures are shrunk to it first. A network that looks at no more makes smooth borders of the
+            pixels in between, and half of a small person may be border; ``None`` for pictures as they are.
         map_stride: points are kept at every such pixel.
         noise: errors of simulated landmarks.
         lift: ask the human branch, too; a stage that trains it asks it itself.
@@ -58,6 +60,7 @@ class PeopleConfig:
     max_stride: int = 1
     num_people: int = 2
     num_observations: int = 3
+    long_side: int | None = None
     map_stride: int = 2
     noise: LandmarkNoiseConfig = field(default_factory=LandmarkNoiseConfig)
     lift: bool = True
