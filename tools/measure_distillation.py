@@ -58,7 +58,7 @@ class TruthExpert:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One row with one seed; ``stage`` is ``None`` where only the network as it ships, or the expert, is scored."""
+    """One row with one seed; ``stage`` is ``None`` where only the network as it was, or the expert, is scored."""
 
     name: str
     seed: int
@@ -106,13 +106,17 @@ class HeldBackClip:
 class Workplace:
     """Data, expert and trained network that all runs share."""
 
-    def __init__(self, out: Path) -> None:
-        self.out = out
+    def __init__(self, out: Path, weights: str) -> None:
+        self.out, self._weights = out, weights
         self._progress = make_progress()
-        shipped = UniSH.from_pretrained("small").scene
-        assert isinstance(shipped, SmallScene)
-        self.shipped = shipped.eval()
+        self.before = self.load_scene()
         self.train = DISTILL.world.open(out / "data" / "distill-train", DISTILL.num_clips, progress=self._progress)
+
+    def load_scene(self) -> SmallScene:
+        """The scene branch that every run starts from."""
+        scene = UniSH.from_pretrained(self._weights).scene
+        assert isinstance(scene, SmallScene)
+        return scene.eval()
 
     @cached_property
     def expert(self) -> DepthExpert:
@@ -133,7 +137,7 @@ class Workplace:
             arrays = {**arrays, "images": degrade_images(arrays["images"], rng)}
         pictures = torch.from_numpy(arrays["images"]).permute(0, 3, 1, 2)
         ids = torch.from_numpy(arrays["ids"]).long()
-        batch = collate_clips([describe_clip(self.shipped, self.expert, pictures.float() / 255, ids, clip=index)])
+        batch = collate_clips([describe_clip(self.before, self.expert, pictures.float() / 255, ids, clip=index)])
         height, width = batch.expert_depth.shape[-2:]
         small = resize_clip(arrays, (height, width))
         return HeldBackClip(
@@ -146,8 +150,7 @@ class Workplace:
         """Train (or only load) and score."""
         if run.name == "expert-alone":
             return _mean([_score_expert(clip) for clip in self.held_back])
-        model = UniSH.from_pretrained("small").scene.eval()
-        assert isinstance(model, SmallScene)
+        model = self.load_scene()
         if run.stage is not None:
             folder = self.out / "runs" / run.key
             expert = TruthExpert(self.train) if run.expert == "truth" else self.expert
@@ -219,9 +222,9 @@ def _summarise(values: list[float], digits: int) -> str:
     return mean if len(values) == 1 else f"{mean} ({min(values):.{digits}f}–{max(values):.{digits}f})"
 
 
-def measure(out: Path, seeds: list[int], only: list[str]) -> None:
+def measure(out: Path, seeds: list[int], only: list[str], weights: str) -> None:
     """Everything that is not in ``results.json`` yet."""
-    workplace = Workplace(out)
+    workplace = Workplace(out, weights)
     path = out / "results.json"
     for run in list_runs(seeds):
         results = json.loads(path.read_text()) if path.exists() else {}
@@ -241,9 +244,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of data, runs and results")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="*", default=[], help="names of rows")
+    parser.add_argument("--weights", default="small", help="network to start from, as for --model (default small)")
     arguments = parser.parse_args()
     try:
-        measure(arguments.out, arguments.seeds, arguments.only)
+        measure(arguments.out, arguments.seeds, arguments.only, arguments.weights)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

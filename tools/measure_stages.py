@@ -92,10 +92,10 @@ def list_runs(seeds: list[int]) -> Iterator[Run]:
 class Workplace:
     """Data, body and trained branches that all runs share."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, weights: str) -> None:
         self.out = out
         self.body: Body = load_body("free")
-        self.trained = UniSH.from_pretrained("small")
+        self.trained = UniSH.from_pretrained(weights)
         self.configs = {"plain": plain_config(self.trained.config), "ruler": self.trained.config}
         torch.manual_seed(0)
         self._describer = build_network(self.configs["plain"], self.trained)
@@ -167,9 +167,9 @@ def _read_results(path: Path) -> dict[str, dict[str, float]]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def measure(out: Path, seeds: list[int], only: list[str]) -> None:
+def measure(out: Path, seeds: list[int], only: list[str], weights: str) -> None:
     """Everything that is not in ``results.json`` yet."""
-    workplace = Workplace(out)
+    workplace = Workplace(out, weights)
     path = out / "results.json"
     for run in list_runs(seeds):
         results = _read_results(path)
@@ -190,9 +190,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of data, runs and results")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="*", default=[], help="names of rows")
+    parser.add_argument("--weights", default="small", help="trained branches, as for --model (default small)")
     arguments = parser.parse_args()
     try:
-        measure(arguments.out, arguments.seeds, arguments.only)
+        measure(arguments.out, arguments.seeds, arguments.only, arguments.weights)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

@@ -38,6 +38,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--stages", nargs="+", metavar="STAGE", help="of depth, cameras, coarse, fine (default depth cameras)"
     )
+    parser.add_argument(
+        "--share",
+        type=positive_float,
+        metavar="S",
+        help="the candidate lies S of the way to what was trained (default 1)",
+    )
     parser.add_argument("--evaluate", action="store_true", help="compare with the shipped weights")
     parser.add_argument("--replace", action="store_true", help="compare, and install what is better")
     parser.add_argument("--media", type=Path, metavar="DIR", help=f"with labelled/ and video/ (default: ${MEDIA})")
@@ -58,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"no media: set {MEDIA} to the folder that holds labelled/ and video/, or give --media")
     standing = open_run(
         args.out, plan=STANDING, weights=args.weights, minutes=args.total, shards=args.shards, data=args.data,
-        shard_mib=args.shard_mib, stages=tuple(args.stages) if args.stages else None,
+        shard_mib=args.shard_mib, stages=tuple(args.stages) if args.stages else None, share=args.share,
     )  # fmt: skip
     if args.minutes:
         standing.train(minutes=args.minutes)

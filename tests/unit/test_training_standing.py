@@ -126,6 +126,14 @@ def test_one_stage_alone_has_all_the_time(place: Path, tmp_path: Path) -> None:
     assert every["coarse"] == every["fine"] == pytest.approx(1.0) and sum(every.values()) == pytest.approx(10.0)
 
 
+def test_the_candidate_may_lie_half_way(place: Path, finished: Path, tmp_path: Path) -> None:
+    run = begin(place, tmp_path, share=0.5)
+    run.train(minutes=10)
+    before, whole = load_file(place / "weights/model.safetensors"), read_candidate(begin(place, finished))
+    for name, value in read_candidate(run).items():
+        torch.testing.assert_close(value, torch.lerp(before[name], whole[name], 0.5), atol=2e-3, rtol=2e-3)  # float16
+
+
 def test_checkpoints_are_also_kept_as_small_files(place: Path, tmp_path: Path) -> None:
     run = begin(place, tmp_path, shard_mib=0.25)
     run.train(minutes=NO_TIME)
@@ -214,6 +222,8 @@ def test_what_cannot_be_is_said_in_one_line(place: Path, tmp_path: Path) -> None
         begin(place, tmp_path, shards=8, minutes=3.0)
     with pytest.raises(InputError, match="no stage is called posture; there are: depth, cameras, coarse, fine"):
         begin(place, tmp_path / "new", stages=("depth", "posture"))
+    with pytest.raises(InputError, match="at most 1"):
+        begin(place, tmp_path / "new", share=1.5)
     with pytest.raises(InputError, match="above 0"):
         begin(place, tmp_path / "new", shards=0)
     (tmp_path / "state.json").write_text("{}")

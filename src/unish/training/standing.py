@@ -29,6 +29,7 @@ from unish.export.whole_files import written_beside
 from unish.network import UniSH
 from unish.network.small_scene import SmallScene
 from unish.structs.progress import Progress
+from unish.training.interpolation import interpolate
 from unish.training.stages.localise import LocaliseStage, train_localise_stage
 from unish.training.stages.plan import Plan, take_part
 from unish.training.stages.scene import SceneMix, SceneStage, open_scene_data, run_scene_stage
@@ -51,6 +52,7 @@ class StandingSettings:
         data: see ``open_scene_data``; ``None`` for ``shards/`` in the run folder.
         shard_mib: largest file of the copies of the checkpoints, see ``FitConfig``.
         stages: names of those of the plan that train, of the scene branch and of AlignNet.
+        share: of the way from the shipped scene branch to the trained one, where the candidate lies (``interpolate``).
     """
 
     minutes: float = 40.0
@@ -58,10 +60,13 @@ class StandingSettings:
     data: str | None = None
     shard_mib: float = 20.0
     stages: tuple[str, ...] = ("depth", "cameras")
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         if self.minutes <= 0 or self.shards < 1:
             raise InputError(f"minutes={self.minutes:g}, shards={self.shards}: both must be above 0")
+        if not 0 < self.share <= 1:
+            raise InputError(f"share={self.share:g}: must be above 0 and at most 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,10 +175,11 @@ class StandingRun:
         if not trained:
             raise InputError(f"{self.folder}: nothing is trained yet; run a piece first")
         network = UniSH.from_pretrained(self.weights)
+        shipped = {name: value.clone() for name, value in network.scene.state_dict().items()}
         for stage in trained:
             weights = load_run_weights(self.folder / stage.name)
             if isinstance(stage, SceneStage):
-                network.scene.load_state_dict(weights)
+                network.scene.load_state_dict(interpolate(shipped, weights, self.settings.share))
             else:
                 network.align.load_state_dict(take_part(weights, "align."))
         candidate = self.folder / "candidate"

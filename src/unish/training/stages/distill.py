@@ -21,6 +21,7 @@ from unish.training.experts.crop_training import CropExpertStage, load_crop_expe
 from unish.training.experts.files import FileExpert
 from unish.training.experts.moge import MOGE_WEIGHTS, MogeExpert
 from unish.training.experts.protocol import DepthExpert
+from unish.training.interpolation import interpolate
 from unish.training.losses.distillation import DistillationConfig, detail_loss, forgetting_loss, place_loss
 from unish.training.losses.points import posture_loss
 from unish.training.stages.distill_clips import DistillBatch, DistillClips, cache_clips, place_maps
@@ -58,9 +59,8 @@ class DistillStage:
             or ``files:FOLDER``.
         world, num_clips: what is rendered where no other data is given.
         num_frames: of a clip.
-        share: of the way from the weights that the stage began with to those that it ended with, at which it stops.
-            Most of the detail lies on the first part of the way, most of the forgetting on the last (interpolation of
-            weights: Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+        share: of the way from the weights that the stage begins with to those that training ends with, where the result
+            lies (``interpolate``).
     """
 
     name: str
@@ -172,10 +172,7 @@ def run_distill_stage(
         resume=resume,
         progress=progress is not None,
     )
-    ended_with = model.dense_head.state_dict()
-    model.dense_head.load_state_dict(
-        {name: torch.lerp(value, ended_with[name], stage.share) for name, value in began_with.items()}
-    )
+    model.dense_head.load_state_dict(interpolate(began_with, model.dense_head.state_dict(), stage.share))
 
 
 def distill_loss(
