@@ -3,10 +3,10 @@
     python tools/measure_real_video.py --train TRAIN --test TEST --stages STAGES --out runs/real
 
 TRAIN and TEST are folders of videos, STAGES is what ``measure_stages.py`` has made: its coarse and fine runs of a plain
-AlignNet, and the strange clips that fine sees beside the videos, for a few videos alone would be learnt by heart. No
-truth is needed: scored are how far points, cameras and focal length miss the optical flow, how far bodies are from
-their people's points, and how far projected landmarks are from detected ones. Medians over the test videos. A second
-call goes on where the first was cut off.
+AlignNet, and the clips of both worlds that fine sees beside the videos, whose truth it does not read: a few videos
+alone would be learnt by heart. No truth is needed: scored are how far points, cameras and focal length miss the optical
+flow, how far bodies are from their people's points, and how far projected landmarks are from detected ones. Medians
+over all clips of six frames of the test videos. A second call goes on where the first was cut off.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ from unish.training.trainer import load_run_weights
 
 FLOW_BATCHES = 24
 """Of the test videos."""
+WORLDS = ("fine", "coarse", "fine", "coarse")
+"""Whose clips follow one batch of the videos."""
 
 
 class Alternating:
@@ -55,15 +57,25 @@ class Alternating:
 class Workplace:
     """Videos, networks and descriptions that the rows share."""
 
-    def __init__(self, train: Path, test: Path, out: Path, *, seed: int, max_seconds: float) -> None:
+    def __init__(self, train: Path, test: Path, out: Path, *, weights: str, seed: int, max_seconds: float) -> None:
         self.out, self.seed = out, seed
         self.body = load_body("free")
         self.progress = make_progress()
         self.train, self.test = (
-            open_video_folder(folder, VideoConfig(max_seconds=length), cache=out / name, progress=self.progress)
+            open_video_folder(
+                folder,
+                VideoConfig(max_seconds=length, window=FINE.people.num_frames),
+                cache=out / name,
+                progress=self.progress,
+            )
             for name, folder, length in (("train", train, 300.0), ("test", test, max_seconds))
         )
-        self.shipped = UniSH.from_pretrained("small")
+        self._weights = weights
+        self.shipped = self.load()
+
+    def load(self) -> UniSH:
+        """The network that all rows start from."""
+        return UniSH.from_pretrained(self._weights)
 
     def describe(self, name: str, network: UniSH, source: SequenceSource) -> PeopleCache:
         """Clips as the frozen branches of ``network`` see them."""
@@ -74,7 +86,7 @@ class Workplace:
 
     def teach_flow(self) -> UniSH:
         """The shipped network after the flow stage."""
-        network = UniSH.from_pretrained("small")
+        network = self.load()
         assert isinstance(network.scene, SmallScene)
         folder = self.out / "flow"
         run_flow_stage(FLOW, network.scene, self.train, folder, seed=self.seed, resume=folder.exists())
@@ -107,12 +119,13 @@ def measure(place: Workplace, stages: Path) -> dict[str, dict[str, float]]:
     torch.manual_seed(place.seed)
     plain = build_network(place.plain, place.shipped)
     train, test = (place.describe(f"plain-{name}", plain, getattr(place, name)) for name in ("train", "test"))
-    strange = PeopleCache(stages / "cache" / "fine-train", hide_truth=True)
+    worlds = {name: PeopleCache(stages / "cache" / f"{name}-train", hide_truth=True) for name in set(WORLDS)}
+    beside = [worlds[name] for name in WORLDS]
     coarse, fine = (stages / "runs" / f"plain-{stage}-{place.seed}" for stage in ("coarse", "fine"))
     rows = {
         "plain, coarse": place.score_align(coarse, None, test),
         "plain, fine on renders": place.score_align(fine, None, test),
-        "plain, fine on videos and renders": place.score_align(coarse, Alternating(train, strange), test),
+        "plain, fine on videos and renders": place.score_align(coarse, Alternating(train, *beside), test),
     }
     rows["as shipped"] = place.score_scene("shipped", place.shipped)
     rows["after flow"] = place.score_scene("flow", place.teach_flow())
@@ -126,10 +139,13 @@ def main() -> int:
     parser.add_argument("--stages", type=Path, required=True, help="folder that measure_stages.py has made")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--weights", default="small", help="network to start from, that of STAGES (default small)")
     parser.add_argument("--max-seconds", type=float, default=10.0, help="of each test video (default 10)")
     args = parser.parse_args()
     try:
-        place = Workplace(args.train, args.test, args.out, seed=args.seed, max_seconds=args.max_seconds)
+        place = Workplace(
+            args.train, args.test, args.out, weights=args.weights, seed=args.seed, max_seconds=args.max_seconds
+        )
         rows = measure(place, args.stages)
     except InputError as error:
         print(error, file=sys.stderr)

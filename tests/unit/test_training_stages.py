@@ -1,5 +1,6 @@
 """Coarse and fine: what they read, that truth costs nothing, and that they train what they say."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +14,13 @@ from unish.body import Body, load_body
 from unish.errors import InputError
 from unish.geometry.camera import project
 from unish.network import PRESETS, UniSH
-from unish.network.geometry_tokens import NUM_PLACE
+from unish.network.geometry_tokens import NUM_GEOMETRY, NUM_PLACE
 from unish.training.landmark_noise import EventRates, LandmarkNoiseConfig
 from unish.training.recipes import COARSE, FINE
 from unish.training.stages.coarse import CoarseWeights, coarse_loss
 from unish.training.stages.domains import COARSE_WORLD
 from unish.training.stages.fine import FineWeights, fine_loss, keep_scale, shrink_people
-from unish.training.stages.localise import run_localise_stage, train_localise_stage
+from unish.training.stages.localise import hide_learnt_tokens, run_localise_stage, train_localise_stage
 from unish.training.stages.localiser import Localiser, Located, plain_config
 from unish.training.stages.people_cache import PeopleBatch, PeopleCache, cache_people
 from unish.training.stages.people_clips import PeopleConfig, describe_clips, pick_people
@@ -248,6 +249,21 @@ def test_a_stage_trains_its_parts_alone(
     changed = {name.split(".")[0] for name, value in fresh.state_dict().items()
                if not torch.equal(value, network.state_dict()[name])}  # fmt: skip
     assert changed == ({"human", "align"} if trains_human else {"align"})
+
+
+def test_hidden_tokens_keep_their_geometry(network: UniSH, clips: PeopleCache, body: Body, tmp_path: Path) -> None:
+    batch = clips.draw(0, 0, 16)
+    torch.manual_seed(0)
+    found = hide_learnt_tokens(batch, 0.5).scene.hidden
+    assert torch.equal(found[..., -NUM_GEOMETRY:], batch.scene.hidden[..., -NUM_GEOMETRY:])
+    learnt, before = found[..., :-NUM_GEOMETRY].flatten(1), batch.scene.hidden[..., :-NUM_GEOMETRY].flatten(1)
+    hidden = (learnt == 0).all(1)
+    assert 2 <= hidden.sum() <= 14 and torch.equal(learnt[~hidden], before[~hidden])
+    stage = replace(COARSE, fit=FEW, clips_per_step=2, hide_tokens=1.0)
+    run_localise_stage(stage, Localiser(copy.deepcopy(network)), clips, body, tmp_path / "run")
+    other = Localiser(UniSH(PRESETS["tiny"]()))
+    with pytest.raises(InputError, match="have nothing besides"):
+        run_localise_stage(stage, other, clips, body, tmp_path / "other")
 
 
 def test_the_place_in_the_token_follows_the_person(network: UniSH, clips: PeopleCache) -> None:

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from unish.body import Body, load_body
 from unish.datasets import ClipSource
 from unish.errors import InputError
 from unish.network import UniSH
+from unish.network.geometry_tokens import NUM_GEOMETRY
 from unish.structs.progress import Progress
 from unish.training.stages.coarse import CoarseWeights, coarse_loss
 from unish.training.stages.domains import Domain, open_clips
@@ -32,6 +34,8 @@ class LocaliseStage:
         people: what is kept of a clip.
         losses: their kind says which stage it is: exact bodies (coarse), or clips without truth (fine).
         clips_per_step: of a batch.
+        hide_tokens: share of the clips, drawn anew in each step, of whose scene tokens AlignNet sees the geometry alone
+            (``network/geometry_tokens.py``): what a token has learnt of renders means less on photographs.
     """
 
     name: str
@@ -42,6 +46,7 @@ class LocaliseStage:
     fit: FitConfig
     people: PeopleConfig = field(default_factory=PeopleConfig)
     clips_per_step: int = 16
+    hide_tokens: float = 0.0
 
     @property
     def needs_truth(self) -> bool:
@@ -112,10 +117,18 @@ def run_localise_stage(
     validate: Validate | None = None,
     progress: bool = True,
 ) -> None:
-    """Train ``model`` in place, from the weights that it has."""
+    """Train ``model`` in place, from the weights that it has.
+
+    Raises:
+        InputError: tokens are to be hidden of a network whose tokens do not tell their geometry.
+    """
+    if stage.hide_tokens and not model.knows_geometry:
+        raise InputError(f"{stage.name} hides tokens, and these have nothing besides; use a network of plain_config")
     place_body = cache(body.to)  # on the device of the batches, once
 
     def compute_loss(_: nn.Module, batch: PeopleBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        if stage.hide_tokens:
+            batch = hide_learnt_tokens(batch, stage.hide_tokens)
         if isinstance(stage.losses, CoarseWeights):
             return coarse_loss(model, batch, place_body(batch.shift.device), stage.losses)
         return fine_loss(model, batch, place_body(batch.shift.device), stage.losses)
@@ -130,3 +143,11 @@ def run_localise_stage(
         validate=validate,
         progress=progress,
     )
+
+
+def hide_learnt_tokens(batch: PeopleBatch, share: float) -> PeopleBatch:
+    """The same clips; in about ``share`` of them, scene tokens keep only what was appended of their geometry."""
+    hidden = batch.scene.hidden.clone()
+    chosen = torch.rand(len(hidden)) < share
+    hidden[chosen, ..., :-NUM_GEOMETRY] = 0.0
+    return replace(batch, scene=replace(batch.scene, hidden=hidden))

@@ -47,6 +47,8 @@ class Localiser(nn.Module):
         self.trains_human = trains_human
         self.is_metric = network.config.align.start_from_ruler
         self._hidden_dim = network.scene.hidden_dim
+        scene = network.config.scene
+        self.knows_geometry = isinstance(scene, SmallSceneConfig) and scene.geometry_in_tokens
 
     def train(self, mode: bool = True) -> Localiser:
         """A frozen human branch answers as at inference."""
