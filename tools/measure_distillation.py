@@ -76,6 +76,7 @@ def list_runs(seeds: list[int]) -> Iterator[Run]:
     yield Run(name="expert-alone", seed=seeds[0], stage=None)
     for seed in seeds:
         yield Run(name="distill", seed=seed, stage=DISTILL)
+    yield Run(name="whole-way", seed=seeds[0], stage=replace(DISTILL, share=1.0))
     yield Run(name="truth-as-expert", seed=seeds[0], stage=DISTILL, expert="truth")
     variants = {
         "as-published": {"normals": 0.0, "place": 0.0, "confidence": 0.0},

@@ -40,6 +40,8 @@ FLOW_BATCHES = 24
 """Of the test videos."""
 WORLDS = ("fine", "coarse", "fine", "coarse")
 """Whose clips follow one batch of the videos."""
+STAGE = replace(FINE, hide_tokens=0.5)
+"""Videos that were left out of the training ones stay among their points only with tokens hidden now and then."""
 
 
 class Alternating:
@@ -64,7 +66,7 @@ class Workplace:
         self.train, self.test = (
             open_video_folder(
                 folder,
-                VideoConfig(max_seconds=length, window=FINE.people.num_frames),
+                VideoConfig(max_seconds=length, window=STAGE.people.num_frames),
                 cache=out / name,
                 progress=self.progress,
             )
@@ -80,7 +82,7 @@ class Workplace:
     def describe(self, name: str, network: UniSH, source: SequenceSource) -> PeopleCache:
         """Clips as the frozen branches of ``network`` see them."""
         folder = self.out / "described" / name
-        people = replace(FINE.people, num_observations=1)
+        people = replace(STAGE.people, num_observations=1)
         cache_people(source, folder, network, self.body, people, seed=self.seed, progress=self.progress)
         return PeopleCache(folder)
 
@@ -106,7 +108,7 @@ class Workplace:
         model.load_state_dict(load_run_weights(start))
         if fine_on is not None:
             folder = self.out / "fine"
-            run_localise_stage(FINE, model, fine_on, self.body, folder, seed=self.seed, resume=folder.exists())
+            run_localise_stage(STAGE, model, fine_on, self.body, folder, seed=self.seed, resume=folder.exists())
         return score_people(model.eval(), test.walk(16), self.body)
 
     @property
