@@ -84,6 +84,7 @@ def list_runs(seeds: list[int]) -> Iterator[Run]:
         "without-forgetting": {"forgetting": 0.0},
         "without-normals": {"normals": 0.0},
         "without-place": {"place": 0.0},
+        "without-confidence": {"confidence": 0.0},
     }
     longer = replace(DISTILL, fit=replace(DISTILL.fit, steps=3 * DISTILL.fit.steps))
     yield Run(name="three-times-as-long", seed=seeds[0], stage=longer)

@@ -102,13 +102,15 @@ class Workplace:
         model = Localiser(build_network(network.config, network)).eval()
         return scores | score_people(model, self.describe(f"{name}-test", network, self.test).walk(16), self.body)
 
-    def score_align(self, start: Path, fine_on: Alternating | None, test: PeopleCache) -> dict[str, float]:
-        """A plain AlignNet as a run has left it, or after fine on more clips."""
+    def score_align(
+        self, start: Path, test: PeopleCache, *, fine_on: Alternating | None = None, folder: str = ""
+    ) -> dict[str, float]:
+        """A plain AlignNet as a run has left it, or after fine on more clips, a run in ``folder``."""
         model = Localiser(build_network(self.plain, self.shipped))
         model.load_state_dict(load_run_weights(start))
         if fine_on is not None:
-            folder = self.out / "fine"
-            run_localise_stage(STAGE, model, fine_on, self.body, folder, seed=self.seed, resume=folder.exists())
+            run = self.out / folder
+            run_localise_stage(STAGE, model, fine_on, self.body, run, seed=self.seed, resume=run.exists())
         return score_people(model.eval(), test.walk(16), self.body)
 
     @property
@@ -119,18 +121,23 @@ class Workplace:
 def measure(place: Workplace, stages: Path) -> dict[str, dict[str, float]]:
     """All rows by name."""
     torch.manual_seed(place.seed)
-    plain = build_network(place.plain, place.shipped)
-    train, test = (place.describe(f"plain-{name}", plain, getattr(place, name)) for name in ("train", "test"))
     worlds = {name: PeopleCache(stages / "cache" / f"{name}-train", hide_truth=True) for name in set(WORLDS)}
-    beside = [worlds[name] for name in WORLDS]
     coarse, fine = (stages / "runs" / f"plain-{stage}-{place.seed}" for stage in ("coarse", "fine"))
-    rows = {
-        "plain, coarse": place.score_align(coarse, None, test),
-        "plain, fine on renders": place.score_align(fine, None, test),
-        "plain, fine on videos and renders": place.score_align(coarse, Alternating(train, *beside), test),
-    }
-    rows["as shipped"] = place.score_scene("shipped", place.shipped)
-    rows["after flow"] = place.score_scene("flow", place.teach_flow())
+    rows = {}
+    for scene, network in (("shipped", place.shipped), ("flow", place.teach_flow())):
+        after = ", after flow" * (scene == "flow")
+        plain = build_network(place.plain, network)
+        train, test = (
+            place.describe(f"{scene}-plain-{name}", plain, getattr(place, name)) for name in ("train", "test")
+        )
+        pools = Alternating(train, *(worlds[name] for name in WORLDS))
+        rows[f"plain, coarse{after}"] = place.score_align(coarse, test)
+        if scene == "shipped":
+            rows["plain, fine on renders"] = place.score_align(fine, test)
+        rows[f"plain, fine on videos and renders{after}"] = place.score_align(
+            coarse, test, fine_on=pools, folder=f"fine-{scene}"
+        )
+        rows[f"closed form{after}"] = place.score_scene(scene, network)
     return rows
 
 
