@@ -190,9 +190,26 @@ def test_scores_of_the_truth_are_perfect(clips: PeopleCache, body: Body) -> None
     batch = with_true_cameras(clips.draw(0, 0, 4))
     scores = score_people(Oracle(), [batch], body, with_surfaces=False)
     assert scores["root_cm"] == pytest.approx(0.0, abs=1e-3)
+    assert scores["joints_mm"] == pytest.approx(0.0, abs=1e-2)
     assert scores["scale_percent"] == pytest.approx(0.0, abs=1e-3)
     assert scores["reprojection_percent"] < 0.2
     assert score_people(Oracle(1.2), [batch], body, with_surfaces=False)["scale_percent"] == pytest.approx(20, abs=0.01)
+
+
+def test_posture_is_scored_apart_from_the_place(clips: PeopleCache, body: Body) -> None:
+    class Stiff(Oracle):
+        def forward(self, batch: PeopleBatch) -> Located:
+            located = super().forward(batch)
+            pose = torch.eye(3).expand_as(located.params.body_pose)
+            return replace(located, params=replace(located.params, body_pose=pose))
+
+    batch = with_true_cameras(clips.draw(0, 0, 4))
+    scores = score_people(Stiff(), [batch], body, with_surfaces=False)
+    assert scores["root_cm"] == pytest.approx(0.0, abs=1e-3)
+    stiff, true = (body.joints(x) for x in (Stiff()(batch).params, batch.truth.params))
+    errors = (stiff - true).norm(dim=-1).mean(-1)[batch.humans.valid]  # both have their pelvis in one place
+    assert scores["joints_mm"] == pytest.approx(1000 * float(errors.nanmedian()), rel=1e-4)
+    assert scores["joints_mm"] > 20
 
 
 def test_body_to_points_is_measured_in_metres_of_the_prediction(clips: PeopleCache, body: Body) -> None:

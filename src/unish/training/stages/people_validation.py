@@ -46,6 +46,7 @@ def score_people(
     """Medians over all batches.
 
     ``root_cm``: distance of the pelvis from the true one in the camera; ``depth_percent``: |z / z∗ − 1| of it;
+    ``joints_mm``: mean distance of the joints from the true ones, pelvis upon pelvis (MPJPE);
     ``scale_percent``: |s / s_opt − 1| (per clip); ``reprojection_percent``: visible landmarks from detected ones over
     the size of the person; ``body_to_points_cm``: from the person's points, scaled by s, to the mesh, and
     ``body_to_points_percent`` of their distance from the camera, which does not become small where s is.
@@ -55,10 +56,11 @@ def score_people(
         located = model(batch)
         params, valid = shift_into_cameras(located, batch), batch.humans.valid
         if batch.truth is not None:
-            pelvis, true_pelvis = (
-                x.transl + body.rest_joints(x.betas)[..., 0, :] for x in (params, batch.truth.params)
-            )
+            joints, true_joints = (body.joints(x) for x in (params, batch.truth.params))
+            pelvis, true_pelvis = joints[..., 0, :], true_joints[..., 0, :]
             samples.add("root_cm", 100 * (pelvis - true_pelvis).norm(dim=-1)[valid])
+            posture = (joints - joints[..., :1, :]) - (true_joints - true_joints[..., :1, :])
+            samples.add("joints_mm", 1000 * posture.norm(dim=-1).mean(-1)[valid])
             samples.add("depth_percent", 100 * (pelvis[..., 2] / true_pelvis[..., 2] - 1).abs()[valid])
             samples.add("scale_percent", 100 * (located.metres_per_unit / batch.truth.scale - 1).abs())
         samples.add("reprojection_percent", _measure_reprojection(params, batch, body))
