@@ -103,14 +103,20 @@ class Workplace:
         return scores | score_people(model, self.describe(f"{name}-test", network, self.test).walk(16), self.body)
 
     def score_align(
-        self, start: Path, test: PeopleCache, *, fine_on: Alternating | None = None, folder: str = ""
+        self, start: Path | None, test: PeopleCache, *, fine_on: Alternating | None = None, folder: str = ""
     ) -> dict[str, float]:
-        """A plain AlignNet as a run has left it, or after fine on more clips, a run in ``folder``."""
-        model = Localiser(build_network(self.plain, self.shipped))
-        model.load_state_dict(load_run_weights(start))
+        """AlignNet as it begins, or after fine on more clips, a run in ``folder``.
+
+        Args:
+            start: run of a plain AlignNet; ``None`` for ours in closed form, whose tokens have nothing to hide.
+        """
+        config, stage = (self.shipped.config, FINE) if start is None else (self.plain, STAGE)
+        model = Localiser(build_network(config, self.shipped))
+        if start is not None:
+            model.load_state_dict(load_run_weights(start))
         if fine_on is not None:
             run = self.out / folder
-            run_localise_stage(STAGE, model, fine_on, self.body, run, seed=self.seed, resume=run.exists())
+            run_localise_stage(stage, model, fine_on, self.body, run, seed=self.seed, resume=run.exists())
         return score_people(model.eval(), test.walk(16), self.body)
 
     @property
@@ -137,7 +143,10 @@ def measure(place: Workplace, stages: Path) -> dict[str, dict[str, float]]:
         rows[f"plain, fine on videos and renders{after}"] = place.score_align(
             coarse, test, fine_on=pools, folder=f"fine-{scene}"
         )
-        rows[f"closed form{after}"] = place.score_scene(scene, network)
+        rows[f"ours, closed form{after}"] = place.score_scene(scene, network)
+        rows[f"ours, fine on videos and renders{after}"] = place.score_align(
+            None, test, fine_on=pools, folder=f"ours-{scene}"
+        )
     return rows
 
 
