@@ -110,6 +110,27 @@ def test_flow_trains_the_scene_of_given_weights_on_pictures_and_masks(
     assert not any(name.startswith(("scene.encoder.", "scene.photo_prior.")) for name in changed)
 
 
+@pytest.mark.slow
+def test_fine_goes_on_from_given_weights_where_no_coarse_has_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes, "FINE", replace(SMOKE.fine, fit=replace(ONE, learning_rate=1e-3), num_clips=8))
+    shards, out = tmp_path / "shards", tmp_path / "run"
+    SMOKE.fine.world.open(shards, 8)
+    own = UniSH.from_pretrained("small")
+    with torch.no_grad():
+        next(own.align.parameters()).add_(0.25)
+    own.save_pretrained(tmp_path / "own")
+    common = ["train", "fine", "--data", f"shards:{shards}", "--out", str(out), "--quiet"]
+    assert main(common) == 2, "neither a run of coarse nor weights"
+    assert main([*common, "--start", str(tmp_path / "own")]) == 0
+    began, taught = (UniSH.from_pretrained(name).state_dict() for name in (tmp_path / "own", out / "checkpoint"))
+    changed = {name for name, value in taught.items() if not torch.allclose(value, began[name], atol=1e-3)}
+    assert all(name.startswith("align.") for name in changed)
+    first = next(name for name, _ in own.align.named_parameters())
+    torch.testing.assert_close(taught[f"align.{first}"], began[f"align.{first}"], atol=0.05, rtol=0)
+
+
 def test_only_what_begins_with_weights_takes_a_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "smoke", "--start", "small", "--out", str(tmp_path / "run"), "--quiet"]) == 2
     assert "coarse, distill, fine, flow take a start" in capsys.readouterr().err

@@ -308,16 +308,19 @@ def train_coarse(
 
 
 def train_fine(
-    run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None, start: str = "small"
+    run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None, start: str | None = None
 ) -> UniSH:
-    """AlignNet of a run of ``coarse`` in the same folder, on clips whose truth nobody reads.
+    """AlignNet of a run of ``coarse`` in the same folder, or of given weights, on clips whose truth nobody reads.
 
     Args:
         data: for example ``videos:FOLDER``; or a folder that clips of a strange world are rendered into.
-        start: weights of the branches, as for ``train_coarse``.
+        start: weights as for ``train_coarse``; where there is no run of ``coarse``, their AlignNet goes on.
     """
-    network = _untrained_align(start)
-    return localise_trained(FINE, network, run_dir, data=data, resume=resume, minutes=minutes, after=COARSE)
+    if start is not None and not (run_dir / COARSE.name).is_dir():
+        network, after = UniSH.from_pretrained(start), None
+    else:
+        network, after = _untrained_align(start or "small"), COARSE
+    return localise_trained(FINE, network, run_dir, data=data, resume=resume, minutes=minutes, after=after)
 
 
 def train_small_all(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> UniSH:
