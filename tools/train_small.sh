@@ -1,5 +1,6 @@
 #!/bin/sh
-# Make the shipped checkpoint of the small preset again: shards, scene branch, human branch, assembly.
+# Make what the shipped checkpoint of the small preset began as: shards, scene branch, human branch, assembly.
+# docs/training.md, "The standing run", says what followed.
 #   MOTION   folder of motion capture files (BVH, ASF/AMC, DeepMimic); without it motion is procedural
 #   RUNS     folder of the runs, which are resumed where they are (default runs)
 #   OUT      folder of the checkpoint (default: the one that ships with the package)

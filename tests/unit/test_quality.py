@@ -77,6 +77,9 @@ def test_a_median_over_clips_is_compared_clip_by_clip() -> None:
     assert relative_changes(old, new) == {line: pytest.approx(-0.1)} and is_better(old, new)
     assert relative_changes(old, show({line: 126.0}, foot_sliding_cm_s={"dance": 300.0})) == {line: np.inf}
     assert relative_changes(old, show({line: 126.0})) == {line: np.inf}, "lost"
+    easy = show({line: 1.0}, foot_sliding_cm_s={"still": 1.0})
+    assert relative_changes(old, easy) == {line: np.inf}, "the clips that are left were the easy ones"
+    assert relative_changes(old, show({line: 9.0}, foot_sliding_cm_s={"still": 1.0, "walk": 25.0})) == {line: -0.5}
 
 
 def test_rendered_pictures_never_decide() -> None:

@@ -117,9 +117,10 @@ def test_large_pictures_are_shrunk_with_all_that_is_in_them(folder: Path, networ
     assert torch.equal(found[None].scene.hidden, found[64].scene.hidden)
     assert found[32].person_ids.shape[-2:] == (16, 12)
     small, large = (found[side].humans.landmarks_px[..., :2].nan_to_num() for side in (32, 64))
-    torch.testing.assert_close(2 * small, large, atol=0.5, rtol=0)
+    assert large.max() > 10
+    torch.testing.assert_close(2 * small, large, atol=1e-3, rtol=0)
     shares = [(found[side].person_ids >= 0).float().mean() for side in (32, 64)]
-    assert 0.7 < shares[0] / shares[1] < 1.4
+    assert 0.97 < shares[0] / shares[1] < 1.03
 
 
 def test_the_best_seen_come_first_and_ids_follow(folder: Path) -> None:

@@ -130,8 +130,12 @@ def test_the_candidate_may_lie_half_way(place: Path, finished: Path, tmp_path: P
     run = begin(place, tmp_path, share=0.5)
     run.train(minutes=10)
     before, whole = load_file(place / "weights/model.safetensors"), read_candidate(begin(place, finished))
-    for name, value in read_candidate(run).items():
-        torch.testing.assert_close(value, torch.lerp(before[name], whole[name], 0.5), atol=2e-3, rtol=2e-3)  # float16
+    half = read_candidate(run)
+    for name, value in half.items():  # files have float16
+        between = torch.lerp(before[name].double(), whole[name].double(), 0.5)
+        torch.testing.assert_close(value.double(), between, atol=1e-6, rtol=1e-3)
+    moved = [name for name in half if not torch.allclose(half[name], whole[name], atol=1e-5, rtol=3e-3)]
+    assert any(name.startswith("scene.dense_head.") for name in moved)
 
 
 def test_checkpoints_are_also_kept_as_small_files(place: Path, tmp_path: Path) -> None:

@@ -230,8 +230,9 @@ def relative_changes(before: Dashboard, after: Dashboard) -> dict[str, float]:
 
     Of a line that is a median over clips, the median change of the clips that both runs could measure: these clips
     differ a hundredfold, a foot that stands is found in other ones each time, and the median of another set of clips is
-    another number. Infinite where ``after`` has no such number (or not one of the clips), or where the old value was 0
-    and the new one is worse. Names that are no line of the dashboard are left out.
+    another number. Infinite where ``after`` has no such number (or not of half of the clips: those that are left may be
+    the easy ones), or where the old value was 0 and the new one is worse. Names that are no line of the dashboard are
+    left out.
     """
     changes = {}
     for line in LINES:
@@ -241,7 +242,8 @@ def relative_changes(before: Dashboard, after: Dashboard) -> dict[str, float]:
         if line.name in before.by_clip:
             old, new = (run.by_clip.get(line.name, {}) for run in (before, after))
         pairs = [(old[key], new[key]) for key in old if math.isfinite(new.get(key, math.nan))]
-        changes[line.name] = statistics.median(_rise(*pair, line) for pair in pairs) if pairs else math.inf
+        is_lost = not pairs or 2 * len(pairs) < len(old)
+        changes[line.name] = math.inf if is_lost else statistics.median(_rise(*pair, line) for pair in pairs)
     return changes
 
 

@@ -53,6 +53,7 @@ class StandingSettings:
         shard_mib: largest file of the copies of the checkpoints, see ``FitConfig``.
         stages: names of those of the plan that train, of the scene branch and of AlignNet.
         share: of the way from the shipped scene branch to the trained one, where the candidate lies (``interpolate``).
+            Stages after the first learn beside what was trained whole.
     """
 
     minutes: float = 40.0
