@@ -13,8 +13,8 @@ from torch import Tensor
 
 
 def interpolate(began: Mapping[str, Tensor], ended: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """``began`` + share · (``ended`` − ``began``), by name; what is no floating-point number is that of ``ended``."""
+    """``began`` + share · (``ended`` − ``began``), by name, on the device of ``ended``; integers are its own."""
     return {
-        name: torch.lerp(began[name], value, share) if value.is_floating_point() else value
+        name: torch.lerp(began[name].to(value.device), value, share) if value.is_floating_point() else value
         for name, value in ended.items()
     }
