@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import resource
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,24 +22,27 @@ import unish
 from unish.body import Body, load_body, match_shape
 from unish.errors import DegradedResultWarning, InputError
 from unish.export import write_glb, write_preview
-from unish.geometry.camera import resize_intrinsics
-from unish.network import UniSH
+from unish.network import UniSH, UniSHConfig
 from unish.people import PeopleConfig, cut_crops, find_people, read_tracks
 from unish.reconstruction import (
-    MetricShot,
     Shot,
     ShotEvidence,
     assemble,
+    decide_camera,
+    describe_fallbacks,
     describe_people,
+    estimate_ground,
+    intrinsics_at,
+    know_camera,
     measure_certainty,
     measure_quality,
     measure_shot,
     plan_windows,
     settle_shapes,
-    solve_cameras,
     stitch_windows,
 )
-from unish.structs import Clip, Crops, HumanInputs, Landmarks, Prediction, Reconstruction, Tracks
+from unish.settings import Settings
+from unish.structs import Camera, Clip, Crops, HumanInputs, Landmarks, Prediction, Reconstruction, Tracks
 from unish.structs.progress import Progress
 from unish.video import processed_size, read_clip, resize_images
 
@@ -48,39 +50,29 @@ PeopleFinder = Callable[[Clip, tuple[int, int]], tuple[Tracks, Landmarks]]
 """(clip, (height, width) of the masks) → people in clip pixels: what takes the place of the built-in people stage."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Everything that a user may choose. The meanings are those of the command line (``unish reconstruct --help``).
+@runtime_checkable
+class Network(Protocol):
+    """What the pipeline asks of a network; ``UniSH`` is one."""
 
-    Attributes:
-        model: name, path or hub id of the weights.
-        fps: frames used per second of video.
-        source_fps: of a folder of images, which has no times of its own.
-        size: long side of the processed frames in pixels; ``None`` takes the model's own.
-        start, end: seconds.
-        people: the most people to reconstruct, ``None`` for all, 0 for the scene alone.
-        tracks: npz with the user's own boxes instead of the detector.
-        intrinsics: (fx, fy, cx, cy) of the source in pixels, when known.
-        body: ``free`` or the path of a licensed SMPL file.
-        window, overlap: frames that the network sees at once, and how many of them two neighbouring windows share.
-        seed: of everything random; results repeat bit for bit on the same machine.
-    """
+    config: UniSHConfig
 
-    model: str = "small"
-    fps: float = 6.0
-    source_fps: float = 30.0
-    size: int | None = None
-    start: float | None = None
-    end: float | None = None
-    max_frames: int | None = None
-    device: str = "auto"
-    people: int | None = None
-    tracks: Path | None = None
-    intrinsics: tuple[float, float, float, float] | None = None
-    body: str = "free"
-    window: int = 30
-    overlap: int = 6
-    seed: int = 0
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def __call__(
+        self,
+        images: Float[Tensor, "B N 3 H W"],
+        humans: HumanInputs | None,
+        timestamps: Float[Tensor, "B N"],
+        intrinsics: Float[Tensor, "B N 3 3"] | None = None,
+        *,
+        picture_size: tuple[int, int] | None = None,
+    ) -> Prediction:
+        """See ``UniSH.forward``."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +101,13 @@ def run(
     settings: Settings,
     progress: Progress | None = None,
     people_finder: PeopleFinder | None = None,
+    network: Network | None = None,
 ) -> Result:
-    """The same, with the body and the report; and from a clip that is already read, or people found in another way."""
+    """The same, with the body and the report; and from a clip that is already read, or people found in another way.
+
+    Args:
+        network: takes the place of the weights that ``settings.model`` names.
+    """
     torch.manual_seed(settings.seed)
     clock = _Clock(progress)
     with warnings.catch_warnings(record=True) as caught:
@@ -119,7 +116,7 @@ def run(
         with clock.stage("read video"):
             clip = source if isinstance(source, Clip) else _read(source, settings, progress)
         with clock.stage("load model"):
-            model, body = _load(settings)
+            model, body = network or _load(settings), load_body(settings.body)
             size = processed_size(clip.size, settings.size or model.config.long_side, model.config.multiple)
             images = resize_images(clip.images, size)
         with clock.stage("find people"):
@@ -127,24 +124,26 @@ def run(
             tracks, landmarks = _rescale_people(tracks, landmarks, clip.size, size)
             crops = cut_crops(images, tracks) if model.config.reads_crops else None
         with clock.stage("network"):
-            intrinsics = _known_intrinsics(settings, clip, size)
+            known = None if settings.intrinsics is None else know_camera(settings.intrinsics, clip.source_size)
             shots = [
-                _predict_shot(model, images, tracks, landmarks, crops, intrinsics, clip, frames, settings, progress)
+                _predict_shot(model, images, tracks, landmarks, crops, known, clip, frames, settings, progress)
                 for frames in _split_segments(clip)
             ]
         with clock.stage("reconstruct"):
-            evidence = [
-                _evidence(tracks, landmarks, crops, intrinsics, clip, frames) for frames in _split_segments(clip)
-            ]
-            seen = [(shot, its, solve_cameras(shot, intrinsics)) for shot, its in zip(shots, evidence, strict=True)]
-            betas = _average_betas(shots, model, body)
+            evidence = [_evidence(tracks, landmarks, crops, clip, frames) for frames in _split_segments(clip)]
+            seen = list(zip(shots, evidence, strict=True))
+            betas = _average_betas(shots, model.config.body, body)
             sigma = torch.cat([measure_certainty(*one, betas, body) for one in seen], dim=1)
             betas = settle_shapes(betas, sigma, tracks.valid)
             metric = [measure_shot(*one, betas, body) for one in seen]
-            reconstruction = assemble(clip, images.numpy(), tracks, landmarks, metric, betas, body, model.fingerprint)
+            grounds = [estimate_ground(shot, body) for shot in metric]
+            reconstruction = assemble(
+                clip, images.numpy(), tracks, landmarks, metric, grounds, betas, body, model.fingerprint
+            )
         with clock.stage("measure"):
             quality = measure_quality(reconstruction, metric, body)
-    raised = [*clip.warnings, *tracks.warnings, *(str(w.message) for w in caught), *_scale_warnings(metric)]
+    fallbacks = describe_fallbacks(metric, grounds, tracks.person_ids.tolist())
+    raised = [*clip.warnings, *tracks.warnings, *(str(w.message) for w in caught), *fallbacks]
     report = {
         "input": clip.name if isinstance(source, Clip) else str(source),
         "settings": {key: str(v) if isinstance(v, Path) else v for key, v in asdict(settings).items()},
@@ -207,13 +206,13 @@ class _Clock:
             self.progress(name, 1, 1)
 
 
-def _load(settings: Settings) -> tuple[UniSH, Body]:
+def _load(settings: Settings) -> UniSH:
     device = settings.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: no CUDA device was found; use --device cpu")
-    return UniSH.from_pretrained(settings.model, device=device).eval(), load_body(settings.body)
+    return UniSH.from_pretrained(settings.model, device=device).eval()
 
 
 def _read(path: str | Path, settings: Settings, progress: Progress | None) -> Clip:
@@ -262,14 +261,6 @@ def _find_nobody(clip: Clip, size: tuple[int, int]) -> tuple[Tracks, Landmarks]:
     return tracks, Landmarks(px=nothing, world=nothing, score=torch.zeros(0, num_frames))
 
 
-def _known_intrinsics(settings: Settings, clip: Clip, size: tuple[int, int]) -> Float[Tensor, "3 3"] | None:
-    if settings.intrinsics is None:
-        return None
-    fx, fy, cx, cy = settings.intrinsics
-    source = torch.tensor([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]], dtype=torch.float32)
-    return resize_intrinsics(source, clip.source_size, size)
-
-
 def _split_segments(clip: Clip) -> list[slice]:
     """Frames of each shot; shots follow one another."""
     starts = [0, *((clip.segment.diff() != 0).nonzero()[:, 0] + 1).tolist(), clip.num_frames]
@@ -278,33 +269,46 @@ def _split_segments(clip: Clip) -> list[slice]:
 
 @torch.inference_mode()
 def _predict_shot(
-    model: UniSH,
+    model: Network,
     images: Tensor,
     tracks: Tracks,
     landmarks: Landmarks,
     crops: Crops | None,
-    intrinsics: Tensor | None,
+    camera: Camera | None,
     clip: Clip,
     shot: slice,
     settings: Settings,
     progress: Progress | None,
 ) -> Shot:
-    """The network over the overlapping windows of one shot, joined into one world."""
+    """The network over the overlapping windows of one shot, joined into one world.
+
+    An unknown camera is decided on the first window; the others are told, for it is one camera.
+    """
     windows = plan_windows(shot.stop - shot.start, settings.window, settings.overlap)
+    size = (int(images.shape[1]), int(images.shape[2]))
     predictions: list[Prediction] = []
     for window in windows:
         frames = slice(shot.start + window.start, shot.start + window.stop)
-        batch = images[frames].to(model.device).permute(0, 3, 1, 2)[None].float() / 255
+        intrinsics = None if camera is None else intrinsics_at(camera, size).expand(1, len(window), 3, 3)
         prediction = model(
-            batch,
+            images[frames].to(model.device).permute(0, 3, 1, 2)[None].float() / 255,
             _human_inputs(tracks, landmarks, crops, frames, model.device) if tracks.num_people else None,
-            clip.timestamps_s[frames][None].float().to(model.device),
-            None if intrinsics is None else intrinsics.to(model.device).expand(1, len(window), 3, 3),
+            _times_in_shot(clip, shot)[window.start : window.stop][None].to(model.device),
+            None if intrinsics is None else intrinsics.to(model.device),
+            picture_size=clip.size,
         )
         predictions.append(_to_cpu(prediction))
+        if camera is None:
+            camera = decide_camera(predictions[0], clip.size, predicted=model.config.predicts_camera)
         if progress is not None:
             progress("network", frames.stop, clip.num_frames)
-    return stitch_windows(predictions, windows, tracks.valid[:, shot])
+    assert camera is not None
+    return stitch_windows(predictions, windows, tracks.valid[:, shot], camera)
+
+
+def _times_in_shot(clip: Clip, shot: slice) -> Float[Tensor, "T"]:
+    """Seconds from the first frame of the shot, for which float32 is exact enough; hours into a video it is not."""
+    return (clip.timestamps_s[shot] - clip.timestamps_s[shot.start]).float()
 
 
 def _human_inputs(
@@ -324,41 +328,50 @@ def _to_cpu(prediction: Prediction) -> Prediction:
     return Prediction(**moved)
 
 
-def _evidence(
-    tracks: Tracks, landmarks: Landmarks, crops: Crops | None, intrinsics: Tensor | None, clip: Clip, shot: slice
-) -> ShotEvidence:
+def _evidence(tracks: Tracks, landmarks: Landmarks, crops: Crops | None, clip: Clip, shot: slice) -> ShotEvidence:
     unread = tracks.valid & ~torch.isfinite(landmarks.px).all(-1).any(-1)
     return ShotEvidence(
-        timestamps_s=clip.timestamps_s[shot].float(),
+        timestamps_s=_times_in_shot(clip, shot),
         valid=tracks.valid[:, shot],
         masks=tracks.masks[shot],
         landmarks_px=landmarks.px[:, shot],
         boxes_xyxy=tracks.boxes_xyxy[:, shot],
         box_only=unread[:, shot] if crops is None else torch.zeros_like(tracks.valid[:, shot]),
-        intrinsics=intrinsics,
     )
 
 
-def _average_betas(shots: list[Shot], model: UniSH, body: Body) -> Float[Tensor, "P 10"]:
-    """One shape per person over all shots, in the shape space of the body that is asked for."""
+def _average_betas(shots: list[Shot], space: str, body: Body) -> Float[Tensor, "P 10"]:
+    """One shape per person over all shots, in the shape space of the body that is asked for.
+
+    Args:
+        space: whose shapes the network predicts. Those of SMPL are those of any licensed file, but without one nobody
+            can say what they mean.
+    """
     known = [shot for shot in shots if shot.prediction.betas is not None]
     if not known:
         return torch.zeros(0, 10)
     weights = torch.stack([shot.seen.float() for shot in known])
     betas = torch.stack([shot.prediction.betas[0] for shot in known])  # type: ignore[index]
     mean = (betas * weights[..., None]).sum(0) / weights.sum(0).clamp_min(1.0)[:, None]
-    if model.config.body == body.name:
+    if space == body.shape_space:
         return mean
-    return match_shape(load_body(model.config.body), mean, body)
-
-
-def _scale_warnings(shots: list[MetricShot]) -> list[str]:
-    if all(shot.scale.source == "people" for shot in shots):
-        return []
-    return ["nobody could be measured in at least one shot, so its metric scale is the network's own guess"]
+    if space == "free":
+        return match_shape(load_body("free"), mean, body)
+    warnings.warn(
+        "these weights predict shapes of SMPL, which means nothing to the free body: everybody has its mean shape; "
+        "give a licensed SMPL file with --body",
+        DegradedResultWarning,
+        stacklevel=2,
+    )
+    return torch.zeros_like(mean)
 
 
 def _peak_memory_mb() -> float:
+    """Highest resident memory of this process so far; NaN on systems that do not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("nan")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if platform.system() == "Darwin" else 2**10), 1)
 

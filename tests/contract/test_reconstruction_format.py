@@ -1,4 +1,4 @@
-"""``unish-reconstruction/1``: the keys, types and axes that readers outside this package rely on."""
+"""``unish-reconstruction/2``: the keys, types and axes that readers outside this package rely on."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ PUBLISHED = {
     "body_pose_aa": ("f4", "P T 69"),
     "transl": ("f4", "P T 3"),
     "joints": ("f4", "P T 24 3"),
-    "gravity": ("f4", "3"),
-    "floor": ("f4", "4"),
+    "gravity": ("f4", "S 3"),
+    "floor": ("f4", "S 4"),
 }
 STRINGS = {"format", "body_model", "model", "version"}
 
 
 def make_reconstruction(num_people: int) -> Reconstruction:
-    sizes = {"T": 3, "H": 4, "W": 5, "P": num_people}
+    sizes = {"T": 3, "H": 4, "W": 5, "P": num_people, "S": 1}
     arrays = {
         name: np.zeros([sizes.get(axis) or (0 if axis == "P" else int(axis)) for axis in axes.split()], dtype)
         for name, (dtype, axes) in PUBLISHED.items()
@@ -64,7 +64,7 @@ def test_files_hold_what_is_published(tmp_path: Path, num_people: int) -> None:
     make_reconstruction(num_people).save(path)
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
     with np.load(path, allow_pickle=False) as file:
-        assert str(file["format"]) == FORMAT == "unish-reconstruction/1"
+        assert str(file["format"]) == FORMAT == "unish-reconstruction/2"
         assert set(PUBLISHED) | STRINGS <= set(file.files)
         for name, (dtype, axes) in PUBLISHED.items():
             assert file[name].dtype == np.dtype(dtype), name

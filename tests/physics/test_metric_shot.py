@@ -6,9 +6,9 @@ import torch
 from unish.body import load_body
 from unish.geometry.camera import pixel_grid, unproject
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.reconstruction import MetricShot, ShotEvidence, measure_shot, solve_cameras, stitch_windows
+from unish.reconstruction import MetricShot, ShotEvidence, decide_camera, measure_shot, stitch_windows
 from unish.reconstruction.anchor import DISTANCE_SIGMA, place_bodies, settle_shapes
-from unish.structs import BodyParams, Landmarks, Prediction, Reconstruction, Tracks
+from unish.structs import BodyParams, Camera, Landmarks, Prediction, Reconstruction, Tracks
 from unish.synthetic import SynthConfig, make_clip, observe_people
 from unish.synthetic.observe import camera_params
 
@@ -52,9 +52,14 @@ def predict(truth: Reconstruction, unit: float) -> Prediction:
     )
 
 
+def true_camera(truth: Reconstruction) -> Camera:
+    return Camera(matrix=torch.from_numpy(truth.intrinsics[0]), size=SIZE, focal_source="given")
+
+
 def measure(truth: Reconstruction, prediction: Prediction, *, known_camera: bool = False) -> MetricShot:
     tracks, landmarks = observe(truth)
-    shot = stitch_windows([prediction], [range(truth.num_frames)], tracks.valid)
+    camera = true_camera(truth) if known_camera else decide_camera(prediction, SIZE, predicted=False)
+    shot = stitch_windows([prediction], [range(truth.num_frames)], tracks.valid, camera)
     evidence = ShotEvidence(
         timestamps_s=torch.from_numpy(truth.timestamps_s).float(),
         valid=tracks.valid,
@@ -62,10 +67,9 @@ def measure(truth: Reconstruction, prediction: Prediction, *, known_camera: bool
         landmarks_px=landmarks.px,
         boxes_xyxy=tracks.boxes_xyxy,
         box_only=torch.zeros_like(tracks.valid),
-        intrinsics=torch.from_numpy(truth.intrinsics[0]) if known_camera else None,
     )
     betas = torch.from_numpy(truth.betas) if prediction.betas is not None else torch.zeros(tracks.num_people, 10)
-    return measure_shot(shot, evidence, solve_cameras(shot, evidence.intrinsics), betas, load_body("free"))
+    return measure_shot(shot, evidence, betas, load_body("free"))
 
 
 @pytest.mark.parametrize("unit", [0.3, 4.0])
@@ -149,7 +153,8 @@ def test_the_depth_shift_moves_people_with_the_points(truth: Reconstruction) -> 
     tracks, landmarks = observe(truth)
     # The scale says how far the points are on average, and these are nearer.
     near = shifted.local_points.norm(dim=-1)[shifted.point_conf_logits > 0].mean()
-    shot = stitch_windows([Prediction(**vars(shifted) | {"scale": near[None] * unit})], [range(4)], tracks.valid)
+    scaled = Prediction(**vars(shifted) | {"scale": near[None] * unit})
+    shot = stitch_windows([scaled], [range(4)], tracks.valid, true_camera(truth))
     evidence = ShotEvidence(
         timestamps_s=torch.from_numpy(truth.timestamps_s).float(),
         valid=tracks.valid,
@@ -157,11 +162,8 @@ def test_the_depth_shift_moves_people_with_the_points(truth: Reconstruction) -> 
         landmarks_px=torch.full_like(landmarks.px, torch.nan),
         boxes_xyxy=tracks.boxes_xyxy,
         box_only=torch.zeros_like(tracks.valid),
-        intrinsics=torch.from_numpy(truth.intrinsics[0]),
     )
-    measured = measure_shot(
-        shot, evidence, solve_cameras(shot, evidence.intrinsics), prediction.betas[0], load_body("free")
-    )
+    measured = measure_shot(shot, evidence, prediction.betas[0], load_body("free"))
     assert measured.scale.source == "network"
     depth = torch.from_numpy(truth.depth)
     close = (depth > 0) & (depth < 50)
@@ -176,7 +178,7 @@ def test_who_was_seen_as_a_box_only_stands_where_the_scene_is(truth: Reconstruct
     tracks, landmarks = observe(truth)
     prediction = predict(truth, 2.0)
     lost = Prediction(**vars(prediction) | {"transl": torch.full_like(prediction.transl, 40.0)})
-    shot = stitch_windows([lost], [range(truth.num_frames)], tracks.valid)
+    shot = stitch_windows([lost], [range(truth.num_frames)], tracks.valid, true_camera(truth))
     evidence = ShotEvidence(
         timestamps_s=torch.from_numpy(truth.timestamps_s).float(),
         valid=tracks.valid,
@@ -184,11 +186,8 @@ def test_who_was_seen_as_a_box_only_stands_where_the_scene_is(truth: Reconstruct
         landmarks_px=torch.full_like(landmarks.px, torch.nan),
         boxes_xyxy=tracks.boxes_xyxy,
         box_only=tracks.valid,
-        intrinsics=torch.from_numpy(truth.intrinsics[0]),
     )
-    measured = measure_shot(
-        shot, evidence, solve_cameras(shot, evidence.intrinsics), prediction.betas[0], load_body("free")
-    )
+    measured = measure_shot(shot, evidence, prediction.betas[0], load_body("free"))
     torch.testing.assert_close(measured.depth, measured.depth_before)
     gap = (measured.joints - torch.from_numpy(truth.joints))[measured.valid][:, 0].norm(dim=-1)
     assert measured.valid.any() and float(gap.median()) < 0.5
@@ -202,7 +201,9 @@ def test_without_people_the_network_scale_is_used(truth: Reconstruction) -> None
         c2w=prediction.c2w,
         scale=prediction.scale,
     )
-    shot = stitch_windows([alone], [range(truth.num_frames)], torch.zeros(0, truth.num_frames, dtype=torch.bool))
+    nobody = torch.zeros(0, truth.num_frames, dtype=torch.bool)
+    camera = decide_camera(alone, SIZE, predicted=False)
+    shot = stitch_windows([alone], [range(truth.num_frames)], nobody, camera)
     evidence = ShotEvidence(
         timestamps_s=torch.from_numpy(truth.timestamps_s).float(),
         valid=torch.zeros(0, truth.num_frames, dtype=torch.bool),
@@ -210,11 +211,8 @@ def test_without_people_the_network_scale_is_used(truth: Reconstruction) -> None
         landmarks_px=torch.zeros(0, truth.num_frames, 33, 3),
         boxes_xyxy=torch.zeros(0, truth.num_frames, 4),
         box_only=torch.zeros(0, truth.num_frames, dtype=torch.bool),
-        intrinsics=None,
     )
-    measured = measure_shot(
-        shot, evidence, solve_cameras(shot, evidence.intrinsics), torch.zeros(0, 10), load_body("free")
-    )
+    measured = measure_shot(shot, evidence, torch.zeros(0, 10), load_body("free"))
     assert measured.scale.source == "network"
     assert measured.scale.factor == pytest.approx(3.0, rel=1e-3)
 

@@ -114,9 +114,9 @@ def test_visible_joints_lie_on_their_person() -> None:
 @pytest.mark.parametrize("index", INDICES)
 def test_people_stand_on_the_floor_and_gravity_points_into_it(index: int) -> None:
     truth, body = clip(index), load_body("free")
-    normal, offset = truth.floor[:3], truth.floor[3]
+    normal, offset = truth.floor[0, :3], truth.floor[0, 3]
     assert np.linalg.norm(normal) == pytest.approx(1, abs=1e-5)
-    np.testing.assert_allclose(truth.gravity, -normal, atol=1e-6)
+    np.testing.assert_allclose(truth.gravity[0], -normal, atol=1e-6)
     heights = body.vertices(world_params(truth)).numpy() @ normal + offset
     assert np.abs(heights.min(-1).min(-1)).max() < 0.02  # somewhere in the clip everybody touches the floor
     assert heights.min() > -2e-3

@@ -89,7 +89,7 @@ def flatten_relief(truth: Reconstruction) -> Reconstruction:
 
 
 def lift_people(truth: Reconstruction) -> Reconstruction:
-    return move_people(truth, -0.1 * truth.gravity)
+    return move_people(truth, -0.1 * truth.gravity[0])
 
 
 def lower_floor(truth: Reconstruction) -> Reconstruction:
@@ -137,11 +137,11 @@ def choose_other_world(truth: Reconstruction) -> Reconstruction:
     ).numpy()
     rest_pelvis = truth.joints[:, :, 0] - truth.transl
     transl = truth.joints[:, :, 0] @ turn.T + shift - rest_pelvis
-    normal = turn @ truth.floor[:3]
+    normal = turn @ truth.floor[0, :3]
     return replace(
         truth, c2w=c2w, global_orient_aa=orient, transl=transl.astype(np.float32),
-        joints=(truth.joints @ turn.T + shift).astype(np.float32), gravity=turn @ truth.gravity,
-        floor=np.append(normal, truth.floor[3] - normal @ shift).astype(np.float32),
+        joints=(truth.joints @ turn.T + shift).astype(np.float32), gravity=truth.gravity @ turn.T,
+        floor=np.append(normal, truth.floor[0, 3] - normal @ shift)[None].astype(np.float32),
     )  # fmt: skip
 
 

@@ -24,6 +24,8 @@ def tiny_release() -> UniSHConfig:
     """The published architecture in a size for tests."""
     return UniSHConfig(
         name="tiny-release",
+        long_side=64,
+        multiple=16,
         scene=ReleaseSceneConfig(
             encoder=DinoConfig(dim=32, depth=1, num_heads=2, patch_size=16, table_side=5),
             decoder=DecoderConfig(dim=32, depth=2, num_heads=2, num_special_tokens=2),

@@ -15,7 +15,7 @@ from unish.structs import Reconstruction
 from walking_record import make_walk
 
 STEP_M, FPS = 0.06, 6
-FLOOR = np.float32([0, -1, 0, 2])
+FLOOR = np.float32([[0, -1, 0, 2]])
 """Two metres below the first camera."""
 
 
@@ -58,7 +58,7 @@ def test_a_jump_is_no_contact_and_moves_the_other_numbers(tmp_path: Path) -> Non
 
 def test_the_height_over_the_floor_is_exact(tmp_path: Path) -> None:
     base = slide(make_walk())
-    rows = [score(tmp_path, replace(base, floor=np.float32([0, -1, 0, height]))) for height in (-5.0, 5.0, 5.5)]
+    rows = [score(tmp_path, replace(base, floor=np.float32([[0, -1, 0, height]]))) for height in (-5.0, 5.0, 5.5)]
     assert rows[0]["penetration_cm"] == rows[0]["foot_to_floor_cm"] > 100  # everybody is below this floor
     assert rows[1]["penetration_cm"] == 0
     assert rows[2]["foot_to_floor_cm"] - rows[1]["foot_to_floor_cm"] == pytest.approx(50, abs=0.1)
@@ -67,7 +67,7 @@ def test_the_height_over_the_floor_is_exact(tmp_path: Path) -> None:
 
 
 def test_without_a_floor_or_people_there_is_nothing_to_say(tmp_path: Path) -> None:
-    row = score(tmp_path, replace(slide(make_walk()), floor=np.full(4, np.nan, np.float32)))
+    row = score(tmp_path, replace(slide(make_walk()), floor=np.full((1, 4), np.nan, np.float32)))
     assert np.isnan(row["foot_sliding_cm_s"]) and np.isnan(row["penetration_cm"]) and row["jitter"] < 1e-3
     row = score(tmp_path, make_walk(num_people=0))
     assert row["people"] == 0 and np.isnan(row["jitter"]) and row["heights_m"] == []

@@ -54,8 +54,8 @@ def test_paths_do_not_depend_on_the_choice_of_the_truths_world() -> None:
     moved = TRUTH.c2w.copy()
     moved[:, :3, :3], moved[:, :3, 3] = tilt @ TRUTH.c2w[:, :3, :3], TRUTH.c2w[:, :3, 3] @ tilt.T + 3
     down = np.array([0, 1, 0], np.float32)
-    there = replace(TRUTH, c2w=moved, joints=TRUTH.joints @ tilt.T + 3, gravity=tilt @ down)
-    here, other = compare_frames(TRUTH, replace(TRUTH, gravity=down)), compare_frames(there, there)
+    there = replace(TRUTH, c2w=moved, joints=TRUTH.joints @ tilt.T + 3, gravity=(tilt @ down)[None])
+    here, other = compare_frames(TRUTH, replace(TRUTH, gravity=down[None])), compare_frames(there, there)
     for name, path in here.true_paths.items():
         np.testing.assert_allclose(other.true_paths[name], path, atol=1e-5)
 

@@ -94,8 +94,8 @@ def test_skins_pose_like_the_body(tmp_path: Path, body: Body) -> None:
 def test_up_is_up(tmp_path: Path, body: Body) -> None:
     """Down points down, the first camera looks ahead along −z, and nothing is mirrored."""
     record = make_record(body)
-    for gravity in (record.gravity, np.full(3, np.nan, np.float32), np.array([0.1, 0.95, 0.3], np.float32)):
-        write_glb(tmp_path / "scene.glb", replace(record, gravity=gravity), body)
+    for gravity in (record.gravity[0], np.full(3, np.nan, np.float32), np.array([0.1, 0.95, 0.3], np.float32)):
+        write_glb(tmp_path / "scene.glb", replace(record, gravity=gravity[None]), body)
         world = Reader(tmp_path / "scene.glb").local(0, 0)[:3, :3]
         assert np.linalg.det(world) == pytest.approx(1.0)
         down = gravity / np.linalg.norm(gravity) if np.isfinite(gravity).all() else np.array([0.0, 1.0, 0.0])

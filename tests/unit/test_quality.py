@@ -97,7 +97,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_method(folder: Path, *, scale: float = 1.0) -> str:
     """Finished files of all samples and clips, their depth scaled."""
-    floor = np.float32([0, -1, 0, 1.5])
+    floor = np.float32([[0, -1, 0, 1.5]])
     answers = list_answers(WALK) | {f"{name}.mp4": replace(WALK, floor=floor) for name in ("davis_walk", "other")}
     write_answers(folder, {name: squeeze(record, scale) for name, record in answers.items()})
     return f"files:{folder}"

@@ -82,7 +82,10 @@ def test_pitch_roll_and_height_are_read_off_gravity_and_floor(body: Body, down: 
     gravity = to_level.inv().apply([0, 1, 0]).astype(np.float32)
     c2w = np.tile(np.eye(4, dtype=np.float32), (6, 1, 1))
     row = measure_clip(
-        replace(make_record(body), c2w=c2w, gravity=gravity, floor=np.append(-gravity, 1.6).astype(np.float32)), body
+        replace(
+            make_record(body), c2w=c2w, gravity=gravity[None], floor=np.append(-gravity, 1.6)[None].astype(np.float32)
+        ),
+        body,
     )
     np.testing.assert_allclose(row["camera pitch"], down, atol=0.01)
     np.testing.assert_allclose(row["camera roll"], roll, atol=0.01)

@@ -71,6 +71,11 @@ class Body:
         return int(self.template.shape[0])
 
     @property
+    def shape_space(self) -> str:
+        """What ``betas`` belong to: ``smpl`` for every licensed model (they share it), else the name of the body."""
+        return self.name if self.pose_directions is None else "smpl"
+
+    @property
     def num_betas(self) -> int:
         return int(self.shape_directions.shape[-1])
 

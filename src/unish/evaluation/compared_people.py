@@ -189,7 +189,7 @@ def _score_contact(person: SharedPerson, shared: SharedFrames, body: Body) -> di
         return {}
     standing = person.valid if person.touching is None else person.valid & person.touching.any(-1)
     gap, true_gap = (
-        foot_floor_gap(vertices[standing], side.floor.expand(int(standing.sum()), 4))
+        foot_floor_gap(vertices[standing], side.floor[standing])
         for vertices, side in ((predicted, shared.predicted), (true, shared.true))
     )
     frames = torch.nonzero(person.valid)[:, 0]

@@ -35,13 +35,13 @@ class View:
 
     Attributes:
         intrinsics: of the truth's picture size.
-        floor: plane in the side's own world, NaN where it found none.
+        floor: of each frame's shot, plane in the side's own world, NaN where it found none.
     """
 
     depth: Float[Tensor, "T H W"]
     intrinsics: Float[Tensor, "T 3 3"]
     c2w: Float[Tensor, "T 4 4"]
-    floor: Float[Tensor, "4"]
+    floor: Float[Tensor, "T 4"]
 
     def world_points(self) -> Float[Tensor, "T H W 3"]:
         """Every pixel in the side's own world."""
@@ -161,5 +161,5 @@ def _view(found: Reconstruction, frames: Int[ndarray, "T"], size: tuple[int, int
         depth=resize_depth(found.depth[frames], size).double(),
         intrinsics=resize_intrinsics(torch.from_numpy(found.intrinsics[frames]).double(), own, size),
         c2w=torch.from_numpy(found.c2w[frames]).double(),
-        floor=torch.from_numpy(found.floor).double(),
+        floor=torch.from_numpy(found.floor[found.shot_of_frame()[frames]]).double(),
     )

@@ -130,7 +130,7 @@ def compare_frames(prediction: Reconstruction, truth: Reconstruction) -> FrameDa
     c2w, true_c2w = (
         torch.from_numpy(side.c2w[frames].astype(np.float64)) for side, frames in ((prediction, ours), (truth, theirs))
     )
-    above = _look_from_above(true_c2w[0, :3, :3].mT.numpy() @ truth.gravity)
+    above = _look_from_above(true_c2w[0, :3, :3].mT.numpy() @ truth.gravity[0])
     start, true_start = invert_rigid(c2w[0]), invert_rigid(true_c2w[0])
     centres, true_centres = (start @ c2w)[:, :3, 3], (true_start @ true_c2w)[:, :3, 3]
     turns = relative_rotation_errors(c2w, true_c2w).numpy()

@@ -39,7 +39,9 @@ def write_glb(path: Path, reconstruction: Reconstruction, body: Body, *, max_poi
     builder = GltfBuilder(generator=f"unish {reconstruction.version}")
     seconds = (reconstruction.timestamps_s - reconstruction.timestamps_s[0]).astype(np.float32)
     times = builder.add_array(seconds)
-    world = builder.add_node("world", parent=None, rotation=_quaternions(_upright(reconstruction.gravity))[0].tolist())
+    world = builder.add_node(
+        "world", parent=None, rotation=_quaternions(_upright(reconstruction.gravity[0]))[0].tolist()
+    )
     points = choose_points(reconstruction, max_points=max_points, keep_people=False)
     several = len(np.unique(reconstruction.segment)) > 1
     for shot in np.unique(reconstruction.segment).tolist():

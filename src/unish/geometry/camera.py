@@ -45,3 +45,15 @@ def resize_intrinsics(
     """Intrinsics after the image was resized from (height, width) ``from_size`` to ``to_size``."""
     factors = intrinsics.new_tensor([to_size[1] / from_size[1], to_size[0] / from_size[0], 1.0])
     return intrinsics * factors[:, None]
+
+
+def thin_intrinsics(intrinsics: Float[Tensor, "*batch 3 3"], first: int, stride: int) -> Float[Tensor, "*batch 3 3"]:
+    """Intrinsics of the image of pixels ``first``, ``first + stride``, … of every row and column.
+
+    Its pixel k is pixel first + k·stride of the whole image and sees what that one sees: no averaging, and thus another
+    principal point than after resizing.
+    """
+    thinned = intrinsics.clone()
+    thinned[..., :2, :2] /= stride
+    thinned[..., :2, 2] = (intrinsics[..., :2, 2] - (first + 0.5)) / stride + 0.5
+    return thinned

@@ -1,10 +1,12 @@
-"""Focal length and depth shift of a camera-space point map: the pinhole camera that explains it best."""
+"""Focal length and depth shift of camera-space point maps: the pinhole camera that explains them best."""
 
 from __future__ import annotations
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from unish.geometry.camera import pixel_grid
 
 SAMPLES_PER_SIDE = 64
 
@@ -15,11 +17,18 @@ _MAX_STEPS = 100
 _MIN_SAMPLES = 2
 
 
-def view_plane_grid(height: int, width: int, *, like: Tensor) -> Float[Tensor, "H W 2"]:
-    """Pixel centres around the image centre, in units of half the image diagonal."""
-    diagonal = (height**2 + width**2) ** 0.5
-    u = (torch.arange(width, dtype=like.dtype, device=like.device) * 2 + 1 - width) / diagonal
-    v = (torch.arange(height, dtype=like.dtype, device=like.device) * 2 + 1 - height) / diagonal
+def view_plane_grid(
+    height: int, width: int, *, like: Tensor, picture_size: tuple[int, int] | None = None
+) -> Float[Tensor, "H W 2"]:
+    """Pixel centres around the image centre, in units of half the image diagonal.
+
+    ``picture_size`` is the (height, width) of the picture with square pixels that was resized to this one; ``None``
+    where these pixels are square.
+    """
+    rows, columns = (height, width) if picture_size is None else picture_size
+    diagonal = (rows**2 + columns**2) ** 0.5
+    u = (torch.arange(width, dtype=like.dtype, device=like.device) * 2 + 1 - width) / diagonal * (columns / width)
+    v = (torch.arange(height, dtype=like.dtype, device=like.device) * 2 + 1 - height) / diagonal * (rows / height)
     return torch.stack([u[None, :].expand(height, width), v[:, None].expand(height, width)], -1)
 
 
@@ -34,6 +43,7 @@ def recover_focal_and_shift(
     *,
     focal: Float[Tensor, "*batch"] | None = None,
     ftol: float = 0.0,
+    picture_size: tuple[int, int] | None = None,
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Minimise Σ ‖f·(x, y)/(z + δ) − uv‖² over the focal length f and the depth shift δ, for every map by itself.
 
@@ -48,27 +58,87 @@ def recover_focal_and_shift(
         focal: known focal length in units of half the image diagonal; then only δ is solved for.
         ftol: stop when a step lowers the sum of squares by no more than this fraction, and was not expected to. 0 goes
             to full convergence; ``PUBLISHED_FTOL`` stops where the published network does, short of the optimum.
+        picture_size: see ``view_plane_grid``.
 
     Returns:
         The focal length in units of half the image diagonal (see ``focal_to_pixels``), and δ in the unit of the points;
         1 (or the given focal length) and 0 with fewer than two valid samples.
     """
     batch, (height, width) = points.shape[:-3], points.shape[-3:-1]
-    grid = view_plane_grid(height, width, like=points.new_zeros((), dtype=torch.float64))
-    rows, columns = _nearest_indices(height, points.device), _nearest_indices(width, points.device)
-    uv = grid[rows][:, columns].reshape(-1, 2)
-    sampled = points.detach()[..., rows, :, :][..., columns, :].reshape(-1, uv.shape[0], 3).double()
-    used = mask[..., rows, :][..., columns].reshape(-1, uv.shape[0]) & sampled.isfinite().all(-1)
-    sampled = torch.where(used[..., None], sampled, torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64).to(sampled))
-    weights = used.double()
+    grid = view_plane_grid(height, width, like=points.new_zeros((), dtype=torch.float64), picture_size=picture_size)
+    sampled, weights = _sample(points, mask)
     known = None if focal is None else focal.detach().reshape(-1).double()
+    uv = _sample_plane(grid)
+    solved, shift = _solve(sampled.reshape(-1, len(uv), 3), uv, weights.reshape(-1, len(uv)), known, ftol)
+    return solved.to(points.dtype).reshape(batch), shift.to(points.dtype).reshape(batch)
 
-    shift = _solve_shift(sampled, uv, weights, known, ftol)
+
+def recover_shared_focal_and_shift(
+    points: Float[Tensor, "*batch T H W 3"],
+    mask: Bool[Tensor, "*batch T H W"],
+    *,
+    picture_size: tuple[int, int] | None = None,
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """``recover_focal_and_shift`` for T frames of one camera in one unit: a single focal length and a single shift."""
+    batch, (num_frames, height, width) = mask.shape[:-3], mask.shape[-3:]
+    grid = view_plane_grid(height, width, like=points.new_zeros((), dtype=torch.float64), picture_size=picture_size)
+    uv = _sample_plane(grid).repeat(num_frames, 1)
+    sampled, weights = _sample(points, mask)
+    focal, shift = _solve(sampled.reshape(-1, len(uv), 3), uv, weights.reshape(-1, len(uv)), None, 0.0)
+    return focal.to(points.dtype).reshape(batch), shift.to(points.dtype).reshape(batch)
+
+
+def recover_shift(
+    points: Float[Tensor, "*batch T H W 3"],
+    mask: Bool[Tensor, "*batch T H W"],
+    intrinsics: Float[Tensor, "*batch T 3 3"],
+) -> Float[Tensor, "*batch"]:
+    """The shift δ of all z with which the maps of T frames are best seen through known cameras.
+
+    Minimises Σ ‖(x, y)/(z + δ) − r‖² over δ, r the ray (x/z, y/z) of the pixel: whatever the principal point, and
+    whether pixels are square or not. Not differentiable; 0 with fewer than two valid samples.
+    """
+    batch, (height, width) = mask.shape[:-3], mask.shape[-2:]
+    pixels = _sample_plane(pixel_grid(height, width, like=points.new_zeros((), dtype=torch.float64)))
+    rays = torch.nn.functional.pad(pixels, (0, 1), value=1.0) @ torch.linalg.inv(intrinsics.double()).mT
+    sampled, weights = _sample(points, mask)
+    num_maps, num_samples = batch.numel(), mask.shape[-3] * len(pixels)
+    rays, sampled = rays[..., :2].reshape(num_maps, num_samples, 2), sampled.reshape(num_maps, num_samples, 3)
+    one = torch.ones(num_maps, dtype=torch.float64, device=points.device)
+    _, shift = _solve(sampled, rays, weights.reshape(num_maps, num_samples), one, 0.0)
+    return shift.to(points.dtype).reshape(batch)
+
+
+def _sample(
+    points: Float[Tensor, "*batch H W 3"], mask: Bool[Tensor, "*batch H W"]
+) -> tuple[Float[Tensor, "*batch K 3"], Float[Tensor, "*batch K"]]:
+    """64×64 points of each map in float64 and their weights (1 where they count; those that do not are harmless)."""
+    height, width = mask.shape[-2:]
+    rows, columns = _nearest_indices(height, points.device), _nearest_indices(width, points.device)
+    sampled = points.detach()[..., rows, :, :][..., columns, :].flatten(-3, -2).double()
+    used = mask[..., rows, :][..., columns].flatten(-2) & sampled.isfinite().all(-1)
+    harmless = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64, device=points.device)
+    return torch.where(used[..., None], sampled, harmless), used.double()
+
+
+def _sample_plane(grid: Float[Tensor, "H W 2"]) -> Float[Tensor, "K 2"]:
+    """What ``_sample`` takes of a map, of a grid of pixels."""
+    rows, columns = (_nearest_indices(size, grid.device) for size in grid.shape[:2])
+    return grid[rows][:, columns].reshape(-1, 2)
+
+
+def _solve(
+    points: Float[Tensor, "B K 3"],
+    uv: Float[Tensor, "*#B K 2"],
+    weights: Float[Tensor, "B K"],
+    known_focal: Float[Tensor, "B"] | None,
+    ftol: float,
+) -> tuple[Float[Tensor, "B"], Float[Tensor, "B"]]:
+    """Focal length and shift of each map; 1 (or the known one) and 0 with fewer than two samples."""
     enough = weights.sum(-1) >= _MIN_SAMPLES
-    shift = torch.where(enough, shift, 0.0).to(points.dtype)
-    solved = _explain(sampled, uv, weights, shift.double(), known)[0]
-    solved = torch.where(enough, solved, torch.ones_like(solved) if known is None else known)
-    return solved.to(points.dtype).reshape(batch), shift.reshape(batch)
+    shift = torch.where(enough, _solve_shift(points, uv, weights, known_focal, ftol), 0.0)
+    focal = _explain(points, uv, weights, shift, known_focal)[0]
+    return torch.where(enough, focal, torch.ones_like(focal) if known_focal is None else known_focal), shift
 
 
 def _nearest_indices(size: int, device: torch.device) -> Tensor:
@@ -78,7 +148,7 @@ def _nearest_indices(size: int, device: torch.device) -> Tensor:
 
 def _explain(
     points: Float[Tensor, "B K 3"],
-    uv: Float[Tensor, "K 2"],
+    uv: Float[Tensor, "*#B K 2"],
     weights: Float[Tensor, "B K"],
     shift: Float[Tensor, "B"],
     known_focal: Float[Tensor, "B"] | None,
@@ -101,7 +171,7 @@ def _explain(
 
 def _solve_shift(
     points: Float[Tensor, "B K 3"],
-    uv: Float[Tensor, "K 2"],
+    uv: Float[Tensor, "*#B K 2"],
     weights: Float[Tensor, "B K"],
     known_focal: Float[Tensor, "B"] | None,
     ftol: float,

@@ -52,6 +52,16 @@ class UniSHConfig:
     human: HumanConfig = field(default_factory=CropBranchConfig)
     align: AlignNetConfig = field(default_factory=AlignNetConfig)
 
+    def __post_init__(self) -> None:
+        patch = self.scene.encoder.patch_size if isinstance(self.scene, ReleaseSceneConfig) else 1
+        if self.multiple % patch:
+            raise ValueError(f"multiple {self.multiple} must be one of encoder.patch_size {patch}")
+
+    @property
+    def predicts_camera(self) -> bool:
+        """Whether the scene branch says which camera took the clip; else its points do."""
+        return isinstance(self.scene, SmallSceneConfig)
+
     @property
     def reads_crops(self) -> bool:
         """Whether the human branch reads crops of people (else landmarks)."""

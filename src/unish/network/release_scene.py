@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unish.geometry.camera import make_intrinsics
+from unish.geometry.camera import make_intrinsics, resize_intrinsics
 from unish.geometry.focal import focal_to_pixels, recover_focal_and_shift
 from unish.geometry.rigid import invert_rigid
 from unish.network.chunks import map_chunks
@@ -78,13 +78,20 @@ class ReleaseScene(nn.Module):
         return self.decoder.hidden_dim
 
     def forward(
-        self, images: Float[Tensor, "B N 3 H W"], intrinsics: Float[Tensor, "B N 3 3"] | None = None
+        self,
+        images: Float[Tensor, "B N 3 H W"],
+        intrinsics: Float[Tensor, "B N 3 3"] | None = None,
+        *,
+        picture_size: tuple[int, int] | None = None,
     ) -> SceneOutput:
         """One pass over a clip.
 
         Args:
             images: RGB in [0, 1]; height and width are multiples of the patch size.
-            intrinsics: pixels; solved from the point maps when not given (no gradient passes through that).
+            intrinsics: pixels; solved from the point maps, for each frame by itself as published, when not given (no
+                gradient passes through that).
+            picture_size: (height, width) of the picture with square pixels that was resized to ``images``; their own
+                where ``None``, as published.
 
         Raises:
             ValueError: the image size is not a multiple of the patch size.
@@ -115,7 +122,7 @@ class ReleaseScene(nn.Module):
         poses = self.camera_head(cast_like(of_camera, self.camera_head))
         local_points, logits, poses = (x.unflatten(0, (num_clips, num_frames)) for x in (local_points, logits, poses))
         if intrinsics is None:
-            intrinsics = self.solve_intrinsics(local_points, logits)
+            intrinsics = self.solve_intrinsics(local_points, logits, picture_size)
         return SceneOutput(
             local_points=local_points,
             point_conf_logits=logits,
@@ -129,10 +136,15 @@ class ReleaseScene(nn.Module):
         return head(cast_like(tokens[:, self.config.decoder.num_special_tokens :], head), grid)
 
     def solve_intrinsics(
-        self, local_points: Float[Tensor, "B N H W 3"], logits: Float[Tensor, "B N H W"]
+        self,
+        local_points: Float[Tensor, "B N H W 3"],
+        logits: Float[Tensor, "B N H W"],
+        picture_size: tuple[int, int] | None = None,
     ) -> Float[Tensor, "B N 3 3"]:
         """The camera that explains each point map, with the principal point in the image centre."""
-        height, width = logits.shape[-2:]
+        size = (int(logits.shape[-2]), int(logits.shape[-1]))
+        picture_size = picture_size or size
         mask = logits.sigmoid() > self.config.min_confidence
-        focal, _ = recover_focal_and_shift(local_points, mask, ftol=self.config.focal_ftol)
-        return make_intrinsics(focal_to_pixels(focal, height, width), height, width)
+        focal, _ = recover_focal_and_shift(local_points, mask, ftol=self.config.focal_ftol, picture_size=picture_size)
+        intrinsics = make_intrinsics(focal_to_pixels(focal, *picture_size), *picture_size)
+        return resize_intrinsics(intrinsics, picture_size, size)

@@ -129,6 +129,7 @@ class SmallScene(nn.Module):
         with_cameras: bool = True,
         keep_training_outputs: bool = False,
         photo_log_depth: Float[Tensor, "B N h4 w4"] | None = None,
+        picture_size: tuple[int, int] | None = None,
     ) -> SceneOutput:
         """Reconstruct a clip up to scale (trained towards metres, but only the person makes it metric).
 
@@ -139,11 +140,13 @@ class SmallScene(nn.Module):
             with_cameras: ``False`` leaves out matching and solving; every camera is then the identity.
             keep_training_outputs: fill ``auxiliary`` with what the losses read.
             photo_log_depth: what ``see_photo_prior`` returns, where the caller has it already.
+            picture_size: (height, width) of the picture with square pixels that was resized to ``images``, of which a
+                predicted focal length is; their own where ``None``.
         """
         num_clips, num_frames, _, *(height, width) = images.shape
         size = (height, width)
         working = working_size(height, width, long_side or self.config.long_side)
-        seen = self.look(images, intrinsics, working, photo_log_depth)
+        seen = self.look(images, intrinsics, working, photo_log_depth, picture_size)
         hidden, known = seen.hidden, seen.intrinsics
         dense = self.read_dense(seen)
         c2w = torch.eye(4, device=images.device).expand(num_clips, num_frames, 4, 4)
@@ -176,6 +179,7 @@ class SmallScene(nn.Module):
         intrinsics: Float[Tensor, "B N 3 3"] | None,
         working: tuple[int, int],
         photo_log_depth: Float[Tensor, "B N h4 w4"] | None = None,
+        picture_size: tuple[int, int] | None = None,
     ) -> DenseInputs:
         """Everything before the dense head; arguments as in ``forward``.
 
@@ -194,7 +198,7 @@ class SmallScene(nn.Module):
         hidden = self.decoder(tokens.unflatten(0, (num_clips, num_frames)), grid)
         log_focal = self._predict_focal(hidden)
         if known is None:
-            known = _expand_focal(log_focal, num_frames, working)
+            known = _expand_focal(log_focal, num_frames, picture_size or (height, width), working)
         if photo_log_depth is None and self.photo_prior is not None:
             photo_log_depth = self.see_photo_prior(images, working)
         if photo_log_depth is not None:
@@ -268,14 +272,15 @@ class SmallScene(nn.Module):
                 0, frames
             )
             unit = points[..., 2].mean(dim=(1, 2))
-            focal = intrinsics.detach()[:, second, 0, 0]
+            # The working image is squeezed to whole patches, so that its pixels are not square.
+            focal = intrinsics.detach().diagonal(dim1=-2, dim2=-1)[:, second, None, :2]
             centre = intrinsics.detach()[:, second, None, :2, 2]
             first_to_second, curvature = solve_pairs(
                 (points / unit[:, None, None, None])[:, first],
-                (matches.targets_px[-1].flatten(2, 3) - centre) / focal[..., None, None],
+                (matches.targets_px[-1].flatten(2, 3) - centre) / focal,
                 matches.weight_logits.sigmoid().flatten(2),
                 prior,
-                focal=focal,
+                focal=focal.prod(-1).sqrt()[..., 0],
             )
             w2c = fuse_pairs(first_to_second, curvature, pairs, frames[1])
             c2w = _scale_translation(invert_rigid(w2c), unit[:, None])
@@ -327,10 +332,13 @@ def _token_rays(intrinsics: Float[Tensor, "F 3 3"], grid: tuple[int, int]) -> Fl
     return (pixels - intrinsics[:, None, :2, 2]) / focal[:, None]
 
 
-def _expand_focal(log_focal: Float[Tensor, "B"], num_frames: int, size: tuple[int, int]) -> Float[Tensor, "B N 3 3"]:
-    """Intrinsics of all frames from one focal length per clip, given as log(focal / diagonal)."""
-    focal = log_focal.exp() * (size[0] ** 2 + size[1] ** 2) ** 0.5
-    return make_intrinsics(focal, *size)[:, None].expand(-1, num_frames, -1, -1)
+def _expand_focal(
+    log_focal: Float[Tensor, "B"], num_frames: int, picture_size: tuple[int, int], working: tuple[int, int]
+) -> Float[Tensor, "B N 3 3"]:
+    """Intrinsics of all frames at the working size, from one log(focal / diagonal) per clip of the picture."""
+    focal = log_focal.exp() * (picture_size[0] ** 2 + picture_size[1] ** 2) ** 0.5
+    intrinsics = resize_intrinsics(make_intrinsics(focal, *picture_size), picture_size, working)
+    return intrinsics[:, None].expand(-1, num_frames, -1, -1)
 
 
 def _points_of_queries(log_depth: Float[Tensor, "F h w"], intrinsics: Float[Tensor, "F 3 3"]) -> Float[Tensor, "F Q 3"]:

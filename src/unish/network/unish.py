@@ -56,6 +56,8 @@ class UniSH(nn.Module):
         humans: HumanInputs | None,
         timestamps: Float[Tensor, "B N"],
         intrinsics: Float[Tensor, "B N 3 3"] | None = None,
+        *,
+        picture_size: tuple[int, int] | None = None,
     ) -> Prediction:
         """Predict B clips of N frames.
 
@@ -66,8 +68,10 @@ class UniSH(nn.Module):
             humans: evidence about P people; ``None``, or P = 0, for the scene alone.
             timestamps: seconds. Only differences within a clip matter; float64 keeps them exact.
             intrinsics: known camera in pixels of ``images``; estimated when ``None``.
+            picture_size: (height, width) of the picture with square pixels that was resized to ``images``; their own
+                where ``None``. An estimated focal length is one in square pixels.
         """
-        scene = self.scene(images, intrinsics)
+        scene = self.scene(images, intrinsics, picture_size=picture_size)
         if humans is None or humans.valid.shape[1] == 0:
             return Prediction(
                 local_points=scene.local_points,

@@ -2,21 +2,29 @@
 
 from unish.reconstruction.anchor import settle_shapes
 from unish.reconstruction.assemble import assemble
+from unish.reconstruction.camera import decide_camera, know_camera
+from unish.reconstruction.fallbacks import describe_fallbacks
+from unish.reconstruction.ground import Ground, estimate_ground
 from unish.reconstruction.report import describe_people, measure_quality
-from unish.reconstruction.shot import MetricShot, ShotEvidence, measure_certainty, measure_shot, solve_cameras
-from unish.reconstruction.stitch import Shot, plan_windows, stitch_windows
+from unish.reconstruction.shot import MetricShot, ShotEvidence, measure_certainty, measure_shot
+from unish.reconstruction.stitch import Shot, intrinsics_at, plan_windows, stitch_windows
 
 __all__ = [
+    "Ground",
     "MetricShot",
     "Shot",
     "ShotEvidence",
     "assemble",
+    "decide_camera",
+    "describe_fallbacks",
     "describe_people",
+    "estimate_ground",
+    "intrinsics_at",
+    "know_camera",
     "measure_certainty",
     "measure_quality",
     "measure_shot",
     "plan_windows",
     "settle_shapes",
-    "solve_cameras",
     "stitch_windows",
 ]

@@ -6,7 +6,7 @@ in closed form; that is the ruler by which the scene is measured later.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -48,11 +48,13 @@ class PlacedBodies:
         valid: (P, T) observed and finite.
         distance_sigma: (P, T) relative standard error of the distance, and of the stature: a body of twice the size at
             twice the distance looks the same.
+        by_network: (P, T) valid, but placed by the network: too few landmarks were seen.
     """
 
     params: BodyParams
     valid: Bool[Tensor, "P T"]
     distance_sigma: Float[Tensor, "P T"]
+    by_network: Bool[Tensor, "P T"]
 
     @property
     def is_ruler(self) -> Bool[Tensor, "P T"]:
@@ -87,7 +89,7 @@ def place_bodies(
     )
     usable = ((weights[..., joints] > 0).sum(-1) >= 4) & torch.isfinite(transl).all(-1) & (transl[..., 2] > 0)
     transl = torch.where(usable[..., None], transl, fallback_transl)
-    height_px = intrinsics[:, 0, 0] * body.standing_height(betas)[:, None] / transl[..., 2].clamp_min(1e-3)
+    height_px = intrinsics[:, 1, 1] * body.standing_height(betas)[:, None] / transl[..., 2].clamp_min(1e-3)
     sigma = torch.hypot(_distance_sigma(weights), MISFIT_TO_SIGMA * residual_px / height_px)
     # Not finite without any landmark; the worst is then the right answer too.
     sigma = torch.where(usable, sigma, torch.inf).clamp_max(DISTANCE_SIGMA["none"])
@@ -95,7 +97,8 @@ def place_bodies(
     params = BodyParams(
         betas=unplaced.betas, global_orient=unplaced.global_orient, body_pose=unplaced.body_pose, transl=transl
     )
-    return PlacedBodies(params=params, valid=valid & finite, distance_sigma=sigma)
+    valid = valid & finite
+    return PlacedBodies(params=params, valid=valid, distance_sigma=sigma, by_network=valid & ~usable)
 
 
 def settle_shapes(
@@ -117,10 +120,7 @@ def move_along_ray(body: Body, placed: PlacedBodies, factor: Float[Tensor, "P T"
     params = placed.params
     pelvis = params.transl + body.rest_joints(params.betas)[..., 0, :]
     transl = params.transl + pelvis * (factor[..., None] - 1.0)
-    moved = BodyParams(
-        betas=params.betas, global_orient=params.global_orient, body_pose=params.body_pose, transl=transl
-    )
-    return PlacedBodies(params=moved, valid=placed.valid, distance_sigma=placed.distance_sigma)
+    return replace(placed, params=replace(params, transl=transl))
 
 
 def smooth_distances(

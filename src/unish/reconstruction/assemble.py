@@ -12,7 +12,7 @@ from torch import Tensor
 import unish
 from unish.body import Body
 from unish.geometry.rotation import matrix_to_axis_angle
-from unish.reconstruction.ground import estimate_ground
+from unish.reconstruction.ground import Ground
 from unish.reconstruction.shot import MetricShot
 from unish.reconstruction.stitch import CONFIDENT
 from unish.structs import Clip, Landmarks, Reconstruction, Tracks
@@ -24,11 +24,16 @@ def assemble(
     tracks: Tracks,
     landmarks: Landmarks,
     shots: list[MetricShot],
+    grounds: list[Ground],
     betas: Float[Tensor, "P 10"],
     body: Body,
     model: str,
 ) -> Reconstruction:
-    """Join the shots along time. ``tracks`` and ``landmarks`` are in pixels of ``images`` (T, H, W, 3)."""
+    """Join the shots along time. ``tracks`` and ``landmarks`` are in pixels of ``images`` (T, H, W, 3).
+
+    Args:
+        grounds: of each shot.
+    """
     valid = torch.cat([shot.valid for shot in shots], dim=1)
     conf = torch.cat([shot.conf for shot in shots])
     depth = torch.cat([shot.depth for shot in shots])
@@ -39,11 +44,6 @@ def assemble(
     transl = torch.cat([shot.params.transl for shot in shots], dim=1)
     joints = torch.cat([shot.joints for shot in shots], dim=1)
     corrections = torch.cat([shot.correction.as_table() for shot in shots], dim=1)
-    gravity, floor = (
-        estimate_ground(shots[0], body)
-        if len(shots) == 1
-        else (torch.full((3,), torch.nan), torch.full((4,), torch.nan))
-    )
     of_people = partial(_blank_absent, valid=valid)
     height, width = images.shape[1:3]
     return Reconstruction(
@@ -68,8 +68,8 @@ def assemble(
         body_pose_aa=of_people(pose),
         transl=of_people(transl),
         joints=of_people(joints),
-        gravity=gravity.numpy().astype(np.float32),
-        floor=floor.numpy().astype(np.float32),
+        gravity=torch.stack([ground.gravity for ground in grounds]).numpy().astype(np.float32),
+        floor=torch.stack([ground.floor for ground in grounds]).numpy().astype(np.float32),
         faces=body.faces.numpy().astype(np.int32),
         body_model=body.name,
         model=model,

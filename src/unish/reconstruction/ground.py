@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -26,8 +28,27 @@ MIN_FLOOR_POINTS = 200
 MAX_FLOOR_FRAMES = 8
 
 
-def estimate_ground(shot: MetricShot, body: Body) -> tuple[Float[Tensor, "3"], Float[Tensor, "4"]]:
-    """Gravity (unit vector down) and floor plane n·x + d = 0 (n up) in the world; NaN where people do not tell.
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """Of one shot, in its own world.
+
+    Attributes:
+        gravity: (3,) unit vector down; NaN when unknown.
+        floor: (4,) plane n·x + d = 0 with n up; NaN when unknown.
+        seen: the floor is a plane that scene points show, not merely the height of the feet.
+    """
+
+    gravity: Float[Tensor, "3"]
+    floor: Float[Tensor, "4"]
+    seen: bool
+
+    @property
+    def known(self) -> bool:
+        return bool(torch.isfinite(self.gravity).all())
+
+
+def estimate_ground(shot: MetricShot, body: Body) -> Ground:
+    """Gravity and floor of a shot from its people; NaN where they do not tell.
 
     Up is the robust mean of the ankles-to-neck direction of upright people; the floor is the plane through the scene
     points near the height of their feet, and a level plane at that height when there are too few such points.
@@ -38,7 +59,7 @@ def estimate_ground(shot: MetricShot, body: Body) -> tuple[Float[Tensor, "3"], F
     straight = (rest[..., NECK, :] - rest[..., ANKLES, :].mean(-2)).norm(dim=-1)
     upright = shot.valid & (trunk.norm(dim=-1) > UPRIGHT * straight) & (shot.distance_sigma < 0.1)
     if int(upright.sum()) < min(MIN_UPRIGHT_FRAMES, shot.depth.shape[0]):
-        return torch.full((3,), torch.nan), torch.full((4,), torch.nan)
+        return Ground(gravity=torch.full((3,), torch.nan), floor=torch.full((4,), torch.nan), seen=False)
     up = median_direction(trunk[upright], torch.ones(int(upright.sum())))
     level = float(_find_feet_height(shot, body, upright, up))
     points, weights = _sample_scene(shot)
@@ -46,8 +67,8 @@ def estimate_ground(shot: MetricShot, body: Body) -> tuple[Float[Tensor, "3"], F
     if int(near.sum()) >= MIN_FLOOR_POINTS:
         fit = fit_floor(points[near], weights[near], up, tolerance=FLOOR_TOLERANCE_M)
         if fit is not None and int(fit.inliers.sum()) >= MIN_FLOOR_POINTS:
-            return -fit.plane[:3], fit.plane
-    return -up, torch.cat([up, torch.tensor([-level])])
+            return Ground(gravity=-fit.plane[:3], floor=fit.plane, seen=True)
+    return Ground(gravity=-up, floor=torch.cat([up, torch.tensor([-level])]), seen=False)
 
 
 def _find_feet_height(

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int16
 from torch import Tensor
 
 from unish.body import Body
-from unish.geometry.camera import pixel_grid, resize_intrinsics
+from unish.geometry.camera import pixel_grid, thin_intrinsics
 from unish.geometry.ruler import scale_from_person
 from unish.reconstruction.anchor import PlacedBodies
 from unish.render.plain import rasterize
@@ -83,14 +83,14 @@ def compare_depths(
 ) -> DepthComparison:
     """Draw every body and compare it with the scene at the person's own pixels."""
     num_people, num_frames = placed.valid.shape
-    full_size = (int(depth.shape[1]), int(depth.shape[2]))
-    stride = max(1, -(-max(full_size) // COMPARE_LONG_SIDE))
+    stride = max(1, -(-max(depth.shape[1:]) // COMPARE_LONG_SIDE))
     # Every stride-th pixel, seen as an image of its own: its pixel centres are those of the full image.
-    every = slice(stride // 2, None, stride)
+    first = stride // 2
+    every = slice(first, None, stride)
+    grid = pixel_grid(*depth.shape[1:], like=depth)[every, every]
     depth, masks = depth[:, every, every], masks[:, every, every]
     size = (int(depth.shape[1]), int(depth.shape[2]))
-    small = resize_intrinsics(intrinsics, (size[0] * stride, size[1] * stride), size)
-    grid = pixel_grid(*size, like=depth) * stride
+    small = thin_intrinsics(intrinsics, first, stride)
 
     level, scene_level = torch.full((2, num_people, num_frames), torch.nan)
     tilt, centre = torch.zeros(2, num_people, num_frames, 2)

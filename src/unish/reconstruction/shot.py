@@ -6,11 +6,9 @@ from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int16
-from torch import Tensor, nn
+from torch import Tensor
 
 from unish.body import Body, move_body
-from unish.geometry.camera import make_intrinsics
-from unish.geometry.focal import focal_to_pixels, recover_focal_and_shift
 from unish.reconstruction.anchor import PlacedBodies, move_along_ray, place_bodies, smooth_distances
 from unish.reconstruction.metric import (
     MIN_PIXELS,
@@ -20,8 +18,8 @@ from unish.reconstruction.metric import (
     correct_people,
     estimate_scale,
 )
-from unish.reconstruction.stitch import CONFIDENT, Shot
-from unish.structs import BodyParams
+from unish.reconstruction.stitch import Shot
+from unish.structs import BodyParams, Camera
 
 SCENE_SIGMA = 0.3
 """Relative error of the scene's depth at one person, against which a badly seen ruler is weighed."""
@@ -32,13 +30,12 @@ class ShotEvidence:
     """What is known of a shot's T frames beside the network's prediction. Pixels are those of the processed image.
 
     Attributes:
-        timestamps_s: (T,).
+        timestamps_s: (T,) from the first frame of the shot.
         valid: (P, T) people observed.
         masks: (T, H, W) index into the people axis, −1 = scene.
         landmarks_px: (P, T, 33, 3), NaN where none.
         boxes_xyxy: (P, T, 4).
         box_only: (P, T) nothing but the box was seen of the person: no landmarks, and no crop that the network read.
-        intrinsics: (3, 3) when the camera is known, else ``None``.
     """
 
     timestamps_s: Float[Tensor, "T"]
@@ -47,20 +44,6 @@ class ShotEvidence:
     landmarks_px: Float[Tensor, "P T 33 3"]
     boxes_xyxy: Float[Tensor, "P T 4"]
     box_only: Bool[Tensor, "P T"]
-    intrinsics: Float[Tensor, "3 3"] | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShotCameras:
-    """What a shot's points say about its cameras.
-
-    Attributes:
-        intrinsics: (T, 3, 3) pixels.
-        shift: (T,) what must be added to every z for them to hold: of the points and of whoever stands among them.
-    """
-
-    intrinsics: Float[Tensor, "T 3 3"]
-    shift: Float[Tensor, "T"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +51,17 @@ class MetricShot:
     """One shot in metres, its own first camera as world.
 
     Attributes:
+        camera: of all frames; ``intrinsics`` are the same in pixels of the processed image.
         depth_before: (T, H, W) metric z before the correction at people.
         depth: (T, H, W) after it.
         params: world parameters of every person and frame, leading shape (P, T).
+        by_network: (P, T) placed by the network, since too few landmarks were seen to measure the distance.
         joints: (P, T, 24, 3) world.
         correction: what was done to each person's own depth.
-        residual: of stitching, see ``Shot``.
+        residual, unjoined: of stitching, see ``Shot``.
     """
 
+    camera: Camera
     intrinsics: Float[Tensor, "T 3 3"]
     c2w: Float[Tensor, "T 4 4"]
     conf: Float[Tensor, "T H W"]
@@ -84,39 +70,28 @@ class MetricShot:
     params: BodyParams
     valid: Bool[Tensor, "P T"]
     distance_sigma: Float[Tensor, "P T"]
+    by_network: Bool[Tensor, "P T"]
     joints: Float[Tensor, "P T 24 3"]
     correction: DepthComparison
     scale: SceneScale
     residual: float
-
-
-def solve_cameras(shot: Shot, known: Float[Tensor, "3 3"] | None) -> ShotCameras:
-    """Focal length and depth shift of every frame of a shot from its points; the shift alone for a known camera."""
-    points, conf = shot.prediction.local_points[0], shot.prediction.point_conf_logits[0].sigmoid()
-    num_frames, height, width = conf.shape
-    half_diagonal = (height**2 + width**2) ** 0.5 / 2
-    known_focal = None if known is None else (known[0, 0] + known[1, 1]).expand(num_frames) / 2 / half_diagonal
-    focal, shift = recover_focal_and_shift(points, conf > CONFIDENT, focal=known_focal)
-    if known is not None:
-        return ShotCameras(intrinsics=known.expand(num_frames, 3, 3), shift=shift)
-    return ShotCameras(intrinsics=make_intrinsics(focal_to_pixels(focal, height, width), height, width), shift=shift)
+    unjoined: int
 
 
 def measure_certainty(
-    shot: Shot, evidence: ShotEvidence, cameras: ShotCameras, betas: Float[Tensor, "P 10"], body: Body
+    shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], body: Body
 ) -> Float[Tensor, "P T"]:
     """How far the size of each person can be trusted, as ``PlacedBodies.distance_sigma``."""
-    return _place(shot, evidence, cameras, betas, body).distance_sigma
+    return _place(shot, evidence, betas, body).distance_sigma
 
 
-def measure_shot(
-    shot: Shot, evidence: ShotEvidence, cameras: ShotCameras, betas: Float[Tensor, "P 10"], body: Body
-) -> MetricShot:
+def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], body: Body) -> MetricShot:
     """Place the bodies, let them measure the scene, correct each person's own points, and move all into the world."""
-    prediction, intrinsics = shot.prediction, cameras.intrinsics
+    prediction = shot.prediction
     conf = prediction.point_conf_logits[0].sigmoid()
-    depth = (prediction.local_points[0, ..., 2] + cameras.shift[:, None, None]).clamp_min(0.0)
-    placed = _place(shot, evidence, cameras, betas, body)
+    intrinsics = shot.intrinsics.expand(len(conf), 3, 3)
+    depth = (prediction.local_points[0, ..., 2] + shot.shift).clamp_min(0.0)
+    placed = _place(shot, evidence, betas, body)
     placed = smooth_distances(body, placed, evidence.timestamps_s)
     comparison = compare_depths(body, placed, depth, evidence.masks, intrinsics)
     scale = estimate_scale(comparison.level, placed, shot.network_scale)
@@ -130,6 +105,7 @@ def measure_shot(
     rest_pelvis = body.rest_joints(placed.params.betas)[..., 0, :]
     params = move_body(placed.params, c2w.expand(*placed.valid.shape, 4, 4), rest_pelvis)
     return MetricShot(
+        camera=shot.camera,
         intrinsics=intrinsics,
         c2w=c2w,
         conf=conf,
@@ -138,20 +114,16 @@ def measure_shot(
         params=params,
         valid=placed.valid,
         distance_sigma=placed.distance_sigma,
+        by_network=placed.by_network & ~evidence.box_only,
         joints=body.joints(params),
         correction=comparison,
         scale=scale,
         residual=shot.residual,
+        unjoined=shot.unjoined,
     )
 
 
-def _place(
-    shot: Shot,
-    evidence: ShotEvidence,
-    cameras: ShotCameras,
-    betas: Float[Tensor, "P 10"],
-    body: Body,
-) -> PlacedBodies:
+def _place(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], body: Body) -> PlacedBodies:
     prediction = shot.prediction
     num_people, num_frames = evidence.valid.shape
     height, width = evidence.masks.shape[1:]
@@ -160,10 +132,11 @@ def _place(
         transl = torch.full((num_people, num_frames, 3), torch.nan)
     else:
         rotations = prediction.rotations[0]
-        in_metres = cameras.shift[:, None] * (shot.network_scale or 0.0)
-        transl = prediction.transl[0] + nn.functional.pad(in_metres, (2, 0))
+        in_metres = shot.shift * (shot.network_scale or 0.0)
+        transl = prediction.transl[0] + torch.tensor([0.0, 0.0, in_metres])
+    intrinsics = shot.intrinsics.expand(num_frames, 3, 3)
     return place_bodies(
-        body, rotations, betas, evidence.landmarks_px, cameras.intrinsics, (height, width), evidence.valid, transl
+        body, rotations, betas, evidence.landmarks_px, intrinsics, (height, width), evidence.valid, transl
     )
 
 

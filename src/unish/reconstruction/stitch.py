@@ -13,8 +13,10 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from unish.geometry.camera import resize_intrinsics
+from unish.geometry.focal import recover_shift
 from unish.geometry.rigid import invert_rigid, make_rigid
-from unish.structs import Prediction
+from unish.structs import Camera, Prediction
 
 CONFIDENT = 0.1
 """Points below this confidence are left out of every average, as in the published network."""
@@ -26,16 +28,26 @@ class Shot:
 
     Attributes:
         prediction: batch of one, all frames of the shot.
+        camera: of all frames.
+        intrinsics: (3, 3) the same in pixels of the prediction's images.
+        shift: what must be added to every z, in the prediction's unit, for the points to be seen through this camera:
+            of the points and of whoever stands among them.
         network_scale: factor from the prediction's units to metres as the network itself believes, if it says so.
         residual: mean distance between the two positions of a shared camera after stitching, in multiples of the median
             depth, of the worst pair of windows; 0 for a single window.
         seen: (P,) frames in which each person was observed.
+        unjoined: pairs of neighbouring windows without one pixel that both are confident of: nothing says how the scale
+            of one is to be brought to that of the other.
     """
 
     prediction: Prediction
+    camera: Camera
+    intrinsics: Float[Tensor, "3 3"]
+    shift: float
     network_scale: float | None
     residual: float
     seen: Int64[Tensor, "P"]
+    unjoined: int = 0
 
 
 def plan_windows(num_frames: int, window: int, overlap: int) -> list[range]:
@@ -54,19 +66,23 @@ def plan_windows(num_frames: int, window: int, overlap: int) -> list[range]:
     return [range(start, start + window) for start in starts]
 
 
-def stitch_windows(predictions: list[Prediction], windows: list[range], valid: Bool[Tensor, "P T"]) -> Shot:
+def stitch_windows(
+    predictions: list[Prediction], windows: list[range], valid: Bool[Tensor, "P T"], camera: Camera
+) -> Shot:
     """Bring every window into the world and scale of the first, and take each frame from the window that knows it best.
 
     Args:
         predictions: one per window, batch of one.
         windows: frame indices of each window, as ``plan_windows`` gives them.
         valid: observed people, to weigh each window's body shapes by how often it saw the person.
+        camera: with which all windows were predicted.
     """
-    moved, residuals = [predictions[0]], []
+    moved, residuals, unjoined = [predictions[0]], [], 0
     for index in range(1, len(predictions)):
-        aligned, residual = _align_window(moved[-1], windows[index - 1], predictions[index], windows[index])
+        aligned, residual, joined = _align_window(moved[-1], windows[index - 1], predictions[index], windows[index])
         moved.append(aligned)
         residuals.append(residual)
+        unjoined += not joined
     owner = _choose_owner(windows)
     merged = Prediction(
         local_points=_gather(moved, windows, owner, "local_points", axis=1),
@@ -76,25 +92,40 @@ def stitch_windows(predictions: list[Prediction], windows: list[range], valid: B
         transl=_gather(moved, windows, owner, "transl", axis=2) if moved[0].transl is not None else None,
         betas=_average_betas(moved, windows, valid) if moved[0].betas is not None else None,
     )
-    scales = [float(p.scale[0]) / float(mean_distance(p)[0]) for p in moved if p.scale is not None]
+    size = (int(merged.point_conf_logits.shape[-2]), int(merged.point_conf_logits.shape[-1]))
+    intrinsics = intrinsics_at(camera, size)
+    confident = merged.point_conf_logits[0].sigmoid() > CONFIDENT
+    shift = recover_shift(merged.local_points[0], confident, intrinsics.expand(len(confident), 3, 3))
+    scales = [
+        float(p.scale[0]) / distance for p in moved if p.scale is not None and (distance := _mean_distance(p)) > 0
+    ]
     return Shot(
         prediction=merged,
+        camera=camera,
+        intrinsics=intrinsics,
+        shift=float(shift),
         network_scale=float(torch.tensor(scales).median()) if scales else None,
         residual=max(residuals, default=0.0),
         seen=valid.sum(1),
+        unjoined=unjoined,
     )
 
 
-def mean_distance(prediction: Prediction) -> Float[Tensor, "B"]:
-    """Mean ‖local point‖ over the confident pixels of all frames: what the network's scale refers to."""
-    keep = prediction.point_conf_logits.sigmoid() > CONFIDENT
-    distance = prediction.local_points.norm(dim=-1)
-    return (distance * keep).flatten(1).sum(1) / keep.flatten(1).sum(1).clamp_min(1)
+def intrinsics_at(camera: Camera, size: tuple[int, int]) -> Float[Tensor, "3 3"]:
+    """Intrinsics in pixels of a picture of (height, width) ``size``."""
+    return resize_intrinsics(camera.matrix, camera.size, size)
+
+
+def _mean_distance(prediction: Prediction) -> float:
+    """Mean ‖local point‖ over the confident pixels of all frames: what the network's scale refers to; 0 without any."""
+    keep = prediction.point_conf_logits[0].sigmoid() > CONFIDENT
+    return float(prediction.local_points[0][keep].norm(dim=-1).mean()) if keep.any() else 0.0
 
 
 def _align_window(
     previous: Prediction, previous_frames: range, new: Prediction, new_frames: range
-) -> tuple[Prediction, float]:
+) -> tuple[Prediction, float, bool]:
+    """The new window in the world and scale of the previous one, the residual, and whether there was evidence."""
     shared = [frame for frame in new_frames if frame in previous_frames]
     in_previous = [frame - previous_frames.start for frame in shared]
     in_new = [frame - new_frames.start for frame in shared]
@@ -117,7 +148,8 @@ def _align_window(
         transl=new.transl,
     )
     gap = (previous.c2w[0, in_previous, :3, 3] - aligned.c2w[0, in_new, :3, 3]).norm(dim=-1).mean()
-    return aligned, float(gap / old_depth[old_depth > 0].median().clamp_min(1e-6))
+    typical = old_depth[keep].median().clamp_min(1e-6) if keep.any() else torch.tensor(torch.nan)
+    return aligned, float(gap / typical), bool(keep.any())
 
 
 def _average_motion(motions: Float[Tensor, "K 4 4"]) -> Float[Tensor, "4 4"]:

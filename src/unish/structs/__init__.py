@@ -1,6 +1,7 @@
 """Frozen records that cross stage borders. They hold data and simple views of it; stages hold the behaviour."""
 
 from unish.structs.body_params import BodyParams
+from unish.structs.camera import Camera, FocalSource
 from unish.structs.clip import Clip
 from unish.structs.people import NUM_LANDMARKS, Crops, Landmarks, Tracks
 from unish.structs.prediction import HumanInputs, Prediction
@@ -10,8 +11,10 @@ __all__ = [
     "FORMAT",
     "NUM_LANDMARKS",
     "BodyParams",
+    "Camera",
     "Clip",
     "Crops",
+    "FocalSource",
     "HumanInputs",
     "Landmarks",
     "Prediction",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,7 +14,9 @@ from numpy import ndarray
 
 from unish.errors import InputError
 
-FORMAT = "unish-reconstruction/1"
+FORMAT = "unish-reconstruction/2"
+OLD_FORMAT = "unish-reconstruction/1"
+"""One gravity and one floor for the whole file, which told nothing where there was more than one shot."""
 
 
 @runtime_checkable
@@ -27,9 +30,9 @@ class PosesBodies(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Reconstruction:
-    """T frames, P people, H×W processed image; OpenCV camera axes, metres, world = camera of the first used frame.
+    """T frames, P people, S shots, H×W processed image; OpenCV camera axes, metres, world = first camera of the shot.
 
-    Every key of ``reconstruction.npz`` (format ``unish-reconstruction/1``) is an attribute of the same name. Keys that
+    Every key of ``reconstruction.npz`` (format ``unish-reconstruction/2``) is an attribute of the same name. Keys that
     a writer adds (ground truth) are kept in ``extra``. Per-person floats are NaN where ``person_valid`` is false.
     """
 
@@ -54,8 +57,8 @@ class Reconstruction:
     body_pose_aa: Float32[ndarray, "P T 69"]
     transl: Float32[ndarray, "P T 3"]
     joints: Float32[ndarray, "P T 24 3"]
-    gravity: Float32[ndarray, "3"]
-    floor: Float32[ndarray, "4"]
+    gravity: Float32[ndarray, "S 3"]
+    floor: Float32[ndarray, "S 4"]
     faces: Int32[ndarray, "F 3"]
     body_model: str
     model: str
@@ -70,6 +73,19 @@ class Reconstruction:
     @property
     def num_people(self) -> int:
         return int(self.person_ids.shape[0])
+
+    @property
+    def num_shots(self) -> int:
+        return int(self.gravity.shape[0])
+
+    def shot_frames(self) -> list[slice]:
+        """The frames of each shot, one after another; row i of ``gravity`` and ``floor`` is that of shot i."""
+        starts = [0, *(np.flatnonzero(np.diff(self.segment)) + 1).tolist(), self.num_frames]
+        return [slice(start, stop) for start, stop in pairwise(starts)]
+
+    def shot_of_frame(self) -> Int64[ndarray, "T"]:
+        """Row of ``gravity`` and ``floor`` that each frame belongs to."""
+        return np.unique(self.segment, return_inverse=True)[1].astype(np.int64)
 
     def save(self, path: str | Path) -> None:
         """Write the npz beside its final name, then rename, so that a cut never leaves half a file."""
@@ -88,7 +104,7 @@ class Reconstruction:
 
     @classmethod
     def load(cls, path: str | Path) -> Reconstruction:
-        """Read an npz of this format, without pickle.
+        """Read an npz of this format or of the one before, without pickle.
 
         Raises:
             InputError: the file is missing, unreadable, of another format, or lacks a key.
@@ -102,8 +118,8 @@ class Reconstruction:
         except Exception as error:
             raise InputError(f"{path}: not a readable npz ({error}); run `unish reconstruct` again") from None
         found = str(arrays.get("format", "none"))
-        if found != FORMAT:
-            raise InputError(f"{path}: format is {found!r}, this version reads {FORMAT!r}")
+        if found not in (FORMAT, OLD_FORMAT):
+            raise InputError(f"{path}: format is {found!r}, this version reads {FORMAT!r} and {OLD_FORMAT!r}")
         names = {f.name for f in fields(cls)} - {"extra"}
         missing = sorted(names - arrays.keys())
         if missing:
@@ -111,6 +127,8 @@ class Reconstruction:
         values: dict[str, Any] = {
             key: str(value) if value.dtype.kind == "U" else value for key, value in arrays.items() if key in names
         }
+        if found == OLD_FORMAT:
+            values |= _split_by_shot(values)
         return cls(**values, extra={key: value for key, value in arrays.items() if key not in names})
 
     def world_points(self) -> Float32[ndarray, "T H W 3"]:
@@ -138,3 +156,13 @@ class Reconstruction:
         out = np.full((*shown.shape, *posed.shape[1:]), np.nan, np.float32)
         out[person, frame] = posed
         return out
+
+
+def _split_by_shot(values: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 to 2: the gravity and floor of a file of one shot are those of the shot; else they were never known."""
+    num_shots = len(np.unique(values["segment"]))
+    return {
+        "gravity": np.repeat(values["gravity"][None], num_shots, axis=0),
+        "floor": np.repeat(values["floor"][None], num_shots, axis=0),
+        "format": FORMAT,
+    }

@@ -185,8 +185,8 @@ def stack_clip(truth: Reconstruction, *, exact_depth: bool = False) -> dict[str,
         "intrinsics": truth.intrinsics,
         "c2w": truth.c2w,
         "timestamps": truth.timestamps_s.astype(np.float32),
-        "gravity": truth.gravity,
-        "floor": truth.floor,
+        "gravity": truth.gravity[0],
+        "floor": truth.floor[0],
         **{name: _pad_people(values) for name, values in people.items()},
     }
 

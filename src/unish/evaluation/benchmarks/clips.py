@@ -107,7 +107,7 @@ def _measure_motion(answer: Answer) -> Row:
     times = torch.from_numpy(found.timestamps_s[frames])
     vertices = torch.from_numpy(found.vertices(answer.body)[:, frames]).double()
     joints = torch.from_numpy(found.joints[:, frames])
-    floor = torch.from_numpy(found.floor).double()
+    floor = torch.from_numpy(found.floor[_longest_shot_number(found)]).double()
     gap = torch.where(valid, foot_floor_gap(vertices, floor), torch.nan)
     speed = _slide(foot_points(vertices, answer.body), floor, times, valid)
     fps = 1 / float(times.diff().median()) if len(times) > 1 else 1.0
@@ -142,9 +142,13 @@ def _mean_over_people(values: Float[Tensor, "P T"]) -> float:
     return float(values.nanmean(1).nanmean())
 
 
+def _longest_shot_number(found: Reconstruction) -> int:
+    """Row of the longest shot in what there is one of per shot."""
+    return int(np.argmax(np.unique(found.segment, return_counts=True)[1]))
+
+
 def _longest_shot(found: Reconstruction) -> Bool[np.ndarray, "T"]:
-    segments, counts = np.unique(found.segment, return_counts=True)
-    return found.segment == segments[np.argmax(counts)]
+    return found.segment == np.unique(found.segment)[_longest_shot_number(found)]
 
 
 def _camera_extent(found: Reconstruction) -> float:

@@ -100,7 +100,7 @@ def make_record(
     if boxes_xyxy is None:
         boxes_xyxy = _bound_bodies(people.valid, params, body, cameras, intrinsics, size)
     depth = np.zeros((num_frames, *size), np.float32) if depth is None else np.nan_to_num(depth, posinf=0, neginf=0)
-    num_people = len(people.valid)
+    num_people, num_shots = len(people.valid), len(clip.segment.unique())
     ids = np.arange(num_people) if people.person_ids is None else people.person_ids
     blank = partial(_blank_absent, valid=people.valid)
     return Reconstruction(
@@ -125,8 +125,8 @@ def make_record(
         body_pose_aa=blank(people.body_pose_aa),
         transl=blank(params.transl.numpy()),
         joints=blank(joints),
-        gravity=np.full(3, np.nan, np.float32),
-        floor=np.full(4, np.nan, np.float32),
+        gravity=np.full((num_shots, 3), np.nan, np.float32),
+        floor=np.full((num_shots, 4), np.nan, np.float32),
         faces=body.faces.numpy().astype(np.int32),
         body_model=body.name,
         model=model,

@@ -146,12 +146,13 @@ def _measure_camera(record: Reconstruction) -> Row:
         "camera height": [],
     }
     first = record.segment == record.segment[0]
-    if np.isfinite(record.gravity).all():
-        sideways, below, ahead = np.moveaxis(c2w[first, :3, :3].swapaxes(1, 2) @ record.gravity, 1, 0)
+    gravity, floor = record.gravity[0], record.floor[0]
+    if np.isfinite(gravity).all():
+        sideways, below, ahead = np.moveaxis(c2w[first, :3, :3].swapaxes(1, 2) @ gravity, 1, 0)
         row["camera pitch"] = _round(np.degrees(np.arcsin(np.clip(ahead, -1, 1))))
         row["camera roll"] = _round(np.degrees(np.arctan2(sideways, below)))
-    if np.isfinite(record.floor).all():
-        row["camera height"] = _round(c2w[first, :3, 3] @ record.floor[:3] + record.floor[3])
+    if np.isfinite(floor).all():
+        row["camera height"] = _round(c2w[first, :3, 3] @ floor[:3] + floor[3])
     return row
 
 
@@ -184,11 +185,12 @@ def _measure_people(record: Reconstruction, body: Body) -> Row:
 
 def _trunk_lean(record: Reconstruction, seen: Bool[ndarray, "P T"]) -> Float[ndarray, "N"]:
     """Degrees between pelvis → neck and up: 0 upright, 90 lying, 180 head down."""
-    if not np.isfinite(record.gravity).all():
+    gravity = record.gravity[0]
+    if not np.isfinite(gravity).all():
         return np.zeros(0)
     seen = seen & (record.segment == record.segment[0])
     trunk = (record.joints[:, :, JOINT_NAMES.index("neck")] - record.joints[:, :, 0])[seen].astype(np.float64)
-    upright = -(trunk @ record.gravity) / np.maximum(np.linalg.norm(trunk, axis=-1), 1e-9)
+    upright = -(trunk @ gravity) / np.maximum(np.linalg.norm(trunk, axis=-1), 1e-9)
     return np.degrees(np.arccos(np.clip(upright, -1, 1)))
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from unish.body import Body
 from unish.geometry.camera import make_intrinsics, project
-from unish.geometry.focal import focal_to_pixels, recover_focal_and_shift
+from unish.geometry.focal import focal_to_pixels, recover_shared_focal_and_shift, recover_shift
 from unish.structs import BodyParams
 from unish.training.losses.penalties import charbonnier, mean_along, mean_where, smooth_angle
 
@@ -83,17 +83,17 @@ def recover_cameras(
     mask: Bool[Tensor, "B N H W"],
     known: Float[Tensor, "B N 3 3"] | None = None,
 ) -> tuple[Float[Tensor, "B N 3 3"], Float[Tensor, "B N"]]:
-    """Intrinsics (pixels) and z-shift (unit of the points) of the pinhole that explains each point map best.
+    """Intrinsics (pixels) and z-shift (unit of the points) of the one pinhole that explains the maps of a clip best.
 
-    The same solver as at inference (see ``recover_focal_and_shift``): bodies are judged through the camera with which
-    they will be drawn. Constants, without gradient. Of ``known`` cameras only the shift is solved.
+    The same solver as at inference (see ``recover_shared_focal_and_shift``): bodies are judged through the camera with
+    which they will be drawn. Constants, without gradient. Of ``known`` cameras only the shift is solved.
     """
-    height, width = local_points.shape[-3:-1]
+    (height, width), frames = local_points.shape[-3:-1], local_points.shape[:2]
     if known is not None:
-        focal = (known[..., 0, 0] + known[..., 1, 1]) / (height**2 + width**2) ** 0.5
-        return known, recover_focal_and_shift(local_points, mask, focal=focal)[1]
-    focal, shift = recover_focal_and_shift(local_points, mask)
-    return make_intrinsics(focal_to_pixels(focal, height, width), height, width), shift
+        return known, recover_shift(local_points, mask, known)[:, None].expand(frames)
+    focal, shift = recover_shared_focal_and_shift(local_points, mask)
+    intrinsics = make_intrinsics(focal_to_pixels(focal, height, width), height, width)
+    return intrinsics[:, None].expand(*frames, 3, 3), shift[:, None].expand(frames)
 
 
 def picture_loss(

@@ -138,7 +138,7 @@ def _score_points(found: Reconstruction, truth: Mapping[str, np.ndarray]) -> Row
     """World points of both after a similarity and ICP; see ``compared_views.score_points``."""
     depth, intrinsics, c2w = (torch.from_numpy(truth[key]).double() for key in ("depth", "intrinsics", "c2w"))
     size, own = (int(depth.shape[1]), int(depth.shape[2])), (int(found.image_size[0]), int(found.image_size[1]))
-    no_floor = torch.full((4,), torch.nan, dtype=torch.float64)
+    no_floor = torch.full((len(c2w), 4), torch.nan, dtype=torch.float64)
     predicted = View(
         depth=resize_depth(found.depth, size).double(),
         intrinsics=resize_intrinsics(torch.from_numpy(found.intrinsics).double(), own, size),

@@ -1,0 +1,36 @@
+"""The camera of a shot, decided once, from the first prediction that was made of it."""
+
+from __future__ import annotations
+
+import torch
+
+from unish.geometry.camera import make_intrinsics, resize_intrinsics
+from unish.geometry.focal import focal_to_pixels, recover_shared_focal_and_shift
+from unish.reconstruction.stitch import CONFIDENT
+from unish.structs import Camera, Prediction
+
+
+def know_camera(intrinsics: tuple[float, float, float, float], source_size: tuple[int, int]) -> Camera:
+    """The camera that the user gives as (fx, fy, cx, cy), pixels of the source of (height, width) ``source_size``."""
+    fx, fy, cx, cy = intrinsics
+    matrix = torch.tensor([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]], dtype=torch.float32)
+    return Camera(matrix=matrix, size=source_size, focal_source="given")
+
+
+def decide_camera(prediction: Prediction, picture_size: tuple[int, int], *, predicted: bool) -> Camera:
+    """One pinhole with square pixels and the principal point in the middle, for all frames of a shot.
+
+    Args:
+        prediction: of the first window of the shot, batch of one.
+        picture_size: (height, width) of the picture with square pixels that the network's images were resized from.
+        predicted: the network itself says which camera it assumed (``Prediction.intrinsics``), the same for all frames;
+            else the one camera is solved that explains the points of all frames best.
+    """
+    height, width = prediction.point_conf_logits.shape[-2:]
+    if predicted and prediction.intrinsics is not None:
+        matrix = resize_intrinsics(prediction.intrinsics[0, 0], (height, width), picture_size)
+        return Camera(matrix=matrix, size=picture_size, focal_source="guessed")
+    confident = prediction.point_conf_logits[0].sigmoid() > CONFIDENT
+    focal, _ = recover_shared_focal_and_shift(prediction.local_points[0], confident, picture_size=picture_size)
+    matrix = make_intrinsics(focal_to_pixels(focal, *picture_size), *picture_size)
+    return Camera(matrix=matrix, size=picture_size, focal_source="solved")

@@ -1,0 +1,58 @@
+"""What a run had to guess: one sentence each, so that no fallback goes unsaid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unish.reconstruction.ground import Ground
+from unish.reconstruction.shot import MetricShot
+
+
+def describe_fallbacks(shots: Sequence[MetricShot], grounds: Sequence[Ground], person_ids: Sequence[int]) -> list[str]:
+    """Sentences for the warnings of the report; those of several shots begin with the number of the shot."""
+    found = []
+    for number, (shot, ground) in enumerate(zip(shots, grounds, strict=True)):
+        where = f"shot {number}: " if len(shots) > 1 else ""
+        sentences = [*_of_camera(shot), *_of_scale(shot), *_of_ground(ground), *_of_people(shot, person_ids)]
+        found += [where + sentence for sentence in sentences]
+    return found
+
+
+def _of_camera(shot: MetricShot) -> list[str]:
+    angle = f"{shot.camera.field_of_view_deg:.0f} degrees along the long side"
+    if shot.camera.focal_source == "guessed":
+        return [f"the focal length is guessed ({angle}): distances are as uncertain as it is; give --intrinsics"]
+    if shot.camera.focal_source == "solved":
+        return [f"the focal length is solved from the points ({angle}); give --intrinsics where the camera is known"]
+    return []
+
+
+def _of_scale(shot: MetricShot) -> list[str]:
+    sentences = []
+    if shot.scale.source == "network":
+        sentences.append("nobody could be measured, so the metric scale is the network's own guess")
+    if shot.scale.source == "none":
+        sentences.append("the metric scale is unknown: nobody could be measured; lengths are in a unit of their own")
+    if shot.unjoined:
+        pairs = "1 pair" if shot.unjoined == 1 else f"{shot.unjoined} pairs"
+        sentences.append(f"{pairs} of neighbouring windows share no confident point, so their scales may differ")
+    if not bool((shot.depth > 0).any()):
+        sentences.append("no point of the scene is confident")
+    return sentences
+
+
+def _of_ground(ground: Ground) -> list[str]:
+    if not ground.known:
+        return ["gravity and floor are unknown: nobody was seen standing upright for long enough"]
+    if not ground.seen:
+        return ["no floor was found in the scene: a level plane at the height of the feet stands in for it"]
+    return []
+
+
+def _of_people(shot: MetricShot, person_ids: Sequence[int]) -> list[str]:
+    placed, seen = shot.by_network.sum(1).tolist(), shot.valid.sum(1).tolist()
+    return [
+        f"person {person_id} is placed by the network in {few} of {all_frames} frames: too few landmarks were seen"
+        for person_id, few, all_frames in zip(person_ids, placed, seen, strict=True)
+        if few
+    ]
