@@ -68,7 +68,8 @@ def test_scale_shift_is_exact_and_robust() -> None:
     torch.testing.assert_close(shift, torch.full((4,), -0.7).double())
     target[:, :12] += 10
     scale, shift = solve_scale_shift(source, target, torch.ones_like(source), robust_iterations=30)
-    assert (scale - 2.5).abs().max() < 0.02 and (shift + 0.7).abs().max() < 0.05
+    # Twice the measured errors after 30 rounds; least squares is off by 1.0 and 3.8.
+    assert (scale - 2.5).abs().max() < 0.001 and (shift + 0.7).abs().max() < 0.0034
 
 
 def test_scale_shift_comes_close_to_the_exact_l1_line() -> None:
@@ -159,8 +160,9 @@ def test_outliers_and_unseen_points() -> None:
     weights = torch.ones(40).double()
     weights[8] = 0
     robust = align_rigid(source, target, weights, robust_iterations=20)
-    assert rotation_angle(robust.rotation @ rigid[:3, :3].T) < 0.002
-    assert (robust.translation - rigid[:3, 3]).norm() < 0.003
+    # Twice what noise of 0.001 on 31 good points leaves: 6.6e-5 and 4.0e-4; the eight bad ones would bring 0.1 and 1.
+    assert rotation_angle(robust.rotation @ rigid[:3, :3].T) < 1.4e-4
+    assert (robust.translation - rigid[:3, 3]).norm() < 8e-4
 
 
 def test_no_evidence_is_the_identity() -> None:

@@ -34,7 +34,7 @@ def test_exact_data_give_the_translation_back(seed: int, depth: float) -> None:
 def test_float32_is_accurate_to_a_millimetre_at_ten_metres() -> None:
     points, transl, intrinsics, observed = (x.float() for x in make_case(0, 20, depth=10.0))
     got, _ = solve_translation(points, observed, torch.ones(20, 17), intrinsics)
-    assert (got - transl).norm(dim=-1).max() < 1e-3
+    assert (got - transl).norm(dim=-1).max() < 1e-4  # rounding; measured: 3e-6
 
 
 def test_batch_equals_single() -> None:
@@ -114,7 +114,7 @@ def test_mirrored_points_stay_in_front_of_the_camera() -> None:
     points, transl, intrinsics, observed = make_case(7, 5)
     got, _ = solve_translation(points * torch.tensor([-1, -1, 1]), observed, torch.ones(5, 17).double(), intrinsics)
     assert (got[:, 2] > 1.0).all()
-    assert ((got[:, 2] / transl[:, 2]).log().abs() < 0.4).all()
+    assert ((got[:, 2] / transl[:, 2]).log().abs() < 0.075).all()  # twice the measured 0.037
 
 
 def test_gradients() -> None:
@@ -133,7 +133,7 @@ def test_scale_ignores_a_minority_of_nonsense_and_reports_its_uncertainty() -> N
     scene[:, 4] = 0.0
     body[:, 5] = torch.nan
     scale, uncertainty = scale_from_person(body, scene, torch.ones(3, 20))
-    assert abs(scale.item() / 2.5 - 1) < 0.02
+    assert abs(scale.item() / 2.5 - 1) < 0.014  # twice the measured 0.0069: a fifth of the samples say 12.5
     assert 0.05 / 3**0.5 < uncertainty.item() < 0.035
     _, alone = scale_from_person(body[:1], scene[:1], torch.ones(1, 20))
     assert alone > uncertainty

@@ -38,7 +38,7 @@ def test_normals_of_a_plane_face_the_camera() -> None:
     normal = torch.nn.functional.normalize(torch.tensor([0.2, -0.4, -0.9]), dim=0)
     found, exists = normals_from_depth(depth_of_plane(normal, 3.0), INTRINSICS)
     assert exists.all()
-    torch.testing.assert_close(found, normal.expand(48, 64, 3), atol=2e-3, rtol=0)
+    torch.testing.assert_close(found, normal.expand(48, 64, 3), atol=1e-4, rtol=0)  # rounding; measured: 1.3e-5
 
 
 def test_normals_do_not_exist_where_depth_does_not() -> None:
@@ -89,8 +89,8 @@ def test_floor_under_a_table_with_a_wall_and_nonsense() -> None:
     found = fit_floor(points, torch.ones(3000), torch.tensor([0.0, -1.0, 0.0]), tolerance=0.02)
     assert found is not None
     normal = torch.nn.functional.normalize(torch.tensor([0.1, -1.0, 0.0]), dim=0)
-    assert math.degrees(torch.acos((found.plane[:3] @ normal).clamp(-1, 1)).item()) < 0.5
-    assert abs(found.plane[3].item() - 1.5 / math.sqrt(1.01)) < 0.01
+    assert math.degrees(torch.linalg.cross(found.plane[:3], normal).norm().item()) < 0.019  # twice the measured 0.0094
+    assert abs(found.plane[3].item() - 1.5 / math.sqrt(1.01)) < 1e-4
     assert found.inliers[:1000].float().mean() > 0.99
     again = fit_floor(points, torch.ones(3000), torch.tensor([0.0, -1.0, 0.0]), tolerance=0.02)
     assert again is not None and torch.equal(again.plane, found.plane)
@@ -109,7 +109,7 @@ def test_direction_survives_two_fifths_of_people_lying_down() -> None:
     )
     up[:4] = torch.tensor([1.0, 0.0, 0.0])
     found = median_direction(up, torch.ones(10))
-    assert math.degrees(torch.acos(-found[1]).item()) < 3
+    assert math.degrees(torch.acos(-found[1]).item()) < 0.6  # twice the measured 0.28; the mean of all is 34 off
     assert median_direction(up, torch.zeros(10)).isnan().all()
 
 

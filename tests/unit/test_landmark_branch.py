@@ -107,7 +107,7 @@ def test_a_bent_knee_becomes_a_knee_rotation() -> None:
     params.body_pose[3] = axis_angle_to_matrix(torch.tensor([1.2, 0.0, 0.0]))
     found = rotations_from_landmarks(body.landmarks(params), rest)
     assert rotation_angle(found[4].mT @ params.body_pose[3]) < 0.15
-    assert rotation_angle(found[5]) < 0.05
+    assert rotation_angle(found[5]) < 1e-6
 
 
 def test_view_is_centred_and_image_aligned_points_are_the_true_ones(humans: HumanInputs) -> None:
@@ -115,9 +115,12 @@ def test_view_is_centred_and_image_aligned_points_are_the_true_ones(humans: Huma
         humans.landmarks_px.flatten(0, 1), humans.landmarks_world.flatten(0, 1), humans.valid.flatten(0, 1),
         INTRINSICS.expand(6, 5, 3, 3),
     )  # fmt: skip
-    assert view.flat[..., 23:25, :].mean(-2).abs().max() < 0.01
-    assert (1 / view.inverse_depth - 4.0).abs().max() < 0.8
-    assert (image_aligned_points(view) - view.points).norm(dim=-1).median() < 0.04
+    # Twice the measured errors. The depth comes from the size of the person alone (weak perspective), so a limb that
+    # points to the camera makes it wrong: by 0.22 m at most and 0.06 m at the median, of 4 m.
+    assert view.flat[..., 23:25, :].mean(-2).abs().max() < 1.2e-4
+    wrong = (1 / view.inverse_depth - 4.0).abs()
+    assert wrong.max() < 0.44 and wrong.median() < 0.12
+    assert (image_aligned_points(view) - view.points).norm(dim=-1).median() < 0.024
 
 
 def test_one_person_alone_gives_what_the_batch_gives(humans: HumanInputs) -> None:
@@ -179,9 +182,9 @@ def test_mirrored_people_get_mirrored_poses(humans: HumanInputs) -> None:
     mirrored = run(branch, replace(humans, landmarks_px=px, landmarks_world=world), TIMES)
     sign = torch.tensor([-1.0, 1.0, 1.0])
     expected = out.rotations[..., list(MIRRORED_JOINTS), :, :] * (sign[:, None] * sign)
-    # The body's landmarks are symmetric to within a millimetre or so.
-    torch.testing.assert_close(mirrored.rotations, expected, atol=5e-3, rtol=0)
-    torch.testing.assert_close(mirrored.betas, out.betas, atol=5e-3, rtol=0)
+    # Rounding alone: 2.3e-6 and 8e-8 measured.
+    torch.testing.assert_close(mirrored.rotations, expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(mirrored.betas, out.betas, atol=1e-5, rtol=0)
 
 
 def test_turning_the_camera_turns_the_root_and_nothing_else(rng: torch.Generator) -> None:
@@ -191,19 +194,19 @@ def test_turning_the_camera_turns_the_root_and_nothing_else(rng: torch.Generator
     moved = replace(params, global_orient=turn @ params.global_orient, transl=(params.transl + rest) @ turn.T - rest)
     branch = make_branch()
     straight, turned = run(branch, look(params), TIMES[:1]), run(branch, look(moved), TIMES[:1])
-    # The person's own view may be rolled a little against the straight one, hence the tolerance.
+    # Twice the measured angles; the person's own view may be rolled a little against the straight one.
     between = straight.rotations[..., 1:, :, :].mT @ turned.rotations[..., 1:, :, :]
-    assert rotation_angle(between).max() < 0.05
+    assert rotation_angle(between).max() < 6e-4
     root = (turn @ straight.rotations[..., 0, :, :]).mT @ turned.rotations[..., 0, :, :]
-    assert rotation_angle(root).max() < 0.05
+    assert rotation_angle(root).max() < 4e-4
 
 
 def test_only_differences_of_time_matter(humans: HumanInputs) -> None:
     branch = make_branch()
     now, later = run(branch, humans, TIMES), run(branch, humans, TIMES + 100.0)
-    torch.testing.assert_close(now.rotations, later.rotations, atol=1e-3, rtol=0)
+    torch.testing.assert_close(now.rotations, later.rotations, atol=2e-5, rtol=0)  # rounding; measured: 9e-7
     slow = run(branch, humans, TIMES * 1.5)
-    assert (slow.rotations - now.rotations).abs().max() > 1e-4
+    assert (slow.rotations - now.rotations).abs().max() > 0.005  # measured: 0.015
 
 
 def test_gradients_are_finite_and_reach_every_weight(humans: HumanInputs) -> None:

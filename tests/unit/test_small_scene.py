@@ -46,7 +46,7 @@ def test_batch_equals_single(scene: SmallScene) -> None:
     with torch.no_grad():
         together, alone = scene(images), scene(images[1:])
     torch.testing.assert_close(together.local_points[1:], alone.local_points, atol=1e-4, rtol=1e-3)
-    torch.testing.assert_close(together.c2w[1:], alone.c2w, atol=1e-3, rtol=0)
+    torch.testing.assert_close(together.c2w[1:], alone.c2w, atol=1e-5, rtol=0)
 
 
 def test_points_project_to_their_own_pixels(scene: SmallScene) -> None:
@@ -55,7 +55,7 @@ def test_points_project_to_their_own_pixels(scene: SmallScene) -> None:
             out = scene(make_images(1, 2), intrinsics)
         pixels = project(out.local_points.flatten(2, 3), out.intrinsics)
         grid = torch.stack(torch.meshgrid(torch.arange(64) + 0.5, torch.arange(48) + 0.5, indexing="xy"), -1)
-        torch.testing.assert_close(pixels[0, 0].unflatten(0, (48, 64)), grid, atol=1e-2, rtol=0)
+        torch.testing.assert_close(pixels[0, 0].unflatten(0, (48, 64)), grid, atol=1e-4, rtol=0)  # measured: 8e-6
         if intrinsics is not None:
             torch.testing.assert_close(out.intrinsics, intrinsics)
 
@@ -64,7 +64,7 @@ def test_still_clip_gives_still_cameras(scene: SmallScene) -> None:
     images = make_images(1, 1).expand(1, 4, -1, -1, -1)
     with torch.no_grad():
         out = scene(images)
-    torch.testing.assert_close(out.c2w, torch.eye(4).expand_as(out.c2w), atol=1e-4, rtol=0)
+    torch.testing.assert_close(out.c2w, torch.eye(4).expand_as(out.c2w), atol=1e-5, rtol=0)  # measured: 3e-7
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
@@ -115,7 +115,7 @@ def test_matcher_finds_a_shift() -> None:
         matches = matcher(torch.cat([first, second], dim=1), torch.zeros(1, 2, 4, 6, 8), [(0, 1)])
     flow = matches.targets_px[0, 0, 0] - query_points(6, 8, like=matches.targets_px)
     inner = flow[1:-1, 1:5]
-    assert (inner - torch.tensor([8.0, 0.0])).norm(dim=-1).median() < 1.0
+    assert (inner - torch.tensor([8.0, 0.0])).norm(dim=-1).median() < 1e-3  # pixels; measured: 9e-6
 
 
 def test_pairs_begin_with_the_consecutive_ones() -> None:

@@ -75,15 +75,15 @@ def test_stitched_windows_equal_the_one_world(window: int, overlap: int) -> None
     shot = stitch_windows(pieces, windows, torch.ones(2, 20, dtype=torch.bool), CAMERA)
     first_scale = 0.3
     torch.testing.assert_close(shot.prediction.local_points, world.local_points * first_scale, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(shot.prediction.c2w[0, :, :3, :3], world.c2w[0, :, :3, :3], rtol=0, atol=1e-4)
+    torch.testing.assert_close(shot.prediction.c2w[0, :, :3, :3], world.c2w[0, :, :3, :3], rtol=0, atol=1e-5)
     torch.testing.assert_close(
-        shot.prediction.c2w[0, :, :3, 3], world.c2w[0, :, :3, 3] * first_scale, rtol=0, atol=1e-4
+        shot.prediction.c2w[0, :, :3, 3], world.c2w[0, :, :3, 3] * first_scale, rtol=0, atol=1e-5
     )
     assert torch.equal(shot.prediction.transl, world.transl)
     assert torch.equal(shot.prediction.rotations, world.rotations)
     torch.testing.assert_close(shot.prediction.betas, world.betas)
     assert shot.network_scale == pytest.approx(2.0 / first_scale, rel=1e-3)
-    assert shot.residual < 1e-4
+    assert shot.residual < 1e-6
 
 
 def test_residual_tells_when_windows_disagree() -> None:
