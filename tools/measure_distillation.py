@@ -30,6 +30,7 @@ from unish.datasets import ClipSource
 from unish.datasets.resize import resize_clip
 from unish.errors import InputError
 from unish.geometry.camera import resize_intrinsics, unproject
+from unish.io import write_json
 from unish.network import UniSH
 from unish.network.dense_layers import resize_guided
 from unish.network.small_scene import SmallScene, depth_from_log
@@ -234,9 +235,7 @@ def measure(out: Path, seeds: list[int], only: list[str], weights: str) -> None:
             continue
         scores = workplace.execute(run)
         results = (json.loads(path.read_text()) if path.exists() else {}) | {run.key: scores}
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(results, indent=1) + "\n")
-        partial.replace(path)
+        write_json(path, results, indent=1)
         write_table(results, out / "table.md")
         print(run.key, {name: round(value, 4) for name, value in scores.items()}, flush=True)
 

@@ -22,6 +22,7 @@ import torch
 from unish.body import Body, load_body
 from unish.cli.progress import make_progress
 from unish.errors import InputError
+from unish.io import write_json
 from unish.network import UniSH
 from unish.training.recipes import COARSE, FINE
 from unish.training.stages.localise import LocaliseStage, run_localise_stage
@@ -178,9 +179,7 @@ def measure(out: Path, seeds: list[int], only: list[str], weights: str) -> None:
             continue
         scores = workplace.execute(run)
         results = _read_results(path) | {run.key: scores}  # others may have measured other rows meanwhile
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(results, indent=1) + "\n")
-        partial.replace(path)
+        write_json(path, results, indent=1)
         write_table(results, out / "table.md")
         print(run.key, {name: round(value, 2) for name, value in results[run.key].items()}, flush=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -245,3 +247,23 @@ def test_long_clip_keeps_types(video: Path) -> None:
     clip = read_clip(video)
     assert clip.images.dtype == torch.uint8 and clip.timestamps_s.dtype == torch.float64
     assert clip.frame_indices.dtype == clip.segment.dtype == torch.int64
+
+
+def test_large_images_are_read_and_the_limit_of_the_process_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of images may hold larger ones than Pillow's limit, which goes on protecting the rest of the program."""
+    write_images(tmp_path / "images", numbered_pictures(2))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50 * 50)
+    clip = read_clip(tmp_path / "images", fps=100.0)
+    assert clip.num_frames == 2 and clip.warnings == ()
+    assert Image.MAX_IMAGE_PIXELS == 50 * 50
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(tmp_path / "images" / "1.png")
+    (tmp_path / "images" / "3.png").write_bytes(b"no image")
+    assert len(read_clip(tmp_path / "images", fps=100.0).warnings) == 1 and Image.MAX_IMAGE_PIXELS == 50 * 50
+
+
+def test_importing_the_reader_changes_no_setting_of_pillow() -> None:
+    code = "from PIL import Image as I; old = I.MAX_IMAGE_PIXELS; import unish.video; assert I.MAX_IMAGE_PIXELS == old"
+    subprocess.run([sys.executable, "-c", code], check=True)

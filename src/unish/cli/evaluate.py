@@ -129,7 +129,7 @@ def _write(text: str, out: Path | None) -> None:
     if out is None:
         print(text, end="")
         return
-    from unish.export.whole_files import written_beside
+    from unish.io import written_beside
 
     with output_folder(out.parent), written_beside(out) as path:
         path.write_text(text, encoding="utf-8")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import warnings
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from PIL import Image
 from unish.datasets.sequences import SequenceSource
 from unish.datasets.source import ClipArrays, SourceNotes
 from unish.errors import DegradedResultWarning, InputError
+from unish.io import written_beside
 from unish.people import PeopleConfig, find_people
 from unish.structs import Clip, Landmarks, Tracks
 from unish.structs.progress import Progress
@@ -270,10 +270,8 @@ def _write_pictures(path: Path, clip: Clip, tracks: Tracks) -> Int[ndarray, "T2"
     labels = (tracks.masks + 1).clamp(0, _MAX_LABEL + 1).numpy().astype(np.uint8)
     labels[labels == _MAX_LABEL + 1] = 0
     encoded += [_encode(label, "PNG") for label in labels]
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with beside.open("wb") as file:
+    with written_beside(path) as beside, beside.open("wb") as file:
         np.save(file, np.frombuffer(b"".join(encoded), np.uint8))
-    beside.replace(path)
     return np.cumsum([len(picture) for picture in encoded])
 
 
@@ -285,10 +283,8 @@ def _encode(picture: UInt8[ndarray, "h w *c"], kind: str) -> bytes:
 
 
 def _save(path: Path, arrays: dict[str, ndarray]) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with beside.open("wb") as file:
+    with written_beside(path) as beside, beside.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    beside.replace(path)
 
 
 def _pad(values: ndarray) -> ndarray:

@@ -20,8 +20,8 @@ from unish.evaluation.metrics import joint_error, joint_error_procrustes, relati
 from unish.evaluation.metrics.bodies import HIPS
 from unish.evaluation.metrics.depth import MAX_DEPTH_M, align_depth
 from unish.evaluation.predictor import Answer
-from unish.export.whole_files import written_beside
 from unish.geometry.rigid import invert_rigid, transform_points
+from unish.io import written_beside
 from unish.structs import Reconstruction
 
 NUM_MAPS = 3

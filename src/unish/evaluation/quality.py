@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 from unish.errors import InputError
 from unish.evaluation.results import Results
 from unish.evaluation.runner import evaluate
+from unish.io import write_json
 from unish.structs.progress import Progress
 
 FORMAT = "unish-quality/2"
@@ -98,13 +98,8 @@ class Dashboard:
 
     def save(self, path: Path) -> None:
         """Write the JSON beside its final name, then rename."""
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            content = {"format": FORMAT, **self.header} | {name: getattr(self, name) for name in _KEPT}
-            part.write_text(json.dumps(content, indent=1) + "\n")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        content = {"format": FORMAT, **self.header} | {name: getattr(self, name) for name in _KEPT}
+        write_json(path, content, indent=1)
 
     def table(self) -> str:
         """Markdown: every line that was measured, and what stands beside it."""

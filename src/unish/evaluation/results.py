@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from unish.errors import InputError
 from unish.evaluation.provenance import describe_machine, find_commit, name_versions
+from unish.io import write_json
 
 FORMAT = "unish-evaluation/1"
 Row = dict[str, Any]
@@ -89,13 +89,7 @@ class Results:
 
     def save(self, path: Path) -> None:
         """Write beside the final name, then rename. NaN and infinity become null."""
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            text = json.dumps(_plain(self.header | {"summary": self.summary, "sequences": self.sequences}), indent=1)
-            beside.write_text(text + "\n")
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_json(path, self.header | {"summary": self.summary, "sequences": self.sequences}, indent=1)
 
     def table(self) -> str:
         """Markdown: one line per sequence, then the summary.
@@ -152,11 +146,3 @@ def format_cell(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(format_cell(item) for item in value)
     return str(value).replace("|", "/").replace("\n", " ")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,7 +10,7 @@ import numpy as np
 import pygltflib as gltf
 from numpy import ndarray
 
-from unish.export.whole_files import written_beside
+from unish.io import written_beside
 
 _COMPONENTS = {
     np.dtype(np.float32): gltf.FLOAT,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from unish.export.points import choose_points
-from unish.export.whole_files import written_beside
+from unish.io import written_beside
 from unish.structs import Reconstruction
 
 _VERTEX = np.dtype(

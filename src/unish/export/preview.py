@@ -14,7 +14,7 @@ from numpy import ndarray
 from PIL import Image, ImageDraw, ImageFont
 
 from unish.body import Body
-from unish.export.whole_files import written_beside
+from unish.io import written_beside
 from unish.render.colours import depth_colours, depth_range, person_colour
 from unish.render.plain import render_mesh
 from unish.structs import Reconstruction

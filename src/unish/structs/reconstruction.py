@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +12,7 @@ from jaxtyping import Bool, Float, Float16, Float32, Float64, Int16, Int32, Int6
 from numpy import ndarray
 
 from unish.errors import InputError
+from unish.io import written_beside
 
 FORMAT = "unish-reconstruction/2"
 OLD_FORMAT = "unish-reconstruction/1"
@@ -94,13 +94,8 @@ class Reconstruction:
         clash = sorted(arrays.keys() & self.extra.keys())
         if clash:
             raise ValueError(f"extra keys {clash} would overwrite keys of the format")
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with beside.open("wb") as file:
-                np.savez_compressed(file, **(arrays | self.extra))
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with written_beside(path) as beside, beside.open("wb") as file:
+            np.savez_compressed(file, **(arrays | self.extra))
 
     @classmethod
     def load(cls, path: str | Path) -> Reconstruction:

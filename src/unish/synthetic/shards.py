@@ -18,6 +18,7 @@ from numpy import ndarray
 from safetensors.numpy import save_file
 
 from unish.errors import InputError
+from unish.io import written_beside
 from unish.structs import Reconstruction
 from unish.structs.progress import Progress
 from unish.synthetic.clip import make_clip
@@ -159,12 +160,8 @@ def _write_shard(path: Path, shard: int, seed: int, config: ShardConfig) -> None
         "config": json.dumps(asdict(settings)),
         "labels": json.dumps(labels),
     }
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with written_beside(path) as beside:
         save_file(arrays, beside, metadata=notes)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def stack_clip(truth: Reconstruction, *, exact_depth: bool = False) -> dict[str, ndarray]:

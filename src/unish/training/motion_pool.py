@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from unish.body.joints import MIRRORED_JOINTS
 from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from unish.io import written_beside
 from unish.synthetic.motion import MotionLibrary, sample_motion
 
 
@@ -48,9 +49,8 @@ class MotionPool:
 
     def save(self, path: Path) -> None:
         """Write the tensors beside their final name, then rename."""
-        partial = path.with_name(path.name + ".partial")
-        torch.save({"rotations_aa": self.rotations_aa, "root": self.root, "rate_hz": self.rate_hz}, partial)
-        partial.replace(path)
+        with written_beside(path) as beside:
+            torch.save({"rotations_aa": self.rotations_aa, "root": self.root, "rate_hz": self.rate_hz}, beside)
 
     @classmethod
     def load(cls, path: Path) -> MotionPool:

@@ -25,7 +25,7 @@ import torch
 
 from unish.errors import InputError
 from unish.evaluation.quality import Dashboard, is_better, measure_dashboard
-from unish.export.whole_files import written_beside
+from unish.io import write_json
 from unish.network import UniSH
 from unish.network.small_scene import SmallScene
 from unish.structs.progress import Progress
@@ -229,8 +229,7 @@ class StandingRun:
 
     def _save_state(self) -> None:
         state = {"settings": asdict(self.settings), "pieces": self.pieces, "evaluations": self.evaluations}
-        with written_beside(self.folder / "state.json") as path:
-            path.write_text(json.dumps(state, indent=1) + "\n")
+        write_json(self.folder / "state.json", state, indent=1)
 
 
 def list_stages(plan: Plan) -> tuple[SceneStage | LocaliseStage, ...]:

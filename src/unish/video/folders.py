@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from unish.video.resize import fit_long_side
 _ORIENTATION = 0x0112
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
-Image.MAX_IMAGE_PIXELS = None  # a user's own large photo is no attack; only its shrunken copy is kept
+_OPENING = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +99,27 @@ def list_images(folder: Path) -> list[Path]:
 
 def _load(path: Path, size: tuple[int, int]) -> tuple[UInt8[ndarray, "h w 3"], tuple[int, int]]:
     """The upright RGB image at (height, width) ``size``, and its full upright (height, width)."""
-    with Image.open(path) as opened:
+    with _open(path) as opened:
         turned = opened.getexif().get(_ORIENTATION, 1) >= 5
         full = opened.size if turned else opened.size[::-1]
         # JPEG decodes straight to a fraction of its size, still above the asked one; other formats ignore this.
         opened.draft("RGB", (2 * max(size), 2 * max(size)))
         upright = _to_rgb(ImageOps.exif_transpose(opened))
     return np.array(upright.resize((size[1], size[0]), Image.Resampling.BILINEAR)), full
+
+
+def _open(path: Path) -> Image.Image:
+    """Open an image of any size: a user's own large photo is no attack, and only its shrunken copy is kept.
+
+    Pillow's limit is a setting of the whole process and is looked at while the header is read; it stands as before for
+    everybody else.
+    """
+    with _OPENING:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -14,7 +14,7 @@ from unish.evaluation.frame_data import FrameData, frame_file
 from unish.evaluation.report.charts import check_charts, draw_bars, draw_curves, draw_depth, draw_paths, pick_colours
 from unish.evaluation.results import Results, is_number
 from unish.evaluation.tables import format_tables, load_published, make_tables, name_run
-from unish.export.whole_files import written_beside
+from unish.io import written_beside
 
 MAX_BAR_CHARTS = 8
 SHOWN_SEQUENCES = 8

@@ -21,6 +21,7 @@ from torch import Tensor
 from unish.datasets import ClipSource
 from unish.errors import InputError
 from unish.geometry.camera import resize_intrinsics, unproject
+from unish.io import written_beside
 from unish.network.dense_layers import DenseMaps
 from unish.network.small_scene import DenseInputs, SmallScene, depth_from_log, working_size
 from unish.structs.progress import Progress
@@ -127,9 +128,8 @@ def cache_clips(
             pictures = degrade_images(arrays["images"], rng) if degrade else arrays["images"]
             images = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
             described = describe_clip(model, expert, images, torch.from_numpy(arrays["ids"]).long(), clip=index)
-            beside = path.with_name(f".{path.name}.part")
-            save_file(described, beside, metadata={"described_by": settings})
-            beside.replace(path)
+            with written_beside(path) as beside:
+                save_file(described, beside, metadata={"described_by": settings})
         if progress is not None:
             progress("clips", index + 1, total)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from unish.datasets import ClipSource, ShardClips, names_source, open_source
 from unish.errors import InputError
+from unish.io import written_beside
 from unish.structs.progress import Progress
 from unish.synthetic.config import SynthConfig
 from unish.synthetic.shards import ShardConfig, write_shards
@@ -74,7 +75,8 @@ class Domain:
         marker, content = folder / MARKER, json.dumps(asdict(self))
         if not marker.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            marker.write_text(content)
+            with written_beside(marker) as beside:
+                beside.write_text(content)
         elif marker.read_text() != content:
             raise InputError(
                 f"{folder} holds clips of another world; choose another folder, or name it shards:{folder}"

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from unish.body import Body
 from unish.datasets import ClipArrays, ClipSource
 from unish.errors import InputError
+from unish.io import written_beside
 from unish.network import UniSH
 from unish.network.outputs import HumanOutput, SceneOutput
 from unish.structs import BodyParams, HumanInputs
@@ -100,9 +101,9 @@ def cache_people(
                 clips.append(_load(source, index, config, degrade, np.random.default_rng([seed, index])))
                 generators.append(torch.Generator().manual_seed(seed * 1_000_003 + index))
             described = describe_clips(clips, model, body, config, generators, know_camera=know_camera)
-            beside = path.with_name(f".{path.name}.part")
-            save_file({name: value.cpu().contiguous() for name, value in described.items()}, beside, metadata=notes)
-            beside.replace(path)
+            arrays = {name: value.cpu().contiguous() for name, value in described.items()}
+            with written_beside(path) as beside:
+                save_file(arrays, beside, metadata=notes)
         if progress is not None:
             progress("clips", piece.stop, total)
 

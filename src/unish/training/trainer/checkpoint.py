@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from unish.errors import DegradedResultWarning, InputError
+from unish.io import written_beside
 from unish.training.trainer.shards import SHARD_FOLDER, is_split, join_checkpoint
 
 NAME = "checkpoint.pt"
@@ -28,19 +29,17 @@ def save_checkpoint(run_dir: Path, record: dict[str, Any]) -> None:
     Raises:
         OSError: it cannot be written (no space, …); what was there is untouched.
     """
-    partial = run_dir / f"{NAME}.partial"
-    try:
-        with partial.open("wb") as file:
-            torch.save(record, file)
-            file.flush()
-            os.fsync(file.fileno())
-    except (OSError, RuntimeError) as error:  # PyTorch's writer turns some of the first into the second
-        partial.unlink(missing_ok=True)
-        raise OSError(getattr(error, "errno", None) or 0, str(error), str(partial)) from error
     newest = run_dir / NAME
-    if newest.exists():
-        newest.replace(run_dir / PREVIOUS)
-    partial.replace(newest)
+    with written_beside(newest) as beside:
+        try:
+            with beside.open("wb") as file:
+                torch.save(record, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except (OSError, RuntimeError) as error:  # PyTorch's writer turns some of the first into the second
+            raise OSError(getattr(error, "errno", None) or 0, str(error), str(beside)) from error
+        if newest.exists():
+            newest.replace(run_dir / PREVIOUS)
 
 
 def unpack_shards(run_dir: Path) -> None:

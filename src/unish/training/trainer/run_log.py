@@ -11,12 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
 from unish.errors import DegradedResultWarning
+from unish.io import to_json_values, write_json, written_beside
 from unish.training.trainer.config import FitConfig
 
 METRICS = "metrics.jsonl"
@@ -46,8 +46,8 @@ class RunLog:
             return
         starts = run_dir / "environment.json"
         earlier = json.loads(starts.read_text()) if starts.exists() and first_step else []
-        _replace(run_dir / "config.json", json.dumps(asdict(config), indent=2))
-        _replace(starts, json.dumps([*earlier, environment], indent=2))
+        write_json(run_dir / "config.json", asdict(config))
+        write_json(starts, [*earlier, environment])
         _forget_lines_after(run_dir / METRICS, first_step)
         self._board = _open_board(run_dir, first_step)
 
@@ -64,7 +64,7 @@ class RunLog:
         """A line ``{"step": …, …}``; with a group ``{"step": …, group: {…}}``."""
         if self._silent:
             return
-        values = {name: _to_json(value) for name, value in values.items()}
+        values = {name: to_json_values(value) for name, value in values.items()}
         line = json.dumps({"step": step, **(values if group is None else {group: values})})
         try:
             with (self.run_dir / METRICS).open("a") as file:
@@ -117,7 +117,8 @@ def _forget_lines_after(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
-    _replace(path, "".join(line + "\n" for line in kept))
+    with written_beside(path) as beside:
+        beside.write_text("".join(line + "\n" for line in kept))
 
 
 def _step_of(line: str) -> float:
@@ -125,16 +126,3 @@ def _step_of(line: str) -> float:
         return json.loads(line)["step"]
     except ValueError:  # cut off when the process was killed
         return math.inf
-
-
-def _to_json(value: Any) -> Any:
-    """A number that JSON knows; what is not finite becomes null."""
-    if isinstance(value, (np.floating, np.integer)):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    partial.replace(path)
