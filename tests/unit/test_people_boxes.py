@@ -205,7 +205,11 @@ SHIPPED = PeopleConfig()
 
 def test_what_ships_is_what_the_tables_were_measured_with():
     assert SHIPPED.model == "full" and SHIPPED.mirror and SHIPPED.max_people is None
-    assert (SHIPPED.detector_long_side, SHIPPED.min_detector_score, SHIPPED.min_landmark_score) == (608, 0.25, 0.5)
+    assert (SHIPPED.detector_long_side, SHIPPED.min_detector_score, SHIPPED.min_landmark_score) == (
+        608,
+        0.25,
+        0.5,
+    ) and SHIPPED.detector_coarse_side == 320
     assert (SHIPPED.min_seconds, SHIPPED.min_frames, SHIPPED.num_threads) == (0.5, 3, 2)
 
 
