@@ -43,8 +43,8 @@ def describe_appearance(
 
 
 def appearance_similarity(
-    first: Float[ndarray, "*batch bins"], second: Float[ndarray, "*batch bins"]
-) -> Float[ndarray, "*batch"]:
+    first: Float[ndarray, "*#batch bins"], second: Float[ndarray, "*#batch bins"]
+) -> Float[ndarray, "*#batch"]:
     """Bhattacharyya coefficient: 1 = same colours in the same shares."""
     return np.asarray(np.sqrt(first * second).sum(axis=-1))
 

@@ -17,6 +17,7 @@ class PeopleConfig:
             for twice the time of the landmarks.
         max_people: keep the N people who take up most of the video; ``None`` = all, 0 = do not look for anybody.
         detector_long_side: pixels of the longer side that the person detector sees.
+        detector_coarse_side: the same of its second look, for people who fill the picture.
         min_detector_score: weakest detection that is looked at; weak ones need landmarks that agree (see ``observe``).
         min_landmark_score: below it, the person keeps a box but has no landmarks.
         min_seconds, min_frames: shorter tracks are dropped, as far as the clip itself is not shorter.
@@ -27,6 +28,7 @@ class PeopleConfig:
     mirror: bool = True
     max_people: int | None = None
     detector_long_side: int = 608
+    detector_coarse_side: int = 320
     min_detector_score: float = 0.25
     min_landmark_score: float = 0.5
     min_seconds: float = 0.5

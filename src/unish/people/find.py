@@ -11,6 +11,7 @@ from unish.people.masks import LandmarkSegmenter, draw_labels
 from unish.people.observe import Frame, observe
 from unish.people.protocols import Detector, LandmarkModel, Segmenter, Tracker
 from unish.people.records import pack, select_people
+from unish.people.scales import TwoScaleDetector
 from unish.people.tracking import HungarianTracker
 from unish.people.yolo import YoloDetector, load_darknet
 from unish.structs import Clip, Landmarks, Tracks
@@ -76,9 +77,13 @@ def find_people(
 
 
 def default_detector(config: PeopleConfig) -> Detector:
-    """YOLOv4-tiny, its weights fetched if need be."""
+    """YOLOv4-tiny at two scales, its weights fetched if need be."""
     model = load_darknet(assets.fetch("yolov4-tiny"))
-    return YoloDetector(model, long_side=config.detector_long_side, min_score=config.min_detector_score)
+    fine, coarse = (
+        YoloDetector(model, long_side=side, min_score=config.min_detector_score)
+        for side in (config.detector_long_side, config.detector_coarse_side)
+    )
+    return TwoScaleDetector(fine, coarse, fine_side=config.detector_long_side, coarse_side=config.detector_coarse_side)
 
 
 def default_landmarks(config: PeopleConfig) -> LandmarkModel:

@@ -80,12 +80,14 @@ def draw_labels(
 ) -> Int16[Tensor, "T h w"]:
     """Index into ``people`` at each pixel of each frame, −1 = scene. ``people`` are observations by frame number."""
     labels = np.full((clip.num_frames, *size), -1, np.int16)
-    for frame in range(clip.num_frames):
-        rows = np.array([row for row, person in enumerate(people) if frame in person], np.int16)
-        if len(rows):
-            present = [people[row][frame] for row in rows]
-            found = label_pixels(segmenter.segment(clip.images[frame], present, size), present, clip.size)
-            labels[frame] = np.where(found >= 0, rows[found], -1)
+    rows_of: dict[int, list[int]] = {}
+    for row, person in enumerate(people):
+        for frame in person:
+            rows_of.setdefault(frame, []).append(row)
+    for frame, rows in rows_of.items():
+        present = [people[row][frame] for row in rows]
+        found = label_pixels(segmenter.segment(clip.images[frame], present, size), present, clip.size)
+        labels[frame] = np.where(found >= 0, np.array(rows, np.int16)[found], -1)
     return torch.from_numpy(labels)
 
 

@@ -44,12 +44,33 @@ class TrackerConfig:
 
 @dataclass(eq=False)
 class Tracklet:
-    """One person without long gaps: observations by frame, and what is needed to go on."""
+    """One person without long gaps: observations by frame, and what is needed to go on.
+
+    What the next frame asks for is kept up to date by ``append``, so that a long track costs no more than a short one.
+
+    Attributes:
+        segment: shot number.
+        last_pose: the most recent landmarks.
+        last_detected_s: when a detector, not landmarks alone, last saw the person; −∞ = never.
+    """
 
     segment: int
     frames: list[int] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     people: list[Observation] = field(default_factory=list)
+    last_pose: Pose | None = None
+    last_detected_s: float = -math.inf
+    _appearance_sum: Float[ndarray, "bins"] | float = 0.0
+
+    def append(self, frame: int, time_s: float, person: Observation) -> None:
+        """Go on with the observation of a later frame."""
+        self.frames.append(frame)
+        self.times.append(time_s)
+        self.people.append(person)
+        self._appearance_sum = self._appearance_sum + person.appearance
+        self.last_pose = person.pose or self.last_pose
+        if person.detected:
+            self.last_detected_s = time_s
 
     def predicted_box(self, time_s: float) -> Float[ndarray, "4"]:
         """Last box, moved on at the speed of the last two for at most as long as lies between those."""
@@ -60,20 +81,9 @@ class Tracklet:
         step = (last - self.people[-2].box_xyxy).reshape(2, 2).mean(axis=0)
         return last + np.tile(step, 2) * (0.8 * min(gap / past, 1.0))
 
-    def last_detected_s(self) -> float:
-        """When a detector, not landmarks alone, last saw the person."""
-        for time_s, person in zip(reversed(self.times), reversed(self.people), strict=True):
-            if person.detected:
-                return time_s
-        return -np.inf
-
-    def last_pose(self) -> Pose | None:
-        """The most recent landmarks."""
-        return next((person.pose for person in reversed(self.people) if person.pose is not None), None)
-
     def appearance(self) -> Float[ndarray, "bins"]:
         """Mean over the whole tracklet."""
-        return np.mean([person.appearance for person in self.people], axis=0)
+        return np.asarray(self._appearance_sum / len(self.people))
 
 
 class HungarianTracker:
@@ -87,6 +97,7 @@ class HungarianTracker:
     def __init__(self, config: TrackerConfig | None = None):
         self.config = config or TrackerConfig()
         self.tracklets: list[Tracklet] = []
+        self._recent: list[Tracklet] = []
         self._num_frames = 0
         self._previous_s = -np.inf
 
@@ -94,9 +105,9 @@ class HungarianTracker:
         """Where to look for the people of the previous frames whom a detector saw not long ago."""
         regions = []
         for tracklet in self._active(time_s, segment):
-            last = tracklet.last_pose()
-            if last is not None and time_s - tracklet.last_detected_s() <= self.config.max_blind_s:
-                regions.append(last.next_region)
+            blind_s = time_s - tracklet.last_detected_s
+            if tracklet.last_pose is not None and blind_s <= self.config.max_blind_s:
+                regions.append(tracklet.last_pose.next_region)
         return regions
 
     def update(self, time_s: float, segment: int, people: Sequence[Observation]) -> None:
@@ -107,12 +118,16 @@ class HungarianTracker:
         if cost.size:
             for row, column in zip(*linear_sum_assignment(cost), strict=True):
                 if cost[row, column] <= self.config.max_cost:
-                    self._append(active[row], time_s, people[column])
+                    active[row].append(self._num_frames, time_s, people[column])
                     taken.add(column)
         for column, person in enumerate(people):
             if column not in taken and person.detected:
-                self.tracklets.append(Tracklet(segment=segment))
-                self._append(self.tracklets[-1], time_s, person)
+                new = Tracklet(segment=segment)
+                new.append(self._num_frames, time_s, person)
+                self.tracklets.append(new)
+                active.append(new)
+        # Time and shots only move on: what may not go on now never will.
+        self._recent = active
         self._num_frames += 1
         self._previous_s = time_s
 
@@ -133,16 +148,11 @@ class HungarianTracker:
             for group in groups
         ]
 
-    def _append(self, tracklet: Tracklet, time_s: float, person: Observation) -> None:
-        tracklet.frames.append(self._num_frames)
-        tracklet.times.append(time_s)
-        tracklet.people.append(person)
-
     def _active(self, time_s: float, segment: int) -> list[Tracklet]:
         """Tracklets of this shot that may still go on. The person of the very last frame always may."""
         return [
             tracklet
-            for tracklet in self.tracklets
+            for tracklet in self._recent
             if tracklet.segment == segment
             and (time_s - tracklet.times[-1] <= self.config.max_gap_s or tracklet.times[-1] == self._previous_s)
         ]
@@ -176,20 +186,26 @@ def join_tracklets(tracklets: Sequence[Tracklet], config: TrackerConfig) -> list
     Greedy: each tracklet, in order of time, joins the group that looks most like it, if none of that group's frames
     are its own, the likeness is at least ``min_likeness`` and the runner-up is clearly worse.
     """
+    ordered = sorted(tracklets, key=lambda one: one.frames[0])
+    looks = np.array([tracklet.appearance() for tracklet in ordered])
+    group_of = np.zeros(len(ordered), int)
     groups: list[list[Tracklet]] = []
-    for tracklet in sorted(tracklets, key=lambda one: one.frames[0]):
+    last_frames = np.zeros(len(ordered), int)
+    for index, tracklet in enumerate(ordered):
+        likeness = np.zeros(len(groups))
+        np.maximum.at(likeness, group_of[:index], appearance_similarity(looks[:index], looks[index]))
+        # Only who was still in view when this one came can share a frame with it.
         own = set(tracklet.frames)
-        likeness = [
-            max(float(appearance_similarity(old.appearance(), tracklet.appearance())) for old in group)
-            if all(own.isdisjoint(old.frames) for old in group)
-            else 0.0
-            for group in groups
-        ]
-        order = np.argsort(likeness)[::-1]
-        best = likeness[order[0]] if len(order) else 0.0
-        second = likeness[order[1]] if len(order) > 1 else 0.0
+        for late in np.nonzero(last_frames[: len(groups)] >= tracklet.frames[0])[0]:
+            if not all(own.isdisjoint(old.frames) for old in groups[late]):
+                likeness[late] = 0.0
+        best, second = (*np.sort(likeness)[::-1], 0.0, 0.0)[:2]
+        chosen = len(groups)
         if best >= config.min_likeness and best - second >= config.clear_lead:
-            groups[order[0]].append(tracklet)
+            chosen = int(likeness.argmax())
+            groups[chosen].append(tracklet)
         else:
             groups.append([tracklet])
+        group_of[index] = chosen
+        last_frames[chosen] = max(last_frames[chosen], tracklet.frames[-1])
     return groups
