@@ -1,0 +1,265 @@
+"""Measures of one shot's still scene: do its frames agree with one another, and with what the pictures show?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Integer
+from numpy import ndarray
+from scipy.ndimage import binary_dilation
+from torch import nn
+
+from unish.reconstruction.checks.ground import unproject_pixels
+from unish.structs import Reconstruction
+
+EDGE_STEP = 0.1
+"""Neighbouring pixels whose depths differ by more than this share lie on different surfaces: edges are left out."""
+
+MIN_CONFIDENCE = 0.2
+MAX_SOURCES, MAX_TARGETS, MAX_POINTS = 4, 12, 1500
+MIN_SHARED = 100
+MATCH_LONG_SIDE = 256
+PATCH, SEARCH = 4, 8
+"""Half sides of a patch and of the window that it is looked for in, pixels of the matching size."""
+
+MIN_CORRELATION = 0.85
+MIN_CONTRAST = 4.0
+MATCH_GAPS_S = (0.5, 1.5, 4.0)
+PAIRS_PER_GAP = 3
+MAX_PATCHES = 100
+MIN_MATCHES = 8
+PERSON_MARGIN = 2
+STILL_PX = 0.5
+"""A patch that is found again within this many pixels (of the matching size) of its own place did not move."""
+
+STILL_SHARE = 0.6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stillness:
+    """What the pictures say of a shot, by looking for patches of the still scene in other frames; NaN if too few match.
+
+    Attributes:
+        shift_percent: median distance between where a scene point is reprojected to and where its patch is found, in
+            percent of the long side of the picture. Patches farther than ``SEARCH`` from there are not found.
+        still_share: share of matched patches that are found at their own place in the other picture: near 1 for a
+            camera that stands still.
+    """
+
+    shift_percent: float
+    still_share: float
+
+    @property
+    def camera_still(self) -> bool:
+        """The pictures show a camera that stands still."""
+        return bool(self.still_share > STILL_SHARE)
+
+
+def find_static(reconstruction: Reconstruction, frame: int) -> Bool[ndarray, "H W"]:
+    """Pixels of the still scene that have a dependable depth: no person, no depth edge, confidence as asked for."""
+    depth = reconstruction.depth[frame]
+    scene = (reconstruction.person_masks[frame] < 0) & (depth > 0)
+    edge = np.zeros(depth.shape, bool)
+    for axis in (0, 1):
+        low, high = (np.take(depth, range(start, depth.shape[axis] - 1 + start), axis) for start in (0, 1))
+        step = np.abs(high - low) > EDGE_STEP * np.minimum(low, high)
+        pad = [(0, 0), (0, 0)]
+        for pad[axis] in ((0, 1), (1, 0)):
+            edge |= np.pad(step, pad)
+    return scene & ~edge & (reconstruction.point_conf[frame] >= MIN_CONFIDENCE)
+
+
+def static_disagreement(reconstruction: Reconstruction, frames: Integer[ndarray, "K"]) -> float:
+    """Median |log ratio| × 100 of the still scene reprojected between the frames of one shot; NaN when none overlap.
+
+    Points of up to ``MAX_SOURCES`` frames are put into up to ``MAX_TARGETS`` others, all evenly spread; their depth in
+    that camera over the depth that the frame itself has at that pixel is the ratio. Median over the points of a pair
+    with at least ``MIN_SHARED`` of them, then over pairs.
+    """
+    sources, targets = _spread(frames, MAX_SOURCES), _spread(frames, MAX_TARGETS)
+    static = {int(frame): find_static(reconstruction, int(frame)) for frame in np.union1d(sources, targets)}
+    medians = []
+    for source in sources:
+        rows, columns = _spread_pixels(static[int(source)], MAX_POINTS)
+        world = unproject_pixels(reconstruction, int(source), rows, columns)
+        for target in targets[targets != source]:
+            depth, pixels = _project(reconstruction, int(target), world)
+            inside, column, row = _inside(pixels, depth, reconstruction.depth.shape[1:])
+            inside[inside] = static[int(target)][row, column]
+            row, column = np.floor(pixels[inside, 1]).astype(int), np.floor(pixels[inside, 0]).astype(int)
+            if len(row) >= MIN_SHARED:
+                ratios = np.log(depth[inside] / reconstruction.depth[target, row, column])
+                medians.append(np.median(np.abs(ratios)))
+    return float(100 * np.median(medians)) if medians else float("nan")
+
+
+def measure_stillness(reconstruction: Reconstruction, frames: Integer[ndarray, "K"]) -> Stillness:
+    """``Stillness`` of the shot that consists of ``frames``: pairs of frames ``MATCH_GAPS_S`` apart."""
+    step = max(1, -(-max(reconstruction.images.shape[1:3]) // MATCH_LONG_SIDE))
+    shifts, moves = [], []
+    for source, target in _pairs(reconstruction.timestamps_s, frames):
+        found = _match(reconstruction, source, target, step)
+        shifts.append(found[:, 0])
+        moves.append(found[:, 1])
+    shift, move = (np.concatenate(values) if values else np.zeros(0) for values in (shifts, moves))
+    if len(shift) < MIN_MATCHES:
+        return Stillness(shift_percent=float("nan"), still_share=float("nan"))
+    seen = np.isfinite(shift)
+    long_side = max(reconstruction.images.shape[1:3]) / step
+    return Stillness(
+        shift_percent=float(100 * np.median(shift[seen]) / long_side) if seen.sum() >= MIN_MATCHES else float("nan"),
+        still_share=float((move <= STILL_PX).mean()),
+    )
+
+
+def camera_extent(reconstruction: Reconstruction, frames: Integer[ndarray, "K"]) -> float:
+    """Length (metres) of the diagonal of the box around the camera's positions in one shot."""
+    centres = reconstruction.c2w[frames, :3, 3].astype(np.float64)
+    return float(np.linalg.norm(centres.max(0) - centres.min(0)))
+
+
+def field_of_view(reconstruction: Reconstruction, frames: Integer[ndarray, "K"]) -> float:
+    """Degrees across the long side of the picture, median over the shot's frames."""
+    height, width = reconstruction.images.shape[1:3]
+    axis, side = (0, width) if width >= height else (1, height)
+    focal, middle = (reconstruction.intrinsics[frames, axis, column].astype(np.float64) for column in (axis, 2))
+    return float(np.degrees(np.median(np.arctan(middle / focal) + np.arctan((side - middle) / focal))))
+
+
+def _spread(frames: Integer[ndarray, "K"], most: int) -> Integer[ndarray, "N"]:
+    return frames[np.unique(np.linspace(0, len(frames) - 1, min(len(frames), most)).round().astype(int))]
+
+
+def _spread_pixels(mask: Bool[ndarray, "H W"], most: int) -> tuple[Integer[ndarray, "N"], Integer[ndarray, "N"]]:
+    rows, columns = np.nonzero(mask)
+    pick = np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int)
+    return rows[pick], columns[pick]
+
+
+def _project(
+    reconstruction: Reconstruction, frame: int, world: Float[ndarray, "N 3"]
+) -> tuple[Float[ndarray, "N"], Float[ndarray, "N 2"]]:
+    w2c = np.linalg.inv(reconstruction.c2w[frame].astype(np.float64))
+    camera = world @ w2c[:3, :3].T + w2c[:3, 3]
+    projected = camera @ reconstruction.intrinsics[frame].astype(np.float64).T
+    return camera[:, 2], projected[:, :2] / np.where(camera[:, 2:] > 0, camera[:, 2:], np.nan)
+
+
+def _inside(
+    pixels: Float[ndarray, "N 2"], depth: Float[ndarray, "N"], size: tuple[int, ...]
+) -> tuple[Bool[ndarray, "N"], Integer[ndarray, "M"], Integer[ndarray, "M"]]:
+    """Which points are in front of the camera and in the picture, and the column and row of those that are."""
+    height, width = size
+    with np.errstate(invalid="ignore"):
+        keep = (depth > 0) & (pixels >= 0).all(-1) & (pixels[:, 0] < width) & (pixels[:, 1] < height)
+    whole = np.floor(pixels[keep]).astype(int)
+    return keep, whole[:, 0], whole[:, 1]
+
+
+def _pairs(times_s: Float[ndarray, "T"], frames: Integer[ndarray, "K"]) -> Iterator[tuple[int, int]]:
+    """Pairs of frames about ``MATCH_GAPS_S`` apart, three of each gap, evenly spread over the shot."""
+    for gap in MATCH_GAPS_S:
+        later = np.searchsorted(times_s[frames], times_s[frames] + gap - 1e-6)
+        starts = np.flatnonzero(later < len(frames))
+        for start in _spread(starts, PAIRS_PER_GAP):
+            yield int(frames[start]), int(frames[later[start]])
+
+
+def _grey(image: ndarray, step: int) -> Float[ndarray, "h w"]:
+    """Grey values of a picture averaged over blocks of ``step`` pixels."""
+    height, width = (side // step * step for side in image.shape[:2])
+    grey = image[:height, :width].astype(np.float32).mean(-1)
+    return grey.reshape(height // step, step, width // step, step).mean((1, 3))
+
+
+def _away_from_people(reconstruction: Reconstruction, frame: int, step: int) -> Bool[ndarray, "h w"]:
+    """Blocks of ``step`` pixels that have no person in or beside them."""
+    height, width = (side // step * step for side in reconstruction.depth.shape[1:])
+    person = (reconstruction.person_masks[frame, :height, :width] >= 0).reshape(
+        height // step, step, width // step, step
+    )
+    return ~binary_dilation(person.any((1, 3)), np.ones((3, 3), bool), iterations=PERSON_MARGIN)
+
+
+def _match(reconstruction: Reconstruction, source: int, target: int, step: int) -> Float[ndarray, "N 2"]:
+    """Per matched patch: distance to its reprojection (NaN behind the camera) and to its own place, in steps.
+
+    A patch is looked for around both places; the better of the two finds is where it went.
+    """
+    first, second = (_grey(reconstruction.images[frame], step) for frame in (source, target))
+    rows, columns = _choose_patches(reconstruction, source, first, step)
+    full_rows, full_columns = rows * step + step // 2, columns * step + step // 2
+    world = unproject_pixels(reconstruction, source, full_rows, full_columns)
+    _, pixels = _project(reconstruction, target, world)
+    # The pixel that was unprojected need not be the middle of its block; what counts is by how much it moves.
+    predicted = (pixels - np.stack([full_columns + 0.5, full_rows + 0.5], -1)) / step
+    offsets = np.arange(-PATCH, PATCH + 1)
+    patches = first[rows[:, None, None] + offsets[:, None], columns[:, None, None] + offsets]
+    still = _find(second, patches, rows, columns, np.zeros_like(predicted))
+    moved = _find(second, patches, rows, columns, np.nan_to_num(predicted))
+    better = (moved[0] > still[0])[:, None]
+    score, found = np.maximum(still[0], moved[0]), np.where(better, moved[1], still[1])
+    place = np.stack([rows, columns], -1) + found[:, ::-1].astype(int)
+    inside = ((place >= 0) & (place < second.shape)).all(-1)
+    place = np.clip(place, 0, np.array(second.shape) - 1)
+    keep = (
+        inside & (score >= MIN_CORRELATION) & _away_from_people(reconstruction, target, step)[place[:, 0], place[:, 1]]
+    )
+    return np.stack([np.linalg.norm(found - predicted, axis=-1), np.linalg.norm(found, axis=-1)], -1)[keep]
+
+
+def _choose_patches(
+    reconstruction: Reconstruction, frame: int, grey: Float[ndarray, "h w"], step: int
+) -> tuple[Integer[ndarray, "N"], Integer[ndarray, "N"]]:
+    """Rows and columns of the patch with most contrast in every cell of a grid, on the still scene."""
+    height, width = grey.shape
+    static = find_static(reconstruction, frame)[step // 2 :: step, step // 2 :: step][:height, :width]
+    usable = static & _away_from_people(reconstruction, frame, step)
+    down, right = np.gradient(grey)
+    # Corners have contrast in both directions: what is a line could be anywhere along it.
+    corner = np.minimum(np.abs(down), np.abs(right))
+    corner = np.where(usable & (corner > MIN_CONTRAST), corner, 0.0)
+    corner[:PATCH], corner[-PATCH:], corner[:, :PATCH], corner[:, -PATCH:] = 0, 0, 0, 0
+    cell = max(1, int(np.sqrt(height * width / MAX_PATCHES)))
+    rows, columns = [], []
+    for top in range(0, height, cell):
+        for left in range(0, width, cell):
+            block = corner[top : top + cell, left : left + cell]
+            row, column = np.unravel_index(int(block.argmax()), block.shape)
+            if block[row, column] > 0:
+                rows.append(top + int(row))
+                columns.append(left + int(column))
+    return np.array(rows, int), np.array(columns, int)
+
+
+def _find(
+    grey: Float[ndarray, "h w"],
+    patches: Float[ndarray, "N p p"],
+    rows: Integer[ndarray, "N"],
+    columns: Integer[ndarray, "N"],
+    guess: Float[ndarray, "N 2"],
+) -> tuple[Float[ndarray, "N"], Float[ndarray, "N 2"]]:
+    """Best normalised correlation of each patch within ``SEARCH`` of its guessed displacement (x, y), and where."""
+    reach = PATCH + SEARCH
+    height, width = grey.shape
+    start = np.rint(guess).astype(int).clip(-4 * width, 4 * width)
+    top = (rows + start[:, 1]).clip(-reach, height - 1 + reach)
+    left = (columns + start[:, 0]).clip(-reach, width - 1 + reach)
+    # Beyond the picture there is no contrast, so nothing is found there.
+    padded = np.pad(grey, 2 * reach)
+    offsets = np.arange(reach, 3 * reach + 1)
+    windows = torch.from_numpy(padded[top[:, None, None] + offsets[:, None], left[:, None, None] + offsets])
+    wanted = torch.from_numpy(patches - patches.mean((1, 2), keepdims=True))
+    side = 2 * PATCH + 1
+    product = nn.functional.conv2d(windows[None], wanted[:, None], groups=len(windows))[0]
+    mean = nn.functional.avg_pool2d(windows[None], side, stride=1)[0]
+    square = nn.functional.avg_pool2d(windows[None].double() ** 2, side, stride=1)[0]
+    variance = (square - mean.double() ** 2).clamp_min(0.0) * side**2
+    score = product / (variance * wanted.square().sum((1, 2))[:, None, None]).sqrt().clamp_min(1.0)
+    best, where = score.flatten(1).max(1)
+    row, column = where // score.shape[2] - SEARCH, where % score.shape[2] - SEARCH
+    moved = np.stack([left - columns + column.numpy(), top - rows + row.numpy()], -1).astype(float)
+    return best.numpy(), moved
