@@ -13,6 +13,7 @@ from unish.geometry.camera import unproject
 from unish.geometry.plane import fit_floor, median_direction
 from unish.geometry.rigid import transform_points
 from unish.reconstruction.shot import MetricShot
+from unish.reconstruction.stitch import CONFIDENT
 from unish.structs import BodyParams
 
 NECK, ANKLES = 12, [7, 8]
@@ -90,5 +91,5 @@ def _sample_scene(shot: MetricShot) -> tuple[Float[Tensor, "N 3"], Float[Tensor,
     depth, conf = shot.depth[::step], shot.conf[::step]
     local = unproject(depth, shot.intrinsics[::step])
     world = transform_points(shot.c2w[::step], local.flatten(1, 2))
-    keep = (depth > 0).flatten(1) & ((torch.arange(world.shape[1]) % 7) == 0)
+    keep = ((depth > 0) & (conf >= CONFIDENT)).flatten(1) & ((torch.arange(world.shape[1]) % 7) == 0)
     return world[keep], conf.flatten(1)[keep]

@@ -18,7 +18,7 @@ from unish.reconstruction.metric import (
     correct_people,
     estimate_scale,
 )
-from unish.reconstruction.stitch import Shot
+from unish.reconstruction.stitch import CONFIDENT, Shot
 from unish.structs import BodyParams, Camera
 
 SCENE_SIGMA = 0.3
@@ -93,13 +93,15 @@ def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
     depth = (prediction.local_points[0, ..., 2] + shot.shift).clamp_min(0.0)
     placed = _place(shot, evidence, betas, body)
     placed = smooth_distances(body, placed, evidence.timestamps_s)
-    comparison = compare_depths(body, placed, depth, evidence.masks, intrinsics)
+    # Depth that the network itself doubts says nothing about scale or people.
+    sure = torch.where(conf >= CONFIDENT, depth, 0.0)
+    comparison = compare_depths(body, placed, sure, evidence.masks, intrinsics)
     scale = estimate_scale(comparison.level, placed, shot.network_scale)
     metric_depth, comparison = depth * scale.factor, comparison.in_metres(scale.factor)
     placed, log_moves = _support_weak_rulers(body, placed, comparison.level)
     # Moving a body along its ray multiplies the depth of all its surface, nearly, by the same factor.
     comparison = replace(comparison, level=comparison.level + log_moves)
-    placed, comparison = _stand_in_boxes(body, placed, comparison, metric_depth, evidence, intrinsics)
+    placed, comparison = _stand_in_boxes(body, placed, comparison, sure * scale.factor, evidence, intrinsics)
     c2w = prediction.c2w[0].clone()
     c2w[:, :3, 3] *= scale.factor
     rest_pelvis = body.rest_joints(placed.params.betas)[..., 0, :]
