@@ -28,6 +28,7 @@ from unish.reconstruction import (
     Shot,
     ShotEvidence,
     assemble,
+    camera_stood_still,
     decide_camera,
     describe_fallbacks,
     describe_people,
@@ -303,7 +304,8 @@ def _predict_shot(
         if progress is not None:
             progress("network", frames.stop, clip.num_frames)
     assert camera is not None
-    return stitch_windows(predictions, windows, tracks.valid[:, shot], camera)
+    still = camera_stood_still(images[shot], tracks.masks[shot])
+    return stitch_windows(predictions, windows, tracks.valid[:, shot], camera, still=still)
 
 
 def _times_in_shot(clip: Clip, shot: slice) -> Float[Tensor, "T"]:

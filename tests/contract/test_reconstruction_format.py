@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +86,41 @@ def test_round_trip(tmp_path: Path, num_people: int) -> None:
         np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
     assert (after.body_model, after.model, after.version) == ("free", "small", "0")
     np.testing.assert_array_equal(after.extra["truth"], np.ones(2))
+
+
+@pytest.mark.parametrize("num_shots", [1, 2])
+def test_files_of_the_format_before_load(tmp_path: Path, num_shots: int) -> None:
+    record = make_reconstruction(1)
+    segment = np.array([0, 0, num_shots - 1], np.int32)
+    old = {name: getattr(record, name) for name in [*PUBLISHED, "faces", "body_model", "model", "version"]}
+    gravity, floor = np.float32([0, 1, 0]), np.float32([0, -1, 0, 1.5])
+    if num_shots > 1:
+        gravity, floor = np.full_like(gravity, np.nan), np.full_like(floor, np.nan)
+    old |= {"segment": segment, "gravity": gravity, "floor": floor, "format": "unish-reconstruction/1"}
+    np.savez(tmp_path / "old.npz", **old)
+    found = Reconstruction.load(tmp_path / "old.npz")
+    np.testing.assert_array_equal(found.gravity, np.tile(gravity, (num_shots, 1)))
+    np.testing.assert_array_equal(found.floor, np.tile(floor, (num_shots, 1)))
+    assert (found.format, found.num_shots) == (FORMAT, num_shots)
+    found.save(tmp_path / "new.npz")
+    again = Reconstruction.load(tmp_path / "new.npz")
+    np.testing.assert_array_equal(again.gravity, found.gravity)
+
+
+def test_shots_and_their_frames_are_told_from_segments() -> None:
+    segment = np.array([0, 0, 2, 2, 2, 3], np.int32)
+    frames = {name: np.zeros((6, *getattr(make_reconstruction(1), name).shape[1:]), dtype) for name, dtype in
+              [("images", "u1"), ("depth", "f4"), ("point_conf", "f2"), ("person_masks", "i2"), ("intrinsics", "f4"),
+               ("c2w", "f4")]}  # fmt: skip
+    people = {name: np.zeros((1, 6, *getattr(make_reconstruction(1), name).shape[2:]), dtype) for name, dtype in
+              [("person_valid", "b1"), ("person_filled", "b1"), ("boxes_xyxy", "f4"), ("landmarks_px", "f4"),
+               ("global_orient_aa", "f4"), ("body_pose_aa", "f4"), ("transl", "f4"), ("joints", "f4")]}  # fmt: skip
+    record = replace(
+        make_reconstruction(1), segment=segment, timestamps_s=np.arange(6.0), frame_indices=np.arange(6),
+        gravity=np.zeros((3, 3), np.float32), floor=np.zeros((3, 4), np.float32), **frames, **people,
+    )  # fmt: skip
+    assert record.shot_frames() == [slice(0, 2), slice(2, 5), slice(5, 6)]
+    assert record.shot_of_frame().tolist() == [0, 0, 1, 1, 1, 2]
 
 
 @pytest.mark.parametrize("kind", ["missing", "text", "foreign", "short"])

@@ -1,7 +1,7 @@
 """The whole pipeline with a perfect network gives the truth back: every key of the file, whatever the camera.
 
-Tolerances are twice the largest error of all cases. What is left comes from smoothing distances over time (7.5 mm at the
-ends of a shot, along the viewing ray) and from drawing bodies at whole pixels.
+Tolerances are twice the largest error of all cases. What is left comes from smoothing distances over time (7.5 mm at
+the ends of a shot, along the viewing ray) and from drawing bodies at whole pixels.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from unish.reconstruction.fallbacks import describe_fallbacks
 from unish.reconstruction.ground import Ground, estimate_ground
 from unish.reconstruction.report import describe_people, measure_quality
 from unish.reconstruction.shot import MetricShot, ShotEvidence, measure_certainty, measure_shot
+from unish.reconstruction.stillness import camera_stood_still
 from unish.reconstruction.stitch import Shot, intrinsics_at, plan_windows, stitch_windows
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Shot",
     "ShotEvidence",
     "assemble",
+    "camera_stood_still",
     "decide_camera",
     "describe_fallbacks",
     "describe_people",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from unish.reconstruction.ground import Ground
 from unish.reconstruction.shot import MetricShot
+from unish.reconstruction.stitch import CONFIDENT
 
 
 def describe_fallbacks(shots: Sequence[MetricShot], grounds: Sequence[Ground], person_ids: Sequence[int]) -> list[str]:
@@ -36,7 +37,7 @@ def _of_scale(shot: MetricShot) -> list[str]:
     if shot.unjoined:
         pairs = "1 pair" if shot.unjoined == 1 else f"{shot.unjoined} pairs"
         sentences.append(f"{pairs} of neighbouring windows share no confident point, so their scales may differ")
-    if not bool((shot.depth > 0).any()):
+    if not bool(((shot.depth > 0) & (shot.conf >= CONFIDENT)).any()):
         sentences.append("no point of the scene is confident")
     return sentences
 

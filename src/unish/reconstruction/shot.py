@@ -58,7 +58,7 @@ class MetricShot:
         by_network: (P, T) placed by the network, since too few landmarks were seen to measure the distance.
         joints: (P, T, 24, 3) world.
         correction: what was done to each person's own depth.
-        residual, unjoined: of stitching, see ``Shot``.
+        still, residual, unjoined: see ``Shot``.
     """
 
     camera: Camera
@@ -74,6 +74,7 @@ class MetricShot:
     joints: Float[Tensor, "P T 24 3"]
     correction: DepthComparison
     scale: SceneScale
+    still: bool
     residual: float
     unjoined: int
 
@@ -120,6 +121,7 @@ def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
         joints=body.joints(params),
         correction=comparison,
         scale=scale,
+        still=shot.still,
         residual=shot.residual,
         unjoined=shot.unjoined,
     )

@@ -7,7 +7,7 @@ gives the scale, the pairs of camera poses give the rigid motion.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -36,6 +36,7 @@ class Shot:
         residual: mean distance between the two positions of a shared camera after stitching, in multiples of the median
             depth, of the worst pair of windows; 0 for a single window.
         seen: (P,) frames in which each person was observed.
+        still: the camera stood still.
         unjoined: pairs of neighbouring windows without one pixel that both are confident of: nothing says how the scale
             of one is to be brought to that of the other.
     """
@@ -47,7 +48,8 @@ class Shot:
     network_scale: float | None
     residual: float
     seen: Int64[Tensor, "P"]
-    unjoined: int = 0
+    still: bool
+    unjoined: int
 
 
 def plan_windows(num_frames: int, window: int, overlap: int) -> list[range]:
@@ -67,7 +69,12 @@ def plan_windows(num_frames: int, window: int, overlap: int) -> list[range]:
 
 
 def stitch_windows(
-    predictions: list[Prediction], windows: list[range], valid: Bool[Tensor, "P T"], camera: Camera
+    predictions: list[Prediction],
+    windows: list[range],
+    valid: Bool[Tensor, "P T"],
+    camera: Camera,
+    *,
+    still: bool = False,
 ) -> Shot:
     """Bring every window into the world and scale of the first, and take each frame from the window that knows it best.
 
@@ -76,7 +83,10 @@ def stitch_windows(
         windows: frame indices of each window, as ``plan_windows`` gives them.
         valid: observed people, to weigh each window's body shapes by how often it saw the person.
         camera: with which all windows were predicted.
+        still: the camera is known to have stood still: all poses are then the same, to the bit.
     """
+    if still:
+        predictions = [replace(one, c2w=torch.eye(4).expand_as(one.c2w)) for one in predictions]
     moved, residuals, unjoined = [predictions[0]], [], 0
     for index in range(1, len(predictions)):
         aligned, residual, joined = _align_window(moved[-1], windows[index - 1], predictions[index], windows[index])
@@ -87,7 +97,8 @@ def stitch_windows(
     merged = Prediction(
         local_points=_gather(moved, windows, owner, "local_points", axis=1),
         point_conf_logits=_gather(moved, windows, owner, "point_conf_logits", axis=1),
-        c2w=_gather(moved, windows, owner, "c2w", axis=1),
+        # Joining windows would round.
+        c2w=torch.eye(4).repeat(1, len(owner), 1, 1) if still else _gather(moved, windows, owner, "c2w", axis=1),
         rotations=_gather(moved, windows, owner, "rotations", axis=2) if moved[0].rotations is not None else None,
         transl=_gather(moved, windows, owner, "transl", axis=2) if moved[0].transl is not None else None,
         betas=_average_betas(moved, windows, valid) if moved[0].betas is not None else None,
@@ -107,6 +118,7 @@ def stitch_windows(
         network_scale=float(torch.tensor(scales).median()) if scales else None,
         residual=max(residuals, default=0.0),
         seen=valid.sum(1),
+        still=still,
         unjoined=unjoined,
     )
 
