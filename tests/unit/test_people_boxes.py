@@ -210,6 +210,7 @@ def test_what_ships_is_what_the_tables_were_measured_with():
         0.25,
         0.5,
     ) and SHIPPED.detector_coarse_side == 320
+    assert SHIPPED.min_followed_score == 0.1
     assert (SHIPPED.min_seconds, SHIPPED.min_frames, SHIPPED.num_threads) == (0.5, 3, 2)
 
 
