@@ -127,7 +127,8 @@ class HungarianTracker:
         cost = np.array([[self._link_cost(old, new, time_s) for new in people] for old in active])
         taken = set()
         if cost.size:
-            for row, column in zip(*linear_sum_assignment(cost), strict=True):
+            # What is too dear counts as little as no link: a good one is not given up for two that barely go.
+            for row, column in zip(*linear_sum_assignment(np.minimum(cost, self.config.max_cost)), strict=True):
                 if cost[row, column] <= self.config.max_cost:
                     active[row].append(self._num_frames, time_s, people[column])
                     taken.add(column)
