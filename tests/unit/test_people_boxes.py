@@ -184,10 +184,10 @@ def test_records_hold_what_was_seen_and_nan_elsewhere():
     pose = Pose(px=marks, world=marks + 1, score=0.75, region=region, next_region=region)
     people = {7: {1: _seen(pose=pose), 2: _seen((1.0, 2, 3, 4))}, 9: {0: _seen()}}
     labels = torch.full((3, 4, 6), -1, dtype=torch.int16)
-    with pytest.warns(DegradedResultWarning, match="only just") as caught:
+    with pytest.warns(DegradedResultWarning) as caught:
         tracks, landmarks = pack(people, _clip(3), labels, ["only just"])
-    assert len(caught) == 1
-    assert tracks.person_ids.tolist() == [7, 9] and tracks.warnings == ("only just",)
+    assert tracks.person_ids.tolist() == [7, 9] and tracks.warnings[0] == "only just"
+    assert tuple(str(one.message) for one in caught) == tracks.warnings
     assert tracks.valid.tolist() == [[False, True, True], [True, False, False]]
     assert tracks.boxes_xyxy[0, 1:].tolist() == [[10, 5, 20, 35], [1, 2, 3, 4]]
     assert torch.equal(landmarks.px[0, 1], torch.from_numpy(marks))
@@ -200,6 +200,21 @@ def test_records_hold_what_was_seen_and_nan_elsewhere():
     assert torch.equal(tracks.boxes_xyxy.isnan().all(-1), ~tracks.valid) and tracks.masks is labels
 
 
+@pytest.mark.parametrize(("unread", "said"), [(2, False), (3, True)])
+def test_missing_landmarks_in_more_than_a_quarter_of_the_frames_are_said(unread, said, recwarn):
+    marks, region = np.zeros((33, 3), np.float32), Region(x=0.0, y=0.0, side=1.0)
+    pose = Pose(px=marks, world=marks, score=0.75, region=region, next_region=region)
+    people = {
+        3: {f: _seen(pose=None if f < unread else pose) for f in range(8)},
+        4: {f: _seen(pose=pose) for f in range(8)},
+    }
+    tracks, _ = pack(people, _clip(8), torch.full((8, 4, 6), -1, dtype=torch.int16))
+    assert len(tracks.warnings) == len(recwarn.list) == said
+    assert all(
+        text.startswith(f"person 3: the landmarks are not to be trusted in {unread} of 8") for text in tracks.warnings
+    )
+
+
 SHIPPED = PeopleConfig()
 
 
@@ -210,6 +225,7 @@ def test_what_ships_is_what_the_tables_were_measured_with():
         0.25,
         0.5,
     ) and SHIPPED.detector_coarse_side == 320
+    assert SHIPPED.min_followed_score == 0.1
     assert (SHIPPED.min_seconds, SHIPPED.min_frames, SHIPPED.num_threads) == (0.5, 3, 2)
 
 

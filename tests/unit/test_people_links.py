@@ -152,6 +152,19 @@ def test_a_dear_link_is_refused(share, linked):
     assert (len(tracker.tracklets) == 1) == linked
 
 
+def test_a_good_link_is_not_given_up_for_two_that_barely_go():
+    """Somebody who was hardly in view does not take over the one in front because a newcomer could be the latter."""
+    tracker = HungarianTracker()
+    front, hidden = _look(0), _look(1)
+    tracker.update(0.0, 0, [_standing(100, look=front), _standing(130, look=hidden)])
+    # The one in front has not moved; far on the other side, just in reach, somebody dressed like the two of them.
+    newcomer = _standing(100 - 38, look=_look(0, 0.5, other=1))
+    tracker.update(0.1, 0, [newcomer, _standing(100, look=front)])
+    first, second = tracker.tracklets[:2]
+    assert first.frames == [0, 1] and first.people[1].box_xyxy[0] == 80
+    assert len(second.frames) == 1
+
+
 def test_evidence_of_eight_tenths_in_one_frame_makes_a_person():
     for score, people in ((0.8, 1), (0.79, 0)):
         tracker = HungarianTracker()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from unish.errors import InputError
+from unish.errors import DegradedResultWarning, InputError
 from unish.people import read_tracks
 from unish.people.protocols import Pose
 from unish.structs import Clip
@@ -90,6 +90,90 @@ def test_a_box_outside_the_picture_is_absent(tmp_path, clip):
     arrays["boxes_xyxy"][0] += 1000
     tracks, _ = _read(tmp_path, clip, arrays)
     assert tracks.person_ids.tolist() == [4]
+
+
+def test_what_of_the_file_was_left_out_is_said(tmp_path, clip):
+    arrays = _arrays()
+    arrays["boxes_xyxy"][0, 5] += 1000
+    arrays["boxes_xyxy"][1, :6] = NAN
+    with pytest.warns(DegradedResultWarning) as caught:
+        tracks, _ = _read(tmp_path, clip, arrays)
+    name = tmp_path / "tracks.npz"
+    assert f"{name}: 1 of its boxes are outside the picture and were left out" in tracks.warnings
+    assert not any("names" in text for text in tracks.warnings)
+    assert [str(one.message) for one in caught] == list(tracks.warnings)
+    arrays = _arrays(1, 14)
+    with pytest.warns(DegradedResultWarning):
+        tracks, _ = _read(tmp_path, clip, arrays)
+    assert f"{name}: names 3 of the 4 used frames; nobody is in the others" in tracks.warnings
+    assert not any("outside" in text for text in tracks.warnings)
+
+
+def test_landmarks_are_read_inside_each_box_of_each_frame(tmp_path, clip):
+    """Boxes touch the sides of the picture, frames are those that the file names, progress ends at the end."""
+
+    class Middle:
+        def __init__(self):
+            self.seen = []
+
+        def read_pose(self, picture, region):
+            self.seen.append((round(float(picture.mean()), 3), region.x, region.y, region.side))
+            px = np.zeros((33, 3), np.float32)
+            px[:, 0] = region.x + np.linspace(-0.4, 0.4, 33) * region.side
+            px[:, 1] = region.y + np.linspace(-0.4, 0.4, 33) * region.side
+            px[:, 2] = 1
+            return Pose(px=px, world=px, score=0.8, region=region, next_region=region)
+
+    for index, image in enumerate(clip.images):
+        image[:] = 50 * index
+    arrays = _arrays(1)
+    arrays["boxes_xyxy"][0, 10:] = [0, 0, 160, 100]
+    arrays["frame_indices"] = arrays["frame_indices"] + 5
+    np.savez(tmp_path / "tracks.npz", **arrays)
+    model, calls = Middle(), []
+    with pytest.warns(DegradedResultWarning, match="3 of the 4"):
+        tracks, landmarks = read_tracks(
+            tmp_path / "tracks.npz",
+            clip,
+            mask_size=(25, 40),
+            landmarks=model,
+            progress=lambda *call: calls.append(call),
+        )
+    assert calls == [("find people", done, 3) for done in (1, 2, 3)]
+    assert tracks.valid.tolist() == [[False, True, True, True]] and landmarks.score[0].tolist() == pytest.approx(
+        [0, 0.8, 0.8, 0.8]
+    )
+    assert {level for level, *_ in model.seen} == {round(50 * k / 255, 3) for k in (1, 2, 3)}
+    assert {region for _, *region in map(list, model.seen) for region in [tuple(region)]} == {
+        (20.0, 25.0, 50.0), (40.0, 25.0, 100.0)
+    }  # fmt: skip
+    assert tracks.boxes_xyxy[0, 3].tolist() == [0, 0, 80, 50]
+
+
+def test_masks_are_averaged_down_and_half_a_pixel_is_enough(tmp_path, clip):
+    """Four by four pixels of the file in each of the labels; the filter reaches into its neighbours."""
+    arrays = _arrays(2)
+    masks = np.zeros((2, 20, 100, 160), bool)
+    masks[0, :, :, 80:] = True
+    masks[1, :, :50, :82] = True
+    arrays["masks"] = masks
+    tracks, _ = _read(tmp_path, clip, arrays)
+    labels = tracks.masks[0].numpy()
+    # Rows follow the sorted ids: the file's second person is 0.
+    assert (labels[:12, :20] == 0).all() and (labels[:12, 21:] == 1).all()
+    assert (labels[13:, :20] == -1).all() and (labels[13:, 20:] == 1).all()
+    arrays["masks"] = np.ones((2, 20, 10, 16), bool)
+    tracks, _ = _read(tmp_path, clip, arrays)
+    assert (tracks.masks == 0).all()
+
+
+def test_masks_without_people_label_nothing(tmp_path, clip):
+    arrays = _arrays(1)
+    arrays["masks"] = np.ones((1, 20, 10, 16), bool)
+    arrays["boxes_xyxy"][:] = NAN
+    with pytest.warns(DegradedResultWarning, match="nobody is in the used frames"):
+        tracks, _ = _read(tmp_path, clip, arrays)
+    assert tracks.num_people == 0 and (tracks.masks == -1).all()
 
 
 def _without(name):

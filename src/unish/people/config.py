@@ -19,6 +19,7 @@ class PeopleConfig:
         detector_long_side: pixels of the longer side that the person detector sees.
         detector_coarse_side: the same of its second look, for people who fill the picture.
         min_detector_score: weakest detection that is looked at; weak ones need landmarks that agree (see ``observe``).
+        min_followed_score: weakest detection that is looked at where somebody was a moment ago.
         min_landmark_score: below it, the person keeps a box but has no landmarks.
         min_seconds, min_frames: shorter tracks are dropped, as far as the clip itself is not shorter.
         num_threads: of the landmark model.
@@ -30,6 +31,7 @@ class PeopleConfig:
     detector_long_side: int = 608
     detector_coarse_side: int = 320
     min_detector_score: float = 0.25
+    min_followed_score: float = 0.1
     min_landmark_score: float = 0.5
     min_seconds: float = 0.5
     min_frames: int = 3

@@ -62,7 +62,13 @@ def find_people(
             time_s, segment = float(clip.timestamps_s[index]), int(clip.segment[index])
             expected = tracker.predict(time_s, segment)
             people = observe(
-                Frame.of(images[offset]), seen, also, expected, landmarks, min_landmark_score=config.min_landmark_score
+                Frame.of(images[offset]),
+                seen,
+                also,
+                expected,
+                landmarks,
+                min_detector_score=config.min_detector_score,
+                min_landmark_score=config.min_landmark_score,
             )
             tracker.update(time_s, segment, people)
         if progress is not None:
@@ -80,7 +86,7 @@ def default_detector(config: PeopleConfig) -> Detector:
     """YOLOv4-tiny at two scales, its weights fetched if need be."""
     model = load_darknet(assets.fetch("yolov4-tiny"))
     fine, coarse = (
-        YoloDetector(model, long_side=side, min_score=config.min_detector_score)
+        YoloDetector(model, long_side=side, min_score=config.min_followed_score)
         for side in (config.detector_long_side, config.detector_coarse_side)
     )
     return TwoScaleDetector(fine, coarse, fine_side=config.detector_long_side, coarse_side=config.detector_coarse_side)

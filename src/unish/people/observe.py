@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ _SAME_BOX = 0.6
 _UPGRADE_BOX = 0.5
 _SAME_PLACE = 0.8
 _MAX_STRAY = 0.3
+_MAX_LEAP = 0.5
 _MIN_AREA = 16
 _MASK_INSIDE = 128
 
@@ -62,6 +64,7 @@ def observe(
     expected: Sequence[Region],
     landmarks: LandmarkModel,
     *,
+    min_detector_score: float,
     min_landmark_score: float,
 ) -> list[Observation]:
     """The people of one frame.
@@ -72,21 +75,38 @@ def observe(
         support: of a second detector that imagines more: it needs good landmarks to be believed.
         expected: where people were a moment ago; looked at last, for those whom both detectors missed.
         landmarks: reads poses.
+        min_detector_score: a weaker detection is believed only where somebody is expected.
         min_landmark_score: below it a person keeps a box only.
     """
-    candidates = Candidates(frame=frame, min_landmark_score=min_landmark_score)
-    boxes = np.array([one.box_xyxy for one in detections]).reshape(-1, 4)
-    for index, detection in enumerate(detections):
-        pose = read_box(frame, boxes, index, expected, landmarks)
+    candidates = Candidates(frame=frame, min_detector_score=min_detector_score, min_landmark_score=min_landmark_score)
+    sure = [one for one in detections if one.score >= min_detector_score]
+    boxes = np.array([one.box_xyxy for one in sure]).reshape(-1, 4)
+    poses = read_boxes(frame, boxes, expected, landmarks)
+    for pose, detection in sorted(zip(poses, sure, strict=True), key=lambda pair: pair[0] is None):
         candidates.add(pose, detection.box_xyxy, detection.score)
     for region in candidates.unexplained([one.region for one in support if one.region is not None]):
         score = max(one.score for one in support if one.region is region)
         candidates.add(read_twice(frame, region, landmarks), None, _SUPPORT_WEIGHT * score)
     for region in candidates.unexplained(expected):
-        pose = landmarks.read_pose(frame.picture, region)
-        if np.hypot(pose.next_region.x - region.x, pose.next_region.y - region.y) < _MAX_STRAY * region.side:
-            candidates.add(pose, None, 0.0)
+        follow(candidates, region, detections, landmarks)
     return candidates.people
+
+
+def follow(candidates: Candidates, region: Region, detections: Sequence[Detection], landmarks: LandmarkModel) -> None:
+    """Look for somebody who was in a region a moment ago: by landmarks, or by a detection too weak to start with."""
+    frame = candidates.frame
+    pose: Pose | None = landmarks.read_pose(frame.picture, region)
+    assert pose is not None
+    if math.hypot(pose.next_region.x - region.x, pose.next_region.y - region.y) >= _MAX_STRAY * region.side:
+        pose = None
+    hint = candidates.find_hint(region, detections)
+    if hint is None:
+        candidates.add(pose, None, 0.0)
+        return
+    boxes = np.stack([hint.box_xyxy, *(person.box_xyxy for person in candidates.people)])
+    if pose is None or pose.score < candidates.min_landmark_score or not belongs_to_box(pose, boxes, 0):
+        pose = read_box(frame, boxes, 0, (), landmarks)
+    candidates.add(pose, hint.box_xyxy, hint.score, expected=True)
 
 
 def observe_box(
@@ -122,6 +142,24 @@ def read_box(
     tries += [landmarks.read_pose(frame.picture, other) for other in near]
     tries = [one for one in tries if one.score >= _MIN_RETRY_SCORE and belongs_to_box(one, boxes, index)]
     return max(tries, key=lambda one: one.score * _overlap_with(one, boxes[index]), default=None)
+
+
+def read_boxes(
+    frame: Frame, boxes: Float[ndarray, "N 4"], expected: Sequence[Region], landmarks: LandmarkModel
+) -> list[Pose | None]:
+    """``read_box`` for all of them, one body for each: where two boxes lead to one body, it is in the one that fits.
+
+    Somebody who is hardly in view behind another person may have the surer box, but not the other one's body.
+    """
+    poses = [read_box(frame, boxes, index, expected, landmarks) for index in range(len(boxes))]
+    for first, second in itertools.combinations(range(len(boxes)), 2):
+        one, other = poses[first], poses[second]
+        if one is None or other is None:
+            continue
+        if same_body(one, other, float(max(box_area(boxes[[first, second]])))):
+            fits = [_overlap_with(pose, boxes[index]) for pose, index in ((one, first), (other, second))]
+            poses[first if fits[0] < fits[1] else second] = None
+    return poses
 
 
 def _overlap_with(pose: Pose, box: Float[ndarray, "4"]) -> float:
@@ -187,31 +225,51 @@ class Candidates:
     """The people found so far in one frame; ``add`` keeps out the imagined and those who are there already."""
 
     frame: Frame
+    min_detector_score: float
     min_landmark_score: float
     people: list[Observation] = field(default_factory=list)
 
-    def add(self, pose: Pose | None, box: Float[ndarray, "4"] | None, detector_score: float) -> None:
+    def add(
+        self,
+        pose: Pose | None,
+        box: Float[ndarray, "4"] | None,
+        detector_score: float,
+        *,
+        expected: bool = False,
+    ) -> None:
         """Take in a person if the evidence is strong enough, or add the pose to one who so far has a box only.
 
-        Evidence of detector and landmarks adds up as if they erred independently (noisy or).
+        Evidence of detector and landmarks adds up as if they erred independently (noisy or). Somebody whose box is
+        where a person is ``expected`` needs no more evidence than that.
         """
         pose_score = pose.score if pose is not None else 0.0
         evidence = _either(detector_score, _LANDMARK_WEIGHT * pose_score)
         if pose_score < self.min_landmark_score or self._is_taken(pose):
             # Two boxes that lead to one body are two people if the second box is sure and well apart.
             pose, evidence = None, detector_score
-        if evidence < _MIN_EVIDENCE or (pose is None and box is None):
+        if (evidence < _MIN_EVIDENCE and not expected) or (pose is None and box is None):
             return
         fitted = fit_box(pose, box, self.frame.size)
         if box_area(fitted) < _MIN_AREA:
             return
-        rival = self._rival(fitted, has_pose=pose is not None)
-        detected = detector_score > 0
+        rival = self._rival(fitted, has_pose=pose is not None, expected=expected)
+        detected = detector_score >= self.min_detector_score
         if rival is None:
             self.people.append(self._observation(fitted, evidence, pose, detected=detected))
         elif pose is not None:
             both = _either(self.people[rival].score, evidence)
             self.people[rival] = self._observation(fitted, both, pose, detected=True)
+
+    def find_hint(self, region: Region, detections: Sequence[Detection]) -> Detection | None:
+        """The detection nearest to a region, of those where nobody was found yet; ``None`` if none is near."""
+        others = np.array([other.box_xyxy for other in self.people]).reshape(-1, 4)
+        near = [
+            (distance, index)
+            for index, one in enumerate(detections)
+            if (distance := _region_distance(region, Region.around_box(one.box_xyxy, margin=BOX_MARGIN))) < _MAX_LEAP
+            and not (box_iou(one.box_xyxy[None], others) > _UPGRADE_BOX).any()
+        ]
+        return detections[min(near)[1]] if near else None
 
     def unexplained(self, regions: Sequence[Region]) -> list[Region]:
         """The regions whose person was not found yet; each person found explains the nearest region at most."""
@@ -238,15 +296,16 @@ class Candidates:
             for other in self.people
         )
 
-    def _rival(self, box: Float[ndarray, "4"], *, has_pose: bool) -> int | None:
+    def _rival(self, box: Float[ndarray, "4"], *, has_pose: bool, expected: bool) -> int | None:
         """Who claims the same place: for a pose, somebody with a box alone; for a box, anybody.
 
-        A detector may give a second box for one body, larger or smaller, so one inside the other is the same place.
+        A detector may give a second box for one body, larger or smaller, so one inside the other is the same place,
+        unless somebody else is ``expected`` there: one of two whose ways cross.
         """
         others = np.array([other.box_xyxy for other in self.people]).reshape(-1, 4)
         overlap = box_iou(box[None], others)[0]
         inside = np.maximum(box_containment(box[None], others)[0], box_containment(others, box[None])[:, 0])
-        same = (overlap > (_UPGRADE_BOX if has_pose else _SAME_BOX)) | (inside > _SAME_PLACE)
+        same = (overlap > (_UPGRADE_BOX if has_pose else _SAME_BOX)) | ((inside > _SAME_PLACE) & (not expected))
         if has_pose:
             same &= np.array([other.pose is None for other in self.people], bool)
         return int(np.where(same, overlap, -1).argmax()) if same.any() else None

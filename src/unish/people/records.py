@@ -16,6 +16,8 @@ from unish.people.config import PeopleConfig
 from unish.people.protocols import Observation
 from unish.structs import NUM_LANDMARKS, Clip, Landmarks, Tracks
 
+_MAX_UNREAD = 0.25
+
 Person = Mapping[int, Observation]
 """The observations of one person by frame number of the clip."""
 
@@ -50,6 +52,19 @@ def select_people(
     return kept, messages
 
 
+def _describe_unread(people: Mapping[int, Person]) -> list[str]:
+    """A sentence for everybody whose landmarks are missing in more than a quarter of the frames."""
+    messages = []
+    for identity, person in people.items():
+        unread = sum(seen.pose is None for seen in person.values())
+        if unread > _MAX_UNREAD * len(person):
+            messages.append(
+                f"person {identity}: the landmarks are not to be trusted in {unread} of {len(person)} frames "
+                "(too small, hidden or cut off); only the box says where the body is there"
+            )
+    return messages
+
+
 def _prominence(person: Person) -> float:
     """Size and time together: the sum over frames of the square root of the box area."""
     return float(sum(np.sqrt(box_area(seen.box_xyxy)) for seen in person.values()))
@@ -70,6 +85,7 @@ def pack(
             if seen.pose is not None:
                 px[row, frame], world[row, frame] = seen.pose.px, seen.pose.world
                 score[row, frame] = seen.pose.score
+    messages = [*messages, *_describe_unread(people)]
     for message in messages:
         warnings.warn(message, DegradedResultWarning, stacklevel=3)
     tracks = Tracks(

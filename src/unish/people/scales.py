@@ -12,7 +12,7 @@ from torch import Tensor
 from unish.people.boxes import box_containment, box_iou
 from unish.people.protocols import Detection, Detector
 
-_SAME_BOX = 0.6
+_SAME_BOX = 0.4
 _INSIDE = 0.75
 _SURE = 0.3
 _LARGE_PX = 280.0
@@ -51,9 +51,10 @@ def reconcile(
 ) -> list[Detection]:
     """The people of two looks at one picture, best first.
 
-    Two boxes that overlap well are one person: the finer box, the better score. A person whom the coarse look finds
-    surely, and who is too large for the fine one, replaces the fine boxes inside: they are parts of the person, unless
-    the coarse look sees them as well or they are so small that it could not. What only one look finds stays.
+    Boxes of the two looks that overlap are one person, the best overlaps first; the score is the better one. The box is
+    the finer one, unless the person is too large for the fine look. Then the coarse look, if it is sure enough, also
+    replaces what else the fine one finds inside: parts of the person, unless the coarse look sees them as well or they
+    are so small that it could not. What only one look finds stays.
 
     Args:
         fine, coarse: boxes in pixels of the picture.
@@ -70,7 +71,9 @@ def reconcile(
     found = []
     for row, one in enumerate(fine):
         if row in partner:
-            found.append(_join(one, coarse[partner[row]]))
+            other = coarse[partner[row]]
+            box = other.box_xyxy if large[partner[row]] else one.box_xyxy
+            found.append(Detection(box_xyxy=box, score=max(one.score, other.score)))
         elif not (visible[row] and inside[row].any()):
             found.append(one)
     found += [one for column, one in enumerate(coarse) if column not in partner.values()]
@@ -87,10 +90,6 @@ def _pair(overlap: Float[ndarray, "N M"]) -> dict[int, int]:
         if row not in partner and column not in partner.values():
             partner[row] = column
     return partner
-
-
-def _join(fine: Detection, coarse: Detection) -> Detection:
-    return Detection(box_xyxy=fine.box_xyxy, score=max(fine.score, coarse.score))
 
 
 def _long_sides(boxes: Float[ndarray, "N 4"]) -> Float[ndarray, "N"]:

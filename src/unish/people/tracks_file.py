@@ -56,18 +56,22 @@ def read_tracks(
     frame_of = _match_frames(path, arrays["frame_indices"], clip)
     factor = np.tile([clip.size[1] / clip.source_size[1], clip.size[0] / clip.source_size[0]], 2)
     landmarks = landmarks or default_landmarks(config)
+    outside = 0
     people: dict[int, dict[int, Observation]] = {int(identity): {} for identity in np.sort(arrays["person_ids"])}
     for done, (column, index) in enumerate(frame_of.items(), start=1):
         frame = Frame.of(clip.images[index])
         for identity, boxes in zip(arrays["person_ids"], arrays["boxes_xyxy"], strict=True):
             box = clip_box(boxes[column] * factor, clip.size)
-            if np.isfinite(box).all() and box_area(box) > 0:
+            if box_area(box) == 0:
+                outside += 1
+            elif np.isfinite(box).all():
                 people[int(identity)][index] = observe_box(
                     frame, box, landmarks, min_landmark_score=config.min_landmark_score
                 )
         if progress is not None:
             progress("find people", done, len(frame_of))
     chosen, messages = select_people({key: one for key, one in people.items() if one}, clip, config)
+    messages += _describe_losses(path, outside=outside, unnamed=clip.num_frames - len(frame_of), used=clip.num_frames)
     if not chosen:
         messages.append(f"{path}: nobody is in the used frames: only the scene is reconstructed")
     if "masks" in arrays:
@@ -76,6 +80,16 @@ def read_tracks(
     else:
         labels = draw_labels(list(chosen.values()), clip, mask_size, LandmarkSegmenter())
     return pack(chosen, clip, labels, messages)
+
+
+def _describe_losses(path: str | Path, *, outside: int, unnamed: int, used: int) -> list[str]:
+    """What of the file or of the clip had to be left out, one sentence each."""
+    messages = []
+    if outside:
+        messages.append(f"{path}: {outside} of its boxes are outside the picture and were left out")
+    if unnamed:
+        messages.append(f"{path}: names {used - unnamed} of the {used} used frames; nobody is in the others")
+    return messages
 
 
 def _load(path: Path) -> dict[str, ndarray]:
