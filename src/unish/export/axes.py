@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float, Float64
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
-from unish.structs import Reconstruction
-
 FLIP_YZ = np.diag([1.0, -1.0, -1.0])
 """OpenCV camera axes (y down, z forward) to OpenGL's (y up, z backward), and back."""
-
-
-def gravity_of(reconstruction: Reconstruction, shot: int) -> Float32[ndarray, "3"]:
-    """The unit vector that points down in the world of a shot; NaN where it is unknown."""
-    return _row_of(reconstruction.gravity, shot)
-
-
-def floor_of(reconstruction: Reconstruction, shot: int) -> Float32[ndarray, "4"]:
-    """The floor plane n·x + d = 0, n up, in the world of a shot; NaN where none was found."""
-    return _row_of(reconstruction.floor, shot)
-
-
-def _row_of(values: Float32[ndarray, "*shape"], shot: int) -> Float32[ndarray, "n"]:
-    # Format 1 has one row for the whole file.
-    rows = values.reshape(-1, values.shape[-1])
-    return rows[min(shot, len(rows) - 1)]
 
 
 def upright(gravity: Float[ndarray, "3"]) -> Float64[ndarray, "3 3"]:

@@ -17,6 +17,8 @@ _FAR_MEDIANS = 5.0
 """Beyond both, metres and multiples of the shot's median depth, is sky or guesswork, and people would be specks."""
 _PIXELS_PER_VIEW = 60_000
 """Larger depth maps are read in steps of whole pixels; a fused cloud of several views is dense enough so."""
+_CUBE = 0.9
+"""Side of the smallest cubes over the distance of neighbouring pixels: at 1, rounding would pair some of them."""
 _SAME_SURFACE = 0.08
 """Largest |log ratio| of two depths along one ray that are one surface: real depth disagrees by a few per cent."""
 
@@ -68,7 +70,7 @@ def fuse_scene(
 
     Frame after frame adds the surfaces that none before it has shown. Points that more frames see through than agree
     with go away: things that moved, and depth that was wrong. What is left is thinned by cubes, which take the mean of
-    their points; they are as large as pixels at the median depth, or larger, until at most ``max_points`` are left.
+    their points; they are nearly as large as pixels at the median depth, or larger, until at most ``max_points`` are left.
 
     Args:
         frames: indices of used frames, all of one shot.
@@ -83,7 +85,7 @@ def fuse_scene(
         new = ~_shown_before(view, xyz)[view.scene]
         xyz, colours = np.concatenate([xyz, view.xyz[new]]), np.concatenate([colours, view.colours[new]])
     keep = _agreed(views, xyz)
-    return _thin(xyz[keep], colours[keep], side=_pixel_size(views), max_points=max_points)
+    return _thin(xyz[keep], colours[keep], side=_CUBE * _pixel_size(views), max_points=max_points)
 
 
 def far_limit(depth: Float[ndarray, "T H W"]) -> float:

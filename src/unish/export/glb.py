@@ -17,7 +17,7 @@ from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
 from unish.body import JOINT_NAMES, Body
-from unish.export.axes import FLIP_YZ, gravity_of, keep_hemisphere, to_quaternions, upright
+from unish.export.axes import FLIP_YZ, keep_hemisphere, to_quaternions, upright
 from unish.export.fusion import fuse_scene
 from unish.export.gltf_builder import GltfBuilder
 from unish.export.points import lift_pixels, select_pixels
@@ -50,13 +50,12 @@ def write_glb(path: Path, reconstruction: Reconstruction, body: Body, *, max_poi
     Args:
         max_points: most scene points, over all shots; each has its share by the number of its frames.
     """
-    shots, counts = np.unique(reconstruction.segment, return_counts=True)
-    longest = int(np.argmax(counts))
+    shots = [np.arange(reconstruction.num_frames)[frames] for frames in reconstruction.shot_frames()]
+    longest = int(np.argmax([len(frames) for frames in shots]))
     builder = GltfBuilder(generator=f"unish {reconstruction.version}", default_scene=longest)
-    for number, shot in enumerate(shots.tolist()):
-        frames = np.flatnonzero(reconstruction.segment == shot)
+    for shot, frames in enumerate(shots):
         stage = _open_stage(builder, reconstruction, shot, frames, suffix=f" of shot {shot}" if len(shots) > 1 else "")
-        share = max(1, max_points * int(counts[number]) // reconstruction.num_frames)
+        share = max(1, max_points * len(frames) // reconstruction.num_frames)
         fused = fuse_scene(reconstruction, frames, max_points=share)
         _add_points(stage, "scene points", fused.xyz, fused.colours)
         _add_path(stage)
@@ -90,7 +89,7 @@ def _open_stage(
     start_s = float(record.timestamps_s[frames[0]])
     extras = {"start_s": start_s, "first_frame": int(frames[0]), "num_frames": len(frames)}
     scene = builder.add_scene(f"shot {shot}", extras=extras)
-    turn = to_quaternions(upright(gravity_of(record, shot)))
+    turn = to_quaternions(upright(record.gravity[shot]))
     return _Stage(
         builder=builder,
         record=record,

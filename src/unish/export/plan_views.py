@@ -11,7 +11,7 @@ from numpy import ndarray
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_closing, binary_erosion
 
-from unish.export.axes import floor_of, gravity_of, upright
+from unish.export.axes import upright
 from unish.export.fusion import far_limit, fuse_scene
 from unish.export.points import lift_pixels, select_pixels
 from unish.render.colours import person_colour
@@ -21,6 +21,8 @@ _BACKGROUND_POINTS, _BACKGROUND_VIEWS = 60_000, 12
 _POINTS_PER_FRAME = 12_000
 _MARGIN_M, _MARGIN_SHARE = 1.5, 0.35
 """Room around cameras and bodies: the larger of metres and a share of their extent."""
+_FAR_PEOPLE = 2.5
+"""People farther away than this many times the median are out of view, lest all others be specks."""
 _HEADROOM_M = 0.3
 """Points higher than the highest joint by more than this are a ceiling, which would hide all in the view from above."""
 _GRID_STEPS_M = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -78,15 +80,18 @@ class PlanViews:
         self, reconstruction: Reconstruction, shot: int, frames: Int[ndarray, "T"], size: tuple[int, int]
     ) -> None:
         self._record, self._size = reconstruction, size
-        right, up, backward = upright(gravity_of(reconstruction, shot))
-        self._knows_gravity = bool(np.isfinite(gravity_of(reconstruction, shot)).all())
+        right, up, backward = upright(reconstruction.gravity[shot])
+        self._knows_gravity = bool(np.isfinite(reconstruction.gravity[shot]).all())
         self._centres = reconstruction.c2w[frames, :3, 3].astype(np.float64)
         self._first = int(frames[0])
         self._far = far_limit(reconstruction.depth[frames])
         scene = fuse_scene(reconstruction, frames, max_points=_BACKGROUND_POINTS, max_views=_BACKGROUND_VIEWS)
         joints = reconstruction.joints[:, frames].reshape(-1, 3).astype(np.float64)
         joints = joints[np.isfinite(joints).all(axis=-1)]
-        others = joints if len(joints) else scene.xyz.astype(np.float64)
+        others = scene.xyz.astype(np.float64)
+        if len(joints):
+            distance = np.linalg.norm(joints - np.median(self._centres, axis=0), axis=1)
+            others = joints[distance <= _FAR_PEOPLE * np.median(distance)]
         directions = (np.stack([right, -backward]), np.stack([-backward, up]))
         self._views = [_fit(self._centres, others, axes, size) for axes in directions]
         low_enough = (
@@ -98,7 +103,7 @@ class PlanViews:
             order = chosen[np.argsort(scene.xyz[chosen] @ towards_eye, kind="stable")]  # the nearest is drawn last
             self._backgrounds.append(self._draw_background(view, scene.xyz[order], scene.colours[order]))
         middle = np.median(joints if len(joints) else self._centres, axis=0)
-        self._floor = _floor_line(floor_of(reconstruction, shot), self._views[1], middle)
+        self._floor = _floor_line(reconstruction.floor[shot], self._views[1], middle)
 
     def draw(self, frame: int, bodies: list[PlacedBody]) -> list[UInt8[ndarray, "h w 3"]]:
         """The panels from above and from the side of one frame."""

@@ -119,9 +119,9 @@ class _Painter:
 
     def _plan_of(self, frame: int) -> PlanViews:
         """The views of the frame's shot; those of one shot are kept, for frames come in order."""
-        shot = int(self.reconstruction.segment[frame])
+        shot = int(self.reconstruction.shot_of_frame()[frame])
         if self._plan is None or shot != self._shot:
-            frames = np.flatnonzero(self.reconstruction.segment == shot)
+            frames = np.arange(self.reconstruction.num_frames)[self.reconstruction.shot_frames()[shot]]
             self._shot, self._plan = shot, PlanViews(self.reconstruction, shot, frames, self.panel)
         return self._plan
 
