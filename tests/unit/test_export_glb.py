@@ -1,4 +1,4 @@
-"""The glTF file, read back by independent libraries; its skins evaluated here and compared with the body."""
+"""The glTF file, read back by independent libraries; its skins evaluated and compared with the body."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pygltflib
 import pytest
+import torch
 import trimesh
-from scipy.spatial.transform import Rotation
 
+from gltf_player import GltfPlayer
+from golden_record import INTRINSICS, NUM_FRAMES, PLACES, SIZE, make_golden, paint, reliable_pixels
 from small_record import make_figure, make_record
 from unish.body import Body
 from unish.export import write_glb
+from unish.export.axes import FLIP_YZ, upright
+from unish.render.colours import person_colour
+from unish.structs import Reconstruction
 
-_TYPES = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
-_COMPONENTS = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
+SHOTS = ((0, slice(0, 5)), (1, slice(5, 8)))
 
 
 @pytest.fixture(scope="module")
@@ -24,131 +27,354 @@ def body() -> Body:
     return make_figure()
 
 
-class Reader:
-    """Just enough of a glTF player: arrays, animated local transforms, global transforms, skins."""
-
-    def __init__(self, path: Path) -> None:
-        self.document = pygltflib.GLTF2().load(str(path))
-        self.names = {node.name: index for index, node in enumerate(self.document.nodes)}
-        self.parents = {child: i for i, node in enumerate(self.document.nodes) for child in node.children or []}
-
-    def array(self, accessor: int) -> np.ndarray:
-        entry = self.document.accessors[accessor]
-        view = self.document.bufferViews[entry.bufferView]
-        data = self.document.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength]
-        values = np.frombuffer(data, _COMPONENTS[entry.componentType]).reshape(entry.count, _TYPES[entry.type])
-        if entry.min:
-            np.testing.assert_allclose(entry.min, values.min(axis=0), rtol=1e-6)
-        return values
-
-    def local(self, index: int, key: int) -> np.ndarray:
-        """The transform of a node relative to its parent at the ``key``-th key of the animation."""
-        node = self.document.nodes[index]
-        parts = {
-            "translation": node.translation or [0, 0, 0],
-            "rotation": node.rotation or [0, 0, 0, 1],
-            "scale": node.scale or [1, 1, 1],
-        }
-        animation = self.document.animations[0]
-        for channel in animation.channels:
-            if channel.target.node == index:
-                parts[channel.target.path] = self.array(animation.samplers[channel.sampler].output)[key]
-        matrix = np.eye(4)
-        matrix[:3, :3] = Rotation.from_quat(parts["rotation"]).as_matrix() * np.asarray(parts["scale"])
-        matrix[:3, 3] = parts["translation"]
-        return matrix
-
-    def placed(self, index: int, key: int) -> np.ndarray:
-        matrix = self.local(index, key)
-        return self.placed(self.parents[index], key) @ matrix if index in self.parents else matrix
-
-    def skinned(self, name: str, key: int) -> np.ndarray:
-        """Vertices of a skinned mesh: Σ w · joint · inverse bind · v (glTF 2.0, 3.7.3.1)."""
-        node = self.document.nodes[self.names[name]]
-        skin = self.document.skins[node.skin]
-        attributes = self.document.meshes[node.mesh].primitives[0].attributes
-        inverse_bind = self.array(skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
-        joints = np.stack([self.placed(joint, key) for joint in skin.joints]) @ inverse_bind
-        vertices = self.array(attributes.POSITION)
-        points = np.concatenate([vertices, np.ones((len(vertices), 1))], axis=1)
-        weights, chosen = self.array(attributes.WEIGHTS_0), self.array(attributes.JOINTS_0)
-        np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=1e-5)
-        return np.einsum("vk,vkij,vj->vi", weights, joints[chosen], points)[:, :3]
+@pytest.fixture(scope="module")
+def golden(body: Body) -> Reconstruction:
+    return make_golden(body)
 
 
-def test_skins_pose_like_the_body(tmp_path: Path, body: Body) -> None:
-    record = make_record(body)
-    write_glb(tmp_path / "scene.glb", record, body)
-    reader = Reader(tmp_path / "scene.glb")
-    world = reader.local(reader.names["world"], 0)[:3, :3]
-    expected = record.vertices(body) @ world.T
-    for person, person_id in enumerate(record.person_ids):
-        for frame in range(record.num_frames):
-            found = reader.skinned(f"person {person_id} mesh", frame)
-            if record.person_valid[person, frame]:
-                np.testing.assert_allclose(found, expected[person, frame], atol=1e-4)
-            else:
-                assert np.ptp(found, axis=0).max() < 1e-6  # nothing to see
+@pytest.fixture(scope="module")
+def golden_path(golden: Reconstruction, body: Body, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("golden") / "scene.glb"
+    write_glb(path, golden, body)
+    return path
 
 
-def test_up_is_up(tmp_path: Path, body: Body) -> None:
+@pytest.fixture(scope="module")
+def player(golden_path: Path) -> GltfPlayer:
+    return GltfPlayer(golden_path)
+
+
+def to_linear(srgb: np.ndarray) -> np.ndarray:
+    """IEC 61966-2-1, colour by colour."""
+    values = np.asarray(srgb, np.float64) / 255
+    return np.array([v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values.ravel()]).reshape(
+        values.shape
+    )
+
+
+def test_every_shot_is_a_scene_of_its_own(player: GltfPlayer, golden: Reconstruction) -> None:
+    document = player.document
+    assert [scene.name for scene in document.scenes] == ["shot 0", "shot 1"] and document.scene == 0
+    inside = [player.nodes_of(shot) for shot, _ in SHOTS]
+    assert not inside[0] & inside[1] and len(inside[0] | inside[1]) == len(document.nodes)
+    for shot, frames in SHOTS:
+        assert all(name.endswith(f" of shot {shot}") for name in inside[shot])
+        roots = {document.nodes[index].name for index in document.scenes[shot].nodes}
+        # Skins stand at the top: what is above them does not move them.
+        assert roots == {f"{name} of shot {shot}" for name in ("world", "person 3 mesh", "person 4 mesh")}
+        moved = {document.nodes[target].name for target, _ in player.channels(shot)}
+        assert moved <= inside[shot]
+        assert document.scenes[shot].extras["first_frame"] == frames.start
+        assert document.scenes[shot].extras["num_frames"] == NUM_FRAMES[shot]
+
+
+def test_the_longest_shot_shows_first(tmp_path: Path, body: Body, golden: Reconstruction) -> None:
+    turned = replace(golden, segment=np.array([0, 0, 0, 1, 1, 1, 1, 1], np.int32))
+    write_glb(tmp_path / "scene.glb", turned, body)
+    assert GltfPlayer(tmp_path / "scene.glb").document.scene == 1
+
+
+def test_times_come_back(player: GltfPlayer, golden: Reconstruction) -> None:
+    for shot, frames in SHOTS:
+        expected = golden.timestamps_s[frames]
+        for times, _, _ in player.channels(shot).values():
+            found = player.document.scenes[shot].extras["start_s"] + times.astype(np.float64)
+            np.testing.assert_allclose(found, expected, atol=1e-7, rtol=0)  # measured: 5e-8, half a step of 32 bits
+
+
+def test_scene_points_lie_where_the_scene_is(player: GltfPlayer, golden: Reconstruction) -> None:
+    """On the floor or the wall and in their colour, wherever a camera saw them; no people, no far block."""
+    for shot, frames in SHOTS:
+        name = f"scene points of shot {shot}"
+        world = player.points(name) @ upright(golden.gravity[shot])
+        place = PLACES[shot]
+        off = np.abs(np.stack([world @ plane[:3] + plane[3] for plane in (place.floor, place.wall)])).min(axis=0)
+        # Cubes that hold both take a mean between them.
+        assert np.quantile(off, 0.95) < 1e-5 and off.max() < 0.08
+        colours = player.array(player.attributes(name).COLOR_0)
+        assert colours.dtype == np.float32 and colours.shape[1] == 3
+        wrong = np.abs(colours - to_linear(paint(world)))[off < 1e-5]
+        assert np.quantile(wrong, 0.99) < 0.012  # measured: 0.006, the roundings of 8 bits at their brightest
+        seen = sum(int(reliable_pixels(golden, frame).sum()) for frame in range(frames.start, frames.stop))
+        assert 1000 < len(world) < seen / 2
+
+
+def test_up_is_up_in_every_shot(player: GltfPlayer, golden: Reconstruction) -> None:
+    """The floor is level and below; its height is that of the record."""
+    for shot, _ in SHOTS:
+        heights = player.points(f"scene points of shot {shot}")[:, 1]
+        on_floor = np.abs(heights + golden.floor[shot, 3]) < 1e-4
+        assert on_floor.sum() > 100 and heights.min() > -golden.floor[shot, 3] - 1e-4
+
+
+def test_people_are_clouds_of_their_own(player: GltfPlayer, golden: Reconstruction) -> None:
+    """Their own pixels, exactly, of the frame that has most of them; the body stands as in that frame."""
+    for shot, frames in SHOTS:
+        for person, person_id in enumerate(golden.person_ids):
+            name = f"person {person_id} points of shot {shot}"
+            node = player.document.nodes[player.names[name]]
+            frame = node.extras["frame"]
+            sizes = [int((golden.person_masks[t] == person).sum()) for t in range(frames.start, frames.stop)]
+            assert frame == frames.start + int(np.argmax(sizes))
+            assert node.extras["time_s"] == pytest.approx(
+                golden.timestamps_s[frame] - golden.timestamps_s[frames.start]
+            )
+            pixels = (golden.person_masks[frame] == person) & reliable_pixels(golden, frame)
+            expected = golden.world_points()[frame][pixels] @ upright(golden.gravity[shot]).T
+            np.testing.assert_allclose(player.points(name), expected, atol=2e-6)
+            colours = player.array(player.attributes(name).COLOR_0)
+            np.testing.assert_allclose(colours, to_linear(golden.images[frame][pixels]), atol=1e-7)
+            mesh = f"person {person_id} mesh of shot {shot}"
+            here = player.skinned(mesh, frame - frames.start, shot)
+            np.testing.assert_allclose(player.skinned(mesh, None), here, atol=1e-6)
+
+
+def test_skins_pose_like_the_body(player: GltfPlayer, golden: Reconstruction, body: Body) -> None:
+    """At every time of both shots; filled-in frames are shown, frames without a body show nothing."""
+    vertices = golden.vertices(body)
+    for shot, frames in SHOTS:
+        for person, person_id in enumerate(golden.person_ids):
+            for key, frame in enumerate(range(frames.start, frames.stop)):
+                found = player.skinned(f"person {person_id} mesh of shot {shot}", key, shot)
+                if np.isfinite(vertices[person, frame]).all():
+                    expected = vertices[person, frame] @ upright(golden.gravity[shot]).T
+                    np.testing.assert_allclose(found, expected, atol=4e-6)  # measured: 1.3e-6
+                else:
+                    assert np.ptp(found, axis=0).max() < 1e-6
+
+
+def test_what_is_hidden_waits_where_it_was(player: GltfPlayer, golden: Reconstruction) -> None:
+    """Sizes switch and never grow slowly; the place before the first appearance is that of the first."""
+    for shot, frames in SHOTS:
+        for person, person_id in enumerate(golden.person_ids):
+            shown = (golden.person_valid | golden.person_filled)[person, frames]
+            channels = player.channels(shot)
+            root = player.names[f"person {person_id} pelvis of shot {shot}"]
+            if shown.all():
+                assert (root, "scale") not in channels
+                continue
+            _, sizes, interpolation = channels[root, "scale"]
+            assert interpolation == "STEP"
+            np.testing.assert_array_equal(sizes, np.repeat(shown[:, None], 3, axis=1))
+            places = channels[root, "translation"][1]
+            for key in np.flatnonzero(~shown):
+                before = np.flatnonzero(shown[:key])
+                kept = before[-1] if len(before) else np.flatnonzero(shown)[0]
+                np.testing.assert_array_equal(places[key], places[kept])
+
+
+def test_rotations_never_turn_the_long_way_round(player: GltfPlayer, golden: Reconstruction) -> None:
+    """q and −q are one rotation, but a blend from one to the other passes through all others: no jump past 180°."""
+    crossed = 0
+    for shot, _ in SHOTS:
+        for (node, path), (_, values, interpolation) in player.channels(shot).items():
+            if path != "rotation":
+                continue
+            assert interpolation == "LINEAR"
+            np.testing.assert_allclose(np.linalg.norm(values, axis=1), 1.0, atol=1e-6)
+            assert ((values[1:] * values[:-1]).sum(axis=1) >= 0).all()
+            crossed += player.document.nodes[node].name.startswith("person 3 pelvis") and (values[:, 3] < 0).any()
+    assert crossed  # the record has a turn that crosses over
+
+
+def test_the_camera_flies_along_the_path(player: GltfPlayer, golden: Reconstruction) -> None:
+    for shot, frames in SHOTS:
+        turn = upright(golden.gravity[shot])
+        centres = golden.c2w[frames, :3, 3] @ turn.T
+        np.testing.assert_allclose(player.points(f"camera path of shot {shot}"), centres, atol=1e-6)
+        camera = player.names[f"camera of shot {shot}"]
+        np.testing.assert_allclose(player.placed(camera, None), player.placed(camera, 0, shot), atol=1e-6)
+        for key, frame in enumerate(range(frames.start, frames.stop)):
+            placed = player.placed(camera, key, shot)
+            np.testing.assert_allclose(placed[:3, 3], centres[key], atol=1e-6)
+            np.testing.assert_allclose(placed[:3, :3], turn @ golden.c2w[frame, :3, :3] @ FLIP_YZ, atol=1e-6)
+        view = player.document.cameras[shot].perspective
+        assert np.tan(view.yfov / 2) == pytest.approx(SIZE[0] / 2 / INTRINSICS[1, 1])
+        width = np.tan(view.yfov / 2) * view.aspectRatio
+        assert width == pytest.approx(SIZE[1] / 2 / INTRINSICS[0, 0])
+
+
+def test_drawn_cameras_reach_to_the_corners_of_the_picture(player: GltfPlayer, golden: Reconstruction) -> None:
+    """Eight edges each, at one depth, through the pixel corners of the picture."""
+    for shot, frames in SHOTS:
+        ends = player.points(f"cameras of shot {shot}").reshape(-1, 8, 2, 3) @ upright(golden.gravity[shot])
+        assert len(ends) == NUM_FRAMES[shot]
+        depth = golden.depth[frames]
+        for drawn, frame in zip(ends, range(frames.start, frames.stop), strict=True):
+            local = (drawn - golden.c2w[frame, :3, 3]) @ golden.c2w[frame, :3, :3]
+            np.testing.assert_allclose(local[:4, 0], 0.0, atol=1e-6)
+            np.testing.assert_allclose(local[:4, 1, 2], 0.06 * np.median(depth), rtol=1e-4)
+            pixels = local[:4, 1] @ INTRINSICS.T
+            corners = [(0, 0), (SIZE[1], 0), (SIZE[1], SIZE[0]), (0, SIZE[0])]
+            np.testing.assert_allclose(pixels[:, :2] / pixels[:, 2:], corners, atol=1e-3)
+            round_trip = local[4:, 0], local[4:, 1]
+            np.testing.assert_allclose(round_trip[0], local[:4, 1], atol=1e-6)
+            np.testing.assert_allclose(round_trip[1], np.roll(local[:4, 1], -1, axis=0), atol=1e-6)
+
+
+def test_bodies_have_the_colour_and_the_normals_of_their_person(
+    player: GltfPlayer, golden: Reconstruction, body: Body
+) -> None:
+    for person, person_id in enumerate(golden.person_ids):
+        name = f"person {person_id} mesh of shot 0"
+        node = player.document.nodes[player.names[name]]
+        primitive = player.document.meshes[node.mesh].primitives[0]
+        surface = player.document.materials[primitive.material]
+        expected = [*to_linear(person_colour(int(person_id))), 1.0]
+        np.testing.assert_allclose(surface.pbrMetallicRoughness.baseColorFactor, expected, atol=1e-6)
+        np.testing.assert_array_equal(player.array(primitive.indices)[:, 0], golden.faces.ravel())
+        rest = body.shape(torch.from_numpy(golden.betas[person])).vertices.numpy()
+        np.testing.assert_allclose(player.array(primitive.attributes.POSITION), rest, atol=1e-6)
+        normals = player.array(primitive.attributes.NORMAL)
+        expected_normals = trimesh.Trimesh(rest, golden.faces, process=False).vertex_normals
+        assert (normals * expected_normals).sum(axis=1).min() > 0.8  # means weighted by area and by angle
+        skin = player.document.skins[node.skin]
+        names = [player.document.nodes[joint].name for joint in skin.joints]
+        assert names[0] == f"person {person_id} pelvis of shot 0" and names[15].split()[2] == "head"
+        assert skin.skeleton == skin.joints[0]
+
+
+def test_the_four_largest_weights_of_a_vertex_are_kept(tmp_path: Path, body: Body) -> None:
+    weights = body.skin_weights.clone()
+    weights[0] = 0.0
+    weights[0, [2, 3, 5, 8, 13, 21]] = torch.tensor([0.05, 0.2, 0.1, 0.3, 0.01, 0.34])
+    weights[1] = 0.0
+    weights[1, 7] = 1.0
+    many = replace(body, skin_weights=weights)
+    write_glb(tmp_path / "scene.glb", make_record(body, num_people=1), many)
+    player = GltfPlayer(tmp_path / "scene.glb")
+    attributes = player.attributes("person 3 mesh")
+    assert player.array(attributes.JOINTS_0)[:2].tolist() == [[21, 8, 3, 5], [7, 0, 0, 0]]
+    kept = np.array([0.34, 0.3, 0.2, 0.1])
+    np.testing.assert_allclose(player.array(attributes.WEIGHTS_0)[:2], [kept / 0.94, [1, 0, 0, 0]], atol=1e-6)
+
+
+def test_a_vertex_without_a_face_has_a_normal(tmp_path: Path, body: Body) -> None:
+    """The format wants unit vectors of all."""
+    lonely = replace(body, template=body.template.clone())
+    faces = body.faces[(body.faces != 0).all(dim=1)]
+    record = replace(make_record(body, num_people=1), faces=faces.numpy().astype(np.int32))
+    write_glb(tmp_path / "scene.glb", record, replace(lonely, faces=faces))
+    player = GltfPlayer(tmp_path / "scene.glb")
+    normals = player.array(player.attributes("person 3 mesh").NORMAL)
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1.0, atol=1e-5)
+
+
+def test_up_is_up_whatever_is_known(tmp_path: Path, body: Body) -> None:
     """Down points down, the first camera looks ahead along −z, and nothing is mirrored."""
     record = make_record(body)
-    for gravity in (record.gravity[0], np.full(3, np.nan, np.float32), np.array([0.1, 0.95, 0.3], np.float32)):
-        write_glb(tmp_path / "scene.glb", replace(record, gravity=gravity[None]), body)
-        world = Reader(tmp_path / "scene.glb").local(0, 0)[:3, :3]
+    for gravity in ([0.0, 1.0, 0.0], [np.nan] * 3, [0.1, 0.95, 0.3], [0.3, 0.9, -0.2]):
+        down = np.array(gravity, np.float32)
+        write_glb(tmp_path / "scene.glb", replace(record, gravity=down[None]), body)
+        world = GltfPlayer(tmp_path / "scene.glb").local(0, None)[:3, :3]
         assert np.linalg.det(world) == pytest.approx(1.0)
-        down = gravity / np.linalg.norm(gravity) if np.isfinite(gravity).all() else np.array([0.0, 1.0, 0.0])
+        down = down / np.linalg.norm(down) if np.isfinite(down).all() else np.array([0.0, 1.0, 0.0])
         np.testing.assert_allclose(world @ down, [0.0, -1.0, 0.0], atol=1e-6)
         ahead = world @ [0.0, 0.0, 1.0]
         assert ahead[2] < -0.9 and abs(ahead[0]) < 1e-6
 
 
-def test_read_by_trimesh(tmp_path: Path, body: Body) -> None:
-    record = make_record(body)
-    write_glb(tmp_path / "scene.glb", record, body, max_points=1500)
-    scene = trimesh.load(tmp_path / "scene.glb")
-    clouds = [item for item in scene.geometry.values() if isinstance(item, trimesh.PointCloud)]
-    meshes = [item for item in scene.geometry.values() if isinstance(item, trimesh.Trimesh)]
-    assert sum(len(cloud.vertices) for cloud in clouds) <= 1500 and len(clouds) >= 1
-    assert sorted(len(mesh.faces) for mesh in meshes) == [len(record.faces)] * 2
-    assert scene.bounds[0, 1] == pytest.approx(-1.4, abs=0.02)  # the floor, 1.4 m below the camera
+@pytest.mark.parametrize("gravity", [[0.0, 0.0, 1.0], [0.0, 0.0, -1.0], [1e-5, 0.0, 2.0]])
+def test_a_camera_that_looks_straight_down_has_some_heading(gravity: list[float]) -> None:
+    turn = upright(np.array(gravity))
+    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(turn) == pytest.approx(1.0)
+    np.testing.assert_allclose(turn @ gravity / np.linalg.norm(gravity), [0, -1, 0], atol=1e-12)
 
 
-def test_camera_flies_along_the_path(tmp_path: Path, body: Body) -> None:
-    record = make_record(body)
-    write_glb(tmp_path / "scene.glb", record, body)
-    reader = Reader(tmp_path / "scene.glb")
-    world = reader.local(0, 0)[:3, :3]
-    for frame in range(record.num_frames):
-        placed = reader.placed(reader.names["camera"], frame)
-        np.testing.assert_allclose(placed[:3, 3], world @ record.c2w[frame, :3, 3], atol=1e-5)
-        np.testing.assert_allclose(-placed[:3, 2], world @ record.c2w[frame, :3, 2], atol=1e-5)  # looks along −z
-    view = reader.document.cameras[0].perspective
-    assert np.tan(view.yfov / 2) == pytest.approx(24 / 60) and view.aspectRatio == pytest.approx(64 / 48)
+def test_read_by_trimesh(golden_path: Path, golden: Reconstruction) -> None:
+    """The default scene: clouds in smooth colours, in place, and both bodies."""
+    scene = trimesh.load(golden_path)
+    shown = {name: scene.geometry[scene.graph[name][1]] for name in scene.graph.nodes_geometry}
+    assert all(name.endswith(" of shot 0") for name in shown)
+    kinds = {name.removesuffix(" of shot 0"): type(item).__name__ for name, item in shown.items()}
+    assert kinds == {
+        "scene points": "PointCloud", "person 3 points": "PointCloud", "person 4 points": "PointCloud",
+         "cameras": "Path3D", "person 3 mesh": "Trimesh", "person 4 mesh": "Trimesh",
+    }  # fmt: skip
+    for name in ("person 3 mesh of shot 0", "person 4 mesh of shot 0"):
+        assert len(shown[name].faces) == len(golden.faces)
+    cloud = shown["scene points of shot 0"]
+    matrix = scene.graph["scene points of shot 0"][0]
+    world = (np.asarray(cloud.vertices) @ matrix[:3, :3].T + matrix[:3, 3]) @ upright(golden.gravity[0])
+    wrong = np.abs(np.asarray(cloud.colors)[:, :3] - 255 * to_linear(paint(world))).max(axis=1)
+    assert np.quantile(wrong, 0.9) < 3.5 and (np.asarray(cloud.colors)[:, 3] == 255).all()
+    assert scene.metadata["start_s"] == golden.timestamps_s[0]
+
+
+def test_the_number_of_points_is_bounded(tmp_path: Path, body: Body, golden: Reconstruction) -> None:
+    """Each shot has its share by the number of its frames."""
+    write_glb(tmp_path / "scene.glb", golden, body, max_points=400)
+    player = GltfPlayer(tmp_path / "scene.glb")
+    sizes = [len(player.points(f"scene points of shot {shot}")) for shot in (0, 1)]
+    assert 125 < sizes[0] <= 250 and 75 < sizes[1] <= 150
+
+
+def test_large_people_are_thinned(tmp_path: Path, body: Body) -> None:
+    record = make_record(body, num_people=1, num_frames=1)
+    large = {
+        name: np.repeat(np.repeat(getattr(record, name), 6, axis=1), 6, axis=2)
+        for name in ("images", "depth", "point_conf")
+    }
+    masks = np.zeros((1, 288, 384), np.int16)
+    depth = np.full((1, 288, 384), 3.0, np.float32)
+    write_glb(tmp_path / "scene.glb", replace(record, **(large | {"person_masks": masks, "depth": depth})), body)
+    player = GltfPlayer(tmp_path / "scene.glb")
+    assert 15_000 <= len(player.points("person 3 points")) <= 30_000
+    assert "scene points" not in player.names
+
+
+def test_a_person_who_has_points_but_no_body(tmp_path: Path, body: Body, golden: Reconstruction) -> None:
+    """And one with a body but no points, and one with neither."""
+    nobody = np.zeros_like(golden.person_valid)
+    points_only = replace(golden, person_valid=nobody, person_filled=nobody)
+    write_glb(tmp_path / "scene.glb", points_only, body)
+    player = GltfPlayer(tmp_path / "scene.glb")
+    assert not player.document.skins and {f"person {i} points of shot {s}" for i in (3, 4) for s in (0, 1)} <= set(
+        player.names
+    )
+    write_glb(tmp_path / "scene.glb", replace(golden, person_masks=np.full_like(golden.person_masks, -1)), body)
+    player = GltfPlayer(tmp_path / "scene.glb")
+    assert len(player.document.skins) == 4 and "person 3 points of shot 0" not in player.names
+    here = player.skinned("person 3 mesh of shot 0", 1, 0)
+    np.testing.assert_allclose(player.skinned("person 3 mesh of shot 0", None), here, atol=1e-6)
+
+
+def test_frames_with_a_body_come_before_larger_ones_without(tmp_path: Path, body: Body, golden: Reconstruction) -> None:
+    masks = golden.person_masks.copy()
+    masks[0, 4:, :40] = 0  # the first person is not valid there
+    write_glb(tmp_path / "scene.glb", replace(golden, person_masks=masks), body)
+    player = GltfPlayer(tmp_path / "scene.glb")
+    assert player.document.nodes[player.names["person 3 points of shot 0"]].extras["frame"] == 2
 
 
 @pytest.mark.parametrize(("num_people", "num_frames"), [(0, 1), (0, 4), (1, 1)])
 def test_small_records(tmp_path: Path, body: Body, num_people: int, num_frames: int) -> None:
     record = make_record(body, num_people=num_people, num_frames=num_frames)
     write_glb(tmp_path / "scene.glb", record, body)
-    assert len(Reader(tmp_path / "scene.glb").document.skins) == num_people
+    player = GltfPlayer(tmp_path / "scene.glb")
+    assert len(player.document.skins) == num_people
+    assert ("camera path" in player.names) == (num_frames > 1)
     trimesh.load(tmp_path / "scene.glb")
 
 
-def test_each_shot_is_shown_while_it_lasts(tmp_path: Path, body: Body) -> None:
-    write_glb(tmp_path / "scene.glb", make_record(body, num_shots=2), body)
-    reader = Reader(tmp_path / "scene.glb")
-    for frame in range(6):
-        sizes = [np.linalg.det(reader.local(reader.names[f"shot {shot}"], frame)[:3, :3]) for shot in (0, 1)]
-        assert sizes == ([1.0, 0.0] if frame < 3 else [0.0, 1.0])
+def test_long_shots_draw_some_of_their_cameras(tmp_path: Path, body: Body) -> None:
+    record = make_record(body, num_people=0, num_frames=130)
+    write_glb(tmp_path / "scene.glb", record, body)
+    player = GltfPlayer(tmp_path / "scene.glb")
+    tips = player.points("cameras").reshape(-1, 16, 3)[:, 0]
+    assert len(tips) == 60 and np.ptp(tips[:, 0]) == pytest.approx(0.1 * 129, rel=1e-5)
+    assert len(player.points("camera path")) == 130
 
 
 def test_nobody_ever_valid_and_no_depth(tmp_path: Path, body: Body) -> None:
     record = make_record(body)
     empty = replace(record, person_valid=np.zeros_like(record.person_valid), depth=np.zeros_like(record.depth))
     write_glb(tmp_path / "scene.glb", empty, body)
-    assert not Reader(tmp_path / "scene.glb").document.skins
+    player = GltfPlayer(tmp_path / "scene.glb")
+    assert not player.document.skins and "scene points" not in player.names
+    local = player.points("cameras").reshape(-1, 16, 3)[0] @ FLIP_YZ
+    assert local[1, 2] == pytest.approx(0.1)  # drawn at some size nevertheless
 
 
 def test_nothing_half_written(tmp_path: Path, body: Body, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,48 +2,74 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import trimesh
 
+from golden_record import make_golden, reliable_pixels
 from small_record import make_figure, make_record
 from unish.export import write_ply
 from unish.export.points import choose_points
+from unish.structs import Reconstruction
 
 
-def test_read_by_trimesh(tmp_path: Path) -> None:
-    record = make_record(make_figure())
+@pytest.fixture(scope="module")
+def golden() -> Reconstruction:
+    return make_golden(make_figure())
+
+
+def test_everything_comes_back(tmp_path: Path, golden: Reconstruction) -> None:
+    """Places, colours, confidence, people, frames and shots of all reliable pixels, in order."""
+    depth = golden.depth.copy()
+    depth[:, 30:34, 30:34] = 0.0
+    record = replace(golden, depth=depth)
     write_ply(tmp_path / "scene.ply", record)
     cloud = trimesh.load(tmp_path / "scene.ply")
-    chosen = choose_points(record, max_points=2_000_000, keep_people=True)
-    np.testing.assert_array_equal(np.asarray(cloud.vertices, np.float32), chosen.xyz)
-    np.testing.assert_array_equal(np.asarray(cloud.colors)[:, :3], chosen.colours)
+    keep = np.stack([reliable_pixels(record, frame) for frame in range(8)])
+    assert 0.3 < keep.mean() < 0.95
+    np.testing.assert_allclose(cloud.vertices, record.world_points()[keep], atol=3e-6)
+    np.testing.assert_array_equal(np.asarray(cloud.colors)[:, :3], record.images[keep])
     data = cloud.metadata["_ply_raw"]["vertex"]["data"]
-    assert set(np.unique(data["person"])) == {-1, 3}
-    np.testing.assert_array_equal(data["frame"], chosen.frame)
+    np.testing.assert_array_equal(data["confidence"], record.point_conf[keep].astype(np.float32))
+    np.testing.assert_array_equal(data["person"], np.array([3, 4, -1])[record.person_masks[keep]])
+    frames = np.nonzero(keep)[0]
+    np.testing.assert_array_equal(data["frame"], frames)
+    np.testing.assert_array_equal(data["segment"], record.segment[frames])
 
 
-def test_points_are_those_of_the_record() -> None:
-    record = make_record(make_figure())
-    chosen = choose_points(record, max_points=10**9, keep_people=True)
-    world = record.world_points()
-    first = chosen.xyz[chosen.frame == 1]
-    keep = np.abs(world[1][None] - first[:, None, None]).max(axis=-1).reshape(len(first), -1).min(axis=1)
-    assert keep.max() < 1e-4 and len(first) > 500
-    assert (choose_points(record, max_points=10**9, keep_people=False).person == -1).all()
+def test_the_header_names_and_types(tmp_path: Path, golden: Reconstruction) -> None:
+    write_ply(tmp_path / "scene.ply", golden, max_points=100)
+    header, _, content = (tmp_path / "scene.ply").read_bytes().partition(b"end_header\n")
+    lines = header.decode("ascii").splitlines()
+    assert lines[:3] == ["ply", "format binary_little_endian 1.0", "comment metres; OpenCV axes of the first camera"]
+    count = int(lines[3].removeprefix("element vertex "))
+    assert lines[4:] == [
+        *(f"property float {name}" for name in "xyz"),
+        *(f"property uchar {name}" for name in ("red", "green", "blue")),
+        "property float confidence",
+        *(f"property int {name}" for name in ("person", "frame", "segment")),
+    ]
+    assert len(content) == 31 * count and 90 <= count <= 100
 
 
-def test_the_number_of_points_is_bounded_and_repeatable() -> None:
-    record = make_record(make_figure())
-    first, second = (choose_points(record, max_points=600, keep_people=True) for _ in range(2))
-    assert len(first.xyz) <= 600 and set(first.frame.tolist()) == set(range(6))
+def test_the_number_of_points_is_bounded_and_repeatable(golden: Reconstruction) -> None:
+    """Every frame has its share, drawn from all over the picture."""
+    first, second = (choose_points(golden, max_points=803) for _ in range(2))
+    np.testing.assert_array_equal(np.bincount(first.frame), [100] * 8)
     np.testing.assert_array_equal(first.xyz, second.xyz)
+    whole = choose_points(golden, max_points=10**9)
+    for frame in range(8):
+        some, every = first.xyz[first.frame == frame], whole.xyz[whole.frame == frame]
+        assert len(np.unique(some, axis=0)) == 100
+        middles = [np.median(part, axis=0) for part in (some, every)]
+        np.testing.assert_allclose(middles[0], middles[1], atol=0.8)  # of a picture some 6 m wide
+    assert len(choose_points(golden, max_points=3).xyz) == 8  # one each, when there is room for less
 
 
 def test_no_points(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     record = make_record(make_figure(), num_people=0)
     write_ply(tmp_path / "empty.ply", replace(record, depth=np.zeros_like(record.depth)))
     assert b"element vertex 0" in (tmp_path / "empty.ply").read_bytes()

@@ -1,23 +1,26 @@
-"""``glb``: coloured scene points, the camera's path, and skinned bodies that move, for any glTF viewer.
+"""``glb``: coloured scene points, the camera's path, people as points and as skinned bodies that move.
 
-glTF looks along −z with y up; the content keeps the OpenCV world of the record, and one node at the top, "world", turns
-it.
+glTF looks along −z with y up; the content keeps the OpenCV world of the record, and the node at the top of every scene
+turns it. One glTF scene per shot: shots are worlds of their own, and viewers show one scene at a time.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pygltflib as gltf
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Bool, Float, Float64, Int, UInt8
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
 from unish.body import JOINT_NAMES, Body
+from unish.export.axes import FLIP_YZ, keep_hemisphere, to_quaternions, upright
+from unish.export.fusion import fuse_scene
 from unish.export.gltf_builder import GltfBuilder
-from unish.export.points import choose_points
+from unish.export.points import lift_pixels, select_pixels
 from unish.render.colours import person_colour
 from unish.render.scene import vertex_normals
 from unish.structs import Reconstruction
@@ -25,79 +28,115 @@ from unish.structs import Reconstruction
 _MAX_FRUSTA = 60
 _FRUSTUM_SHARE = 0.06
 """Depth of a drawn camera as a share of the median depth of the scene."""
-_FLIP_YZ = np.diag([1.0, -1.0, -1.0])
-"""OpenCV camera axes (y down, z forward) to glTF's (y up, z backward), and back."""
+_MAX_PERSON_POINTS = 30_000
 
 
 def write_glb(path: Path, reconstruction: Reconstruction, body: Body, *, max_points: int = 400_000) -> None:
-    """Write scene points (people left out), camera path, an animated camera, and one animated body per person.
+    """Write one scene per shot: fused scene points, camera path, an animated camera, and the people.
 
-    Lengths are metres. Several shots are several worlds in one place, so each is shown only while it lasts; a body is
-    scaled to nothing in frames where its person is not valid. Pose-dependent corrections of the shape, where a body
-    model has them, are beyond glTF skins and left out.
+    Lengths are metres. The longest shot is the scene that viewers show first. Every shot has an animation of its own
+    that begins at 0 s; ``extras`` of the scene say where it begins in the source (``start_s``, seconds) and which used
+    frames it holds (``first_frame``, ``num_frames``).
+
+    A person is an animated body and a static cloud of the person's own points in one frame, the one that shows most of
+    them; without animation the body stands as in that frame, so that any viewer shows both together. One cloud and not
+    one per frame: clouds that take turns need animated scales, which many programs ignore, and would then show all of
+    them at once. ``extras`` of the cloud say its frame (``frame``, ``time_s`` of the animation).
+
+    A body is scaled to nothing in frames where its person is neither valid nor filled. Pose-dependent corrections of
+    the shape, where a body model has them, are beyond glTF skins and left out. Vertex colours are linear floats, as the
+    format has them: 8 bits would show bands, and not everything reads 16.
+
+    Args:
+        max_points: most scene points, over all shots; each has its share by the number of its frames.
     """
-    builder = GltfBuilder(generator=f"unish {reconstruction.version}")
-    seconds = (reconstruction.timestamps_s - reconstruction.timestamps_s[0]).astype(np.float32)
-    times = builder.add_array(seconds)
-    world = builder.add_node(
-        "world", parent=None, rotation=_quaternions(_upright(reconstruction.gravity[0]))[0].tolist()
-    )
-    points = choose_points(reconstruction, max_points=max_points, keep_people=False)
-    several = len(np.unique(reconstruction.segment)) > 1
-    for shot in np.unique(reconstruction.segment).tolist():
-        during = reconstruction.segment == shot
-        node = builder.add_node(f"shot {shot}", parent=world)
-        if several:
-            builder.animate(times, node, "scale", np.repeat(during[:, None], 3, axis=1), step=True)
-        inside = during[points.frame]
-        _add_points(builder, node, points.xyz[inside], points.colours[inside])
-        _add_path(builder, node, reconstruction, np.flatnonzero(during))
-    _add_camera(builder, world, times, reconstruction)
-    for person in range(reconstruction.num_people):
-        if reconstruction.person_valid[person].any():
-            _add_body(builder, world, times, reconstruction, body, person)
+    shots = [np.arange(reconstruction.num_frames)[frames] for frames in reconstruction.shot_frames()]
+    longest = int(np.argmax([len(frames) for frames in shots]))
+    builder = GltfBuilder(generator=f"unish {reconstruction.version}", default_scene=longest)
+    for shot, frames in enumerate(shots):
+        stage = _open_stage(builder, reconstruction, shot, frames, suffix=f" of shot {shot}" if len(shots) > 1 else "")
+        share = max(1, max_points * len(frames) // reconstruction.num_frames)
+        fused = fuse_scene(reconstruction, frames, max_points=share)
+        _add_points(stage, "scene points", fused.xyz, fused.colours)
+        _add_path(stage)
+        _add_camera(stage)
+        for person in range(reconstruction.num_people):
+            _add_person(stage, body, person)
     builder.save(path)
 
 
-def _upright(gravity: Float[ndarray, "3"]) -> Float64[ndarray, "1 3 3"]:
-    """Rotation from the record's world to y up, looking along −z; from gravity where it is known."""
-    down = gravity.astype(np.float64)
-    if not np.isfinite(down).all():
-        return _FLIP_YZ[None]
-    up = -down / np.linalg.norm(down)
-    ahead = np.array([0.0, 0.0, 1.0])
-    backward = -(ahead - up * (ahead @ up))
-    if np.linalg.norm(backward) < 1e-3:  # the first camera looks straight up or down: any heading will do
-        backward = np.cross([1.0, 0.0, 0.0], up)
-    backward /= np.linalg.norm(backward)
-    return np.stack([np.cross(up, backward), up, backward])[None]
+@dataclass(frozen=True, kw_only=True)
+class _Stage:
+    """What one scene is built with: indices into the document, the frames of its shot, and what its names end with."""
+
+    builder: GltfBuilder
+    record: Reconstruction
+    frames: Int[ndarray, "T"]
+    reliable: Bool[ndarray, "T H W"]
+    suffix: str
+    scene: int
+    world: int
+    animation: int
+    times: int
+
+    def animate(self, node: int, path: str, values: ndarray, *, step: bool = False) -> None:
+        self.builder.animate(self.animation, self.times, node, path, values, step=step)
 
 
-def _add_points(builder: GltfBuilder, parent: int, xyz: Float[ndarray, "N 3"], colours: ndarray) -> None:
+def _open_stage(
+    builder: GltfBuilder, record: Reconstruction, shot: int, frames: Int[ndarray, "T"], *, suffix: str
+) -> _Stage:
+    start_s = float(record.timestamps_s[frames[0]])
+    extras = {"start_s": start_s, "first_frame": int(frames[0]), "num_frames": len(frames)}
+    scene = builder.add_scene(f"shot {shot}", extras=extras)
+    turn = to_quaternions(upright(record.gravity[shot]))
+    return _Stage(
+        builder=builder,
+        record=record,
+        frames=frames,
+        reliable=np.stack([select_pixels(record, frame) for frame in frames.tolist()]),
+        suffix=suffix,
+        scene=scene,
+        world=builder.add_root(f"world{suffix}", scene=scene, rotation=turn.tolist()),
+        animation=builder.add_animation(f"shot {shot}"),
+        # glTF times are 32-bit: they count from the beginning of the shot, lest a late one lose its fractions.
+        times=builder.add_array((record.timestamps_s[frames] - start_s).astype(np.float32)),
+    )
+
+
+def _add_points(
+    stage: _Stage,
+    name: str,
+    xyz: Float[ndarray, "N 3"],
+    colours: UInt8[ndarray, "N 3"],
+    extras: dict[str, float] | None = None,
+) -> None:
     if not len(xyz):
         return
-    opaque = np.concatenate([colours, np.full((len(colours), 1), 255, np.uint8)], axis=1)
+    builder = stage.builder
     attributes = {
         "POSITION": builder.add_array(xyz.astype(np.float32), target=gltf.ARRAY_BUFFER),
-        "COLOR_0": builder.add_array(_to_linear_u16(opaque), target=gltf.ARRAY_BUFFER, normalized=True),
+        "COLOR_0": builder.add_array(_to_linear(colours / 255.0).astype(np.float32), target=gltf.ARRAY_BUFFER),
     }
-    builder.add_node("scene points", parent=parent, mesh=builder.add_mesh(attributes, mode=gltf.POINTS, name="points"))
+    mesh = builder.add_mesh(attributes, mode=gltf.POINTS, name=f"{name}{stage.suffix}")
+    builder.add_node(f"{name}{stage.suffix}", parent=stage.world, mesh=mesh, extras=extras or {})
 
 
-def _add_path(builder: GltfBuilder, parent: int, record: Reconstruction, frames: Int[ndarray, "N"]) -> None:
+def _add_path(stage: _Stage) -> None:
     """The way of the camera as a line, and a small pyramid for some of its frames."""
+    builder, record, frames, suffix = stage.builder, stage.record, stage.frames, stage.suffix
     centres = record.c2w[frames, :3, 3].astype(np.float32)
     if len(frames) > 1:
         line = {"POSITION": builder.add_array(centres, target=gltf.ARRAY_BUFFER)}
-        mesh = builder.add_mesh(line, mode=gltf.LINE_STRIP, name="camera path")
-        builder.add_node("camera path", parent=parent, mesh=mesh)
+        mesh = builder.add_mesh(line, mode=gltf.LINE_STRIP, name=f"camera path{suffix}")
+        builder.add_node(f"camera path{suffix}", parent=stage.world, mesh=mesh)
     depth = record.depth[frames]
     size = _FRUSTUM_SHARE * float(np.median(depth[depth > 0])) if (depth > 0).any() else 0.1
     some = frames[np.unique(np.linspace(0, len(frames) - 1, min(len(frames), _MAX_FRUSTA)).round().astype(int))]
-    segments = np.concatenate([_frustum(record, frame, size) for frame in some.tolist()]).astype(np.float32)
-    lines = {"POSITION": builder.add_array(segments, target=gltf.ARRAY_BUFFER)}
-    mesh = builder.add_mesh(lines, mode=gltf.LINES, name="cameras")
-    builder.add_node("cameras", parent=parent, mesh=mesh)
+    edges = np.concatenate([_frustum(record, frame, size) for frame in some.tolist()]).astype(np.float32)
+    lines = {"POSITION": builder.add_array(edges, target=gltf.ARRAY_BUFFER)}
+    mesh = builder.add_mesh(lines, mode=gltf.LINES, name=f"cameras{suffix}")
+    builder.add_node(f"cameras{suffix}", parent=stage.world, mesh=mesh)
 
 
 def _frustum(record: Reconstruction, frame: int, size: float) -> Float[ndarray, "16 3"]:
@@ -110,67 +149,94 @@ def _frustum(record: Reconstruction, frame: int, size: float) -> Float[ndarray, 
     return world[[0, 1, 0, 2, 0, 3, 0, 4, 1, 2, 2, 3, 3, 4, 4, 1]]
 
 
-def _add_camera(builder: GltfBuilder, parent: int, times: int, record: Reconstruction) -> None:
-    """A camera that flies along the path, so that a viewer can look through the one that filmed."""
+def _add_camera(stage: _Stage) -> None:
+    """A camera that flies along the path, so that a viewer can look through the one that filmed.
+
+    Its lens is that of the shot's first frame; a principal point beside the middle is beyond glTF and left out.
+    """
+    record, frames = stage.record, stage.frames
     height, width = record.image_size.tolist()
-    lens = builder.add_camera(float(2 * np.arctan(height / 2 / record.intrinsics[0, 1, 1])), width / height)
-    rotations = _quaternions(record.c2w[:, :3, :3].astype(np.float64) @ _FLIP_YZ)
-    centres = record.c2w[:, :3, 3]
-    node = builder.add_node(
-        "camera", parent=parent, camera=lens, rotation=rotations[0].tolist(), translation=centres[0].tolist()
+    focal_x, focal_y = (float(record.intrinsics[frames[0], axis, axis]) for axis in (0, 1))
+    lens = stage.builder.add_camera(2 * float(np.arctan(height / 2 / focal_y)), width / focal_x * focal_y / height)
+    rotations = keep_hemisphere(to_quaternions(record.c2w[frames, :3, :3].astype(np.float64) @ FLIP_YZ))
+    centres = record.c2w[frames, :3, 3]
+    place = {"rotation": rotations[0].tolist(), "translation": centres[0].tolist()}
+    node = stage.builder.add_node(f"camera{stage.suffix}", parent=stage.world, camera=lens, **place)
+    stage.animate(node, "rotation", rotations)
+    stage.animate(node, "translation", centres)
+
+
+def _add_person(stage: _Stage, body: Body, person: int) -> None:
+    """The body, where it is ever shown, and the person's own points in the frame that shows most of them."""
+    record, frames = stage.record, stage.frames
+    name = f"person {int(record.person_ids[person])}"
+    shown = (record.person_valid[person] | record.person_filled[person])[frames]
+    seen = stage.reliable & (record.person_masks[frames] == person)
+    counts = seen.sum(axis=(1, 2))
+    if shown.any():
+        counts = np.where(shown, counts + 1, 0)
+    best = int(np.argmax(counts))
+    rows, columns = np.nonzero(seen[best])
+    every = max(1, -(-len(rows) // _MAX_PERSON_POINTS))
+    rows, columns = rows[::every], columns[::every]
+    frame = int(frames[best])
+    time_s = float(record.timestamps_s[frame] - record.timestamps_s[frames[0]])
+    colours = record.images[frame][rows, columns]
+    _add_points(
+        stage, f"{name} points", lift_pixels(record, frame, rows, columns), colours, {"frame": frame, "time_s": time_s}
     )
-    builder.animate(times, node, "rotation", rotations)
-    builder.animate(times, node, "translation", centres)
+    if shown.any():
+        _add_body(stage, body, person, shown, name=name, rest_key=best)
 
 
-def _add_body(builder: GltfBuilder, world: int, times: int, record: Reconstruction, body: Body, person: int) -> None:
-    """A skinned mesh: joints at the rest skeleton of the person's shape, moved by the SMPL rotations."""
-    person_id = int(record.person_ids[person])
-    name = f"person {person_id}"
-    valid = record.person_valid[person]
-    rotations, roots, rest = _motion(record, body, person)
-    first = int(np.argmax(valid))
-    top = builder.add_node(name, parent=world)
+def _add_body(stage: _Stage, body: Body, person: int, shown: Bool[ndarray, "T"], *, name: str, rest_key: int) -> None:
+    """A skinned mesh: joints at the rest skeleton of the person's shape, moved by the SMPL rotations.
+
+    The mesh stands at the top of the scene, for the format lets nothing but its joints move it. ``rest_key`` is the
+    frame, counted in the shot, that shows where animations do not play.
+    """
+    builder, suffix = stage.builder, stage.suffix
+    rotations, roots, rest = _motion(stage, body, person, shown)
+    top = builder.add_node(f"{name}{suffix}", parent=stage.world)
     joints: list[int] = []
     for joint, above in enumerate(body.parents):
-        offset = roots[first] if joint == 0 else rest[joint] - rest[above]
+        offset = roots[rest_key] if joint == 0 else rest[joint] - rest[above]
         joints.append(
             builder.add_node(
-                f"{name} {JOINT_NAMES[joint]}",
+                f"{name} {JOINT_NAMES[joint]}{suffix}",
                 parent=top if joint == 0 else joints[above],
                 translation=offset.tolist(),
-                rotation=rotations[first, joint].tolist(),
+                rotation=rotations[rest_key, joint].tolist(),
             )
         )
-        builder.animate(times, joints[joint], "rotation", rotations[:, joint])
-    builder.animate(times, joints[0], "translation", roots)
-    if not valid.all():
-        builder.animate(times, joints[0], "scale", np.repeat(valid[:, None], 3, axis=1), step=True)
+        stage.animate(joints[joint], "rotation", rotations[:, joint])
+    stage.animate(joints[0], "translation", roots)
+    if not shown.all():
+        stage.animate(joints[0], "scale", np.repeat(shown[:, None], 3, axis=1), step=True)
     inverse_bind = np.tile(np.eye(4), (len(joints), 1, 1))
     inverse_bind[:, :3, 3] = -rest
     skin = builder.add_skin(joints, inverse_bind, skeleton=joints[0])
-    builder.add_node(f"{name} mesh", parent=top, mesh=_add_body_mesh(builder, record, body, person, name), skin=skin)
+    mesh = _add_body_mesh(builder, stage.record, body, person, f"{name}{suffix}")
+    builder.add_root(f"{name} mesh{suffix}", scene=stage.scene, mesh=mesh, skin=skin)
 
 
 def _motion(
-    record: Reconstruction, body: Body, person: int
+    stage: _Stage, body: Body, person: int, shown: Bool[ndarray, "T"]
 ) -> tuple[Float64[ndarray, "T 24 4"], Float64[ndarray, "T 3"], Float64[ndarray, "24 3"]]:
-    """Local joint quaternions and root places over all frames, and the rest joints of the person's shape.
+    """Local joint quaternions and root places over the shot's frames, and the rest joints of the person's shape.
 
-    The last known pose is held through frames that are not valid; nothing of it is shown there.
+    The last known pose is held through frames without one; nothing of it is shown there.
     """
-    valid = record.person_valid[person]
-    source = np.maximum.accumulate(np.where(valid, np.arange(len(valid)), -1))
-    source[source < 0] = int(np.argmax(valid))
-    axis_angle = np.concatenate([record.global_orient_aa[person], record.body_pose_aa[person]], axis=1)[source]
+    record = stage.record
+    source = np.maximum.accumulate(np.where(shown, np.arange(len(shown)), -1))
+    source[source < 0] = int(np.argmax(shown))
+    frames = stage.frames[source]
+    axis_angle = np.concatenate([record.global_orient_aa[person], record.body_pose_aa[person]], axis=1)[frames]
     matrices = Rotation.from_rotvec(axis_angle.reshape(-1, 3).astype(np.float64)).as_matrix()
-    rotations = _quaternions(matrices).reshape(len(valid), -1, 4)
-    for frame in range(1, len(rotations)):  # q and −q are one rotation; blending between frames must not cross over
-        flipped = (rotations[frame] * rotations[frame - 1]).sum(axis=-1, keepdims=True) < 0
-        rotations[frame] = np.where(flipped, -rotations[frame], rotations[frame])
+    rotations = keep_hemisphere(to_quaternions(matrices.reshape(len(frames), -1, 3, 3)))
     rest = body.rest_joints(torch.from_numpy(record.betas[person])).double().cpu().numpy()
     # SMPL turns about the rest pelvis and then adds transl, so the root joint stands at their sum.
-    return rotations, record.transl[person][source].astype(np.float64) + rest[0], rest
+    return rotations, record.transl[person][frames].astype(np.float64) + rest[0], rest
 
 
 def _add_body_mesh(builder: GltfBuilder, record: Reconstruction, body: Body, person: int, name: str) -> int:
@@ -201,18 +267,6 @@ def _unit_normals(vertices: Float[ndarray, "V 3"], faces: Int[ndarray, "F 3"]) -
     return np.where(np.linalg.norm(normals, axis=1, keepdims=True) > 0.5, normals, np.array([0, 1, 0], np.float32))
 
 
-def _quaternions(matrices: Float[ndarray, "N 3 3"]) -> Float64[ndarray, "N 4"]:
-    """(x, y, z, w), as glTF wants them."""
-    return Rotation.from_matrix(matrices).as_quat()
-
-
 def _to_linear(colour: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
     """sRGB in 0..1 to linear light, IEC 61966-2-1."""
     return np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
-
-
-def _to_linear_u16(rgba: ndarray) -> ndarray:
-    """8-bit sRGB with alpha to 16-bit linear light: vertex colours of glTF are linear, and 8 bits would show bands."""
-    values = rgba / 255.0
-    values[:, :3] = _to_linear(values[:, :3])
-    return (values * 65535).round().astype(np.uint16)

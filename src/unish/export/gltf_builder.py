@@ -1,4 +1,4 @@
-"""Assembles a binary glTF: arrays in one buffer, nodes in a tree."""
+"""Assembles a binary glTF: arrays in one buffer, nodes in the trees of one or more scenes."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ from unish.io import written_beside
 _COMPONENTS = {
     np.dtype(np.float32): gltf.FLOAT,
     np.dtype(np.uint32): gltf.UNSIGNED_INT,
-    np.dtype(np.uint16): gltf.UNSIGNED_SHORT,
     np.dtype(np.uint8): gltf.UNSIGNED_BYTE,
 }
 _TYPES = {(): gltf.SCALAR, (2,): gltf.VEC2, (3,): gltf.VEC3, (4,): gltf.VEC4, (4, 4): gltf.MAT4}
 
 
 class GltfBuilder:
-    """Collects content; every ``add_*`` returns the index by which other parts refer to it."""
+    """Collects content; every ``add_*`` returns the index by which other parts refer to it.
 
-    def __init__(self, generator: str) -> None:
+    Args:
+        generator: the program that writes the file.
+        default_scene: the one that viewers show first.
+    """
+
+    def __init__(self, generator: str, *, default_scene: int = 0) -> None:
         self.document = gltf.GLTF2(asset=gltf.Asset(version="2.0", generator=generator))
-        self.document.scenes = [gltf.Scene(nodes=[])]
-        self.document.scene = 0
+        self.document.scene = default_scene
         self._chunks: list[bytes] = []
         self._length = 0
 
-    def add_array(self, array: ndarray, *, target: int | None = None, normalized: bool = False) -> int:
+    def add_array(self, array: ndarray, *, target: int | None = None) -> int:
         """An accessor of its own for one array: (N,), (N, 2..4) or (N, 4, 4) *column-major*."""
         array = np.ascontiguousarray(array)
         view = gltf.BufferView(buffer=0, byteOffset=self._length, byteLength=array.nbytes, target=target)
@@ -41,7 +44,6 @@ class GltfBuilder:
             componentType=_COMPONENTS[array.dtype],
             count=len(array),
             type=_TYPES[array.shape[1:]],
-            normalized=normalized,
         )
         if array.dtype != np.uint8:  # the format demands bounds for positions and times; they harm nowhere else
             flat = array.reshape(len(array), -1)
@@ -74,15 +76,24 @@ class GltfBuilder:
         self.document.meshes.append(gltf.Mesh(name=name, primitives=[primitive]))
         return len(self.document.meshes) - 1
 
-    def add_node(self, name: str, *, parent: int | None, **fields: Any) -> int:
-        """A node under ``parent``, or at the top of the scene; ``fields`` are those of a glTF node."""
+    def add_scene(self, name: str, *, extras: dict[str, Any]) -> int:
+        """An empty scene; viewers show one at a time. ``extras`` is what the format has no word for, as plain JSON."""
+        self.document.scenes.append(gltf.Scene(name=name, nodes=[], extras=extras))
+        return len(self.document.scenes) - 1
+
+    def add_root(self, name: str, *, scene: int, **fields: Any) -> int:
+        """A node at the top of a scene; ``fields`` are those of a glTF node."""
         self.document.nodes.append(gltf.Node(name=name, **fields))
         index = len(self.document.nodes) - 1
-        if parent is None:
-            self.document.scenes[0].nodes.append(index)
-        else:
-            children = self.document.nodes[parent].children or []
-            self.document.nodes[parent].children = [*children, index]
+        self.document.scenes[scene].nodes.append(index)
+        return index
+
+    def add_node(self, name: str, *, parent: int, **fields: Any) -> int:
+        """A node under ``parent``; ``fields`` are those of a glTF node."""
+        self.document.nodes.append(gltf.Node(name=name, **fields))
+        index = len(self.document.nodes) - 1
+        children = self.document.nodes[parent].children or []
+        self.document.nodes[parent].children = [*children, index]
         return index
 
     def add_skin(self, joints: list[int], inverse_bind: ndarray, *, skeleton: int) -> int:
@@ -92,23 +103,27 @@ class GltfBuilder:
         return len(self.document.skins) - 1
 
     def add_camera(self, vertical_fov: float, aspect: float) -> int:
+        """A pinhole: ``vertical_fov`` in radians, ``aspect`` the width of its view over the height at any distance."""
         view = gltf.Perspective(yfov=vertical_fov, aspectRatio=aspect, znear=0.01)
         self.document.cameras.append(gltf.Camera(type=gltf.PERSPECTIVE, perspective=view))
         return len(self.document.cameras) - 1
 
-    def animate(self, times: int, node: int, path: str, values: ndarray, *, step: bool = False) -> None:
+    def add_animation(self, name: str) -> int:
+        """An empty animation, to be filled by ``animate``; viewers play all channels of one together."""
+        self.document.animations.append(gltf.Animation(name=name))
+        return len(self.document.animations) - 1
+
+    def animate(self, animation: int, times: int, node: int, path: str, values: ndarray, *, step: bool = False) -> None:
         """Key values (K, 3 or 4) for ``translation``, ``rotation`` (x, y, z, w) or ``scale`` of a node.
 
-        All of it is one animation, so that viewers play everything together. ``times`` is an accessor of seconds.
+        ``times`` is an accessor of seconds; between two of them values are blended, or held when ``step`` is true.
         """
-        if not self.document.animations:
-            self.document.animations.append(gltf.Animation(name="video"))
-        animation = self.document.animations[0]
+        filled = self.document.animations[animation]
         output = self.add_array(values.astype(np.float32))
         kind = gltf.ANIM_STEP if step else gltf.ANIM_LINEAR
-        animation.samplers.append(gltf.AnimationSampler(input=times, output=output, interpolation=kind))
+        filled.samplers.append(gltf.AnimationSampler(input=times, output=output, interpolation=kind))
         target = gltf.AnimationChannelTarget(node=node, path=path)
-        animation.channels.append(gltf.AnimationChannel(sampler=len(animation.samplers) - 1, target=target))
+        filled.channels.append(gltf.AnimationChannel(sampler=len(filled.samplers) - 1, target=target))
 
     def save(self, path: Path) -> None:
         """Write a ``.glb``, whole or not at all."""

@@ -22,7 +22,7 @@ def write_ply(path: Path, reconstruction: Reconstruction, *, max_points: int = 2
 
     ``person`` is the identity of the person that a point belongs to, −1 for the scene; ``frame`` counts used frames.
     """
-    points = choose_points(reconstruction, max_points=max_points, keep_people=True)
+    points = choose_points(reconstruction, max_points=max_points)
     rows = np.empty(len(points.xyz), _VERTEX)
     for axis, name in enumerate("xyz"):
         rows[name] = points.xyz[:, axis]

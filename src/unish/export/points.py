@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int, UInt8
+from jaxtyping import Bool, Float32, Int, UInt8
 from numpy import ndarray
 
 from unish.geometry.surfaces import depth_edges
@@ -36,8 +36,8 @@ class ChosenPoints:
     frame: Int[ndarray, "N"]
 
 
-def choose_points(reconstruction: Reconstruction, *, max_points: int, keep_people: bool) -> ChosenPoints:
-    """At most ``max_points``, spread evenly over all frames; the same ones every time.
+def choose_points(reconstruction: Reconstruction, *, max_points: int) -> ChosenPoints:
+    """At most ``max_points``, those of people among them, spread evenly over all frames; the same ones every time.
 
     Left out are pixels without depth, of low confidence, and on depth edges, where depth mixes two surfaces.
     """
@@ -46,33 +46,37 @@ def choose_points(reconstruction: Reconstruction, *, max_points: int, keep_peopl
     generator = np.random.default_rng(0)
     chosen = []
     for frame in range(num_frames):
-        depth = reconstruction.depth[frame]
-        keep = (depth > 0) & (reconstruction.point_conf[frame] >= _MIN_CONFIDENCE)
-        z = torch.from_numpy(np.ascontiguousarray(depth))
-        keep &= ~depth_edges(z, z > 0, relative_step=_EDGE_STEP).numpy()
-        if not keep_people:
-            keep &= reconstruction.person_masks[frame] < 0
-        rows, columns = np.nonzero(keep)
+        rows, columns = np.nonzero(select_pixels(reconstruction, frame))
         if len(rows) > share:
             some = np.sort(generator.choice(len(rows), share, replace=False))
             rows, columns = rows[some], columns[some]
-        chosen.append(_take(reconstruction, frame, rows, columns))
+        chosen.append(
+            ChosenPoints(
+                xyz=lift_pixels(reconstruction, frame, rows, columns),
+                colours=reconstruction.images[frame][rows, columns],
+                confidence=reconstruction.point_conf[frame][rows, columns].astype(np.float32),
+                person=reconstruction.person_masks[frame][rows, columns].astype(np.int64),
+                frame=np.full(len(rows), frame),
+            )
+        )
     return ChosenPoints(
         **{name: np.concatenate([getattr(part, name) for part in chosen]) for name in ChosenPoints.__annotations__}
     )
 
 
-def _take(
+def select_pixels(reconstruction: Reconstruction, frame: int) -> Bool[ndarray, "H W"]:
+    """Pixels of a frame with a depth to rely on: defined, confident, and not on a depth edge."""
+    depth = torch.from_numpy(np.ascontiguousarray(reconstruction.depth[frame]))
+    edges = depth_edges(depth, depth > 0, relative_step=_EDGE_STEP)
+    return ((depth > 0) & ~edges).numpy() & (reconstruction.point_conf[frame] >= _MIN_CONFIDENCE)
+
+
+def lift_pixels(
     reconstruction: Reconstruction, frame: int, rows: Int[ndarray, "N"], columns: Int[ndarray, "N"]
-) -> ChosenPoints:
+) -> Float32[ndarray, "N 3"]:
+    """World points of pixels: ``c2w`` · unproject(``depth``, ``intrinsics``), pixel centres at +0.5; metres."""
     z = reconstruction.depth[frame][rows, columns].astype(np.float64)
     pixels = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], axis=1)
     local = pixels @ np.linalg.inv(reconstruction.intrinsics[frame].astype(np.float64)).T * z[:, None]
     c2w = reconstruction.c2w[frame].astype(np.float64)
-    return ChosenPoints(
-        xyz=(local @ c2w[:3, :3].T + c2w[:3, 3]).astype(np.float32),
-        colours=reconstruction.images[frame][rows, columns],
-        confidence=reconstruction.point_conf[frame][rows, columns].astype(np.float32),
-        person=reconstruction.person_masks[frame][rows, columns].astype(np.int64),
-        frame=np.full(len(rows), frame),
-    )
+    return (local @ c2w[:3, :3].T + c2w[:3, 3]).astype(np.float32)

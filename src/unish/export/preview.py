@@ -1,4 +1,6 @@
-"""``preview.mp4``: every used frame beside its depth, with the bodies, boxes and identities drawn over both."""
+"""``preview.mp4``: every used frame beside its depth with the bodies drawn over both, and the shot from above and the
+side.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,13 @@ import av
 import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, Int, UInt8
 from numpy import ndarray
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import binary_erosion
 
 from unish.body import Body
+from unish.export.plan_views import PlacedBody, PlanViews
 from unish.io import written_beside
 from unish.render.colours import depth_colours, depth_range, person_colour
 from unish.render.plain import render_mesh
@@ -24,8 +28,10 @@ _PANEL_SIDE = 640
 """Long side, in pixels, that smaller processed frames are enlarged to, so that text and edges stay legible."""
 _BAR_HEIGHT = 36
 _TICKS_M = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 1000)
-_BODY_OPACITY = 0.75
-_FILLED_OPACITY = 0.35
+_BODY_OPACITY, _OUTLINE_OPACITY = 0.3, 0.95
+"""Of a body that was seen: the picture below stays to be judged, the outline says where the body ends."""
+_FILLED_STRENGTH = 0.45
+"""What the opacities of a body that was filled in are multiplied with."""
 _CLOSE_M = 0.05
 _MILLISECONDS = Fraction(1, 1000)
 
@@ -35,7 +41,9 @@ Region = tuple[slice, slice]
 def write_preview(
     path: Path, reconstruction: Reconstruction, body: Body, *, fps: float, progress: Progress | None = None
 ) -> None:
-    """Write an H.264 mp4 that plays the used frames at their own times.
+    """Write an H.264 mp4 that plays the used frames at their own times, its index in front so that it can be streamed.
+
+    Four panels: the frame, its depth, both with the bodies over them; the shot from above and from the side, to scale.
 
     Args:
         path: the final name; the file appears there whole or not at all.
@@ -45,7 +53,7 @@ def write_preview(
         progress: told after every frame.
     """
     painter = _Painter(reconstruction, body)
-    with written_beside(path) as beside, av.open(str(beside), "w", format="mp4") as container:
+    with written_beside(path) as beside, _open_film(beside) as container:
         stream = _add_stream(container, painter.size, fps)
         first_s = float(reconstruction.timestamps_s[0])
         for frame in range(reconstruction.num_frames):
@@ -57,6 +65,10 @@ def write_preview(
             if progress is not None:
                 progress("preview", frame + 1, reconstruction.num_frames)
         container.mux(stream.encode(None))
+
+
+def _open_film(path: Path) -> OutputContainer:
+    return av.open(str(path), "w", format="mp4", container_options={"movflags": "faststart"})
 
 
 def paint_frame(reconstruction: Reconstruction, body: Body, frame: int) -> UInt8[ndarray, "h w 3"]:
@@ -73,28 +85,47 @@ class _Painter:
         zoom = max(1.0, _PANEL_SIDE / max(height, width))
         # Even sizes: 4:2:0 video stores colour for every second pixel.
         self.panel = (2 * round(height * zoom / 2), 2 * round(width * zoom / 2))
-        self.size = (self.panel[0] + _BAR_HEIGHT, 2 * self.panel[1])
+        # Upright panels stand in one row, wide ones two by two.
+        in_a_row = height > width
+        self.size = (self.panel[0] * (1 if in_a_row else 2) + _BAR_HEIGHT, self.panel[1] * (4 if in_a_row else 2))
+        second = (2 * self.panel[1], 0) if in_a_row else (0, self.panel[0] + _BAR_HEIGHT)
+        self.corners = [(0, 0), (self.panel[1], 0), second, (second[0] + self.panel[1], second[1])]
+        self._shot = -1
+        self._plan: PlanViews | None = None
         self.range = depth_range(reconstruction.depth)
         self.zoom = np.array([self.panel[1] / width, self.panel[0] / height])
         self.faces = reconstruction.faces.astype(np.int64)
+        self.background = Image.new("RGB", self.size[::-1], (16, 16, 16))
+        self._draw_scale(self.background)
 
     def paint(self, frame: int) -> UInt8[ndarray, "h w 3"]:
         source = _resize(self.reconstruction.images[frame], self.panel, Image.Resampling.BICUBIC)
         depth = depth_colours(self.reconstruction.depth[frame], *self.range)
         panels = [source, _resize(depth, self.panel, Image.Resampling.NEAREST)]
-        for region, opacity, shade in self._draw_bodies(frame):
+        bodies = self._pose_bodies(frame)
+        for region, opacity, shade in self._draw_bodies(frame, bodies):
             for panel in panels:
                 panel[region] = _blend(panel[region], shade, opacity)
-        canvas = Image.new("RGB", self.size[::-1], (16, 16, 16))
-        for column, panel in enumerate(panels):
+        canvas = self.background.copy()
+        for panel, corner in zip(panels, self.corners, strict=False):
             picture = Image.fromarray(panel)
             self._draw_boxes(ImageDraw.Draw(picture), frame)
-            canvas.paste(picture, (column * self.panel[1], 0))
-        self._draw_legend(canvas, frame)
+            canvas.paste(picture, corner)
+        for panel, corner in zip(self._plan_of(frame).draw(frame, bodies), self.corners[2:], strict=True):
+            canvas.paste(Image.fromarray(panel), corner)
+        clock = f"{self.reconstruction.timestamps_s[frame]:.2f} s   frame {self.reconstruction.frame_indices[frame]}"
+        ImageDraw.Draw(canvas).text((8, self.panel[0] + 10), clock, fill="white", font=_FONT)
         return np.asarray(canvas)
 
-    def _draw_bodies(self, frame: int) -> list[tuple[Region, Float32[ndarray, "h w"], Float32[ndarray, "h w 3"]]]:
-        """(region, opacity, colour) of every body in panel pixels, far ones first so that near ones cover them."""
+    def _plan_of(self, frame: int) -> PlanViews:
+        """The views of the frame's shot; those of one shot are kept, for frames come in order."""
+        shot = int(self.reconstruction.shot_of_frame()[frame])
+        if self._plan is None or shot != self._shot:
+            frames = np.arange(self.reconstruction.num_frames)[self.reconstruction.shot_frames()[shot]]
+            self._shot, self._plan = shot, PlanViews(self.reconstruction, shot, frames, self.panel)
+        return self._plan
+
+    def _pose_bodies(self, frame: int) -> list[PlacedBody]:
         record = self.reconstruction
         shown = np.flatnonzero(record.person_valid[:, frame] | record.person_filled[:, frame])
         if not len(shown):
@@ -103,22 +134,37 @@ class _Painter:
             record.betas[shown], record.global_orient_aa[shown, frame], record.body_pose_aa[shown, frame],
             record.transl[shown, frame],
         )  # fmt: skip
+        return [
+            PlacedBody(
+                vertices=vertices,
+                person_id=int(record.person_ids[person]),
+                strength=1.0 if record.person_valid[person, frame] else _FILLED_STRENGTH,
+            )
+            for person, vertices in zip(shown, world, strict=True)
+        ]
+
+    def _draw_bodies(
+        self, frame: int, bodies: list[PlacedBody]
+    ) -> list[tuple[Region, Float32[ndarray, "h w"], Float32[ndarray, "h w 3"]]]:
+        """(region, opacity, colour) of every body in panel pixels, far ones first so that near ones cover them."""
+        record = self.reconstruction
         w2c = np.linalg.inv(record.c2w[frame].astype(np.float64))
-        camera = world @ w2c[:3, :3].T + w2c[:3, 3]
         intrinsics = record.intrinsics[frame].astype(np.float64) * np.array([*self.zoom, 1.0])[:, None]
+        placed = [(body, body.vertices @ w2c[:3, :3].T + w2c[:3, 3]) for body in bodies]
         layers = []
-        for index in np.argsort(-camera[:, :, 2].mean(axis=1)):
-            person = shown[index]
-            region = _region_of(camera[index], intrinsics, self.panel)
+        for body, camera in sorted(placed, key=lambda item: -item[1][:, 2].mean()):
+            region = _region_of(camera, intrinsics, self.panel)
             size = (region[0].stop - region[0].start, region[1].stop - region[1].start)
             if min(size) == 0:
                 continue
             shifted = intrinsics.copy()
             shifted[:2, 2] -= region[1].start, region[0].start
-            depth, normals = render_mesh(camera[index].astype(np.float32), self.faces, shifted, size)
-            strength = _BODY_OPACITY if record.person_valid[person, frame] else _FILLED_OPACITY
-            colour = _shade(normals, int(record.person_ids[person]))
-            layers.append((region, (depth > 0) * np.float32(strength), colour))
+            faces = self.faces[_facing(camera, self.faces)]
+            depth, normals = render_mesh(camera.astype(np.float32), faces, shifted, size)
+            edge = _outline(depth > 0)
+            opacity = np.where(edge, _OUTLINE_OPACITY, _BODY_OPACITY * (depth > 0)) * body.strength
+            colour = np.where(edge[..., None], person_colour(body.person_id), _shade(normals, body.person_id))
+            layers.append((region, opacity.astype(np.float32), colour.astype(np.float32)))
         return layers
 
     def _draw_boxes(self, draw: ImageDraw.ImageDraw, frame: int) -> None:
@@ -134,12 +180,10 @@ class _Painter:
             place = (max(0.0, left) + 3, max(0.0, top) + 2)
             draw.text(place, str(person_id), fill="white", font=_FONT, stroke_width=2, stroke_fill=colour)
 
-    def _draw_legend(self, canvas: Image.Image, frame: int) -> None:
-        """Time under the source frame; under the depth, its colours with metres written on them."""
+    def _draw_scale(self, canvas: Image.Image) -> None:
+        """Under the depth, its colours with metres written on them."""
         draw = ImageDraw.Draw(canvas)
         (height, width), (near, far) = self.panel, self.range
-        clock = f"{self.reconstruction.timestamps_s[frame]:.2f} s   frame {self.reconstruction.frame_indices[frame]}"
-        draw.text((8, height + 10), clock, fill="white", font=_FONT)
         span = width - 16
         scale = near * (far / near) ** np.linspace(0, 1, span)
         bar = np.broadcast_to(depth_colours(scale, near, far), (10, span, 3))
@@ -179,6 +223,21 @@ def _region_of(camera: Float[ndarray, "V 3"], intrinsics: Float[ndarray, "3 3"],
     left, top = np.clip(low, 0, size[::-1]).tolist()
     right, bottom = np.clip(high, 0, size[::-1]).tolist()
     return slice(top, bottom), slice(left, right)
+
+
+def _facing(camera: Float[ndarray, "V 3"], faces: Int[ndarray, "F 3"]) -> Bool[ndarray, "F"]:
+    """Faces that turn their outside to the camera: all that can be seen of a closed mesh, in half the time.
+
+    The sum of the corners' determinants is six times the volume, whose sign says which way round the faces are listed.
+    """
+    first, second, third = (camera[faces[:, corner]] for corner in range(3))
+    determinants = (np.cross(second - first, third - first) * first).sum(axis=-1)
+    return determinants * np.sign(determinants.sum()) < 0
+
+
+def _outline(covered: Bool[ndarray, "H W"]) -> Bool[ndarray, "H W"]:
+    """The outermost two pixels of what a body covers; the border of the picture is no end of it."""
+    return covered & ~binary_erosion(covered, iterations=2, border_value=1)
 
 
 def _shade(normals: Float[ndarray, "H W 3"], person_id: int) -> Float32[ndarray, "H W 3"]:

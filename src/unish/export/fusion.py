@@ -1,0 +1,159 @@
+"""One point cloud of what stands still in a shot: every surface once, however many frames have seen it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Int, UInt8
+from numpy import ndarray
+from scipy.ndimage import binary_dilation
+
+from unish.export.points import lift_pixels, select_pixels
+from unish.structs import Reconstruction
+
+_FAR_M = 30.0
+_FAR_MEDIANS = 5.0
+"""Beyond both, metres and multiples of the shot's median depth, is sky or guesswork, and people would be specks."""
+_PIXELS_PER_VIEW = 60_000
+"""Larger depth maps are read in steps of whole pixels; a fused cloud of several views is dense enough so."""
+_CUBE = 0.9
+"""Side of the smallest cubes over the distance of neighbouring pixels: at 1, rounding would pair some of them."""
+_SAME_SURFACE = 0.08
+"""Largest |log ratio| of two depths along one ray that are one surface: real depth disagrees by a few per cent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusedPoints:
+    """N points of one shot in its world, metres.
+
+    Attributes:
+        xyz: (N, 3).
+        colours: (N, 3) sRGB, the mean of what was fused.
+    """
+
+    xyz: Float32[ndarray, "N 3"]
+    colours: UInt8[ndarray, "N 3"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _View:
+    """A frame in steps of ``step`` pixels: its depth (0 = nothing to compare with), camera, and own points."""
+
+    step: int
+    z: Float32[ndarray, "h w"]
+    scene: Bool[ndarray, "h w"]
+    w2c: Float64[ndarray, "4 4"]
+    intrinsics: Float64[ndarray, "3 3"]
+    xyz: Float32[ndarray, "N 3"]
+    colours: UInt8[ndarray, "N 3"]
+
+    def compare(self, xyz: Float32[ndarray, "M 3"]) -> tuple[Int[ndarray, "K"], Int[ndarray, "K"], Float[ndarray, "K"]]:
+        """Points that fall on a defined depth: index, flat pixel, log of the point's depth over the seen depth."""
+        camera = xyz @ self.w2c[:3, :3].T.astype(np.float32) + self.w2c[:3, 3].astype(np.float32)
+        z = camera[:, 2]
+        pixels = camera @ self.intrinsics.T.astype(np.float32)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            column, row = (np.floor(pixels[:, axis] / z / self.step) for axis in (0, 1))
+        height, width = self.z.shape
+        index = np.flatnonzero((z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height))
+        flat = row[index].astype(np.int64) * width + column[index].astype(np.int64)
+        seen = self.z.ravel()[flat]
+        index, flat, seen = index[seen > 0], flat[seen > 0], seen[seen > 0]
+        return index, flat, np.log(z[index] / seen)
+
+
+def fuse_scene(
+    reconstruction: Reconstruction, frames: Int[ndarray, "T"], *, max_points: int, max_views: int = 48
+) -> FusedPoints:
+    """Fuse the scene points of the frames of one shot; people, depth edges, low confidence and what is far stay out.
+
+    Frame after frame adds the surfaces that none before it has shown. Points that more frames see through than agree
+    with go away: things that moved, and depth that was wrong. What is left is thinned by cubes, which take the mean of
+    their points; they are nearly as large as pixels at the median depth, or larger, until at most ``max_points`` are left.
+
+    Args:
+        frames: indices of used frames, all of one shot.
+        max_points: most points of the result.
+        max_views: most frames that are used, spread evenly over ``frames``.
+    """
+    some = frames[np.unique(np.linspace(0, len(frames) - 1, min(len(frames), max_views)).round().astype(int))]
+    far = far_limit(reconstruction.depth[frames])
+    views = [_open_view(reconstruction, int(frame), far) for frame in some]
+    xyz, colours = views[0].xyz, views[0].colours
+    for view in views[1:]:
+        new = ~_shown_before(view, xyz)[view.scene]
+        xyz, colours = np.concatenate([xyz, view.xyz[new]]), np.concatenate([colours, view.colours[new]])
+    keep = _agreed(views, xyz)
+    return _thin(xyz[keep], colours[keep], side=_CUBE * _pixel_size(views), max_points=max_points)
+
+
+def far_limit(depth: Float[ndarray, "T H W"]) -> float:
+    """Depth in metres beyond which points of a shot are left out: 30 m or 5 × the median, whichever is larger."""
+    sample = depth.ravel()[:: max(1, depth.size // 1_000_000)]
+    known = sample[sample > 0]
+    return max(_FAR_M, _FAR_MEDIANS * float(np.median(known))) if len(known) else _FAR_M
+
+
+def _open_view(record: Reconstruction, frame: int, far: float) -> _View:
+    height, width = record.depth.shape[1:]
+    step = max(1, round((height * width / _PIXELS_PER_VIEW) ** 0.5))
+    # The pixel in the middle of each block of step × step; a block that the border cuts counts if its middle is there.
+    grid = (slice(step // 2, None, step), slice(step // 2, None, step))
+    keep = select_pixels(record, frame) & (record.person_masks[frame] < 0) & (record.depth[frame] <= far)
+    z, scene = record.depth[frame][grid], keep[grid]
+    rows, columns = (step // 2 + step * at for at in np.nonzero(scene))
+    return _View(
+        step=step,
+        # Where depth is unsure or a person stands, it can neither agree nor disagree.
+        z=np.where(scene, z, 0.0).astype(np.float32),
+        scene=scene,
+        w2c=np.linalg.inv(record.c2w[frame].astype(np.float64)),
+        intrinsics=record.intrinsics[frame].astype(np.float64),
+        xyz=lift_pixels(record, frame, rows, columns),
+        colours=record.images[frame][rows, columns],
+    )
+
+
+def _shown_before(view: _View, xyz: Float32[ndarray, "N 3"]) -> Bool[ndarray, "h w"]:
+    """Pixels with a point of the same surface at them or right beside them: points of a farther view lie apart."""
+    _, flat, ratio = view.compare(xyz)
+    shown = np.zeros(view.z.size, bool)
+    shown[flat[np.abs(ratio) <= _SAME_SURFACE]] = True
+    return binary_dilation(shown.reshape(view.z.shape), np.ones((3, 3), bool))
+
+
+def _agreed(views: list[_View], xyz: Float32[ndarray, "N 3"]) -> Bool[ndarray, "N"]:
+    """Points that at least as many views agree with as see through; a view that something nearer fills says nothing."""
+    votes = np.zeros(len(xyz), np.int32)
+    for view in views:
+        index, _, ratio = view.compare(xyz)
+        votes[index] += np.where(ratio < -_SAME_SURFACE, -1, np.abs(ratio) <= _SAME_SURFACE).astype(np.int32)
+    return votes >= 0
+
+
+def _pixel_size(views: list[_View]) -> float:
+    """Distance in metres of neighbouring pixels of a view at the median depth."""
+    known = np.concatenate([view.z[view.scene] for view in views])
+    focal = float(np.median([view.intrinsics[0, 0] for view in views]))
+    return views[0].step * float(np.median(known)) / focal if len(known) else 1.0
+
+
+def _thin(xyz: Float32[ndarray, "N 3"], colours: UInt8[ndarray, "N 3"], *, side: float, max_points: int) -> FusedPoints:
+    """The mean place and colour of every cube that holds points; cubes grow by a quarter until they are few enough."""
+    if not len(xyz):
+        return FusedPoints(xyz=xyz, colours=colours)
+    while True:
+        cells = np.floor((xyz - xyz.min(axis=0)).astype(np.float64) / side).astype(np.int64)
+        extent = cells.max(axis=0) + 1
+        cube = (cells[:, 0] * extent[1] + cells[:, 1]) * extent[2] + cells[:, 2]
+        _, member, count = np.unique(cube, return_inverse=True, return_counts=True)
+        if len(count) <= max_points:
+            break
+        side *= 1.25
+    means = [
+        np.stack([np.bincount(member, values[:, axis].astype(np.float64)) for axis in range(3)], axis=1)
+        / count[:, None]
+        for values in (xyz, colours)
+    ]
+    return FusedPoints(xyz=means[0].astype(np.float32), colours=means[1].round().astype(np.uint8))

@@ -1,0 +1,152 @@
+"""Fused clouds: every surface once, what moves or floats left out, and not more points than asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from golden_record import PLACES, SIZE, make_golden, paint, reliable_pixels
+from small_record import make_figure, make_record
+from unish.export.fusion import far_limit, fuse_scene
+from unish.structs import Reconstruction
+
+
+@pytest.fixture(scope="module")
+def golden() -> Reconstruction:
+    return make_golden(make_figure())
+
+
+def still_record(num_frames: int, depth: np.ndarray, *, size: tuple[int, int] = SIZE) -> Reconstruction:
+    """A camera that stands still before ``depth``, of which the frames have their own copies; grey pictures."""
+    record = make_record(make_figure(), num_people=0, num_frames=num_frames)
+    maps = np.broadcast_to(depth, (num_frames, *size)).astype(np.float32)
+    return replace(
+        record,
+        image_size=np.array(size, np.int32),
+        c2w=np.tile(np.eye(4, dtype=np.float32), (num_frames, 1, 1)),
+        depth=maps,
+        images=np.full((*maps.shape, 3), 100, np.uint8),
+        point_conf=np.full(maps.shape, 0.9, np.float16),
+        person_masks=np.full(maps.shape, -1, np.int16),
+    )
+
+
+def fuse(record: Reconstruction, *, max_points: int = 10**6, max_views: int = 48) -> np.ndarray:
+    return fuse_scene(record, np.arange(record.num_frames), max_points=max_points, max_views=max_views).xyz
+
+
+def test_a_still_camera_gives_the_points_of_one_frame(golden: Reconstruction) -> None:
+    """However many frames there are, and although their depths disagree by some per cent."""
+    rows = np.indices(SIZE)[0]
+    slope = 3 + 0.02 * rows
+    alone = fuse(still_record(1, slope))
+    assert len(alone) > 0.5 * rows.size
+    rng = np.random.default_rng(0)
+    wobble = slope * np.exp(rng.uniform(-0.03, 0.03, (12, 1, 1)))
+    many = fuse(still_record(12, wobble))
+    assert len(many) < 1.1 * len(alone)
+
+
+def test_every_surface_of_a_shot_is_there(golden: Reconstruction) -> None:
+    """Also what only the last frame shows; and each shot has its own."""
+    for shot, frames in ((0, np.arange(5)), (1, np.arange(5, 8))):
+        fused = fuse_scene(golden, frames, max_points=10**6)
+        place = PLACES[shot]
+        off = np.abs(np.stack([fused.xyz @ plane[:3] + plane[3] for plane in (place.floor, place.wall)])).min(axis=0)
+        assert np.quantile(off, 0.95) < 1e-5
+        np.testing.assert_allclose(fused.colours[off < 1e-5], paint(fused.xyz[off < 1e-5]), atol=4)
+        world = golden.world_points()
+        for frame in frames:
+            rows, columns = np.nonzero(reliable_pixels(golden, frame) & (golden.person_masks[frame] < 0))
+            near = world[frame, rows, columns, 2] < 20
+            asked = world[frame, rows[near], columns[near]]
+            gap, _ = cKDTree(fused.xyz).query(asked)
+            assert np.quantile(gap, 0.95) < 0.2  # about two pixels at this distance
+
+
+def test_people_far_things_and_guesses_stay_out(golden: Reconstruction) -> None:
+    fused = fuse_scene(golden, np.arange(5), max_points=10**6)
+    assert np.linalg.norm(fused.xyz, axis=1).max() < 30
+    reds = (np.abs(fused.colours.astype(int) - [200, 60, 20]) < 45).all(axis=1)
+    at_people = np.abs(fused.xyz[:, 2] - 3.2) < 0.05
+    assert not (reds & at_people).any()
+
+
+def test_what_frames_see_through_goes_away() -> None:
+    """Something that stood there in two of seven frames, and depth that was wrong in one; what hides stays."""
+    depth = np.full((7, *SIZE), 4.0)
+    depth[1:3, 10:20, 10:20] = 2.0
+    depth[5, 30:40, 40:50] = 1.0
+    depth[:, 25:45, 10:25] = 3.0
+    z = fuse(still_record(7, depth))[:, 2]
+    assert set(np.round(z, 1).tolist()) == {3.0, 4.0}
+    depth[1:5, 10:20, 10:20] = 2.0  # four of seven: it was there
+    z = fuse(still_record(7, depth))[:, 2]
+    assert set(np.round(z, 1).tolist()) == {2.0, 3.0, 4.0}
+
+
+def test_as_many_for_as_against_keep_a_point() -> None:
+    depth = np.full((4, *SIZE), 4.0)
+    depth[:2, 10:20, 10:20] = 2.0
+    assert 2.0 in np.round(fuse(still_record(4, depth))[:, 2], 1)
+    depth[1, 10:20, 10:20] = 4.0
+    assert 2.0 not in np.round(fuse(still_record(4, depth))[:, 2], 1)
+
+
+def test_how_far_is_far() -> None:
+    """Thirty metres, or five times the median depth where that is more."""
+    assert far_limit(np.full((1, 4, 4), 2.0, np.float32)) == 30.0
+    assert far_limit(np.full((1, 4, 4), 8.0, np.float32)) == 40.0
+    assert far_limit(np.array([[[0.0, 0.0, 0.0, 10.0, 7.0, 8.0]]], np.float32)) == 40.0
+    assert far_limit(np.zeros((1, 4, 4), np.float32)) == 30.0
+    depth = np.full(SIZE, 10.0)
+    depth[:, 40:] = 49.0
+    assert fuse(still_record(2, depth))[:, 2].max() == pytest.approx(49.0)
+    depth[:, 40:] = 51.0
+    assert fuse(still_record(2, depth))[:, 2].max() == pytest.approx(10.0)
+
+
+def test_thinning_takes_means_and_bounds_the_number(golden: Reconstruction) -> None:
+    record = still_record(1, np.full(SIZE, 4.0))
+    whole = fuse(record)
+    for most in (1500, 500, 40, 1):
+        fused = fuse(record, max_points=most)
+        assert 0.4 * most <= len(fused) <= most
+        if most >= 500:
+            np.testing.assert_allclose(fused.mean(axis=0), whole.mean(axis=0), atol=0.25)
+    # Points are no denser than pixels at the median depth: 4 m ÷ 60 pixels.
+    distances, _ = cKDTree(whole).query(whole, k=2)
+    assert np.median(distances[:, 1]) == pytest.approx(4 / 60, rel=0.35)
+
+
+def test_near_surfaces_are_no_denser_than_the_rest() -> None:
+    """A small thing close to the camera does not take the room of the scene."""
+    depth = np.full(SIZE, 8.0)
+    depth[:, :30] = 0.5
+    z = fuse(still_record(1, depth))[:, 2]
+    assert (z < 1).sum() < 0.05 * (z > 1).sum()
+
+
+def test_large_maps_are_read_in_steps() -> None:
+    size = (340, 480)  # twice as many as are needed
+    record = still_record(1, np.full(size, 4.0), size=size)
+    pixels = record.depth[0].size
+    assert pixels / 6 < len(fuse(record)) <= pixels / 4 * 1.02
+    np.testing.assert_allclose(fuse(record).mean(axis=0)[:2], (np.array([240, 170]) - [32, 24]) / 60 * 4, atol=0.05)
+
+
+def test_few_of_many_frames_are_read() -> None:
+    """Evenly spread, the first and the last among them."""
+    depth = np.zeros((9, *SIZE))
+    for frame in range(9):
+        depth[frame, 5:-5, 7 * frame : 7 * frame + 7] = 4 + frame
+    z = np.unique(np.round(fuse(still_record(9, depth), max_views=3)[:, 2], 3))
+    assert z.min() == 4 and z.max() == 12 and set(z.tolist()) == {4.0, 8.0, 12.0}
+
+
+def test_nothing_to_fuse() -> None:
+    fused = fuse_scene(still_record(2, np.zeros(SIZE)), np.arange(2), max_points=10)
+    assert fused.xyz.shape == (0, 3) and fused.colours.shape == (0, 3)
