@@ -112,18 +112,18 @@ def test_every_line_names_a_part_that_is_there() -> None:
     assert {line.part for line in LINES} <= parts and len({line.name for line in LINES}) == len(LINES)
 
 
-def test_a_mean_over_places_is_compared_place_by_place() -> None:
+def test_a_median_over_places_is_compared_place_by_place() -> None:
     """Each place counts the same: a bin at arm's length whose metres are far off must not drown the rooms."""
     line = "A/depth_abs_rel_metric"
 
-    def mean(**places: float) -> Dashboard:
-        values = {line: statistics.mean(places.values())}
+    def median(**places: float) -> Dashboard:
+        values = {line: statistics.median(places.values())}
         return Dashboard(header={}, lines=values, beside={}, notes=[], each={line: places})
 
-    old = mean(room=0.2, bin=2.5)
-    assert relative_changes(old, mean(room=0.1, bin=2.5)) == {line: pytest.approx(-0.25)}
-    assert relative_changes(old, mean(room=0.2, bin=2.0)) == {line: pytest.approx(-0.1)}
-    assert relative_changes(old, mean(room=0.1)) == {line: np.inf}, "a place was lost"
+    old = median(room=0.2, bin=2.5)
+    assert relative_changes(old, median(room=0.1, bin=2.5)) == {line: pytest.approx(-0.25)}
+    assert relative_changes(old, median(room=0.2, bin=2.0)) == {line: pytest.approx(-0.1)}
+    assert relative_changes(old, median(room=0.1)) == {line: np.inf}, "a place was lost"
 
 
 def test_a_median_over_clips_is_compared_clip_by_clip() -> None:
@@ -203,7 +203,7 @@ def test_the_command_measures_compares_and_resumes(
     assert set(record.each["clips/jitter"]) == {"davis_walk.mp4"}
     assert set(record.each["clips/training_jitter"]) == {"sam2_bedroom.mp4"}
     assert set(record.each["A/depth_abs_rel"]) == {"7scenes", "7scenes_far", "tsdf_box", "felix_home"}
-    assert record.lines["A/depth_abs_rel"] == statistics.mean(record.each["A/depth_abs_rel"].values())
+    assert record.lines["A/depth_abs_rel"] == statistics.median(record.each["A/depth_abs_rel"].values())
     assert set(record.each["B/depth_abs_rel_k"]) == {"slambook2_k", "nvblox_lounge_k", "kitti_k"}
     assert not [note for note in record.notes if note.startswith("failed")]
 
@@ -229,7 +229,7 @@ def test_the_page_shows_both_folds_and_every_place(bad_run: tuple[str, Path]) ->
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("|")]
     assert rows[0] == ["line", "fold A: to choose on", "", "fold B: to report", ""]
     depth = next(row for row in rows if row[0] == "depth_abs_rel")
-    assert depth[1] == depth[3] == "mean of places" and float(depth[2].split()[0]) > 0 and "row_prior" in depth[4]
+    assert depth[1] == depth[3] == "median of places" and float(depth[2].split()[0]) > 0 and "row_prior" in depth[4]
     poses = [row for row in rows if row[0] == "pa_mpjpe_mm"]
     assert [(row[1], row[3]) for row in poses] == [("pose2sim_k", "h36m")]
     clips = next(row for row in rows if row[0] == "ray_jitter_cm")

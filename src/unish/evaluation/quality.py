@@ -38,7 +38,7 @@ class Dashboard:
         lines: value by name, of the lines that were measured.
         beside: the number that stands beside a line, by the line's name.
         notes: parts that were not measured, sequences that failed.
-        each: of a line that is a mean over places or a median over clips, the value of every one that has it.
+        each: of a line that is a median over places or over clips, the value of every one that has it.
     """
 
     header: dict[str, Any]
@@ -57,7 +57,7 @@ class Dashboard:
         return make_dashboard_table(self.lines, self.beside)
 
     def places(self) -> str:
-        """Markdown: every place of both folds, as far as it has the columns whose means are lines."""
+        """Markdown: every place of both folds, as far as it has the columns whose medians are lines."""
         return make_places_table(self.each)
 
 
@@ -115,7 +115,7 @@ def collect_dashboard(results: Mapping[str, Results], *, method: str, frames: in
     if _LABELLED in results:
         summary |= results[_LABELLED].summary
         each = _values_by_place(summary)
-        summary |= {name: statistics.mean(values.values()) for name, values in each.items()}
+        summary |= {name: statistics.median(values.values()) for name, values in each.items()}
     if CLIPS in results:
         summary |= {f"{CLIPS}/{column}": value for column, value in results[CLIPS].summary.items()}
         each |= _values_by_clip(results[CLIPS])
@@ -193,12 +193,12 @@ def load_dashboard(path: Path) -> Dashboard:
 def relative_changes(before: Dashboard, after: Dashboard) -> dict[str, float]:
     """By name of each line of ``before``: change ÷ old value, above 0 where it got worse.
 
-    The old value counts as the line's ``resolution`` where it is smaller. Of a mean over places, the mean change of the
-    places: each counts the same, however large its error. Of a median over clips, the median change of the clips that
-    both runs could measure: these clips differ a hundredfold, a foot that stands is found in other ones each time, and
-    the median of another set of clips is another number. Infinite where ``after`` has no such number (or not of every
-    place, or not of half of the clips: those that are left may be the easy ones), or where an old value of 0 got worse.
-    Names that are no line of the dashboard are left out.
+    The old value counts as the line's ``resolution`` where it is smaller. Of a median over places, the mean change of
+    the places: all of them count, and each the same, however large its error. Of a median over clips, the median change
+    of the clips that both runs could measure: these clips differ a hundredfold, a foot that stands is found in other
+    ones each time, and the median of another set of clips is another number. Infinite where ``after`` has no such
+    number (or not of every place, or not of half of the clips: those that are left may be the easy ones), or where an
+    old value of 0 got worse. Names that are no line of the dashboard are left out.
     """
     changes = {}
     for line in LINES:

@@ -10,7 +10,7 @@ from unish.evaluation.benchmarks.labelled import KNOWN_CAMERA, LABELLED, Fold
 CLIPS = "clips"
 PEOPLE_COUNT = "people"
 RENDERED = ("pi3_room",)
-"""Places that are no photographs: they have lines of their own and no part in the mean over a fold."""
+"""Places that are no photographs: they have lines of their own and no part in the median of a fold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class Line:
     """One number of the dashboard.
 
     Attributes:
-        name: ``part/column`` of the summary of ``labelled``; ``A/column`` or ``B/column``, the mean of a column over
+        name: ``part/column`` of the summary of ``labelled``; ``A/column`` or ``B/column``, the median of a column over
             the places of a fold, ``A/column_k`` of the parts whose method is told the camera; or ``clips/column``.
         beside: the column of the same part that stands beside it: what needs no network, or what cannot be beaten.
         higher_is_better: otherwise lower is.
@@ -180,7 +180,7 @@ def _make_clip_lines() -> list[Line]:
 # - Fold B never decides. A choice that was made on a number makes it say nothing about the next place: one kitchen had
 #   an AbsRel of .171 in the half that was looked at and of .238 in the other half. So choices are made on fold A, and
 #   what fold B says stands beside it, looked at once the choice is made.
-# - Of fold A: means over its places, not single places (a handful of pictures each, of which a few percent mean
+# - Of fold A: all its places together, not single places (a handful of pictures each, of which a few percent mean
 #   nothing), and its people. Not rendered pictures, not single pictures, not directions (pairs that are far apart are
 #   guessed as well by chance, and means of angles near 90° move by themselves), not the order of heights of people who
 #   are cut off before an unknown camera, and not shares of people found, which are the detector's alone.

@@ -37,7 +37,7 @@ def make_dashboard_table(lines: Mapping[str, float], beside: Mapping[str, float]
 
 
 def make_places_table(each: Mapping[str, Mapping[str, float]]) -> str:
-    """Markdown: of every line that is a mean over the places of a fold, the places.
+    """Markdown: of every line that is a median over the places of a fold, the places.
 
     Args:
         each: by name of such a line, value by part; other names are left out.
@@ -52,7 +52,7 @@ def make_places_table(each: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _name(line: Line | None) -> str:
-    return "" if line is None else "mean of places" if line.part in ("A", "B") else line.part
+    return "" if line is None else "median of places" if line.part in ("A", "B") else line.part
 
 
 def _write(line: Line, value: float, other: float | None) -> str:
