@@ -5,13 +5,24 @@ from __future__ import annotations
 import json
 import pickle
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy import ndarray
 from PIL import Image
 
+from labelled_people import HEIGHTS, MEASURED, answer_heights, to_camera, write_people
+from labelled_places import (
+    REPEATED,
+    answer_kitchen,
+    hold_still,
+    list_place_answers,
+    write_kitchen,
+    write_places,
+)
 from unish.body import JOINT_NAMES, LANDMARK_NAMES
+from unish.evaluation.benchmarks.labelled import LABELLED
 from unish.evaluation.benchmarks.labelled.human36m import _SHARED
 from unish.evaluation.limits import _OVER_PEOPLE_AND_TIME, _OVER_TIME
 from unish.reconstruction.report import JOINT_LANDMARKS
@@ -55,12 +66,6 @@ def take(record: Reconstruction, frames: list[int]) -> Reconstruction:
     )
 
 
-def to_camera(record: Reconstruction, frame: int) -> ndarray:
-    """(P, 24, 3) joints in the camera of a frame."""
-    c2w = record.c2w[frame].astype(np.float64)
-    return (record.joints[:, frame] - c2w[:3, 3]) @ c2w[:3, :3]
-
-
 def project(record: Reconstruction, frame: int) -> ndarray:
     """(P, 24, 2) joints in the picture of a frame."""
     seen = to_camera(record, frame) @ record.intrinsics[frame].T.astype(np.float64)
@@ -69,18 +74,17 @@ def project(record: Reconstruction, frame: int) -> ndarray:
 
 def write_tree(labelled: Path, walk: Reconstruction) -> None:
     """All samples under ``labelled``, and the video of the masks beside it."""
-    for name in ("7scenes_redkitchen", "slambook2_rgbd/color", "slambook2_rgbd/depth", "pi3_room/rgb", "scannet_pairs",
+    for name in ("slambook2_rgbd/color", "slambook2_rgbd/depth", "pi3_room/rgb", "scannet_pairs",
                  "kitti_demo/rgb", "kitti_demo/depth", "mmpose_h36m/S1", "mmpose_coco_crowd/coco",
                  "mmpose_coco_crowd/crowdpose", "pose2sim_single/videos", "davis_masks/walk_mask"):  # fmt: skip
         (labelled / name).mkdir(parents=True)
     millimetres = (walk.depth * 1000).round().astype(np.uint16)
-    kitchen, book = labelled / "7scenes_redkitchen", labelled / "slambook2_rgbd"
+    book = labelled / "slambook2_rgbd"
+    write_kitchen(labelled / "7scenes_redkitchen", walk.c2w)
+    write_places(labelled / "places", walk)
+    write_people(labelled / "people", walk)
     for frame in range(NUM_FRAMES):
-        stem = kitchen / f"frame-{8 * frame:06d}"
         picture = Image.fromarray(walk.images[frame])
-        picture.save(f"{stem}.color.png")
-        Image.fromarray(millimetres[frame]).save(f"{stem}.depth.png")
-        np.savetxt(f"{stem}.pose.txt", walk.c2w[frame])
         if frame < 4:
             picture.save(labelled / f"pi3_room/rgb/{frame}.png")
             picture.save(book / f"color/{frame + 1}.png")
@@ -93,6 +97,9 @@ def write_tree(labelled: Path, walk: Reconstruction) -> None:
     _write_poses(labelled, walk)
     Image.fromarray(walk.images[0]).save(labelled / "kitti_demo/rgb/0000000100.png")
     Image.fromarray((walk.depth[0] * 256).round().astype(np.uint16)).save(labelled / "kitti_demo/depth/0000000100.png")
+    k = walk.intrinsics[0].astype(float)
+    listed = [{"rgb": "data/kitti_demo/rgb/0000000100.png", "cam_in": [k[0, 0], k[1, 1], k[0, 2], k[1, 2]]}]
+    (labelled / "kitti_demo/test_annotations.json").write_text(json.dumps({"files": listed}))
     _write_person(labelled / "mmpose_h36m", walk)
     _write_keypoints(labelled / "mmpose_coco_crowd", walk)
     _write_views(labelled / "pose2sim_single", walk)
@@ -176,27 +183,57 @@ def _write_views(folder: Path, walk: Reconstruction) -> None:
 
 
 def list_answers(walk: Reconstruction) -> dict[str, Reconstruction]:
-    """The right answer to every sequence of the tree."""
+    """The right answer to every sequence of the tree, in the order of the parts."""
     near = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
-    return {
-        **{f"7scenes/frame-{8 * frames[0]:06d}": take(walk, frames) for frames in near},
-        "7scenes_far/frame-000000": take(walk, [0, 3, 6, 9]),
-        "slambook2/000001": take(walk, [0, 1, 2, 3]),
-        "pi3_room/room": take(walk, [0, 1, 2, 3]),
-        f"scannet_pairs/{PAIR}": take(walk, [0, 1]),
-        f"scannet_pairs_k/{PAIR}": take(walk, [0, 1]),
-        "kitti/0000000100": take(walk, [0]),
-        f"h36m/{PICTURE}": take(walk, [0]),
-        "coco/7.jpg": take(walk, [0]),
-        "crowdpose/7.jpg": take(walk, [0]),
-        "pose2sim/cam01": walk,
+    kitchen = {f"frame-{8 * frames[0]:06d}": answer_kitchen(walk.c2w, frames) for frames in near}
+    # The same frames are one record, so that its file is written once.
+    some = lru_cache(lambda frames: take(walk, list(frames)))
+    still, first, six = hold_still(walk), some((0,)), hold_still(take(walk, list(range(6))))
+    people = {
+        f"heights_{a}_{b}/p{person}_{frame}.jpg": answer_heights(walk, person, frame)
+        for a, b in ((0, 2), (4, 6))
+        for person, frame in MEASURED
+        if person in (a, b) and person in HEIGHTS
+    }
+    answers = {
+        **_in_both("7scenes", kitchen),
+        **_in_both("7scenes_far", {"frame-000000": answer_kitchen(walk.c2w, [0, 3, 6, 9])}),
+        **_in_both("pi3_room", {"room": some((0, 1, 2, 3))}),
+        **_in_both("slambook2", {"000001": some((0, 1, 2, 3))}),
+        **_in_both("scannet_pairs", {PAIR: some((0, 1))}),
+        **_in_both("kitti", {"0000000100": first}),
+        **list_place_answers(lambda frames: some(tuple(frames))),
+        **_in_both("repeated", dict.fromkeys(REPEATED, six)),
+        **_in_both("pose2sim", {"cam01": still}),
+        **_in_both("caliscope", {"cam_0": still}),
+        **_in_both("kitti_pedestrian", {"000": first}),
+        "panoptic_4500/person0-cam00_03": first,
+        "panoptic_9348/person2-cam00_03": first,
+        **people,
+        **_in_both("kinect_outdoor", {"000": first}),
+        f"h36m/{PICTURE}": first,
+        "coco/7.jpg": first,
+        "crowdpose/7.jpg": first,
         "davis_masks/walk": walk,
     }
+    order = [part.name for part in LABELLED.parts]
+    return dict(sorted(answers.items(), key=lambda item: order.index(item[0].split("/")[0])))
+
+
+def _in_both(part: str, answers: dict[str, Reconstruction]) -> dict[str, Reconstruction]:
+    """Without and with the known camera."""
+    return {f"{part}{camera}/{name}": record for camera in ("", "_k") for name, record in answers.items()}
 
 
 def write_answers(folder: Path, answers: dict[str, Reconstruction]) -> None:
-    """Finished files, as ``files:DIR`` looks for them."""
+    """Finished files, as ``files:DIR`` looks for them. A record that answers several sequences is written once."""
+    written: dict[int, Path] = {}
     for name, record in answers.items():
         path = folder / f"{name}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
-        record.save(path)
+        if id(record) in written:
+            path.unlink(missing_ok=True)
+            path.hardlink_to(written[id(record)])
+        else:
+            record.save(path)
+            written[id(record)] = path

@@ -121,6 +121,14 @@ def test_baseline_without_people_or_with_unknown_name() -> None:
         make_predictor("baseline:nothing")
 
 
+def test_first_frames_keep_the_shots_that_they_belong_to() -> None:
+    floor = np.float32([[0, -1, 0, 1], [0, -1, 0, 2]])
+    two = replace(TRUTH, segment=np.int32([0, 0, 0, 0, 1, 1]), gravity=np.float32([[0, 1, 0], [1, 0, 0]]), floor=floor)
+    assert keep_first_of_record(two, 4).floor.tolist() == floor[:1].tolist()
+    assert keep_first_of_record(two, 4).gravity.tolist() == [[0, 1, 0]]
+    assert keep_first_of_record(two, 5).floor.tolist() == floor.tolist()
+
+
 def test_first_frames_limits_clips_finders_and_files(tmp_path: Path) -> None:
     method = FirstFrames(BaselinePredictor("constant-depth"), 3)
     assert method.fingerprint == "baseline:constant-depth"

@@ -12,8 +12,6 @@ from unish.cli.progress import make_progress
 from unish.errors import InputError
 from unish.evaluation.quality import (
     DASHBOARD_FRAMES,
-    LINES,
-    Dashboard,
     check_same,
     comparison_lines,
     is_better,
@@ -69,23 +67,10 @@ def _run(args: argparse.Namespace) -> int:
             progress.close()
     print(f"{args.method} ({after.header['fingerprint']}), {args.frames} frames a clip; all tables: {out}/quality.md\n")
     if before is None:
-        _print_lines(after)
+        print("\n".join([after.table(), *after.notes]))
         return 0
     print("\n".join(comparison_lines(before, after)))
     return 0 if is_better(before, after) else NOT_BETTER
-
-
-def _print_lines(found: Dashboard) -> None:
-    for line in LINES:
-        if line.name in found.lines:
-            other = f"  ({line.beside} {found.beside[line.name]:.3g})" if line.name in found.beside else ""
-            print(f"  {line.name:40s} {found.lines[line.name]:9.3g}{other}")
-    _print_notes(found)
-
-
-def _print_notes(found: Dashboard) -> None:
-    for note in found.notes:
-        print(f"  {note}")
 
 
 if __name__ == "__main__":

@@ -33,9 +33,12 @@ _UNITS = {
 _HIGHER = ("delta", "matched", "share", "consistency", "recall", "below", "iou", "found")
 _ONE = ("ratio",)
 _NEITHER = {
-    "frames", "people", "seconds", "valid_pixels", "failed", "heights_m", "focal_px", "camera_extent_m", "seen_share",
+    "frames", "people", "seconds", "valid_pixels", "failed", "heights_m", "camera_extent_m", "seen_share",
     "camera_turn_identity_deg", "identity_turn_error_deg", "row_prior_abs_rel", "row_prior_delta", "not_measured",
     "people_annotated", "pelvis_distance_bias_percent", "rest_pose_pa_mpjpe_mm", "static_ate_m",
+    "pair_identity_turn_error_deg", "distance_bias_percent", "foot_over_floor_cm", "person", "distance_m",
+    "true_distance_m", "stature_cm", "true_stature_cm", "people_doubtful_share", "shots_doubtful_share",
+    "people_bad_share", "shots_bad_share",
 }  # fmt: skip
 
 

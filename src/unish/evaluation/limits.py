@@ -70,11 +70,17 @@ def keep_first(clip: Clip, num_frames: int) -> Clip:
 
 
 def keep_first_of_record(record: Reconstruction, num_frames: int) -> Reconstruction:
-    """The first frames of a reconstruction, without its extra keys; the record itself when it is not longer."""
+    """The first frames of a reconstruction and the shots that they belong to, without its extra keys.
+
+    The record itself when it is not longer.
+    """
     if record.num_frames <= num_frames:
         return record
+    num_shots = int(record.shot_of_frame()[num_frames - 1]) + 1
     return replace(
         record,
+        gravity=record.gravity[:num_shots],
+        floor=record.floor[:num_shots],
         **{name: getattr(record, name)[:num_frames] for name in _OVER_TIME},
         **{name: getattr(record, name)[:, :num_frames] for name in _OVER_PEOPLE_AND_TIME},
         extra={},

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from unish.errors import InputError
 from unish.evaluation.benchmarks.benchmark import Benchmark
-from unish.evaluation.benchmarks.labelled.driving import DrivingBenchmark
-from unish.evaluation.benchmarks.labelled.human36m import Human36mBenchmark
-from unish.evaluation.benchmarks.labelled.keypoints import KeypointsBenchmark
-from unish.evaluation.benchmarks.labelled.masks import MasksBenchmark
-from unish.evaluation.benchmarks.labelled.pairs import PairsBenchmark
-from unish.evaluation.benchmarks.labelled.room import RoomBenchmark
-from unish.evaluation.benchmarks.pose2sim import POSE2SIM
-from unish.evaluation.benchmarks.rgbd import SEVEN_SCENES, SLAMBOOK2
 from unish.evaluation.predictor import Answer, Predictor, Request
 from unish.evaluation.results import Row
+
+Fold = Literal["A", "B"]
+"""A: what choices may be made on. B: what is reported beside it, and never chosen on. A place is in one of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +23,12 @@ class Part:
     Attributes:
         name: what its sequences begin with.
         folder: under the labelled folder.
+        fold: every row of its sequences carries it.
     """
 
     name: str
     folder: str
+    fold: Fold
     benchmark: Benchmark
 
 
@@ -76,7 +74,8 @@ class LabelledBenchmark:
         part = next((part for part in self.parts if part.name == name), None)
         if part is None:
             raise InputError(f"{sequence}: there is no labelled sample {name!r}")
-        return part.benchmark.score(data / part.folder, rest, _RenamingPredictor(predictor=predictor, part=name))
+        asking = _RenamingPredictor(predictor=predictor, part=name)
+        return part.benchmark.score(data / part.folder, rest, asking) | {"fold": part.fold}
 
     def summarise(self, rows: Mapping[str, Row]) -> Row:
         """The summary of each sample, and which samples had nothing to summarise."""
@@ -87,26 +86,3 @@ class LabelledBenchmark:
                 summary |= {f"{part.name}/{column}": value for column, value in part.benchmark.summarise(own).items()}
         missing = [part.name for part in self.parts if not any(name.startswith(f"{part.name}/") for name in rows)]
         return summary | ({"not_measured": missing} if missing else {})
-
-
-LABELLED = LabelledBenchmark(
-    parts=(
-        Part(name="7scenes", folder="7scenes_redkitchen", benchmark=SEVEN_SCENES),
-        # The sample holds every 8th frame of its recording: every third file is every 24th frame.
-        Part(name="7scenes_far", folder="7scenes_redkitchen", benchmark=replace(SEVEN_SCENES, every=3)),
-        Part(name="slambook2", folder="slambook2_rgbd", benchmark=SLAMBOOK2),
-        Part(name="pi3_room", folder="pi3_room", benchmark=RoomBenchmark()),
-        Part(name="scannet_pairs", folder="scannet_pairs", benchmark=PairsBenchmark(give_intrinsics=False)),
-        Part(name="scannet_pairs_k", folder="scannet_pairs", benchmark=PairsBenchmark(give_intrinsics=True)),
-        Part(name="kitti", folder="kitti_demo", benchmark=DrivingBenchmark()),
-        Part(name="h36m", folder="mmpose_h36m", benchmark=Human36mBenchmark()),
-        Part(name="coco", folder="mmpose_coco_crowd/coco", benchmark=KeypointsBenchmark(listed="test_coco.json")),
-        Part(
-            name="crowdpose",
-            folder="mmpose_coco_crowd/crowdpose",
-            benchmark=KeypointsBenchmark(listed="test_crowdpose.json"),
-        ),
-        Part(name="pose2sim", folder="pose2sim_single", benchmark=POSE2SIM),
-        Part(name="davis_masks", folder="davis_masks", benchmark=MasksBenchmark()),
-    )
-)

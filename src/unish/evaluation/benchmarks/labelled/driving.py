@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,33 +11,54 @@ import numpy as np
 import torch
 
 from unish.datasets.sequences import read_image, read_values
-from unish.evaluation.benchmarks.pictures import clip_of_pictures
-from unish.evaluation.benchmarks.rgbd import score_depth_maps
-from unish.evaluation.predictor import Predictor, Request
+from unish.errors import InputError
+from unish.evaluation.benchmarks.registration import Camera
+from unish.evaluation.benchmarks.views import TrueViews, ask_about_views, score_views
+from unish.evaluation.predictor import Predictor
 from unish.evaluation.results import Row, mean_of_rows
 
 _METRES_PER_UNIT = 1 / 256
+_LISTED = "test_annotations.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrivingBenchmark:
-    """``rgb/NAME.png`` and ``depth/NAME.png`` (16 bits, ÷ 256 metres, 0 = unknown), as KITTI stores depth.
+    """``rgb/NAME.png``, ``depth/NAME.png`` (16 bits, ÷ 256 metres, 0 = unknown, as KITTI stores it) and their cameras.
 
-    Each picture is reconstructed alone, without intrinsics, and scored by ``score_depth_maps``.
+    Each picture is reconstructed alone and scored by ``score_views``. ``test_annotations.json`` names for each picture
+    ``cam_in``: fx, fy, cx, cy.
+
+    Attributes:
+        give_camera: whether the method is told the true camera.
     """
 
-    needs: str = "rgb/NAME.png with depth/NAME.png"
+    give_camera: bool = False
+    needs: str = f"rgb/NAME.png with depth/NAME.png, and {_LISTED}"
 
     def sequences(self, data: Path) -> list[str]:
         return sorted(path.stem for path in (data / "rgb").glob("*.png") if (data / "depth" / path.name).is_file())
 
     def score(self, data: Path, sequence: str, predictor: Predictor) -> Row:
-        picture = read_image(data / "rgb" / f"{sequence}.png")
         depth = torch.from_numpy(read_values(data / "depth" / f"{sequence}.png") * _METRES_PER_UNIT)
-        clip = clip_of_pictures(picture[None], times_s=np.zeros(1), numbers=np.zeros(1, np.int64), name=sequence)
-        answer = predictor.predict(Request(name=sequence, source=clip, settings={"people": 0}))
-        return score_depth_maps(answer.reconstruction, depth[None])
+        views = TrueViews(
+            name=sequence,
+            pictures=read_image(data / "rgb" / f"{sequence}.png")[None],
+            times_s=np.zeros(1),
+            numbers=np.zeros(1, np.int64),
+            depth=depth[None],
+            camera=_read_camera(data / _LISTED, sequence),
+        )
+        return score_views(ask_about_views(predictor, views, give_camera=self.give_camera), views)
 
     def summarise(self, rows: Mapping[str, Row]) -> Row:
         """Means over pictures."""
         return mean_of_rows(list(rows.values()))
+
+
+def _read_camera(path: Path, sequence: str) -> Camera:
+    try:
+        listed = json.loads(path.read_text())["files"]
+        fx, fy, cx, cy = next(one["cam_in"] for one in listed if Path(one["rgb"]).stem == sequence)
+        return float(fx), float(fy), float(cx), float(cy)
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
+        raise InputError(f"{path}: names no camera for {sequence}; copy the sample again") from None
