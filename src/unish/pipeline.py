@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 import warnings
@@ -13,7 +12,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -22,6 +20,7 @@ import unish
 from unish.body import Body, load_body, match_shape
 from unish.errors import DegradedResultWarning, InputError
 from unish.export import write_glb, write_preview
+from unish.io import peak_memory_mb, write_json
 from unish.network import UniSH, UniSHConfig
 from unish.people import PeopleConfig, cut_crops, find_people, read_tracks
 from unish.reconstruction import (
@@ -149,7 +148,7 @@ def run(
         "input": clip.name if isinstance(source, Clip) else str(source),
         "settings": {key: str(v) if isinstance(v, Path) else v for key, v in asdict(settings).items()},
         "seconds": clock.seconds,
-        "peak_memory_mb": _peak_memory_mb(),
+        "peak_memory_mb": peak_memory_mb(),
         "model": model.fingerprint,
         "versions": {"unish": unish.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "people": describe_people(reconstruction, metric, body),
@@ -178,14 +177,9 @@ def write_outputs(result: Result, out: str | Path, *, progress: Progress | None 
         write_glb(paths[2], result.reconstruction, result.body)
     report = result.report | {
         "seconds": result.report["seconds"] | clock.seconds,
-        "peak_memory_mb": _peak_memory_mb(),
+        "peak_memory_mb": peak_memory_mb(),
     }
-    beside = paths[3].with_name(f".{paths[3].name}.part")
-    try:
-        beside.write_text(json.dumps(_finite(report), indent=2) + "\n")
-        beside.replace(paths[3])
-    finally:
-        beside.unlink(missing_ok=True)
+    write_json(paths[3], report)
     return paths
 
 
@@ -366,24 +360,3 @@ def _average_betas(shots: list[Shot], space: str, body: Body) -> Float[Tensor, "
         stacklevel=2,
     )
     return torch.zeros_like(mean)
-
-
-def _peak_memory_mb() -> float:
-    """Highest resident memory of this process so far; NaN on systems that do not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return float("nan")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if platform.system() == "Darwin" else 2**10), 1)
-
-
-def _finite(value: Any) -> Any:
-    """JSON knows no NaN: unknown numbers become null."""
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value
