@@ -70,7 +70,7 @@ def fuse_scene(
 
     Frame after frame adds the surfaces that none before it has shown. Points that more frames see through than agree
     with go away: things that moved, and depth that was wrong. What is left is thinned by cubes, which take the mean of
-    their points; cubes are about as large as pixels at the median depth, and grow until ``max_points`` or fewer are left.
+    their points; cubes are as large as pixels at the median depth, or larger, until ``max_points`` or fewer are left.
 
     Args:
         frames: indices of used frames, all of one shot.
