@@ -524,6 +524,10 @@ def test_the_nearest_hint_within_half_a_side_is_taken():
     for x, there in ((162.0, True), (163.0, False)):
         hint = _seen([x - 10, 70, x + 10, 170], 0.2)
         assert (people.find_hint(region, [hint]) is hint) == there
+    # Somebody who crouches is much smaller at once, 2.5 times at most: 125 pixels against 50.
+    for tall, there in ((40.2, True), (39.8, False)):
+        hint = _seen([95.0, 120 - tall / 2, 105, 120 + tall / 2], 0.2)
+        assert (people.find_hint(region, [hint]) is hint) == there
     # A box that is somebody's already is no hint for somebody else.
     people.add(None, near.box_xyxy, 0.9)
     assert people.find_hint(region, [near]) is None
