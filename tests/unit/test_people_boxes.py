@@ -224,11 +224,12 @@ def test_missing_landmarks_in_more_than_a_quarter_of_the_frames_are_said(unread,
         3: {f: _seen(pose=None if f < unread else pose) for f in range(8)},
         4: {f: _seen(pose=pose) for f in range(8)},
     }
-    tracks, _ = pack(people, _clip(8), torch.full((8, 4, 6), -1, dtype=torch.int16))
+    labels = torch.full((8, 4, 6), -1, dtype=torch.int16)
+    tracks, _ = pack(people, _clip(8), labels)
     assert len(tracks.warnings) == len(recwarn.list) == said
-    assert all(
-        text.startswith(f"person 3: the landmarks are not to be trusted in {unread} of 8") for text in tracks.warnings
-    )
+    assert all(text.startswith("landmarks of person 3 are missing in more") for text in tracks.warnings)
+    tracks, _ = pack(people | {6: people[3]}, _clip(8), labels)
+    assert all(text.startswith("landmarks of people 3, 6 are missing in more") for text in tracks.warnings)
 
 
 SHIPPED = PeopleConfig()

@@ -548,6 +548,15 @@ def test_a_hint_inside_another_person_s_box_is_the_one_who_is_expected():
     assert len(_observe([_seen(_box_of(front)), _seen(hint.box_xyxy, 0.9)], landmarks=Bodies(front))) == 1
 
 
+def test_a_hint_around_two_people_is_nobody():
+    """One large box over two who stand close, where a third is expected: it would be a third body for two people."""
+    people = _candidates()
+    for box in ((80.0, 60, 120, 180), (125.0, 60, 165, 180)):
+        people.add(None, np.array(box), 0.9)
+    follow(people, Region(x=122.0, y=120.0, side=160.0), [_seen([75.0, 50, 170, 190], 0.2)], Bodies())
+    assert len(people.people) == 2
+
+
 def test_a_hint_does_not_take_its_neighbour_s_landmarks():
     """The region of the one behind shows the body in front; the hint's own box decides whose landmarks these are."""
     people = _candidates()

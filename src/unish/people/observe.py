@@ -300,13 +300,15 @@ class Candidates:
     def _rival(self, box: Float[ndarray, "4"], *, has_pose: bool, expected: bool) -> int | None:
         """Who claims the same place: for a pose, somebody with a box alone; for a box, anybody.
 
-        A detector may give a second box for one body, larger or smaller, so one inside the other is the same place,
-        unless somebody else is ``expected`` there: one of two whose ways cross.
+        A detector may give a second box for one body, larger or smaller, so one inside the other is the same place. But
+        where somebody is ``expected``, a box inside another person's is the one behind whose way crosses.
         """
         others = np.array([other.box_xyxy for other in self.people]).reshape(-1, 4)
         overlap = box_iou(box[None], others)[0]
-        inside = np.maximum(box_containment(box[None], others)[0], box_containment(others, box[None])[:, 0])
-        same = (overlap > (_UPGRADE_BOX if has_pose else _SAME_BOX)) | ((inside > _SAME_PLACE) & (not expected))
+        same = overlap > (_UPGRADE_BOX if has_pose else _SAME_BOX)
+        same |= box_containment(others, box[None])[:, 0] > _SAME_PLACE
+        if not expected:
+            same |= box_containment(box[None], others)[0] > _SAME_PLACE
         if has_pose:
             same &= np.array([other.pose is None for other in self.people], bool)
         return int(np.where(same, overlap, -1).argmax()) if same.any() else None

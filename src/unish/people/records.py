@@ -57,16 +57,19 @@ def select_people(
 
 
 def _describe_unread(people: Mapping[int, Person]) -> list[str]:
-    """A sentence for everybody whose landmarks are missing in more than a quarter of the frames."""
-    messages = []
-    for identity, person in people.items():
-        unread = sum(seen.pose is None for seen in person.values())
-        if unread > _MAX_UNREAD * len(person):
-            messages.append(
-                f"person {identity}: the landmarks are not to be trusted in {unread} of {len(person)} frames "
-                "(too small, hidden or cut off); only the box says where the body is there"
-            )
-    return messages
+    """A sentence that names everybody whose landmarks are missing in more than a quarter of the frames."""
+    unread = [
+        str(identity)
+        for identity, person in people.items()
+        if sum(seen.pose is None for seen in person.values()) > _MAX_UNREAD * len(person)
+    ]
+    if not unread:
+        return []
+    who = "person" if len(unread) == 1 else "people"
+    return [
+        f"landmarks of {who} {', '.join(unread)} are missing in more than a quarter of the frames "
+        "(too small, hidden or cut off): only the box says where the body is there"
+    ]
 
 
 def _prominence(person: Person) -> float:
