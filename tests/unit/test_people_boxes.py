@@ -158,6 +158,22 @@ def test_half_a_second_and_three_frames_make_a_person(start_s, frames, fps, kept
     assert messages == ([] if kept else ["1 person was left out, seen for less than 0.5 s or 3 used frames"])
 
 
+def test_frames_in_which_somebody_was_only_looked_for_do_not_count():
+    """Evidence of a half makes a frame; less only continues a track."""
+
+    def faint(score: float) -> Observation:
+        return Observation(box_xyxy=np.array([10.0, 5, 20, 35]), score=score, appearance=np.full(72, 1 / 72))
+
+    for scores, kept in (([0.9, 0.5, 0.5], True), ([0.9, 0.49, 0.5, 0.49], False), ([0.2, 0.9, 0.2, 0.9, 0.9], True)):
+        people = {0: {f: faint(score) for f, score in enumerate(scores)}}
+        chosen, _ = select_people(people, _clip(9), SHIPPED)
+        assert [len(person) for person in chosen.values()] == [len(scores)] * kept
+    # The span is that of the sure frames, too: 0.4 s from the first to the end of the last of them.
+    people = {0: {f: faint(0.9 if f in (1, 2, 4) else 0.2) for f in range(8)}}
+    assert select_people(people, _clip(20, fps=10), SHIPPED)[0] == {}
+    assert select_people({0: {f: faint(0.2) for f in range(8)}}, _clip(20), SHIPPED)[0] == {}
+
+
 def test_what_is_left_out_is_counted_in_the_message():
     people = {0: {0: _seen()}, 1: {f: _seen() for f in range(9)}, 2: {4: _seen()}}
     chosen, messages = select_people(people, _clip(9), SHIPPED)
@@ -208,11 +224,12 @@ def test_missing_landmarks_in_more_than_a_quarter_of_the_frames_are_said(unread,
         3: {f: _seen(pose=None if f < unread else pose) for f in range(8)},
         4: {f: _seen(pose=pose) for f in range(8)},
     }
-    tracks, _ = pack(people, _clip(8), torch.full((8, 4, 6), -1, dtype=torch.int16))
+    labels = torch.full((8, 4, 6), -1, dtype=torch.int16)
+    tracks, _ = pack(people, _clip(8), labels)
     assert len(tracks.warnings) == len(recwarn.list) == said
-    assert all(
-        text.startswith(f"person 3: the landmarks are not to be trusted in {unread} of 8") for text in tracks.warnings
-    )
+    assert all(text.startswith("landmarks of person 3 are missing in more") for text in tracks.warnings)
+    tracks, _ = pack(people | {6: people[3]}, _clip(8), labels)
+    assert all(text.startswith("landmarks of people 3, 6 are missing in more") for text in tracks.warnings)
 
 
 SHIPPED = PeopleConfig()

@@ -524,6 +524,10 @@ def test_the_nearest_hint_within_half_a_side_is_taken():
     for x, there in ((162.0, True), (163.0, False)):
         hint = _seen([x - 10, 70, x + 10, 170], 0.2)
         assert (people.find_hint(region, [hint]) is hint) == there
+    # Somebody who crouches is much smaller at once, 2.5 times at most: 125 pixels against 50.
+    for tall, there in ((40.2, True), (39.8, False)):
+        hint = _seen([95.0, 120 - tall / 2, 105, 120 + tall / 2], 0.2)
+        assert (people.find_hint(region, [hint]) is hint) == there
     # A box that is somebody's already is no hint for somebody else.
     people.add(None, near.box_xyxy, 0.9)
     assert people.find_hint(region, [near]) is None
@@ -542,6 +546,15 @@ def test_a_hint_inside_another_person_s_box_is_the_one_who_is_expected():
     assert found[1].box_xyxy.tolist() == hint.box_xyxy.tolist()
     # Nobody expected: it is a part of the one in front, be it ever so sure.
     assert len(_observe([_seen(_box_of(front)), _seen(hint.box_xyxy, 0.9)], landmarks=Bodies(front))) == 1
+
+
+def test_a_hint_around_two_people_is_nobody():
+    """One large box over two who stand close, where a third is expected: it would be a third body for two people."""
+    people = _candidates()
+    for box in ((80.0, 60, 120, 180), (125.0, 60, 165, 180)):
+        people.add(None, np.array(box), 0.9)
+    follow(people, Region(x=122.0, y=120.0, side=160.0), [_seen([75.0, 50, 170, 190], 0.2)], Bodies())
+    assert len(people.people) == 2
 
 
 def test_a_hint_does_not_take_its_neighbour_s_landmarks():

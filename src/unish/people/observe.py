@@ -15,7 +15,7 @@ from torch import Tensor
 from unish.people.appearance import describe_appearance
 from unish.people.boxes import box_area, box_containment, box_iou, clip_box, pose_similarity
 from unish.people.masks import silhouette_overlap
-from unish.people.protocols import Detection, LandmarkModel, Observation, Pose
+from unish.people.protocols import MIN_EVIDENCE, Detection, LandmarkModel, Observation, Pose
 from unish.people.regions import Region
 
 BOX_MARGIN = 1.25
@@ -23,7 +23,6 @@ BOX_MARGIN = 1.25
 
 _LANDMARK_WEIGHT = 0.6
 _SUPPORT_WEIGHT = 0.45
-_MIN_EVIDENCE = 0.5
 _MIN_FIRST_SCORE = 0.1
 _MIN_RETRY_SCORE = 0.5
 _TIGHT_MARGIN = 1.0
@@ -37,6 +36,7 @@ _UPGRADE_BOX = 0.5
 _SAME_PLACE = 0.8
 _MAX_STRAY = 0.3
 _MAX_LEAP = 0.5
+_MAX_CROUCH = 2.5
 _MIN_AREA = 16
 _MASK_INSIDE = 128
 
@@ -247,7 +247,7 @@ class Candidates:
         if pose_score < self.min_landmark_score or self._is_taken(pose):
             # Two boxes that lead to one body are two people if the second box is sure and well apart.
             pose, evidence = None, detector_score
-        if (evidence < _MIN_EVIDENCE and not expected) or (pose is None and box is None):
+        if (evidence < MIN_EVIDENCE and not expected) or (pose is None and box is None):
             return
         fitted = fit_box(pose, box, self.frame.size)
         if box_area(fitted) < _MIN_AREA:
@@ -263,10 +263,11 @@ class Candidates:
     def find_hint(self, region: Region, detections: Sequence[Detection]) -> Detection | None:
         """The detection nearest to a region, of those where nobody was found yet; ``None`` if none is near."""
         others = np.array([other.box_xyxy for other in self.people]).reshape(-1, 4)
+        around = [Region.around_box(one.box_xyxy, margin=BOX_MARGIN) for one in detections]
         near = [
             (distance, index)
             for index, one in enumerate(detections)
-            if (distance := _region_distance(region, Region.around_box(one.box_xyxy, margin=BOX_MARGIN))) < _MAX_LEAP
+            if (distance := _region_distance(region, around[index], max_ratio=_MAX_CROUCH)) < _MAX_LEAP
             and not (box_iou(one.box_xyxy[None], others) > _UPGRADE_BOX).any()
         ]
         return detections[min(near)[1]] if near else None
@@ -299,13 +300,15 @@ class Candidates:
     def _rival(self, box: Float[ndarray, "4"], *, has_pose: bool, expected: bool) -> int | None:
         """Who claims the same place: for a pose, somebody with a box alone; for a box, anybody.
 
-        A detector may give a second box for one body, larger or smaller, so one inside the other is the same place,
-        unless somebody else is ``expected`` there: one of two whose ways cross.
+        A detector may give a second box for one body, larger or smaller, so one inside the other is the same place. But
+        where somebody is ``expected``, a box inside another person's is the one behind whose way crosses.
         """
         others = np.array([other.box_xyxy for other in self.people]).reshape(-1, 4)
         overlap = box_iou(box[None], others)[0]
-        inside = np.maximum(box_containment(box[None], others)[0], box_containment(others, box[None])[:, 0])
-        same = (overlap > (_UPGRADE_BOX if has_pose else _SAME_BOX)) | ((inside > _SAME_PLACE) & (not expected))
+        same = overlap > (_UPGRADE_BOX if has_pose else _SAME_BOX)
+        same |= box_containment(others, box[None])[:, 0] > _SAME_PLACE
+        if not expected:
+            same |= box_containment(box[None], others)[0] > _SAME_PLACE
         if has_pose:
             same &= np.array([other.pose is None for other in self.people], bool)
         return int(np.where(same, overlap, -1).argmax()) if same.any() else None
@@ -335,8 +338,8 @@ def same_body(first: Pose, second: Pose, area: float) -> bool:
     return bool(apart < _SAME_TRUNK * max(longest, 1.0)) or silhouette_overlap(first, second) > _SAME_SILHOUETTE
 
 
-def _region_distance(first: Region, second: Region) -> float:
-    """Distance of the centres over the larger side; infinite when the sides differ by more than a factor of two."""
-    if not 0.5 < first.side / second.side < 2:
+def _region_distance(first: Region, second: Region, *, max_ratio: float = 2.0) -> float:
+    """Distance of the centres over the larger side; infinite when the sides differ by more than ``max_ratio``."""
+    if not 1 / max_ratio < first.side / second.side < max_ratio:
         return np.inf
     return math.hypot(first.x - second.x, first.y - second.y) / max(first.side, second.side)

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from unish.people.regions import Region
 
+MIN_EVIDENCE = 0.5
+"""``Observation.score`` from which on a person counts who was not expected."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Detection:

@@ -13,7 +13,7 @@ from torch import Tensor
 from unish.errors import DegradedResultWarning
 from unish.people.boxes import box_area
 from unish.people.config import PeopleConfig
-from unish.people.protocols import Observation
+from unish.people.protocols import MIN_EVIDENCE, Observation
 from unish.structs import NUM_LANDMARKS, Clip, Landmarks, Tracks
 
 _MAX_UNREAD = 0.25
@@ -27,7 +27,8 @@ def select_people(
 ) -> tuple[dict[int, Person], list[str]]:
     """Drop what is too short to be used, keep the most prominent ``max_people``; and say so.
 
-    A clip that is itself shorter than ``min_seconds`` or ``min_frames`` asks for no more than its own length.
+    Frames in which somebody was only looked for (evidence below a half) do not make a track longer. A clip that is
+    itself shorter than ``min_seconds`` or ``min_frames`` asks for no more than its own length.
     """
     times = clip.timestamps_s.numpy()
     steps = np.diff(times)
@@ -35,11 +36,14 @@ def select_people(
     step = float(np.median(steps)) if len(steps) else 0.0
     min_frames = min(config.min_frames, clip.num_frames)
     min_seconds = min(config.min_seconds, float(times[-1] - times[0]) + step)
-    kept = {
-        identity: person
-        for identity, person in people.items()
-        if len(person) >= min_frames and times[max(person)] - times[min(person)] + step >= min_seconds - 1e-6
-    }
+
+    def is_long(person: Person) -> bool:
+        sure = [frame for frame, seen in person.items() if seen.score >= MIN_EVIDENCE]
+        if len(sure) < max(min_frames, 1):
+            return False
+        return bool(times[max(sure)] - times[min(sure)] + step >= min_seconds - 1e-6)
+
+    kept = {identity: person for identity, person in people.items() if is_long(person)}
     messages = []
     if dropped := len(people) - len(kept):
         who = "1 person was" if dropped == 1 else f"{dropped} people were"
@@ -53,16 +57,19 @@ def select_people(
 
 
 def _describe_unread(people: Mapping[int, Person]) -> list[str]:
-    """A sentence for everybody whose landmarks are missing in more than a quarter of the frames."""
-    messages = []
-    for identity, person in people.items():
-        unread = sum(seen.pose is None for seen in person.values())
-        if unread > _MAX_UNREAD * len(person):
-            messages.append(
-                f"person {identity}: the landmarks are not to be trusted in {unread} of {len(person)} frames "
-                "(too small, hidden or cut off); only the box says where the body is there"
-            )
-    return messages
+    """A sentence that names everybody whose landmarks are missing in more than a quarter of the frames."""
+    unread = [
+        str(identity)
+        for identity, person in people.items()
+        if sum(seen.pose is None for seen in person.values()) > _MAX_UNREAD * len(person)
+    ]
+    if not unread:
+        return []
+    who = "person" if len(unread) == 1 else "people"
+    return [
+        f"landmarks of {who} {', '.join(unread)} are missing in more than a quarter of the frames "
+        "(too small, hidden or cut off): only the box says where the body is there"
+    ]
 
 
 def _prominence(person: Person) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
@@ -51,7 +51,6 @@ class Tracklet:
     Attributes:
         segment: shot number.
         last_pose: the most recent landmarks.
-        last_pose_box: the box of that frame.
         last_detected_s: when a detector, not landmarks alone, last saw the person; −∞ = never.
     """
 
@@ -60,7 +59,6 @@ class Tracklet:
     times: list[float] = field(default_factory=list)
     people: list[Observation] = field(default_factory=list)
     last_pose: Pose | None = None
-    last_pose_box: Float[ndarray, "4"] | None = None
     last_detected_s: float = -math.inf
     _appearance_sum: Float[ndarray, "bins"] | float = 0.0
 
@@ -70,8 +68,7 @@ class Tracklet:
         self.times.append(time_s)
         self.people.append(person)
         self._appearance_sum = self._appearance_sum + person.appearance
-        if person.pose is not None:
-            self.last_pose, self.last_pose_box = person.pose, person.box_xyxy
+        self.last_pose = person.pose or self.last_pose
         if person.detected:
             self.last_detected_s = time_s
 
@@ -83,14 +80,6 @@ class Tracklet:
         past, gap = self.times[-1] - self.times[-2], time_s - self.times[-1]
         step = (last - self.people[-2].box_xyxy).reshape(2, 2).mean(axis=0)
         return last + np.tile(step, 2) * (0.8 * min(gap / past, 1.0))
-
-    def expected_region(self, time_s: float) -> Region | None:
-        """Where to read landmarks again: the last region, moved like the box; ``None`` without landmarks so far."""
-        if self.last_pose is None or self.last_pose_box is None:
-            return None
-        x, y = (self.predicted_box(time_s) - self.last_pose_box).reshape(2, 2).mean(axis=0)
-        region = self.last_pose.next_region
-        return replace(region, x=region.x + float(x), y=region.y + float(y))
 
     def appearance(self) -> Float[ndarray, "bins"]:
         """Mean over the whole tracklet."""
@@ -116,9 +105,9 @@ class HungarianTracker:
         """Where to look for the people of the previous frames whom a detector saw not long ago."""
         regions = []
         for tracklet in self._active(time_s, segment):
-            region = tracklet.expected_region(time_s)
-            if region is not None and time_s - tracklet.last_detected_s <= self.config.max_blind_s:
-                regions.append(region)
+            blind_s = time_s - tracklet.last_detected_s
+            if tracklet.last_pose is not None and blind_s <= self.config.max_blind_s:
+                regions.append(tracklet.last_pose.next_region)
         return regions
 
     def update(self, time_s: float, segment: int, people: Sequence[Observation]) -> None:

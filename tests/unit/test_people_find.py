@@ -1,0 +1,183 @@
+"""The people stage from end to end with stand-ins for every part: what each is shown, and what becomes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from unish.errors import DegradedResultWarning
+from unish.people import PeopleConfig, find, find_people
+from unish.people.blazepose import BlazePoseLandmarks
+from unish.people.protocols import Detection, Observation, Pose
+from unish.people.regions import Region
+from unish.structs import Clip
+
+
+def _clip(num_frames: int) -> Clip:
+    """Frame t is grey of level t; times are far from zero, shots change after frame 5."""
+    images = torch.arange(num_frames, dtype=torch.uint8)[:, None, None, None].expand(num_frames, 60, 80, 3).contiguous()
+    return Clip(
+        images=images,
+        timestamps_s=1e6 + torch.arange(num_frames, dtype=torch.float64) / 8,
+        frame_indices=torch.arange(num_frames) * 3,
+        segment=(torch.arange(num_frames) > 5).long(),
+        source_size=(60, 80),
+    )
+
+
+class Levels:
+    """Detector that sees one box per picture and notes the pictures of every call."""
+
+    def __init__(self, score: float = 0.9, box=(10.0, 5.0, 30.0, 55.0), region: Region | None = None):
+        self.score, self.box, self.region = score, box, region
+        self.calls: list[list[int]] = []
+
+    def detect(self, images):
+        self.calls.append(images[:, 0, 0, 0].tolist())
+        return [[Detection(box_xyxy=np.array(self.box), score=self.score, region=self.region)] for _ in images]
+
+
+class Nobody(Levels):
+    def detect(self, images):
+        super().detect(images)
+        return [[] for _ in images]
+
+
+class NoLandmarks:
+    """Sees nobody, and notes the brightness of what it was shown."""
+
+    def __init__(self, score: float = 0.0):
+        self.score = score
+        self.levels: list[float] = []
+
+    def read_pose(self, picture, region):
+        self.levels.append(round(float(picture.mean()) * 255))
+        spread = np.linspace(-0.4, 0.4, 33) * region.side
+        px = np.stack([region.x + 0.4 * spread, region.y + spread, np.ones(33)], axis=1).astype(np.float32)
+        return Pose(px=px, world=px, score=self.score, region=region, next_region=region)
+
+
+class Notes:
+    """Tracker that follows nobody but writes everything down, and gives fixed identities."""
+
+    def __init__(self, identities=(), expected=()):
+        self.asked: list[tuple] = []
+        self.told: list[tuple] = []
+        self.given, self.expected = list(identities), list(expected)
+
+    def predict(self, time_s, segment):
+        self.asked.append((time_s, segment))
+        return self.expected
+
+    def update(self, time_s, segment, people):
+        self.told.append((time_s, segment, len(people)))
+
+    def identities(self):
+        return self.given
+
+
+def _seen(x: float) -> Observation:
+    return Observation(box_xyxy=np.array([x, 5, x + 10, 55]), score=0.9, appearance=np.full(72, 1 / 72))
+
+
+def _find(clip: Clip, **parts):
+    parts = {"detector": Levels(), "support": Nobody(), "landmarks": NoLandmarks(), **parts}
+    return find_people(clip, mask_size=(6, 8), **parts)
+
+
+def test_every_frame_is_seen_once_in_order_with_its_own_time_and_shot():
+    clip, tracker, detector, support, landmarks = _clip(10), Notes(), Levels(), Nobody(), NoLandmarks()
+    calls: list[tuple] = []
+    with pytest.warns(DegradedResultWarning, match="nobody was found"):
+        _find(clip, tracker=tracker, detector=detector, support=support, landmarks=landmarks,
+              progress=lambda *call: calls.append(call))  # fmt: skip
+    assert detector.calls == support.calls == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert calls == [("find people", done, 10) for done in (4, 8, 10)]
+    times = [(1e6 + t / 8, int(t > 5)) for t in range(10)]
+    assert tracker.asked == times and [told[:2] for told in tracker.told] == times
+    assert [told[2] for told in tracker.told] == [1] * 10
+    assert sorted(set(landmarks.levels)) == list(range(10)) and landmarks.levels == sorted(landmarks.levels)
+
+
+@pytest.mark.parametrize(
+    ("settings", "score", "people"),
+    [({}, 0.51, 1), ({}, 0.49, 0), ({"min_detector_score": 0.6}, 0.55, 0), ({"min_detector_score": 0.5}, 0.55, 1)],
+)
+def test_settings_reach_the_observation(settings, score, people):
+    tracker = Notes()
+    with pytest.warns(DegradedResultWarning):
+        _find(_clip(1), tracker=tracker, detector=Levels(score), config=PeopleConfig(**settings))
+    assert tracker.told[0][2] == people
+
+
+@pytest.mark.parametrize(("limit", "poses"), [(0.8, True), (0.95, False)])
+def test_the_limit_for_landmarks_is_the_user_s(limit, poses):
+    class Keeps(Notes):
+        def update(self, time_s, segment, people):
+            self.told.append(people)
+
+    tracker = Keeps()
+    with pytest.warns(DegradedResultWarning):
+        _find(_clip(1), tracker=tracker, landmarks=NoLandmarks(0.9), config=PeopleConfig(min_landmark_score=limit))
+    assert [one.pose is not None for one in tracker.told[0]] == [poses]
+
+
+def test_the_second_detector_and_the_expectation_are_heard():
+    region = Region(x=20.0, y=30.0, side=50.0)
+    for parts in ({"support": Levels(region=region)}, {"tracker": Notes(expected=[region])}):
+        tracker = parts.setdefault("tracker", Notes())
+        with pytest.warns(DegradedResultWarning):
+            _find(_clip(1), detector=Nobody(), landmarks=NoLandmarks(0.9), **parts)
+        assert tracker.told[0][2] == 1
+
+
+def test_identities_are_renumbered_without_holes_and_drawn_in_that_order():
+    short, long, later = {0: _seen(1.0)}, {t: _seen(20.0) for t in range(6)}, {t: _seen(60.0) for t in range(4, 10)}
+    with pytest.warns(DegradedResultWarning) as caught:
+        tracks, landmarks = _find(_clip(10), tracker=Notes([short, long, later]))
+    assert "1 person was left out" in str(caught[0].message) and len(caught) == 2
+    assert tracks.person_ids.tolist() == [0, 1] and landmarks.px.shape == (2, 10, 33, 3)
+    assert tracks.boxes_xyxy[:, 4, 0].tolist() == [20, 60]
+    assert [tracks.masks[t].unique().tolist() for t in (0, 4, 9)] == [[-1, 0], [-1, 0, 1], [-1, 1]]
+
+
+def test_a_segmenter_of_one_s_own_draws_the_masks():
+    class Corner:
+        def segment(self, image, people, size):
+            masks = np.zeros((len(people), *size), np.float32)
+            masks[:, 0, 0] = 1
+            return masks
+
+    with pytest.warns(DegradedResultWarning, match="landmarks of person 0"):
+        tracks, _ = _find(_clip(6), tracker=Notes([{t: _seen(20.0) for t in range(6)}]), segmenter=Corner())
+    assert (tracks.masks[:, 0, 0] == 0).all() and int((tracks.masks >= 0).sum()) == 6
+
+
+def test_nobody_is_looked_for_when_nobody_is_wanted(recwarn):
+    detector = Levels()
+    tracks, landmarks = _find(_clip(3), detector=detector, config=PeopleConfig(max_people=0))
+    assert detector.calls == [] and tracks.num_people == 0 and tracks.warnings == () and not recwarn.list
+    assert tracks.masks.shape == (3, 6, 8) and (tracks.masks == -1).all() and landmarks.px.shape == (0, 3, 33, 3)
+
+
+def test_the_parts_that_ship_are_made_of_the_named_assets(monkeypatch):
+    made: list[tuple] = []
+    monkeypatch.setattr(find.assets, "fetch", lambda name: name)
+
+    class Model(BlazePoseLandmarks):
+        def __init__(self, model, *, mirror, num_threads):
+            made.append((model, mirror, num_threads))
+
+    monkeypatch.setattr(find, "BlazePoseLandmarks", Model)
+    find.default_landmarks(PeopleConfig())
+    find.default_landmarks(PeopleConfig(model="heavy", mirror=False, num_threads=5))
+    assert made == [("blazepose-full", True, 2), ("blazepose-heavy", False, 5)]
+    support = []
+    monkeypatch.setattr(
+        find, "BlazePoseDetector", lambda path, num_threads: support.append((path, num_threads)) or Nobody()
+    )
+    monkeypatch.setattr(find, "default_detector", lambda config: Levels())
+    monkeypatch.setattr(find, "default_landmarks", lambda config: NoLandmarks())
+    tracks, _ = find_people(_clip(6), mask_size=(6, 8), config=PeopleConfig(num_threads=3))
+    assert support == [("blazepose-detector", 3)] and tracks.num_people == 1
