@@ -50,6 +50,17 @@ def test_a_still_camera_gives_the_points_of_one_frame(golden: Reconstruction) ->
     assert len(many) < 1.1 * len(alone)
 
 
+def test_a_camera_that_comes_nearer_adds_nothing_between_the_points() -> None:
+    """From half the distance the points of the first frame lie two pixels apart."""
+    record = still_record(2, np.full(SIZE, 4.0))
+    alone = len(fuse(record, max_views=1))
+    depth, c2w = record.depth.copy(), record.c2w.copy()
+    depth[1], c2w[1, 2, 3] = 2.0, 2.0
+    assert len(fuse(replace(record, depth=depth, c2w=c2w))) == alone
+    depth[1], c2w[1, 2, 3] = 1.0, 3.0  # four pixels: what lies between them is new
+    assert len(fuse(replace(record, depth=depth, c2w=c2w))) > 1.02 * alone
+
+
 def test_every_surface_of_a_shot_is_there(golden: Reconstruction) -> None:
     """Also what only the last frame shows; and each shot has its own."""
     for shot, frames in ((0, np.arange(5)), (1, np.arange(5, 8))):
