@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from golden_record import PLACES, SIZE, make_golden, paint, reliable_pixels
 from small_record import make_figure, make_record
-from unish.export.fusion import far_limit, fuse_scene
+from unish.export.fusion import _open_view, far_limit, fuse_scene
 from unish.structs import Reconstruction
 
 
@@ -48,6 +48,17 @@ def test_a_still_camera_gives_the_points_of_one_frame(golden: Reconstruction) ->
     wobble = slope * np.exp(rng.uniform(-0.03, 0.03, (12, 1, 1)))
     many = fuse(still_record(12, wobble))
     assert len(many) < 1.1 * len(alone)
+
+
+def test_a_camera_that_comes_nearer_adds_nothing_between_the_points() -> None:
+    """From half the distance the points of the first frame lie two pixels apart."""
+    record = still_record(2, np.full(SIZE, 4.0))
+    alone = len(fuse(record, max_views=1))
+    depth, c2w = record.depth.copy(), record.c2w.copy()
+    depth[1], c2w[1, 2, 3] = 2.0, 2.0
+    assert len(fuse(replace(record, depth=depth, c2w=c2w))) == alone
+    depth[1], c2w[1, 2, 3] = 1.0, 3.0  # four pixels: what lies between them is new
+    assert len(fuse(replace(record, depth=depth, c2w=c2w))) > 1.02 * alone
 
 
 def test_every_surface_of_a_shot_is_there(golden: Reconstruction) -> None:
@@ -150,3 +161,35 @@ def test_few_of_many_frames_are_read() -> None:
 def test_nothing_to_fuse() -> None:
     fused = fuse_scene(still_record(2, np.zeros(SIZE)), np.arange(2), max_points=10)
     assert fused.xyz.shape == (0, 3) and fused.colours.shape == (0, 3)
+
+
+def test_a_view_finds_every_pixel_again_and_nothing_beyond_its_borders() -> None:
+    """Points are compared with the depth at the pixel that they fall on, in whole pixels and in steps of them."""
+    for size, step in ((SIZE, 1), ((340, 480), 2)):
+        rows, columns = np.indices(size)
+        record = still_record(1, 3 + 0.002 * rows + 0.003 * columns, size=size)
+        view = _open_view(record, 0, 30.0)
+        assert view.step == step and view.z.shape == (size[0] // step, size[1] // step)
+        index, flat, ratio = view.compare(view.xyz)
+        np.testing.assert_array_equal(index, np.arange(len(view.xyz)))
+        np.testing.assert_array_equal(flat, np.flatnonzero(view.scene))
+        assert len(index) == view.z.size and np.abs(ratio).max() < 1e-5
+        _, _, nearer = view.compare(view.xyz * np.float32(0.5))
+        np.testing.assert_allclose(nearer, np.log(0.5), atol=1e-5)
+        focal, (height, width) = 60.0, size
+        borders = {(0.4, 5.0): 0, (-0.4, 5.0): None, (width - 0.4, 5.0): 1, (width + 0.4, 5.0): None,
+                   (5.0, 0.4): 2, (5.0, -0.4): None, (5.0, height - 0.4): 3, (5.0, height + 0.4): None}  # fmt: skip
+        at = np.array([((x - 32) / focal * 4, (y - 24) / focal * 4, 4.0) for x, y in borders], np.float32)
+        found, _, _ = view.compare(at)
+        assert found.tolist() == [number for number, kept in enumerate(borders.values()) if kept is not None]
+        behind, _, _ = view.compare(at * np.float32(-1))
+        assert not len(behind)
+
+
+def test_what_is_unsure_is_compared_with_nothing() -> None:
+    record = still_record(1, np.full(SIZE, 4.0))
+    masks, confidence = record.person_masks.copy(), record.point_conf.copy()
+    masks[0, :10], confidence[0, 40:] = 0, 0.1
+    view = _open_view(replace(record, person_masks=masks, point_conf=confidence), 0, 30.0)
+    index, _, _ = view.compare(_open_view(record, 0, 30.0).xyz)
+    assert len(index) == 30 * 64 == len(view.xyz) and (view.z > 0).sum() == 30 * 64

@@ -280,6 +280,7 @@ def test_a_camera_that_looks_straight_down_has_some_heading(gravity: list[float]
     np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
     assert np.linalg.det(turn) == pytest.approx(1.0)
     np.testing.assert_allclose(turn @ gravity / np.linalg.norm(gravity), [0, -1, 0], atol=1e-12)
+    np.testing.assert_allclose(turn[0], [1, 0, 0], atol=1e-4)  # the picture's right stays right
 
 
 def test_read_by_trimesh(golden_path: Path, golden: Reconstruction) -> None:

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
 from golden_record import PLACES, make_golden
 from small_record import make_figure
 from unish.export.axes import upright
 from unish.export.plan_views import PlacedBody, PlanViews
+from unish.export.points import lift_pixels
 from unish.render.colours import person_colour
 from unish.structs import Reconstruction
 
@@ -230,7 +232,7 @@ def test_the_camera_is_drawn_where_it_is_with_its_way_and_its_view(golden: Recon
     # The view is 64 pixels wide at a focal length of 58, the principal point at 35: 29 to the right, 35 to the left.
     left, right = columns.min(), columns.max()
     length = y - rows.min()
-    assert rows.max() == pytest.approx(y, abs=1.5) and 20 <= length <= 27
+    assert rows.max() == pytest.approx(y, abs=1.5) and 22 <= length <= 25  # 24 pixels, a little less for the tilt
     assert (x - left) / length == pytest.approx(35 / 58, abs=0.12)
     assert (right - x) / length == pytest.approx(29 / 58, abs=0.12)
 
@@ -283,3 +285,98 @@ def test_nothing_at_all(golden: Reconstruction) -> None:
     )
     panels = open_views(empty).draw(2, [])
     assert [panel.shape for panel in panels] == [(*PANEL, 3)] * 2
+
+
+def scale_of(views: PlanViews) -> tuple[float, float]:
+    """Pixels of a metre across, in both panels (the first camera looks along z, gravity is y)."""
+    starts, ends = (find_body(views, 0, np.array(place)) for place in ([-0.25, 0.1, 0.1], [0.25, 0.1, 0.6]))
+    return 2 * (ends[0] - starts[0])[0], 2 * (ends[1] - starts[1])[0]
+
+
+def level_record(golden: Reconstruction, joints: np.ndarray) -> Reconstruction:
+    """No scene, a level camera that stands still, and joints at these places in every frame."""
+    places = np.full_like(golden.joints, np.nan)
+    places[:, :, : len(joints)] = joints
+    return replace(
+        without_scene(golden),
+        c2w=np.tile(np.eye(4, dtype=np.float32), (8, 1, 1)),
+        gravity=np.tile(np.float32([0, 1, 0]), (2, 1)),
+        joints=places,
+    )
+
+
+def test_there_is_room_around_cameras_and_people(golden: Reconstruction) -> None:
+    """A metre and a half, or .35 of the extent where that is more, on each side of the picture's tighter direction."""
+    alone = open_views(level_record(golden, np.zeros((1, 3))))
+    np.testing.assert_allclose(scale_of(alone), 240 / 3.0, atol=2)
+    far = open_views(level_record(golden, np.array([[0.0, 0.0, 8.0]])))
+    np.testing.assert_allclose(scale_of(far), (240 / (8 + 2 * 0.35 * 8), 320 / (8 + 2 * 0.35 * 8)), atol=2)
+    wide = open_views(level_record(golden, np.array([[-5.0, 0, 0], [5.0, 0, 0]])))
+    np.testing.assert_allclose(scale_of(wide), (320 / (10 + 7), 240 / 3), atol=2)
+
+
+def test_a_few_lost_joints_do_not_shrink_the_rest(golden: Reconstruction) -> None:
+    """The outermost fiftieth does not count; people at more than two and a half times the median distance do not."""
+    near = np.tile([0.0, 0.0, 4.0], (24, 1))
+    views = [open_views(level_record(golden, near))]
+    for person, frame, joint, place in ((0, 2, 5, 9.0), (0, slice(None), slice(None), 10.2)):
+        record = level_record(golden, near)
+        record.joints[person, frame, joint] = [0.0, 0.0, place]
+        views.append(open_views(record))
+    assert scale_of(views[1]) == scale_of(views[0])
+    pair = level_record(golden, near)
+    pair.joints[0, :, :6] = [0.0, 0.0, 9.8]  # not so far that they are left out
+    assert scale_of(open_views(pair))[0] < 0.6 * scale_of(views[0])[0]
+    pair.joints[0, :, :6] = [0.0, 0.0, 10.3]
+    assert scale_of(open_views(pair)) == scale_of(views[0])
+
+
+@pytest.mark.parametrize(("above_head", "shown"), [(0.25, True), (0.35, False)])
+def test_how_low_a_ceiling_is(golden: Reconstruction, above_head: float, shown: bool) -> None:
+    record = make_two_layers(golden)
+    joints = record.joints.copy()
+    joints[:, :, 0] = [0.0, 0.0, 2.0 + above_head]
+    above = open_views(replace(record, joints=joints)).draw(0, [])[0]
+    assert has_colour(above, int(220 * 0.45)).any() == shown and has_colour(above, int(100 * 0.45)).any()
+
+
+def test_labels_stand_where_they_do_not_disturb(golden: Reconstruction) -> None:
+    """The names in the upper left corners, the size of the grid in the lower left, a person's number at the right."""
+    record = level_record(golden, np.zeros((1, 3)))
+    body = PlacedBody(vertices=CUBE + np.array([0.0, 0.5, 0.2]), person_id=7, strength=1.0)
+    font = ImageFont.load_default(size=14)
+    for panel, with_body, name in zip(
+        open_views(record).draw(0, []), open_views(record).draw(0, [body]), ("from above", "from the side"), strict=True
+    ):
+        for text, corner in ((name, (6, 4)), ("grid 1 m", (6, 220))):
+            left, top, right, bottom = (round(side) for side in ImageDraw.Draw(Image.new("L", (9, 9))).textbbox(
+                corner, text, font=font
+            ))  # fmt: skip
+            area = (panel[top - 2 : bottom + 2, left - 2 : right + 2] > 150).all(axis=-1)
+            rows, columns = np.nonzero(area)
+            assert abs(rows.min() - 2) <= 1 and abs(columns.min() - 2) <= 1
+            assert abs(rows.max() - (bottom - top + 1)) <= 1 and abs(columns.max() - (right - left + 1)) <= 1
+        changed = (with_body != panel).any(axis=-1)
+        number = changed & (with_body.min(axis=-1) > 150)
+        own = np.abs(with_body.astype(int) - person_colour(7)).sum(axis=-1) < 4
+        rows, columns = np.nonzero(number)
+        assert 0 <= columns.min() - np.nonzero(own)[1].max() <= 5 and abs(np.nonzero(own)[0].max() - rows.max()) <= 5
+
+
+def test_not_too_many_points_are_drawn(golden: Reconstruction, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = (340, 480)
+    maps = {
+        name: np.tile(getattr(golden, name), (1, 8, 8, *[1] * (getattr(golden, name).ndim - 3)))[:, :340, :480]
+        for name in ("images", "depth", "point_conf", "person_masks")
+    }
+    maps["depth"] = np.full_like(maps["depth"], 4.0)
+    views = open_views(replace(golden, image_size=np.array(size, np.int32), **maps))
+    lifted: list[int] = []
+
+    def count(record: Reconstruction, frame: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        lifted.append(len(rows))
+        return lift_pixels(record, frame, rows, columns)
+
+    monkeypatch.setattr("unish.export.plan_views.lift_pixels", count)
+    views.draw(0, [])
+    assert 12_000 <= lifted[0] <= 13_500

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
 from golden_record import make_golden
@@ -271,14 +271,20 @@ def test_the_scale_says_which_colour_is_how_far(body: Body) -> None:
     expected = depth_colours(near * (far / near) ** np.linspace(0, 1, 624), near, far).astype(int)
     ticks = (bar[5] == 255).all(axis=-1)
     assert (bar[:, ~ticks] == expected[~ticks]).all()
-    labelled = []
+    font, pen = ImageFont.load_default(size=15), ImageDraw.Draw(Image.new("RGB", (9, 9)))
+    expected_ticks, free = [], 0.0
     for metres in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50):
-        if near <= metres <= far:
-            at = 8 + 624 * np.log(metres / near) / np.log(far / near)
-            if ticks[max(0, round(at) - 9) : round(at) - 6].any():
-                labelled.append(metres)
-    assert len(labelled) >= 4 and len(labelled) == ticks.sum()
-    assert (picture[497:514, 640:1280] > 200).any()  # their names
+        at = 648 + 624 * np.log(metres / near) / np.log(far / near)
+        half = pen.textlength(f"{metres:g} m", font=font) / 2
+        if near <= metres <= far and at - half >= max(free, 642) and at + half <= 1278:
+            expected_ticks.append(at)
+            free = at + half + 10
+    assert len(expected_ticks) >= 4
+    np.testing.assert_allclose(648 + np.flatnonzero(ticks), expected_ticks, atol=1)
+    names = (picture[497:514, 640:1280] > 120).any(axis=(0, 2))
+    for at, following in zip(expected_ticks, [*expected_ticks[1:], 1290], strict=True):
+        around = names[round(at) - 648 : round(at) - 632]
+        assert around.any() and not names[min(639, round(at) - 612) : round(following) - 670].any()
     other = paint_frame(record, body, 0)
     assert (other[482:514, :640] != picture[482:514, :640]).any()
     np.testing.assert_array_equal(other[482:514, 640:], picture[482:514, 640:])

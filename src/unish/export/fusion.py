@@ -85,6 +85,8 @@ def fuse_scene(
         new = ~_shown_before(view, xyz)[view.scene]
         xyz, colours = np.concatenate([xyz, view.xyz[new]]), np.concatenate([colours, view.colours[new]])
     keep = _agreed(views, xyz)
+    if not keep.any():
+        return FusedPoints(xyz=xyz[keep], colours=colours[keep])
     return _thin(xyz[keep], colours[keep], side=_CUBE * _pixel_size(views), max_points=max_points)
 
 
@@ -136,13 +138,11 @@ def _pixel_size(views: list[_View]) -> float:
     """Distance in metres of neighbouring pixels of a view at the median depth."""
     known = np.concatenate([view.z[view.scene] for view in views])
     focal = float(np.median([view.intrinsics[0, 0] for view in views]))
-    return views[0].step * float(np.median(known)) / focal if len(known) else 1.0
+    return views[0].step * float(np.median(known)) / focal
 
 
 def _thin(xyz: Float32[ndarray, "N 3"], colours: UInt8[ndarray, "N 3"], *, side: float, max_points: int) -> FusedPoints:
     """The mean place and colour of every cube that holds points; cubes grow by a quarter until they are few enough."""
-    if not len(xyz):
-        return FusedPoints(xyz=xyz, colours=colours)
     while True:
         cells = np.floor((xyz - xyz.min(axis=0)).astype(np.float64) / side).astype(np.int64)
         extent = cells.max(axis=0) + 1
