@@ -31,8 +31,10 @@ from unish.reconstruction.checks.scene import (
     camera_extent,
     field_of_view,
     measure_stillness,
+    overhang_share,
     static_disagreement,
 )
+from unish.reconstruction.report import measure_reprojection
 from unish.structs import Reconstruction
 
 MAX_POSED_FRAMES = 24
@@ -57,6 +59,7 @@ class PersonMeasures:
         floor_over_foot_values, foot_depths_m: (N,) what these medians are of, one per frame that measures.
         size_in_picture: ``checks.people.size_in_picture``; right is 1.
         box_overlap: median of ``checks.people.box_overlap``; about 0.8 is usual.
+        reprojection_percent: ``report.measure_reprojection``.
         scene_ratio: median of body depth over scene depth at the person before its points were corrected (recorded in
             ``depth_correction``); 1 where body and scene agree by themselves.
     """
@@ -75,6 +78,7 @@ class PersonMeasures:
     foot_depths_m: Float[ndarray, "N"]
     size_in_picture: float
     box_overlap: float
+    reprojection_percent: float
     scene_ratio: float
 
 
@@ -89,6 +93,7 @@ class ShotMeasures:
         camera_extent_m: diagonal of the box around the camera's path.
         static_disagreement_percent: ``checks.scene.static_disagreement``.
         stillness: what the pictures say of the camera, ``checks.scene.measure_stillness``.
+        overhang_share: ``checks.scene.overhang_share``.
         ground: how floor, scene and people agree, ``checks.ground.measure_ground``.
         gravity_known, floor_known: whether the file has them.
     """
@@ -99,6 +104,7 @@ class ShotMeasures:
     camera_extent_m: float
     static_disagreement_percent: float
     stillness: Stillness
+    overhang_share: float
     ground: GroundAgreement
     gravity_known: bool
     floor_known: bool
@@ -108,10 +114,13 @@ def measure_people(reconstruction: Reconstruction, body: Body) -> list[PersonMea
     """``PersonMeasures`` of everybody, in the order of ``person_ids``."""
     ground = read_ground(reconstruction)
     distances = measure_distances(reconstruction)
+    reprojection = measure_reprojection(reconstruction)
     statures = body.standing_height(torch.from_numpy(reconstruction.betas)).tolist()
     return [
-        _measure_person(reconstruction, body, ground, person, distances[person], float(statures[person]))
-        for person in range(reconstruction.num_people)
+        _measure_person(
+            reconstruction, body, ground, person, distances[person], float(statures[person]), reprojection[person_id]
+        )
+        for person, person_id in enumerate(reconstruction.person_ids.tolist())
     ]
 
 
@@ -130,6 +139,7 @@ def measure_shots(reconstruction: Reconstruction, body: Body) -> list[ShotMeasur
                 camera_extent_m=camera_extent(reconstruction, frames),
                 static_disagreement_percent=static_disagreement(reconstruction, frames),
                 stillness=measure_stillness(reconstruction, frames),
+                overhang_share=overhang_share(reconstruction, frames),
                 ground=measure_ground(reconstruction, ground, rest, frames),
                 gravity_known=bool(np.isfinite(ground.up[frames[0]]).all()),
                 floor_known=bool(np.isfinite(ground.floor[frames[0]]).all()),
@@ -160,6 +170,7 @@ def _measure_person(
     person: int,
     distances: Float[ndarray, "T"],
     stature: float,
+    reprojection: float,
 ) -> PersonMeasures:
     valid = reconstruction.person_valid[person]
     runs = find_runs(valid, ground.shot, reconstruction.timestamps_s)
@@ -184,6 +195,7 @@ def _measure_person(
         foot_depths_m=depth[measured],
         size_in_picture=size_in_picture(reconstruction, person),
         box_overlap=_percentiles(box_overlap(reconstruction, person, frames, vertices), 50)[0],
+        reprojection_percent=reprojection,
         scene_ratio=_percentiles(_recorded_ratio(reconstruction, person), 50)[0],
     )
 

@@ -56,11 +56,9 @@ class GroundAgreement:
 
 
 def read_ground(reconstruction: Reconstruction) -> Ground:
-    """Gravity and floor of each frame's shot. A record with one row of them for several shots means all shots."""
-    _, shot = np.unique(reconstruction.segment, return_inverse=True)
-    num_shots = int(shot.max()) + 1 if len(shot) else 0
-    gravity = np.broadcast_to(np.asarray(reconstruction.gravity, np.float64).reshape(-1, 3), (num_shots, 3))
-    floor = np.broadcast_to(np.asarray(reconstruction.floor, np.float64).reshape(-1, 4), (num_shots, 4))
+    """Gravity and floor of each frame's shot."""
+    shot = reconstruction.shot_of_frame()
+    gravity, floor = reconstruction.gravity.astype(np.float64), reconstruction.floor.astype(np.float64)
     return Ground(shot=shot, up=-gravity[shot], floor=floor[shot])
 
 

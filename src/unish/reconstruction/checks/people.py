@@ -36,7 +36,7 @@ DISTANCE_BANDS_M = (4.0, 6.0, 10.0)
 
 def find_runs(
     valid: Bool[ndarray, "T"], shot: Integer[ndarray, "T"], times_s: Float[ndarray, "T"]
-) -> list[Integer[ndarray, "K"]]:
+) -> list[Integer[ndarray, "_"]]:
     """Frames in which a person is seen, cut at changes of the shot and at gaps of more than ``MAX_STEP_S``."""
     frames = np.flatnonzero(valid)
     breaks = (np.diff(shot[frames]) != 0) | (np.diff(times_s[frames]) > MAX_STEP_S)
@@ -68,22 +68,21 @@ def measure_distances(reconstruction: Reconstruction) -> Float[ndarray, "P T"]:
     return np.where(reconstruction.person_valid, distance, np.nan)
 
 
-def ray_jitter(distances_m: Float[ndarray, "T"], runs: list[Integer[ndarray, "K"]]) -> float:
-    """Standard deviation (cm) of a person's distance minus its running mean over ``WINDOW`` frames.
+def ray_jitter(distances_m: Float[ndarray, "T"], runs: list[Integer[ndarray, "_"]]) -> float:
+    """Standard deviation (cm) of a person's distance from its running mean over ``WINDOW`` frames.
 
-    The mean is centred; at the ends of a run it is over the frames that are there. Runs of fewer than ``WINDOW`` frames
-    are left out; NaN when there is no other.
+    The mean is centred, so even motion to or from the camera has none; the first and last two frames of a run have no
+    such mean and are left out. NaN when no run has ``WINDOW`` frames.
     """
     residuals = []
     for run in (run for run in runs if len(run) >= WINDOW):
         values = distances_m[run]
-        sums = np.convolve(values, np.ones(WINDOW), mode="same")
-        counts = np.convolve(np.ones(len(run)), np.ones(WINDOW), mode="same")
-        residuals.append(values - sums / counts)
-    return float(100 * np.std(np.concatenate(residuals))) if residuals else float("nan")
+        mean = np.convolve(values, np.full(WINDOW, 1 / WINDOW), mode="valid")
+        residuals.append(values[WINDOW // 2 : len(values) - WINDOW // 2] - mean)
+    return float(100 * np.sqrt(np.mean(np.concatenate(residuals) ** 2))) if residuals else float("nan")
 
 
-def max_speed(points: Float[ndarray, "T 3"], times_s: Float[ndarray, "T"], runs: list[Integer[ndarray, "K"]]) -> float:
+def max_speed(points: Float[ndarray, "T 3"], times_s: Float[ndarray, "T"], runs: list[Integer[ndarray, "_"]]) -> float:
     """Largest speed (m/s) of a world point (the pelvis) between two used frames of one run; NaN with fewer than two."""
     speeds = [
         np.linalg.norm(np.diff(points[run].astype(np.float64), axis=0), axis=-1) / np.diff(times_s[run])

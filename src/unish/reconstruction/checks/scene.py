@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +35,8 @@ STILL_PX = 0.5
 """A patch that is found again within this many pixels (of the matching size) of its own place did not move."""
 
 STILL_SHARE = 0.6
+OVERHANG = 0.12
+OVERHANG_STRIDE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,8 @@ class Stillness:
 
     Attributes:
         shift_percent: median distance between where a scene point is reprojected to and where its patch is found, in
-            percent of the long side of the picture. Patches farther than ``SEARCH`` from there are not found.
+            percent of the long side of the picture, at the gap between frames at which it is largest. Patches farther
+            than ``SEARCH`` from there and from their own place are not found.
         still_share: share of matched patches that are found at their own place in the other picture: near 1 for a
             camera that stands still.
     """
@@ -100,19 +102,45 @@ def measure_stillness(reconstruction: Reconstruction, frames: Integer[ndarray, "
     """``Stillness`` of the shot that consists of ``frames``: pairs of frames ``MATCH_GAPS_S`` apart."""
     step = max(1, -(-max(reconstruction.images.shape[1:3]) // MATCH_LONG_SIDE))
     shifts, moves = [], []
-    for source, target in _pairs(reconstruction.timestamps_s, frames):
-        found = _match(reconstruction, source, target, step)
-        shifts.append(found[:, 0])
-        moves.append(found[:, 1])
-    shift, move = (np.concatenate(values) if values else np.zeros(0) for values in (shifts, moves))
-    if len(shift) < MIN_MATCHES:
-        return Stillness(shift_percent=float("nan"), still_share=float("nan"))
-    seen = np.isfinite(shift)
+    for pairs in _pairs(reconstruction.timestamps_s, frames):
+        found = [_match(reconstruction, source, target, step) for source, target in pairs]
+        shift, move = (np.concatenate([part[:, column] for part in found]) for column in (0, 1))
+        shift = shift[np.isfinite(shift)]
+        moves.append(move)
+        if len(shift) >= MIN_MATCHES:
+            shifts.append(np.median(shift))
+    move = np.concatenate(moves) if moves else np.zeros(0)
     long_side = max(reconstruction.images.shape[1:3]) / step
     return Stillness(
-        shift_percent=float(100 * np.median(shift[seen]) / long_side) if seen.sum() >= MIN_MATCHES else float("nan"),
-        still_share=float((move <= STILL_PX).mean()),
+        shift_percent=float(100 * max(shifts) / long_side) if shifts else float("nan"),
+        still_share=float((move <= STILL_PX).mean()) if len(move) >= MIN_MATCHES else float("nan"),
     )
+
+
+def overhang_share(reconstruction: Reconstruction, frames: Integer[ndarray, "K"]) -> float:
+    """Share of the columns of a shot's pictures in which something far stands in front of what is under it.
+
+    Going up a column of scene pixels, depth grows along the ground and stays at walls; it falls only where something
+    hangs over. A column counts when depth falls by more than ``OVERHANG`` from a pixel to the next one of the still
+    scene above it, no person in or beside them, in the lower two thirds of the picture. Frames are evenly spread; NaN
+    when none of them has a still scene.
+    """
+    counted, hanging = 0, 0
+    for frame in _spread(frames, MAX_TARGETS):
+        depth = reconstruction.depth[frame][depth_rows(reconstruction) :: OVERHANG_STRIDE, ::OVERHANG_STRIDE]
+        person = reconstruction.person_masks[frame] >= 0
+        person = binary_dilation(person, np.ones((3, 3), bool), iterations=2 * OVERHANG_STRIDE)
+        person = person[depth_rows(reconstruction) :: OVERHANG_STRIDE, ::OVERHANG_STRIDE]
+        known = (depth > 0) & ~person
+        falls = known[1:] & known[:-1] & (depth[:-1] < (1 - OVERHANG) * depth[1:])
+        counted += int(known.any(0).sum())
+        hanging += int(falls.any(0).sum())
+    return hanging / counted if counted else float("nan")
+
+
+def depth_rows(reconstruction: Reconstruction) -> int:
+    """First row of the lower two thirds of the picture."""
+    return int(reconstruction.depth.shape[1]) // 3
 
 
 def camera_extent(reconstruction: Reconstruction, frames: Integer[ndarray, "K"]) -> float:
@@ -159,13 +187,16 @@ def _inside(
     return keep, whole[:, 0], whole[:, 1]
 
 
-def _pairs(times_s: Float[ndarray, "T"], frames: Integer[ndarray, "K"]) -> Iterator[tuple[int, int]]:
-    """Pairs of frames about ``MATCH_GAPS_S`` apart, three of each gap, evenly spread over the shot."""
+def _pairs(times_s: Float[ndarray, "T"], frames: Integer[ndarray, "K"]) -> list[list[tuple[int, int]]]:
+    """Pairs of frames about ``MATCH_GAPS_S`` apart, some of each gap, evenly spread; and the first with the last."""
+    found = []
     for gap in MATCH_GAPS_S:
         later = np.searchsorted(times_s[frames], times_s[frames] + gap - 1e-6)
-        starts = np.flatnonzero(later < len(frames))
-        for start in _spread(starts, PAIRS_PER_GAP):
-            yield int(frames[start]), int(frames[later[start]])
+        starts = _spread(np.flatnonzero(later < len(frames)), PAIRS_PER_GAP)
+        found.append([(int(frames[start]), int(frames[later[start]])) for start in starts])
+    if len(frames) > 1:
+        found.append([(int(frames[0]), int(frames[-1]))])
+    return [pairs for pairs in found if pairs]
 
 
 def _grey(image: ndarray, step: int) -> Float[ndarray, "h w"]:
@@ -191,6 +222,8 @@ def _match(reconstruction: Reconstruction, source: int, target: int, step: int) 
     """
     first, second = (_grey(reconstruction.images[frame], step) for frame in (source, target))
     rows, columns = _choose_patches(reconstruction, source, first, step)
+    if len(rows) == 0:
+        return np.zeros((0, 2))
     full_rows, full_columns = rows * step + step // 2, columns * step + step // 2
     world = unproject_pixels(reconstruction, source, full_rows, full_columns)
     _, pixels = _project(reconstruction, target, world)

@@ -1,0 +1,324 @@
+"""Measures of the still scene and of the ground, in a room whose every number is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from made_room import CAMERA_HEIGHT, FOCAL, HEIGHT, WIDTH, make_room, turn_world
+from unish.reconstruction.checks.ground import (
+    find_upright,
+    measure_ground,
+    read_ground,
+    unproject_pixels,
+)
+from unish.reconstruction.checks.scene import (
+    camera_extent,
+    field_of_view,
+    find_static,
+    measure_stillness,
+    overhang_share,
+    static_disagreement,
+)
+from unish.reconstruction.world_checks import measure_shots
+from unish.structs import Reconstruction
+
+ALL = np.arange(6)
+
+
+def _empty(num_frames: int = 6) -> Reconstruction:
+    return make_room(num_people=0, num_frames=num_frames)[0]
+
+
+def _flat(depth: float, num_frames: int = 6) -> Reconstruction:
+    """Nothing but a wall."""
+    record = _empty(num_frames)
+    return replace(record, depth=np.full_like(record.depth, depth))
+
+
+def _with_cameras(record: Reconstruction, x_m: np.ndarray) -> Reconstruction:
+    c2w = record.c2w.copy()
+    c2w[:, 0, 3] = x_m
+    return replace(record, c2w=c2w)
+
+
+def test_pixels_are_unprojected_at_their_centres() -> None:
+    record = turn_world(_flat(3.0))
+    found = unproject_pixels(record, 2, np.array([48, 0]), np.array([64, 10]))
+    local = np.array([[0.5 / FOCAL * 3, 0.5 / FOCAL * 3, 3], [(10.5 - 64) / FOCAL * 3, (0.5 - 48) / FOCAL * 3, 3]])
+    expected = local @ record.c2w[2, :3, :3].T + record.c2w[2, :3, 3]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_static_pixels_are_sure_and_belong_to_no_person_and_no_edge() -> None:
+    record = _flat(3.0)
+    depth, masks, conf = record.depth.copy(), record.person_masks.copy(), record.point_conf.copy()
+    depth[0, :, 40:] = 3.25
+    depth[0, :, 80:] = 3.6
+    depth[0, 20, 5] = 0
+    masks[0, 50:, :10] = 0
+    conf[0, 60:, 100:] = 0.19
+    expected = np.ones((HEIGHT, WIDTH), bool)
+    # A step of 8 % is none, one of 11 % is: both sides of it go, and the four neighbours of a hole.
+    expected[:, 79:81] = False
+    expected[19:22, 5] = expected[20, 4:7] = False
+    expected[50:, :10] = False
+    expected[60:, 100:] = False
+    found = find_static(replace(record, depth=depth, person_masks=masks, point_conf=conf), 0)
+    np.testing.assert_array_equal(found, expected)
+    # The same on its side.
+    aside = np.full_like(record.depth, 3.0)
+    aside[0, 40:] = 3.25
+    aside[0, 70:] = 3.6
+    expected = np.ones((HEIGHT, WIDTH), bool)
+    expected[69:71] = False
+    np.testing.assert_array_equal(find_static(replace(record, depth=aside), 0), expected)
+
+
+def test_frames_that_agree_have_no_disagreement() -> None:
+    # Measured 4e-5 percent: depth in float32.
+    assert static_disagreement(_flat(4.0), ALL) == pytest.approx(0, abs=1e-3)
+    assert static_disagreement(turn_world(_with_cameras(_flat(4.0), 0.1 * ALL)), ALL) == pytest.approx(0, abs=1e-3)
+
+
+def test_disagreement_is_the_median_of_log_ratios_in_percent() -> None:
+    record = _flat(4.0, 2)
+    depth = record.depth.copy()
+    depth[1] *= 1.1
+    assert static_disagreement(replace(record, depth=depth), ALL[:2]) == pytest.approx(100 * np.log(1.1), abs=1e-3)
+    # The median does not mind a third that is wrong.
+    depth[1, :30] *= 3
+    assert static_disagreement(replace(record, depth=depth), ALL[:2]) == pytest.approx(100 * np.log(1.1), abs=1e-3)
+    # A camera that is said to have gone forwards by 0.2 m is off by that.
+    c2w = record.c2w.copy()
+    c2w[1, 2, 3] = 0.2
+    expected = 100 * np.log(4.2 / 4), 100 * np.log(4 / 3.8)
+    found = static_disagreement(replace(record, c2w=c2w), ALL[:2])
+    assert found == pytest.approx(np.mean(expected), abs=1e-2)
+
+
+def test_disagreement_needs_a_hundred_shared_points() -> None:
+    record = _flat(4.0, 2)
+    masks = np.zeros_like(record.person_masks)
+    masks[:, :9, :11] = -1
+    assert np.isnan(static_disagreement(replace(record, person_masks=masks), ALL[:2]))
+    masks[:, :10, :10] = -1
+    assert static_disagreement(replace(record, person_masks=masks), ALL[:2]) == pytest.approx(0, abs=1e-3)
+    apart = record.c2w.copy()
+    apart[1, :3, :3] = np.diag([-1, 1, -1])
+    assert np.isnan(static_disagreement(replace(record, c2w=apart), ALL[:2]))
+
+
+def test_disagreement_stays_within_the_frames() -> None:
+    record = _flat(4.0, 6)
+    depth = record.depth.copy()
+    depth[3:] *= 1.5
+    record = replace(record, depth=depth)
+    assert static_disagreement(record, ALL[:3]) == pytest.approx(0, abs=1e-3)
+    assert static_disagreement(record, ALL[3:]) == pytest.approx(0, abs=1e-3)
+    assert static_disagreement(record, ALL) == pytest.approx(100 * np.log(1.5), abs=1e-3)
+
+
+def test_a_still_camera_is_still_and_where_it_is() -> None:
+    record = _empty(13)
+    found = measure_stillness(record, np.arange(13))
+    assert (found.shift_percent, found.still_share) == (pytest.approx(0, abs=1e-4), 1.0) and found.camera_still
+
+
+def test_a_camera_that_only_the_file_moves_is_seen() -> None:
+    """On a wall at 4 m, 0.16 m sideways are 4 px of 128; the pictures say that nothing moved."""
+    record = _with_cameras(_flat(4.0, 7), np.linspace(0, 0.16, 7))
+    found = measure_stillness(record, np.arange(7))
+    # The first with the last frame is the widest gap.
+    assert found.shift_percent == pytest.approx(100 * 4 / 128, abs=1e-3)
+    assert found.still_share == 1.0
+
+
+def _moved_pictures(record: Reconstruction, pixels: list[int]) -> Reconstruction:
+    images = np.stack([np.roll(image, -shift, axis=1) for image, shift in zip(record.images, pixels, strict=True)])
+    return replace(record, images=images)
+
+
+def test_a_camera_that_moves_as_the_pictures_do_is_right() -> None:
+    record = _with_cameras(_flat(4.0, 7), 0.08 * np.arange(7))
+    found = measure_stillness(_moved_pictures(record, [2 * i for i in range(7)]), np.arange(7))
+    # What leaves the picture comes in again on the other side, so a few patches find something else.
+    assert found.shift_percent == pytest.approx(0, abs=1e-3)
+    assert found.still_share < 0.05 and not found.camera_still
+
+
+def test_a_large_picture_is_matched_at_a_smaller_size() -> None:
+    record = _with_cameras(_flat(4.0, 4), np.linspace(0, 0.16, 4))
+    intrinsics = record.intrinsics.copy()
+    intrinsics[:, :2] *= 3
+    large = replace(
+        record, intrinsics=intrinsics, depth=record.depth.repeat(3, 1).repeat(3, 2),
+        images=record.images.repeat(3, 1).repeat(3, 2), person_masks=record.person_masks.repeat(3, 1).repeat(3, 2),
+        point_conf=record.point_conf.repeat(3, 1).repeat(3, 2),
+    )  # fmt: skip
+    found = measure_stillness(large, np.arange(4))
+    assert found.shift_percent == pytest.approx(100 * 4 / 128, abs=1e-3)
+
+
+def test_people_and_empty_pictures_say_nothing_of_the_camera() -> None:
+    record = _empty()
+    covered = np.zeros_like(record.person_masks)
+    blank = np.full_like(record.images, 90)
+    for nothing in (replace(record, person_masks=covered), replace(record, images=blank)):
+        found = measure_stillness(nothing, ALL)
+        assert np.isnan([found.shift_percent, found.still_share]).all() and not found.camera_still
+    one = measure_stillness(record, ALL[:1])
+    assert np.isnan([one.shift_percent, one.still_share]).all()
+
+
+def test_what_moves_with_people_is_no_movement_of_the_camera() -> None:
+    """Half of the picture is a person who moves; the other half stands still."""
+    record = _flat(4.0, 7)
+    images = record.images.copy()
+    for frame in range(7):
+        images[frame, :, 64:] = np.roll(images[frame, :, 64:], 3 * frame, axis=0)
+    masks = record.person_masks.copy()
+    masks[:, :, 60:] = 0
+    found = measure_stillness(replace(record, images=images, person_masks=masks), np.arange(7))
+    assert (found.shift_percent, found.still_share) == (pytest.approx(0, abs=1e-3), 1.0)
+
+
+def test_overhangs_are_counted_by_column() -> None:
+    record = _flat(4.0, 2)
+    assert overhang_share(record, ALL[:2]) == 0
+    depth = record.depth.copy()
+    # Upwards from row 60 the right quarter comes nearer by 20 %: a table top.
+    depth[:, :60, 96:] = 3.2
+    assert overhang_share(replace(record, depth=depth), ALL[:2]) == pytest.approx(0.25)
+    depth[1] = 4.0
+    assert overhang_share(replace(record, depth=depth), ALL[:2]) == pytest.approx(0.125)
+    # What gets nearer by 11 %, or farther, or only in the upper third, does not count.
+    for rows, value in ((60, 3.56), (60, 6.0), (31, 3.2)):
+        depth = record.depth.copy()
+        depth[:, :rows, 96:] = value
+        assert overhang_share(replace(record, depth=depth), ALL[:2]) == 0
+    depth[:, :60, 96:] = 3.2
+    masks = record.person_masks.copy()
+    masks[:, 50:70, 96:] = 0
+    assert overhang_share(replace(record, depth=depth, person_masks=masks), ALL[:2]) == 0
+    assert np.isnan(overhang_share(replace(record, depth=0 * depth), ALL[:2]))
+
+
+def test_extent_of_the_camera_is_the_diagonal_of_its_box() -> None:
+    record = _empty()
+    c2w = record.c2w.copy()
+    c2w[:, :3, 3] = [[0, 0, 0], [3, 0, 0], [3, 4, 0], [0, 0, 12], [1, 1, 1], [50, 0, 0]]
+    assert camera_extent(replace(record, c2w=c2w), ALL[:5]) == pytest.approx(13.0)
+
+
+def test_field_of_view_is_across_the_long_side() -> None:
+    record = _empty()
+    assert field_of_view(record, ALL) == pytest.approx(2 * np.degrees(np.arctan(0.64)), abs=1e-5)
+    intrinsics = record.intrinsics.copy()
+    intrinsics[:, 0, 2] = 32
+    intrinsics[:, 1, 1] = 50
+    beside = np.degrees(np.arctan(0.32) + np.arctan(0.96))
+    assert field_of_view(replace(record, intrinsics=intrinsics), ALL) == pytest.approx(beside, abs=1e-5)
+    intrinsics[3, 0, 0] = 1000
+    assert field_of_view(replace(record, intrinsics=intrinsics), ALL) == pytest.approx(beside, abs=1e-5)
+    tall = replace(
+        record, images=record.images.transpose(0, 2, 1, 3), intrinsics=intrinsics,
+        **{name: getattr(record, name).transpose(0, 2, 1) for name in ("depth", "point_conf", "person_masks")},
+    )  # fmt: skip
+    assert field_of_view(tall, ALL) == pytest.approx(np.degrees(np.arctan(48 / 50) + np.arctan(80 / 50)), abs=1e-5)
+
+
+def _ground(record: Reconstruction, body: object, frames: np.ndarray = ALL) -> list[float]:
+    rest = body.rest_joints(torch.from_numpy(record.betas)).numpy()
+    found = measure_ground(record, read_ground(record), rest, frames)
+    return [found.scene_level_cm, found.scene_tilt_deg, found.people_tilt_deg]
+
+
+def test_ground_agrees_in_a_level_room() -> None:
+    record, body = make_room()
+    for same in (record, turn_world(record)):
+        level, tilt, lean = _ground(same, body)
+        # Measured 2e-5 cm, 2e-4 degrees: depth in float32, and the foot of the wall is in the band. People lean by
+        # what ankles and neck are apart in depth: nothing in the rest pose of the figure.
+        assert (level, tilt, lean) == (
+            pytest.approx(0, abs=0.05), pytest.approx(0, abs=0.05), pytest.approx(0, abs=1e-2)
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("metres", [0.25, -0.25])
+def test_a_floor_at_the_wrong_height_is_seen_in_the_scene(metres: float) -> None:
+    record, body = make_room()
+    floor = record.floor.copy()
+    floor[:, 3] -= metres
+    level, tilt, _ = _ground(replace(record, floor=floor), body)
+    # The ground lies where it was, seen from a floor that is higher (lower) now.
+    assert level == pytest.approx(-100 * metres, abs=0.05) and tilt == pytest.approx(0, abs=0.05)
+
+
+def test_a_tilted_floor_is_seen_in_scene_and_people() -> None:
+    record, body = make_room()
+    turn = Rotation.from_euler("z", 8, degrees=True).as_matrix()
+    normal = turn @ [0, -1, 0]
+    foot = np.array([0, CAMERA_HEIGHT, 4.0])
+    tilted = replace(record, floor=np.float32([[*normal, -normal @ foot]]))
+    level, tilt, lean = _ground(tilted, body)
+    assert tilt == pytest.approx(8, abs=0.1) and lean == pytest.approx(8, abs=0.01)
+    assert abs(level) < 1
+
+
+def test_ground_is_looked_for_near_feet_and_floor_alone() -> None:
+    record, body = make_room()
+    far = record.depth.copy()
+    # The floor beyond 2 m from the feet is raised by 40 cm: nobody stands there.
+    z = far[0, :, 0]
+    beyond = (z > 6) & (np.arange(HEIGHT) > 60)
+    far[:, beyond] *= (CAMERA_HEIGHT - 0.4) / CAMERA_HEIGHT
+    level, tilt, _ = _ground(replace(record, depth=far), body)
+    # Measured 0.15 degrees: the foot of the step is in the band.
+    assert level == pytest.approx(0, abs=0.05) and tilt == pytest.approx(0, abs=0.3)
+    nowhere = replace(record, joints=record.joints + np.float32([0, 0, 50]))
+    assert np.isnan(_ground(nowhere, body)[:2]).all()
+    nothing = replace(record, floor=np.full((1, 4), np.nan, np.float32))
+    assert np.isnan(_ground(nothing, body)).all()
+
+
+def test_upright_people_stand_nearly_straight() -> None:
+    record, body = make_room(num_people=2)
+    rest = body.rest_joints(torch.from_numpy(record.betas)).numpy()
+    assert find_upright(record, rest).all()
+    joints = record.joints.copy()
+    neck, ankles = joints[0, :, 12], joints[0, :, [7, 8]].mean(0)
+    joints[0, :2, 12] = (ankles + 0.86 * (neck - ankles))[:2]
+    joints[0, 2:, 12] = (ankles + 0.84 * (neck - ankles))[2:]
+    found = find_upright(replace(record, joints=joints), rest)
+    assert found[0].tolist() == [True, True, False, False, False, False] and found[1].all()
+    hidden = replace(record, person_valid=np.array([[True] * 6, [False] * 6]))
+    assert not find_upright(hidden, rest)[1].any()
+    # Three upright frames tell which way is up, two do not.
+    assert np.isfinite(_ground(replace(record, joints=joints, person_valid=hidden.person_valid), body, ALL[:2])[2]) == 0
+    level = replace(record, person_valid=np.array([[True] * 6, [False] * 6]))
+    assert np.isfinite(_ground(level, body, ALL[:3])[2])
+
+
+def test_every_shot_is_measured_against_its_own_ground() -> None:
+    record, body = make_room(num_frames=12)
+    two = replace(
+        record, segment=np.repeat([0, 1], 6).astype(np.int32), gravity=record.gravity.repeat(2, 0),
+        floor=np.stack([record.floor[0], record.floor[0] + np.float32([0, 0, 0, 0.3])]),
+    )  # fmt: skip
+    first, second = measure_shots(two, body)
+    assert (first.shot, second.shot) == (0, 1)
+    assert first.frames.tolist() == list(range(6)) and second.frames.tolist() == list(range(6, 12))
+    assert first.ground.scene_level_cm == pytest.approx(0, abs=0.05)
+    assert second.ground.scene_level_cm == pytest.approx(30, abs=0.05)
+    for shot in (first, second):
+        assert shot.gravity_known and shot.floor_known and shot.stillness.camera_still
+        assert (shot.camera_extent_m, shot.overhang_share) == (0, 0)
+        assert shot.field_of_view_deg == pytest.approx(65.24, abs=0.01)
+        assert shot.static_disagreement_percent == pytest.approx(0, abs=1e-3)
+    unknown = replace(two, gravity=np.full((2, 3), np.nan, np.float32), floor=np.full((2, 4), np.nan, np.float32))
+    assert not any(shot.gravity_known or shot.floor_known for shot in measure_shots(unknown, body))
