@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unish.geometry.plane import fit_floor, median_direction
+from unish.geometry.plane import _score_floors, fit_floor, median_direction
 
 UP = torch.tensor([0.0, -1.0, 0.0])
 
@@ -82,10 +82,16 @@ def test_what_lies_below_counts_against_a_floor(rng) -> None:
     for penalty, height in ((1.0, 0.0), (0.4, 0.0), (0.3, 0.7), (0.0, 0.7)):
         found = fit_floor(points, weights, UP, tolerance=0.05, below_penalty=penalty)
         assert found is not None and abs(float(found.plane[3]) + height) < 1e-5, penalty
-    # Only more than twice the tolerance below: a rough floor is not below itself.
-    close = torch.cat([level_points(400, 0.09, rng), level_points(300, 0.0, rng)])
-    found = fit_floor(close, weights, UP, tolerance=0.05, below_penalty=1.0)
-    assert found is not None and int(found.inliers.sum()) >= 400
+
+
+def test_the_score_of_a_floor_point_by_point() -> None:
+    """Within the tolerance it gains, more than twice the tolerance below it loses, elsewhere nothing counts."""
+    heights = torch.tensor([0.0, 0.049, -0.049, 0.051, 5.0, -0.051, -0.099, -0.101, -3.0])
+    points = torch.stack([torch.arange(9.0), -heights, torch.zeros(9)], dim=-1)
+    weights = 2.0 ** torch.arange(9)
+    plane = torch.cat([UP, torch.zeros(1)])
+    score = _score_floors(points, weights, torch.stack([plane, -plane]), 0.05, 0.5, chunk=4)
+    assert score.tolist() == [1 + 2 + 4 - 0.5 * (128 + 256), 1 + 2 + 4 - 0.5 * 16]
 
 
 @pytest.mark.parametrize(("tilt_deg", "allowed_deg", "is_floor"), [(15, 20, True), (25, 20, False), (28, 30, True)])
