@@ -33,11 +33,13 @@ from unish.reconstruction import (
     describe_people,
     estimate_ground,
     intrinsics_at,
+    judge,
     know_camera,
     measure_certainty,
     measure_quality,
     measure_shot,
     plan_windows,
+    read_facts,
     settle_shapes,
     stitch_windows,
 )
@@ -142,8 +144,10 @@ def run(
             )
         with clock.stage("measure"):
             quality = measure_quality(reconstruction, metric, body)
+            verdicts = judge(reconstruction, body, read_facts(metric))
+            described = describe_people(reconstruction, metric, body)
     fallbacks = describe_fallbacks(metric, grounds, tracks.person_ids.tolist())
-    raised = [*clip.warnings, *tracks.warnings, *(str(w.message) for w in caught), *fallbacks]
+    raised = [*clip.warnings, *tracks.warnings, *(str(w.message) for w in caught), *fallbacks, *verdicts.warnings]
     report = {
         "input": clip.name if isinstance(source, Clip) else str(source),
         "settings": {key: str(v) if isinstance(v, Path) else v for key, v in asdict(settings).items()},
@@ -151,7 +155,8 @@ def run(
         "peak_memory_mb": peak_memory_mb(),
         "model": model.fingerprint,
         "versions": {"unish": unish.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "people": describe_people(reconstruction, metric, body),
+        "shots": verdicts.shots,
+        "people": [person | judged for person, judged in zip(described, verdicts.people, strict=True)],
         "quality": quality,
         "warnings": list(dict.fromkeys(raised)),
     }

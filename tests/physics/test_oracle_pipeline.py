@@ -164,6 +164,25 @@ def test_the_report_says_what_was_guessed_and_no_more(finished: tuple[Case, Worl
     of_shape = [sentence for sentence in warnings if "mean shape" in sentence]
     assert bool(of_shape) == (case.config.body == "smpl" and not case.licensed)
     assert len(warnings) == len(of_camera) + len(of_shape), warnings
+    source = "given" if case.known else "guessed" if case.config.predicts_camera else "solved"
+    assert [shot["focal_source"] for shot in result.report["shots"]] == [source, source]
+    assert [shot["frames"] for shot in result.report["shots"]] == [7, 4]
+    for row in [*result.report["shots"], *result.report["people"]]:
+        assert (row["verdict"], row["reasons"]) == ("good", []), row
+    for shot, frames in zip(result.report["shots"], SHOTS, strict=True):
+        assert (shot["camera_still"], shot["gravity_known"], shot["floor_known"]) == (False, True, True)
+        (focal, _, middle), *_ = world.intrinsics[frames.start].tolist()
+        angle = np.arctan(middle / focal) + np.arctan((SIZE[1] - middle) / focal)
+        assert shot["field_of_view_deg"] == pytest.approx(np.degrees(angle), abs=0.01)
+        assert shot["static_disagreement_percent"] < 1.0
+    for index, person in enumerate(result.report["people"]):
+        own = world.tracks.valid[index].nonzero()[:, 0]
+        times = world.clip.timestamps_s[own]
+        assert (person["first_s"], person["last_s"]) == (float(times[0]), float(times[-1]))
+        assert abs(person["foot_to_floor_cm"]) < 2.0 and person["ray_jitter_cm"] < 2.0 and person["max_speed_m_s"] < 1.0
+        pelvis = world.body.joints(world.params)[index, own, 0]
+        expected = np.percentile(pelvis.norm(dim=-1).numpy(), [5, 50, 95])
+        np.testing.assert_allclose(person["distance_m"], expected, rtol=0, atol=0.015)
 
 
 def test_without_people_the_networks_scale_is_taken_and_said(licensed_file: Path) -> None:

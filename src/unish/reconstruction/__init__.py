@@ -9,6 +9,7 @@ from unish.reconstruction.report import describe_people, measure_quality
 from unish.reconstruction.shot import MetricShot, ShotEvidence, measure_certainty, measure_shot
 from unish.reconstruction.stillness import camera_stood_still
 from unish.reconstruction.stitch import Shot, intrinsics_at, plan_windows, stitch_windows
+from unish.reconstruction.verdicts import judge, read_facts
 
 __all__ = [
     "Ground",
@@ -22,11 +23,13 @@ __all__ = [
     "describe_people",
     "estimate_ground",
     "intrinsics_at",
+    "judge",
     "know_camera",
     "measure_certainty",
     "measure_quality",
     "measure_shot",
     "plan_windows",
+    "read_facts",
     "settle_shapes",
     "stitch_windows",
 ]

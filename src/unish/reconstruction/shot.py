@@ -58,7 +58,7 @@ class MetricShot:
         by_network: (P, T) placed by the network, since too few landmarks were seen to measure the distance.
         joints: (P, T, 24, 3) world.
         correction: what was done to each person's own depth.
-        still, residual, unjoined: see ``Shot``.
+        network_scale, still, residual, unjoined: see ``Shot``.
     """
 
     camera: Camera
@@ -74,6 +74,7 @@ class MetricShot:
     joints: Float[Tensor, "P T 24 3"]
     correction: DepthComparison
     scale: SceneScale
+    network_scale: float | None
     still: bool
     residual: float
     unjoined: int
@@ -121,6 +122,7 @@ def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
         joints=body.joints(params),
         correction=comparison,
         scale=scale,
+        network_scale=shot.network_scale,
         still=shot.still,
         residual=shot.residual,
         unjoined=shot.unjoined,

@@ -120,6 +120,8 @@ def read_facts(shots: Sequence[MetricShot]) -> list[ShotFacts]:
         ShotFacts(
             focal_source=shot.camera.focal_source,
             scale_source=shot.scale.source,
+            network_ratio=shot.scale.factor / shot.network_scale if shot.network_scale else float("nan"),
+            camera_still=shot.still or None,
             distance_sigma=shot.distance_sigma.numpy(),
         )
         for shot in shots

@@ -30,7 +30,7 @@ class Camera:
 
     @property
     def field_of_view_deg(self) -> float:
-        """Angle that the long side of the picture takes up, as if the principal point were in its middle."""
+        """Angle between the middles of the two short sides of the picture."""
         side = 1 if self.size[0] > self.size[1] else 0
-        half = max(self.size) / 2 / float(self.matrix[side, side])
-        return math.degrees(2 * math.atan(half))
+        focal, centre = float(self.matrix[side, side]), float(self.matrix[side, 2])
+        return math.degrees(math.atan(centre / focal) + math.atan((max(self.size) - centre) / focal))
