@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env demo test check format quality
+.PHONY: help env demo test test-cpus check format quality
 
 # The first interpreter that is new enough; PYTHON=... overrides it.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -18,6 +18,7 @@ WORKERS ?= 2
 help:
 	@sed -n 's/^# \{0,2\}//p;/^$$/q' Makefile
 	@echo "  make check  format, lint, types, import layers and the fast tests"
+	@echo "  make test-cpus  the fast tests as other processors would run them, in random order"
 	@echo "  make quality  the dashboard on the media that UNISH_MEDIA_DIR names (METHOD=small FRAMES=12 COMPARE=old/quality.json)"
 
 env: $(STAMP)
@@ -36,12 +37,24 @@ demo: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
+# The libraries choose their code by the processor; these variables name an older one. Each line: torch, oneDNN, MKL,
+# OpenBLAS, workers, and which numbers of the order. What rounding decides, or the order, shows here.
+CPUS := default,SSE41,SSE4_2,Nehalem,1,1 avx2,AVX2,AVX2,Haswell,2,2 default,AVX,AVX,Sandybridge,2,3
+FAST := not slow and not media and not parity
+
+test-cpus: $(STAMP)
+	@red=""; for cpu in $(CPUS); do \
+		IFS=, read -r aten dnnl mkl blas workers seed <<< "$$cpu"; echo "torch $$aten, oneDNN $$dnnl, MKL $$mkl, OpenBLAS $$blas:"; \
+		ATEN_CPU_CAPABILITY=$$aten DNNL_MAX_CPU_ISA=$$dnnl MKL_ENABLE_INSTRUCTIONS=$$mkl OPENBLAS_CORETYPE=$$blas \
+		OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $$workers --dist loadfile --shuffle $$seed -m "$(FAST)" || red="$$red $$cpu"; \
+	done; test -z "$$red" || { echo "red on:$$red"; exit 1; }
+
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not media and not parity"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "$(FAST)"
 
 # Goes on where it stopped. With COMPARE it fails unless the method is better than that earlier run.
 quality: $(STAMP)

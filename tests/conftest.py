@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,11 @@ def media_dir() -> Path:
     return _find_folder("UNISH_MEDIA_DIR")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """A test that needs another one before it, or is hurt by it, shows in another order."""
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run files, and the tests of each, in a random order")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """``parity_case`` is the stem of every end-to-end file of the parity folder, whichever these are."""
     if "parity_case" in metafunc.fixturenames:
@@ -66,8 +72,12 @@ def rng() -> torch.Generator:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a folder by the fixture it asks for, and skip what needs a missing device."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs a folder by the fixture it asks for, skip what needs a missing device, shuffle if asked to."""
+    if (seed := config.getoption("--shuffle")) is not None:
+        dice = random.Random(seed)
+        of_file = {path: dice.random() for path in sorted({item.path for item in items})}
+        items.sort(key=lambda item: (of_file[item.path], dice.random()))
     for item in items:
         names = getattr(item, "fixturenames", ())
         if "media_dir" in names:
