@@ -19,7 +19,7 @@ help:
 	@sed -n 's/^# \{0,2\}//p;/^$$/q' Makefile
 	@echo "  make check  format, lint, types, import layers and the fast tests"
 	@echo "  make test-cpus  the fast tests as other processors would run them, in random order"
-	@echo "  make quality  the dashboard on the media that UNISH_MEDIA_DIR names (METHOD=small FRAMES=12 COMPARE=old/quality.json)"
+	@echo "  make quality  the dashboard on the media that UNISH_MEDIA_DIR names (METHOD=small FRAMES=48 COMPARE=old/quality.json)"
 
 env: $(STAMP)
 
