@@ -173,6 +173,17 @@ def test_evidence_of_eight_tenths_in_one_frame_makes_a_person():
         assert len(tracker.identities()) == people
 
 
+@pytest.mark.parametrize(
+    ("score", "seconds", "people"), [(0.66, 1.0, 1), (0.64, 1.0, 0), (0.66, 0.875, 0), (0.79, 0.5, 0), (0.66, 4.0, 1)]
+)
+def test_little_doubt_for_a_second_makes_a_person_too(score, seconds, people):
+    """A mean of 0.65, not the best frame: half of the frames are a little below."""
+    tracker = HungarianTracker()
+    for t in range(round(seconds * 8) + 1):
+        tracker.update(1e6 + t / 8, 0, [_standing(100, score=score + (0.005 if t % 2 else -0.005))])
+    assert len(tracker.identities()) == people
+
+
 @pytest.mark.parametrize(("blind_s", "looked_for"), [(1.0, 1), (1.01, 0)])
 def test_landmarks_alone_are_believed_for_a_second(blind_s, looked_for):
     pose = _pose(np.ones((33, 3)))
