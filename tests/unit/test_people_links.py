@@ -168,8 +168,32 @@ def test_a_good_link_is_not_given_up_for_two_that_barely_go():
 def test_evidence_of_eight_tenths_in_one_frame_makes_a_person():
     for score, people in ((0.8, 1), (0.79, 0)):
         tracker = HungarianTracker()
-        for t, value in enumerate((0.6, score, 0.6)):
+        for t, value in enumerate((0.5, score, 0.5)):
             tracker.update(t / 6, 0, [_standing(100, score=value)])
+        assert len(tracker.identities()) == people
+
+
+@pytest.mark.parametrize(
+    ("score", "seconds", "people"), [(0.61, 1.0, 1), (0.59, 1.0, 0), (0.61, 0.875, 0), (0.79, 0.5, 0), (0.61, 4.0, 1)]
+)
+def test_little_doubt_for_a_second_makes_a_person_too(score, seconds, people):
+    """A mean of 0.6, not the best frame: half of the frames are a little below."""
+    tracker = HungarianTracker()
+    frames = round(seconds * 8) + 1
+    for t in range(frames):
+        tracker.update(1e6 + t / 8, 0, [_standing(100, score=score + (0.009 if t % 2 else -0.009))])
+    for t in range(frames, 60):
+        tracker.update(1e6 + t / 8, 0, [])
+    assert len(tracker.identities()) == people
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_shorter_video_asks_for_its_own_length(frames):
+    """A single picture has no second to wait for."""
+    for score, seen, people in ((0.61, frames, 1), (0.59, frames, 0), (0.61, frames - 1, 0)):
+        tracker = HungarianTracker()
+        for t in range(frames):
+            tracker.update(1e6 + t / 8, 0, [_standing(100, score=score)] if t < seen else [])
         assert len(tracker.identities()) == people
 
 

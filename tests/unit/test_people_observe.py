@@ -544,6 +544,11 @@ def test_a_hint_inside_another_person_s_box_is_the_one_who_is_expected():
     found = _observe([_seen(_box_of(front)), hint], expected=[front.region, behind], landmarks=Bodies(front))
     assert [one.pose is None for one in found] == [False, True]
     assert found[1].box_xyxy.tolist() == hint.box_xyxy.tolist()
+    # It may still be a part of the one in front, so it counts as no detection, be it ever so sure.
+    for score in (0.2, 0.45):
+        people = [_seen(_box_of(front)), _seen(hint.box_xyxy, score)]
+        found = _observe(people, expected=[front.region, behind], landmarks=Bodies(front))
+        assert [one.detected for one in found] == [True, False]
     # Nobody expected: it is a part of the one in front, be it ever so sure.
     assert len(_observe([_seen(_box_of(front)), _seen(hint.box_xyxy, 0.9)], landmarks=Bodies(front))) == 1
 

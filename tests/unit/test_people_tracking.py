@@ -108,7 +108,7 @@ def test_nobody_starts_without_a_detector():
 
 
 def test_faint_people_do_not_count():
-    assert _follow([[_person(50, score=0.6)]] * 6) == []
+    assert _follow([[_person(50, score=0.59)]] * 12) == []
 
 
 def test_people_are_looked_for_where_they_were_but_not_for_ever():

@@ -253,7 +253,10 @@ class Candidates:
         if box_area(fitted) < _MIN_AREA:
             return
         rival = self._rival(fitted, has_pose=pose is not None, expected=expected)
-        detected = detector_score >= self.min_detector_score
+        others = np.array([other.box_xyxy for other in self.people]).reshape(-1, 4)
+        inside = bool((box_containment(fitted[None], others) > _SAME_PLACE).any())
+        # A box inside another person's may be a part of that person: good enough to go on for a while, not for ever.
+        detected = detector_score >= self.min_detector_score and not (expected and inside)
         if rival is None:
             self.people.append(self._observation(fitted, evidence, pose, detected=detected))
         elif pose is not None:

@@ -27,7 +27,8 @@ class TrackerConfig:
         max_gap_s: a person may be missing so long (and always one frame) and be followed by place and motion.
         max_cost: dearest link between a track and an observation, on a scale of 0 (same) to 1.
         max_speed: how far a person may get in a second, in lengths of the box diagonal, on top of a quarter at once.
-        min_evidence: surest observation that a track must contain to count as a person.
+        min_evidence: surest observation that a track must contain to count as a person;
+        steady_evidence, steady_s: or the mean of all of a track that is seen for so long (or all of a shorter video).
         min_likeness: appearance that lets somebody be recognised after a longer absence.
         clear_lead: by which the best match must beat the second best there.
         max_blind_s: how long a person may be followed by landmarks alone, without any detector.
@@ -37,6 +38,8 @@ class TrackerConfig:
     max_cost: float = 0.75
     max_speed: float = 1.5
     min_evidence: float = 0.8
+    steady_evidence: float = 0.6
+    steady_s: float = 1.0
     min_likeness: float = 0.9
     clear_lead: float = 0.02
     max_blind_s: float = 1.0
@@ -99,6 +102,7 @@ class HungarianTracker:
         self.tracklets: list[Tracklet] = []
         self._recent: list[Tracklet] = []
         self._num_frames = 0
+        self._first_s = np.inf
         self._previous_s = -np.inf
 
     def predict(self, time_s: float, segment: int) -> list[Region]:
@@ -130,16 +134,12 @@ class HungarianTracker:
         # Time and shots only move on: what may not go on now never will.
         self._recent = active
         self._num_frames += 1
+        self._first_s = min(self._first_s, time_s)
         self._previous_s = time_s
 
     def identities(self) -> list[dict[int, Observation]]:
         """The observations of each person by frame number, in order of first appearance."""
-        sure = [
-            tracklet
-            for tracklet in self.tracklets
-            if max(person.score for person in tracklet.people) >= self.config.min_evidence
-        ]
-        groups = join_tracklets(sure, self.config)
+        groups = join_tracklets([one for one in self.tracklets if self._is_sure(one)], self.config)
         return [
             {
                 frame: person
@@ -148,6 +148,15 @@ class HungarianTracker:
             }
             for group in groups
         ]
+
+    def _is_sure(self, tracklet: Tracklet) -> bool:
+        """Whether this is a person: one look that leaves no doubt, or many that leave little."""
+        scores = [person.score for person in tracklet.people]
+        steady_s = min(self.config.steady_s, self._previous_s - self._first_s)
+        steady = tracklet.times[-1] - tracklet.times[0] >= steady_s
+        return max(scores) >= self.config.min_evidence or (
+            steady and sum(scores) >= self.config.steady_evidence * len(scores)
+        )
 
     def _active(self, time_s: float, segment: int) -> list[Tracklet]:
         """Tracklets of this shot that may still go on. The person of the very last frame always may."""
