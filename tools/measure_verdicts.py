@@ -2,8 +2,8 @@
 
     python tools/measure_verdicts.py RESULTS --eye docs/research/verdicts-by-eye.json --out verdicts.md
 
-RESULTS is a folder of finished results, one folder per clip (reconstruction.npz, report.json). Limits may be chosen on
-half A, the clips at even places (0, 2, …) of the list by eye in alphabetical order; half B is to report.
+RESULTS is a folder of finished results, one folder per clip (reconstruction.npz, report.json). The
+table has two halves: A, the clips at even places (0, 2, …) of the list by eye in alphabetical order, and B, the others.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Float, Integer
 from numpy import ndarray
 
 from unish.reconstruction.checks.people import MAX_STEP_S, overlap
@@ -111,33 +111,40 @@ def _stacked(one: Float[ndarray, "4"], other: Float[ndarray, "4"]) -> float:
 
 
 def find_swaps(reconstruction: Reconstruction) -> list[Swap]:
-    """Moments at which exchanging two people from there on would shorten the longer of their two steps.
+    """What exchanging two people from each frame on would change, for every pair and frame in which both are seen.
 
-    A step is from the last frame in which a person was seen, at most ``MAX_STEP_S`` ago, in the same shot.
+    A step is from the last frame in which a person was seen, at most ``MAX_STEP_S`` ago, in the same shot; where one of
+    them has none, nothing is said. Colours are the medians of up to ``COLOUR_FRAMES`` frames before and after, in the
+    same shot.
     """
     colours = measure_colours(reconstruction)
+    before = [_median_around(colour, reconstruction.segment, range(-COLOUR_FRAMES, 0)) for colour in colours]
+    after = [_median_around(colour, reconstruction.segment, range(COLOUR_FRAMES)) for colour in colours]
+    last = [_last_seen(reconstruction, person) for person in range(reconstruction.num_people)]
+    pelvis = reconstruction.joints[:, :, 0].astype(np.float64)
     found = []
     for one, other in combinations(range(reconstruction.num_people), 2):
-        valid = reconstruction.person_valid
-        for frame in np.flatnonzero(valid[one] & valid[other])[:].tolist():
-            before = [_last_seen(reconstruction, person, frame) for person in (one, other)]
-            if before[0] is None or before[1] is None:
-                continue
-            pelvis = reconstruction.joints[:, :, 0].astype(np.float64)
-            was = [pelvis[one, before[0]], pelvis[other, before[1]]]
-            now = [pelvis[one, frame], pelvis[other, frame]]
-            kept = max(np.linalg.norm(now[0] - was[0]), np.linalg.norm(now[1] - was[1]))
-            swapped = max(np.linalg.norm(now[0] - was[1]), np.linalg.norm(now[1] - was[0]))
-            found.append(
-                Swap(
-                    first=int(reconstruction.person_ids[one]),
-                    second=int(reconstruction.person_ids[other]),
-                    frame=frame,
-                    jump_m=float(kept),
-                    swapped_m=float(swapped),
-                    colour=_compare_colours(colours[one], colours[other], frame, reconstruction.segment),
-                )
+        frames = np.flatnonzero(
+            reconstruction.person_valid[[one, other]].all(0) & (last[one] >= 0) & (last[other] >= 0)
+        )
+        was = pelvis[one, last[one][frames]], pelvis[other, last[other][frames]]
+        now = pelvis[one, frames], pelvis[other, frames]
+        kept = np.maximum(_apart(now[0], was[0]), _apart(now[1], was[1]))
+        swapped = np.maximum(_apart(now[0], was[1]), _apart(now[1], was[0]))
+        colour = _compare_colours(
+            (before[one][frames], before[other][frames]), (after[one][frames], after[other][frames])
+        )
+        found += [
+            Swap(
+                first=int(reconstruction.person_ids[one]),
+                second=int(reconstruction.person_ids[other]),
+                frame=int(frame),
+                jump_m=float(kept[row]),
+                swapped_m=float(swapped[row]),
+                colour=float(colour[row]),
             )
+            for row, frame in enumerate(frames)
+        ]
     return found
 
 
@@ -156,35 +163,39 @@ def measure_colours(reconstruction: Reconstruction) -> Float[ndarray, "P T 6"]:
     return colours
 
 
-def _last_seen(reconstruction: Reconstruction, person: int, frame: int) -> int | None:
-    earlier = np.flatnonzero(reconstruction.person_valid[person, :frame])
-    if len(earlier) == 0:
-        return None
-    last = int(earlier[-1])
-    too_long = reconstruction.timestamps_s[frame] - reconstruction.timestamps_s[last] > MAX_STEP_S
-    return None if too_long or reconstruction.segment[last] != reconstruction.segment[frame] else last
+def _last_seen(reconstruction: Reconstruction, person: int) -> Integer[ndarray, "T"]:
+    """For every frame the last one before it in which the person was seen, −1 where that is too long ago or none."""
+    index = np.arange(reconstruction.num_frames)
+    seen = np.maximum.accumulate(np.where(reconstruction.person_valid[person], index, -1))
+    last = np.concatenate([[-1], seen[:-1]])[: len(index)]
+    times, segment = reconstruction.timestamps_s, reconstruction.segment
+    near = (times - times[last] <= MAX_STEP_S) & (segment == segment[last])
+    return np.where((last >= 0) & near, last, -1)
+
+
+def _median_around(
+    colours: Float[ndarray, "T 6"], segment: Integer[ndarray, "T"], offsets: range
+) -> Float[ndarray, "T 6"]:
+    """Median over the frames at some offsets, of those that have a colour and are in the same shot; NaN of too few."""
+    index = np.arange(len(colours))[None] + np.array(offsets)[:, None]
+    inside = (index >= 0) & (index < len(colours))
+    index = np.clip(index, 0, len(colours) - 1)
+    values = np.where((inside & (segment[index] == segment))[..., None], colours[index], np.nan)
+    # NaN is sorted to the end, so that the known values are the first of each column.
+    values, known = np.sort(values, axis=0), np.isfinite(values).all(-1).sum(0)
+    rows = np.arange(len(colours))
+    median = (values[np.maximum(known - 1, 0) // 2, rows] + values[known // 2, rows]) / 2
+    return np.where((known >= MIN_COLOUR_FRAMES)[:, None], median, np.nan)
 
 
 def _compare_colours(
-    one: Float[ndarray, "T 6"], other: Float[ndarray, "T 6"], frame: int, segment: Integer[ndarray, "T"]
-) -> float:
-    before, after = (
-        [_usual(colours, keep & (segment == segment[frame])) for colours in (one, other)]
-        for keep in (
-            _between(len(one), frame - COLOUR_FRAMES, frame),
-            _between(len(one), frame, frame + COLOUR_FRAMES),
-        )
-    )
-    kept = np.linalg.norm(after[0] - before[0]) + np.linalg.norm(after[1] - before[1])
-    swapped = np.linalg.norm(after[0] - before[1]) + np.linalg.norm(after[1] - before[0])
-    return float((kept - swapped) / (kept + swapped)) if kept + swapped > 0 else float("nan")
+    before: tuple[Float[ndarray, "K 6"], Float[ndarray, "K 6"]],
+    after: tuple[Float[ndarray, "K 6"], Float[ndarray, "K 6"]],
+) -> Float[ndarray, "K"]:
+    kept = _apart(after[0], before[0]) + _apart(after[1], before[1])
+    swapped = _apart(after[0], before[1]) + _apart(after[1], before[0])
+    return (kept - swapped) / np.where(kept + swapped > 0, kept + swapped, np.nan)
 
 
-def _between(length: int, start: int, stop: int) -> Bool[ndarray, "T"]:
-    index = np.arange(length)
-    return (index >= start) & (index < stop)
-
-
-def _usual(colours: Float[ndarray, "T 6"], keep: Bool[ndarray, "T"]) -> Float[ndarray, "6"]:
-    known = colours[keep & np.isfinite(colours).all(-1)]
-    return np.median(known, axis=0) if len(known) >= MIN_COLOUR_FRAMES else np.full(6, np.nan)
+def _apart(one: Float[ndarray, "K D"], other: Float[ndarray, "K D"]) -> Float[ndarray, "K"]:
+    return np.linalg.norm(one - other, axis=-1)
