@@ -1,0 +1,174 @@
+"""Down and the floor of a shot: from upright people and the points near their feet, and from nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from unish.body import load_body
+from unish.geometry.camera import make_intrinsics, unproject
+from unish.geometry.rigid import make_rigid, transform_points
+from unish.geometry.rotation import axis_angle_to_matrix
+from unish.reconstruction import MetricShot
+from unish.reconstruction.ground import Ground, _sample_scene, estimate_ground
+from unish.reconstruction.metric import DepthComparison, SceneScale
+from unish.structs import BodyParams, Camera
+
+HEIGHT, WIDTH, NUM_FRAMES = 60, 80, 4
+CAMERA_HEIGHT_M = 1.4
+UP = axis_angle_to_matrix(torch.tensor([0.2, 0.0, -0.1])) @ torch.tensor([0.0, -1.0, 0.0])
+"""Against gravity, in the world of a camera that looks down and leans."""
+
+INTRINSICS = make_intrinsics(torch.tensor(70.0), HEIGHT, WIDTH)
+
+
+def floor_depth(c2w: Tensor, height: float) -> Tensor:
+    """(T, H, W) depth of the plane ``height`` metres below the first camera, 0 at and above the horizon."""
+    rays = unproject(torch.ones(len(c2w), HEIGHT, WIDTH), INTRINSICS.expand(len(c2w), 3, 3)) @ c2w[:, None, :3, :3].mT
+    down = -(rays @ UP)
+    ahead = (height + c2w[:, :3, 3] @ UP)[:, None, None] / down.clamp_min(1e-6)
+    return torch.where((down > 0.05) & (ahead < 20), ahead, 0.0)
+
+
+def make_shot(*, num_people: int = 1, num_frames: int = NUM_FRAMES, sit: float = 0.0, roll: float = 0.0) -> MetricShot:
+    """People who stand on the floor (``sit`` bends their hips, ``roll`` leans the first one), and its depth."""
+    body, shape = load_body("free"), (num_people, num_frames)
+    turned = axis_angle_to_matrix(torch.tensor([0.2, 0.0, -0.1])) @ axis_angle_to_matrix(torch.tensor([torch.pi, 0, 0]))
+    lean = axis_angle_to_matrix(torch.tensor([0.0, 0.0, roll])) @ turned
+    orient = torch.stack([lean, *[turned] * (num_people - 1)])[:, None].expand(*shape, 3, 3)
+    pose = torch.zeros(*shape, 23, 3)
+    pose[:, :, 0:2, 0] = -sit
+    params = BodyParams(
+        betas=torch.zeros(*shape, 10), global_orient=orient, body_pose=axis_angle_to_matrix(pose),
+        transl=torch.tensor([0.0, 0.0, 4.0]).expand(*shape, 3) + torch.arange(num_people)[:, None, None] * 0.3,
+    )  # fmt: skip
+    lowest = (body.vertices(params) @ UP).amin(-1)
+    params = replace(params, transl=params.transl + (-CAMERA_HEIGHT_M - lowest)[..., None] * UP)
+    time = torch.arange(num_frames)[:, None] / 6
+    c2w = make_rigid(axis_angle_to_matrix(time * torch.tensor([0.0, 0.1, 0.02])), time * torch.tensor([0.2, 0.0, 0.1]))
+    depth = floor_depth(c2w, CAMERA_HEIGHT_M)
+    nothing = torch.full(shape, torch.nan)
+    return MetricShot(
+        camera=Camera(matrix=INTRINSICS, size=(HEIGHT, WIDTH), focal_source="given"),
+        intrinsics=INTRINSICS.expand(num_frames, 3, 3), c2w=c2w, conf=torch.full(depth.shape, 0.9),
+        depth_before=depth, depth=depth, params=params, valid=torch.ones(shape, dtype=torch.bool),
+        distance_sigma=torch.full(shape, 0.05), by_network=torch.zeros(shape, dtype=torch.bool),
+        joints=body.joints(params),
+        correction=DepthComparison(
+            level=nothing, scene_level=nothing, tilt=nothing[..., None].repeat(1, 1, 2), relief=nothing,
+            centre=nothing[..., None].repeat(1, 1, 2), extent=nothing,
+        ),
+        scale=SceneScale(factor=1.0, uncertainty=0.05, source="people"), still=False, residual=0.0, unjoined=0,
+    )  # fmt: skip
+
+
+def assert_ground(found: Ground, up: Tensor, height: float, *, seen: bool, atol: float) -> None:
+    assert found.known and found.seen == seen
+    torch.testing.assert_close(found.gravity, -up, atol=atol, rtol=0)
+    torch.testing.assert_close(found.floor, torch.cat([up, torch.tensor([height])]), atol=atol, rtol=0)
+
+
+def estimate(shot: MetricShot) -> Ground:
+    return estimate_ground(shot, load_body("free"))
+
+
+def test_the_floor_is_the_plane_under_the_feet_and_gravity_its_normal() -> None:
+    """Also where the people lean a little: the plane says it better."""
+    assert_ground(estimate(make_shot()), UP, CAMERA_HEIGHT_M, seen=True, atol=1e-4)
+    assert_ground(estimate(make_shot(roll=0.08)), UP, CAMERA_HEIGHT_M, seen=True, atol=1e-4)
+
+
+def test_without_floor_points_a_level_plane_at_the_lowest_vertices_stands_in() -> None:
+    shot = make_shot()
+    trunk = shot.joints[0, 0, 12] - shot.joints[0, 0, [7, 8]].mean(0)
+    up = torch.nn.functional.normalize(trunk, dim=0)
+    lowest = float((load_body("free").vertices(shot.params)[0, 0] @ up).amin())
+    assert torch.linalg.cross(up, UP).norm() < 0.05
+    empty = torch.zeros_like(shot.depth)
+    for bare in (replace(shot, depth=empty), replace(shot, conf=torch.full_like(shot.conf, 0.09))):
+        assert_ground(estimate(bare), up, -lowest, seen=False, atol=1e-4)
+
+
+def test_a_plane_that_is_not_near_the_feet_is_no_floor() -> None:
+    """A table half a metre above has more points; and a cellar below."""
+    shot = make_shot()
+    for height in (CAMERA_HEIGHT_M - 0.5, CAMERA_HEIGHT_M + 0.5):
+        found = estimate(replace(shot, depth=floor_depth(shot.c2w, height)))
+        assert found.known and not found.seen
+    near = estimate(replace(shot, depth=floor_depth(shot.c2w, CAMERA_HEIGHT_M - 0.2)))
+    assert_ground(near, UP, CAMERA_HEIGHT_M - 0.2, seen=True, atol=1e-4)
+
+
+def test_sure_points_decide_between_planes() -> None:
+    """Half of the frames, of more points but hardly confident, are 20 cm higher."""
+    shot = make_shot()
+    depth, conf = shot.depth.clone(), shot.conf.clone()
+    depth[:2] = floor_depth(shot.c2w, CAMERA_HEIGHT_M - 0.2)[:2]
+    conf[:2] = 0.3
+    assert_ground(estimate(replace(shot, depth=depth, conf=conf)), UP, CAMERA_HEIGHT_M, seen=True, atol=1e-4)
+    low_first = replace(shot, depth=depth, conf=conf.flip(0))
+    found = estimate(replace(low_first, conf=torch.where(conf.flip(0) < 0.5, 0.15, conf.flip(0))))
+    assert_ground(found, UP, CAMERA_HEIGHT_M - 0.2, seen=True, atol=1e-4)
+
+
+def test_few_points_are_no_floor() -> None:
+    """200 points of those that are looked at, one in seven."""
+    shot = make_shot()
+    looked_at = (torch.arange(HEIGHT * WIDTH) % 7 == 0).reshape(HEIGHT, WIDTH)
+    near = (shot.depth > 0) & (shot.depth < 4) & looked_at  # the farther, the more the lean of the person lifts them
+    spots = near.nonzero()
+    for count, seen in ((200, True), (199, False)):
+        depth = torch.where(looked_at, 0.0, shot.depth)
+        chosen = spots[torch.linspace(0, len(spots) - 1, count).long()]
+        depth[tuple(chosen.T)] = shot.depth[tuple(chosen.T)]
+        assert estimate(replace(shot, depth=depth)).seen == seen
+
+
+def test_who_does_not_stand_or_is_badly_measured_tells_nothing() -> None:
+    assert not estimate(make_shot(sit=1.6)).known, "sitting"
+    standing = make_shot()
+    assert not estimate(replace(standing, valid=torch.zeros_like(standing.valid))).known
+    unsure = replace(standing, distance_sigma=torch.full_like(standing.distance_sigma, 0.1))
+    unknown = estimate(unsure)
+    assert not unknown.known and unknown.floor.isnan().all() and unknown.gravity.isnan().all() and not unknown.seen
+    assert estimate(replace(standing, distance_sigma=torch.full_like(standing.distance_sigma, 0.09))).known
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "num_valid", "known"), [(4, 2, False), (4, 3, True), (2, 2, True), (2, 1, False)]
+)
+def test_three_upright_frames_are_asked_for_or_all_of_a_shorter_shot(
+    num_frames: int, num_valid: int, known: bool
+) -> None:
+    shot = make_shot(num_frames=num_frames)
+    valid = torch.arange(num_frames)[None] < num_valid
+    assert estimate(replace(shot, valid=valid)).known == known
+
+
+def test_most_people_decide_which_way_is_up_and_how_low_the_feet_are() -> None:
+    """One of three leans by twelve degrees and hangs half a metre higher."""
+    shot = make_shot(num_people=3, roll=0.2)
+    transl = shot.params.transl.clone()
+    transl[0] += 0.5 * UP
+    params = replace(shot.params, transl=transl)
+    lifted = replace(shot, params=params, joints=load_body("free").joints(params), depth=torch.zeros_like(shot.depth))
+    found = estimate(lifted)
+    assert found.known and not found.seen
+    assert torch.linalg.cross(found.gravity, UP).norm() < 0.05 and float(found.gravity @ UP) < 0
+    assert abs(float(found.floor[3]) - CAMERA_HEIGHT_M) < 0.2
+
+
+def test_scene_points_are_those_of_eight_frames_or_more_every_seventh_pixel() -> None:
+    shot = make_shot(num_frames=25)
+    points, weights = _sample_scene(replace(shot, conf=torch.rand(shot.conf.shape, generator=torch.Generator())))
+    frames = list(range(0, 25, 3))
+    local = unproject(shot.depth, shot.intrinsics)[frames].flatten(1, 2)[:, ::7]
+    world = transform_points(shot.c2w[frames], local)
+    conf = torch.rand(shot.conf.shape, generator=torch.Generator())[frames].flatten(1)[:, ::7]
+    keep = (local[..., 2] > 0) & (conf >= 0.1)
+    torch.testing.assert_close(points, world[keep])
+    torch.testing.assert_close(weights, conf[keep])
+    torch.testing.assert_close(points @ UP, torch.full((len(points),), -CAMERA_HEIGHT_M), atol=1e-4, rtol=0)
