@@ -19,6 +19,7 @@ class GltfPlayer:
         self.document = pygltflib.GLTF2().load(str(path))
         self.names = {node.name: index for index, node in enumerate(self.document.nodes)}
         assert len(self.names) == len(self.document.nodes)
+        assert [buffer.byteLength for buffer in self.document.buffers] == [len(self.document.binary_blob())]
         self._blob = self.document.binary_blob()
         self._channels: dict[int, dict[tuple[int, str], tuple[np.ndarray, np.ndarray, str]]] = {}
         self.parents = {child: i for i, node in enumerate(self.document.nodes) for child in node.children or []}
@@ -26,7 +27,7 @@ class GltfPlayer:
     def array(self, accessor: int) -> np.ndarray:
         entry = self.document.accessors[accessor]
         view = self.document.bufferViews[entry.bufferView]
-        assert view.byteOffset % 4 == 0
+        assert view.buffer == 0 and view.byteOffset % 4 == 0
         data = self._blob[view.byteOffset : view.byteOffset + view.byteLength]
         values = np.frombuffer(data, _COMPONENTS[entry.componentType]).reshape(entry.count, _TYPES[entry.type])
         if entry.min:

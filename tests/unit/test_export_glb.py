@@ -68,6 +68,17 @@ def test_every_shot_is_a_scene_of_its_own(player: GltfPlayer, golden: Reconstruc
         assert document.scenes[shot].extras["num_frames"] == NUM_FRAMES[shot]
 
 
+def test_bounds_stand_where_the_format_demands_them(player: GltfPlayer) -> None:
+    """Of places and of times; that they are right is looked at wherever an array is read."""
+    document = player.document
+    wanted = {primitive.attributes.POSITION for mesh in document.meshes for primitive in mesh.primitives}
+    wanted |= {sampler.input for animation in document.animations for sampler in animation.samplers}
+    for accessor in wanted:
+        entry = document.accessors[accessor]
+        assert len(entry.min) == len(entry.max) == (3 if entry.type == "VEC3" else 1)
+        player.array(accessor)
+
+
 def test_the_longest_shot_shows_first(tmp_path: Path, body: Body, golden: Reconstruction) -> None:
     turned = replace(golden, segment=np.array([0, 0, 0, 1, 1, 1, 1, 1], np.int32))
     write_glb(tmp_path / "scene.glb", turned, body)
@@ -263,7 +274,7 @@ def test_a_vertex_without_a_face_has_a_normal(tmp_path: Path, body: Body) -> Non
 def test_up_is_up_whatever_is_known(tmp_path: Path, body: Body) -> None:
     """Down points down, the first camera looks ahead along −z, and nothing is mirrored."""
     record = make_record(body)
-    for gravity in ([0.0, 1.0, 0.0], [np.nan] * 3, [0.1, 0.95, 0.3], [0.3, 0.9, -0.2]):
+    for gravity in ([0.0, 1.0, 0.0], [np.nan] * 3, [np.nan, 1.0, 0.0], [0.1, 0.95, 0.3], [0.3, 0.9, -0.2]):
         down = np.array(gravity, np.float32)
         write_glb(tmp_path / "scene.glb", replace(record, gravity=down[None]), body)
         world = GltfPlayer(tmp_path / "scene.glb").local(0, None)[:3, :3]

@@ -225,6 +225,17 @@ def test_the_camera_is_drawn_where_it_is_with_its_way_and_its_view(golden: Recon
             if frame == 0:
                 x, y = np.round(places[4][number] - 0.5).astype(int)
                 assert not white[y - 1 : y + 2, x - 1 : x + 2].any() or number == 1
+    side = (views.draw(0, [])[1] == 255).all(axis=-1)
+    side[:26], side[-24:] = False, False
+    rows, columns = np.nonzero(side)
+    x, y = places[0][1]
+    # Seen from the side it is 48 high at 50, the principal point at 22, and gravity is tilted by 7°.
+    ends = [np.arctan(22 / 50), -np.arctan(26 / 50)]
+    tilt = np.arcsin(upright(golden.gravity[0])[1][2])
+    lengths = [24 / np.cos(end) for end in ends]
+    expected = [y - length * np.sin(end + tilt) for length, end in zip(lengths, ends, strict=True)]
+    np.testing.assert_allclose([rows.min(), rows.max()], expected, atol=1.6)
+    assert columns.min() == pytest.approx(x, abs=1.6)
     above = (views.draw(0, [])[0] == 255).all(axis=-1)
     above[:26], above[-24:] = False, False
     rows, columns = np.nonzero(above)

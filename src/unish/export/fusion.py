@@ -145,8 +145,7 @@ def _thin(xyz: Float32[ndarray, "N 3"], colours: UInt8[ndarray, "N 3"], *, side:
     """The mean place and colour of every cube that holds points; cubes grow by a quarter until they are few enough."""
     while True:
         cells = np.floor((xyz - xyz.min(axis=0)).astype(np.float64) / side).astype(np.int64)
-        extent = cells.max(axis=0) + 1
-        cube = (cells[:, 0] * extent[1] + cells[:, 1]) * extent[2] + cells[:, 2]
+        cube = np.ravel_multi_index(tuple(cells.T), tuple(cells.max(axis=0) + 1))
         _, member, count = np.unique(cube, return_inverse=True, return_counts=True)
         if len(count) <= max_points:
             break

@@ -174,7 +174,7 @@ def _add_person(stage: _Stage, body: Body, person: int) -> None:
     seen = stage.reliable & (record.person_masks[frames] == person)
     counts = seen.sum(axis=(1, 2))
     if shown.any():
-        counts = np.where(shown, counts + 1, 0)
+        counts = np.where(shown, counts, -1)
     best = int(np.argmax(counts))
     rows, columns = np.nonzero(seen[best])
     every = max(1, -(-len(rows) // _MAX_PERSON_POINTS))
@@ -225,12 +225,11 @@ def _motion(
 ) -> tuple[Float64[ndarray, "T 24 4"], Float64[ndarray, "T 3"], Float64[ndarray, "24 3"]]:
     """Local joint quaternions and root places over the shot's frames, and the rest joints of the person's shape.
 
-    The last known pose is held through frames without one; nothing of it is shown there.
+    The last known pose is held through frames without one, before the first that one; nothing of it is shown there.
     """
     record = stage.record
-    source = np.maximum.accumulate(np.where(shown, np.arange(len(shown)), -1))
-    source[source < 0] = int(np.argmax(shown))
-    frames = stage.frames[source]
+    first = np.argmax(shown)
+    frames = stage.frames[np.maximum.accumulate(np.where(shown, np.arange(len(shown)), first))]
     axis_angle = np.concatenate([record.global_orient_aa[person], record.body_pose_aa[person]], axis=1)[frames]
     matrices = Rotation.from_rotvec(axis_angle.reshape(-1, 3).astype(np.float64)).as_matrix()
     rotations = keep_hemisphere(to_quaternions(matrices.reshape(len(frames), -1, 3, 3)))

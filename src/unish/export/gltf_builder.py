@@ -92,8 +92,7 @@ class GltfBuilder:
         """A node under ``parent``; ``fields`` are those of a glTF node."""
         self.document.nodes.append(gltf.Node(name=name, **fields))
         index = len(self.document.nodes) - 1
-        children = self.document.nodes[parent].children or []
-        self.document.nodes[parent].children = [*children, index]
+        self.document.nodes[parent].children.append(index)
         return index
 
     def add_skin(self, joints: list[int], inverse_bind: ndarray, *, skeleton: int) -> int:
@@ -113,7 +112,7 @@ class GltfBuilder:
         self.document.animations.append(gltf.Animation(name=name))
         return len(self.document.animations) - 1
 
-    def animate(self, animation: int, times: int, node: int, path: str, values: ndarray, *, step: bool = False) -> None:
+    def animate(self, animation: int, times: int, node: int, path: str, values: ndarray, *, step: bool) -> None:
         """Key values (K, 3 or 4) for ``translation``, ``rotation`` (x, y, z, w) or ``scale`` of a node.
 
         ``times`` is an accessor of seconds; between two of them values are blended, or held when ``step`` is true.

@@ -210,10 +210,10 @@ def _floor_line(
     ahead, up = side.axes
     if not np.isfinite(plane).all() or abs(plane[:3] @ up) < 0.1:
         return None
-    reach = side.size[1] / side.px_per_m
+    half_width = side.size[1] / 2 / side.px_per_m
     ends = []
-    for metres in (-reach, reach):
-        start = middle + metres * ahead
+    for metres in (side.centre[0] - half_width, side.centre[0] + half_width):
+        start = middle + (metres - middle @ ahead) * ahead
         ends.append(start - up * (plane[:3] @ start + plane[3]) / (plane[:3] @ up))
     (x1, y1), (x2, y2) = side.pixels(np.stack(ends)).tolist()
     return x1, y1, x2, y2
