@@ -18,8 +18,8 @@ from unish.reconstruction.report import (
 )
 from unish.structs import Reconstruction
 
-SLOPE = 0.5
-"""Depth that the slanted wall gains per metre to the right."""
+SLOPE, RISE = 0.5, 0.3
+"""Depth that the slanted wall gains per metre to the right, and per metre downwards."""
 
 
 def _turned_camera(num_frames: int) -> np.ndarray:
@@ -72,9 +72,9 @@ def test_reprojection_leaves_out_what_was_not_seen() -> None:
     seven = [landmark for _, landmark in JOINT_LANDMARKS[:7]]
     assert measure_reprojection(record)[3] == pytest.approx(20.0, abs=1e-3)
     # The limit itself counts as unseen (0.5 has no rounding in float32, 0.6 has).
-    landmarks[:, :, seven, 2] = 0.59
+    landmarks[:, :, seven, 2] = 0.595
     assert measure_reprojection(replace(record, landmarks_px=landmarks))[3] == pytest.approx(0.0, abs=1e-3)
-    landmarks[:, :, seven, 2] = 0.61
+    landmarks[:, :, seven, 2] = 0.605
     assert measure_reprojection(replace(record, landmarks_px=landmarks))[3] == pytest.approx(20.0, abs=1e-3)
     landmarks[:, :, seven, 0] = np.nan
     assert measure_reprojection(replace(record, landmarks_px=landmarks))[3] == pytest.approx(0.0, abs=1e-3)
@@ -93,9 +93,9 @@ def test_reprojection_counts_valid_frames_alone() -> None:
 
 
 def make_wall() -> Body:
-    """A body that is one large slanted wall through its pelvis: z = ``SLOPE`` · x. It faces the camera."""
+    """A body that is one large slanted wall through its pelvis: z = ``SLOPE`` · x + ``RISE`` · y."""
     corners = np.array([(-9, -9), (9, -9), (9, 9), (-9, 9)], np.float32)
-    template = torch.from_numpy(np.concatenate([corners, SLOPE * corners[:, :1]], 1))
+    template = torch.from_numpy(np.concatenate([corners, corners @ np.float32([[SLOPE], [RISE]])], 1))
     weights = torch.zeros(4, 24)
     weights[:, 0] = 1.0
     return Body(
@@ -127,11 +127,16 @@ def _with_wall(record: Reconstruction, wall: Body, c2w: np.ndarray) -> Reconstru
 
 
 def _wall_distance_cm(record: Reconstruction, depth: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """In the camera: the point of each pixel, by hand, against the plane z = 3 + SLOPE · x."""
-    focal, middle = record.intrinsics[0, 0, 0], record.intrinsics[0, 0, 2]
+    """In the camera: the point of each pixel, by hand, against the plane z = 3 + SLOPE · x + RISE · y."""
+    x, y = _ray(record, rows, columns)
     z = depth[rows, columns]
-    x = (columns + 0.5 - middle) / focal * z
-    return 100 * np.abs(z - 3 - SLOPE * x) / np.hypot(1, SLOPE)
+    return 100 * np.abs(z - 3 - SLOPE * x * z - RISE * y * z) / np.sqrt(1 + SLOPE**2 + RISE**2)
+
+
+def _ray(record: Reconstruction, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x and y at a depth of 1."""
+    focal, middle = record.intrinsics[0, 0, 0], record.intrinsics[0, :2, 2]
+    return (columns + 0.5 - middle[0]) / focal, (rows + 0.5 - middle[1]) / focal
 
 
 def test_body_to_points_is_exact_on_a_wall() -> None:
@@ -181,8 +186,8 @@ def test_body_to_points_spreads_its_points_and_frames_evenly() -> None:
     # Only frames that are asked, and of these only the pixels that are asked, lie on the wall.
     rows, columns = np.mgrid[10:30, 22:42].reshape(2, -1)
     pick = np.linspace(0, 399, 100).round().astype(int)
-    middle, focal = record.intrinsics[0, 0, 2], record.intrinsics[0, 0, 0]
-    on_wall = 3 / (1 - SLOPE * (columns[pick] + 0.5 - middle) / focal)
+    x, y = _ray(record, rows[pick], columns[pick])
+    on_wall = 3 / (1 - SLOPE * x - RISE * y)
     depth[::2, rows[pick], columns[pick]] = on_wall
     # Measured error 4e-5 cm; one pixel or frame beside these is metres off.
     assert measure_body_to_points(replace(record, person_masks=masks), wall, depth)[3] == pytest.approx(0, abs=1e-3)

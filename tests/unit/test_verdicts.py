@@ -201,11 +201,11 @@ def test_lenses_that_hardly_exist_are_doubtful(degrees: float, grade: int) -> No
 def test_a_scene_that_nobody_measures_is_doubtful() -> None:
     (found,) = judge_shot(GOOD_SHOT, replace(FACTS, scale_source="network"))
     assert (found.grade, found.sentence) == (1, "nobody measures the scene, so its size is a guess")
-    assert judge_shot(GOOD_SHOT, replace(FACTS, network_ratio=1.49)) == []
-    assert judge_shot(GOOD_SHOT, replace(FACTS, network_ratio=0.66))[0].grade == 1
-    (far,) = judge_shot(GOOD_SHOT, replace(FACTS, network_ratio=2.5))
+    assert judge_shot(GOOD_SHOT, replace(FACTS, network_ratio=2.0)) == []
+    assert judge_shot(GOOD_SHOT, replace(FACTS, network_ratio=0.49))[0].grade == 1
+    (far,) = judge_shot(GOOD_SHOT, replace(FACTS, network_ratio=4.1))
     assert far.grade == 2
-    assert far.sentence == "the people make the scene 2.5 times as large as the network thinks it is"
+    assert far.sentence == "the people make the scene 4.1 times as large as the network thinks it is"
 
 
 PAIR = PairOverlap(

@@ -68,8 +68,8 @@ FLOOR_LEVEL_CM = Limit(doubtful=12.0, bad=30.0)
 FLOOR_TILT_DEG = Limit(doubtful=6.5, bad=15.0)
 OVERHANG_SHARE = Limit(doubtful=0.2, bad=0.4)
 LENS_DEG = (25.0, 115.0)
-NETWORK_RATIO = Limit(doubtful=0.4, bad=0.9)
-"""|log| of the people's scale over the network's own."""
+NETWORK_RATIO = Limit(doubtful=0.7, bad=1.4)
+"""|log| of the people's scale over the network's own, which is a guess itself: twice, and four times as large."""
 
 
 @dataclass(frozen=True, kw_only=True)
