@@ -95,6 +95,9 @@ def test_directions() -> None:
     }  # fmt: skip
     assert {name: describe_column(name).better for name in better} == better
     assert describe_column("camera_turn_error_deg").heading == "camera turn error (°) ↓"
+    assert describe_column("max_speed_m_s").heading == "max speed (m/s) ↓"
+    assert describe_column("foot_sliding_cm_s").heading == "foot sliding (cm/s) ↓"
+    assert describe_column("floor_over_foot_ratio_below_4_m").heading == "floor ÷ foot depth, < 4 m → 1"
     assert describe_column("jitter_10m_s3").label == "jitter (10 m/s³)"
     assert describe_column("camera_ate_m").write(4.8e-17) == "0" and describe_column("people").write(3) == "3"
 

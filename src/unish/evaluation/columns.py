@@ -25,10 +25,14 @@ _SHORT = {
     "depth_delta_scale_shift": "δ<1.25, scale and shift",
     "camera_ate_m": "ATE (m)",
     "camera_rigid_error_m": "rigid camera error (m)",
+    "floor_over_foot_ratio_below_4_m": "floor ÷ foot depth, < 4 m",
+    "floor_over_foot_ratio_4_to_6_m": "floor ÷ foot depth, 4–6 m",
+    "floor_over_foot_ratio_6_to_10_m": "floor ÷ foot depth, 6–10 m",
+    "floor_over_foot_ratio_above_10_m": "floor ÷ foot depth, > 10 m",
 }
 _UNITS = {
     "mm": "mm", "cm": "cm", "m": "m", "px": "px", "s": "s", "deg": "°", "percent": "%", "10m_s3": "10 m/s³",
-    "m_s2": "m/s²",
+    "m_s2": "m/s²", "m_s": "m/s", "cm_s": "cm/s",
 }  # fmt: skip
 _HIGHER = ("delta", "matched", "share", "consistency", "recall", "below", "iou", "found")
 _ONE = ("ratio",)
