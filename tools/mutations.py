@@ -57,7 +57,21 @@ AXIS_METHODS = {"sum", "mean", "norm", "unbind", "flatten", "unflatten", "expand
                 "diff", "gather", "size", "swapaxes", "roll", "clamp_max_", "take_along_dim"}  # fmt: skip
 """Another axis is an error of shape, which every test notices: such faults would only embellish the result."""
 
-SWAPPED_CALLS_KEPT = {"isinstance", "range", "getattr", "setattr", "hasattr", "einsum"}
+SWAPPED_CALLS_KEPT = {
+    "min",
+    "max",
+    "minimum",
+    "maximum",
+    "hypot",
+    "logical_and",
+    "logical_or",
+    "isinstance",
+    "range",
+    "getattr",
+    "setattr",
+    "hasattr",
+    "einsum",
+}
 TINY = 1e-4
 """Numbers below it guard a division or say "equal": doubling them would change nothing that anybody could see."""
 
@@ -310,7 +324,7 @@ def _may_swap(first: ast.expr, second: ast.expr) -> bool:
     """Two arguments that could be taken for one another: equal ones, texts and unpacked ones could not."""
     if isinstance(first, ast.Starred) or isinstance(second, ast.Starred) or ast.dump(first) == ast.dump(second):
         return False
-    return not any(isinstance(side, ast.Constant | ast.Lambda) for side in (first, second))
+    return not any(_is_number(side) or isinstance(side, ast.Lambda) for side in (first, second))
 
 
 def _other_values(value: object) -> Iterator[object]:
