@@ -16,7 +16,7 @@ from small_record import make_figure, make_record
 from unish.body import Body, load_body
 from unish.export import write_preview
 from unish.export.plan_views import PlacedBody, PlanViews
-from unish.export.preview import _facing, _region_of, _shade, paint_frame
+from unish.export.preview import _facing, _Painter, _region_of, _shade, paint_frame
 from unish.render.colours import depth_colours, depth_range, person_colour
 from unish.render.plain import render_mesh
 from unish.structs import Reconstruction
@@ -238,6 +238,13 @@ def test_every_shot_has_its_own_views(body: Body) -> None:
         plan = PlanViews(golden, shot, frames, (480, 640)).draw(frame, bodies)
         np.testing.assert_array_equal(picture[516:, :640], plan[0])
         np.testing.assert_array_equal(picture[516:, 640:], plan[1])
+
+
+def test_nothing_stays_of_an_earlier_frame_or_shot(body: Body) -> None:
+    golden = make_golden(body)
+    painter = _Painter(golden, body)
+    for frame in (1, 6, 7, 2):
+        np.testing.assert_array_equal(painter.paint(frame), paint_frame(golden, body, frame))
 
 
 def test_boxes_are_drawn_in_the_colour_of_the_person(body: Body) -> None:

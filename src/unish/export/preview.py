@@ -59,7 +59,6 @@ def write_preview(
         for frame in range(reconstruction.num_frames):
             picture = av.VideoFrame.from_ndarray(painter.paint(frame), format="rgb24")
             picture.pts = round((float(reconstruction.timestamps_s[frame]) - first_s) / _MILLISECONDS)
-            picture.time_base = _MILLISECONDS
             picture.duration = round(1000 / fps)
             container.mux(stream.encode(picture))
             if progress is not None:
@@ -190,8 +189,6 @@ class _Painter:
         canvas.paste(Image.fromarray(np.ascontiguousarray(bar)), (width + 8, height + 4))
         free_from = 0.0
         for metres in _TICKS_M:
-            if not near <= metres <= far:
-                continue
             x = width + 8 + span * np.log(metres / near) / np.log(far / near)
             label = f"{metres:g} m"
             half = draw.textlength(label, font=_FONT) / 2
