@@ -51,11 +51,16 @@ def test_masks_are_sampled_like_the_twin_says():
 def test_silhouettes_overlap_by_shared_over_joint_area():
     left, right = np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.uint8)
     left[16:48, 16:40], right[16:48, 24:48] = 255, 255
-    region = Region(x=50.0, y=50.0, side=64.0)
+    region = Region(x=90.0, y=30.0, side=64.0)
     poses = _post(0.0, region, left), _post(0.0, region, right)
     # 16 columns of 32 are shared; the grid of 96 samples over 64 pixels is good for a column.
     assert silhouette_overlap(*poses) == pytest.approx(0.5, abs=0.04)
     assert silhouette_overlap(poses[0], poses[0]) == 1.0
+    # Read in regions of their own, the pixels of the picture count: eight to the right of one is the other.
+    beside = Region(x=98.0, y=30.0, side=64.0)
+    assert silhouette_overlap(_post(0.0, beside, left), poses[1]) == pytest.approx(1.0, abs=0.04)
+    below = Region(x=90.0, y=46.0, side=64.0)
+    assert silhouette_overlap(_post(0.0, below, left), poses[0]) == pytest.approx(1 / 3, abs=0.04)
     moved = Region(x=500.0, y=300.0, side=64.0)
     assert silhouette_overlap(poses[0], _post(0.0, moved, left)) == 0.0
     assert silhouette_overlap(_post(0.0, region, left * 0), _post(0.0, region, left * 0)) == 0.0

@@ -54,6 +54,29 @@ def test_cut_region_pads_with_black_beyond_the_border():
     assert torch.allclose(crop[:, :, 4:], torch.ones(3, 8, 4))
 
 
+@pytest.mark.parametrize(
+    ("box", "side"), [((10, 20, 50, 100), 100.0), ((10, 20, 110, 60), 125.0), ((10, 20, 10.4, 20.6), 1.25)]
+)
+def test_around_box_is_upright_around_the_middle(box, side):
+    """The longer side times the margin, a pixel at least."""
+    region = Region.around_box(np.array(box, float), margin=1.25)
+    assert (region.x, region.y) == ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+    assert region.side == pytest.approx(side) and region.angle == 0
+
+
+@pytest.mark.parametrize("degrees", [-179, -90, -1, 0, 45, 90, 179])
+def test_around_body_has_the_whole_circle_and_the_head_on_top(degrees):
+    """The angle is how far the head is turned from up, to the right, between −π and π."""
+    angle = math.radians(degrees)
+    top = np.array([60 + 30 * math.sin(angle), 40 - 30 * math.cos(angle)])
+    region = Region.around_body(np.array([60.0, 40.0]), top, margin=1.25)
+    assert (region.x, region.y) == (60, 40) and region.angle == pytest.approx(angle, abs=1e-9)
+    assert region.side == pytest.approx(75)
+    tiny = Region.around_body(np.array([60.0, 40.0]), np.array([60.0, 39.7]), margin=1.25)
+    assert tiny.side == 1.0
+    assert tiny.to_picture(np.array([1.0, 1.0])).tolist() == pytest.approx([60.5, 40.5])
+
+
 @pytest.mark.parametrize(("top", "angle"), [((50, 0), 0.0), ((100, 50), math.pi / 2), ((0, 50), -math.pi / 2)])
 def test_around_body_turns_the_head_up(top, angle):
     region = Region.around_body(np.array([50.0, 50.0]), np.array(top, float), margin=1.25)
