@@ -1,0 +1,184 @@
+"""The pieces between the stages: shapes over shots, people in other pixels, what is told while it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import unish
+from oracle_world import CLIP_SIZE, NUM_FRAMES, SHOTS, SIZE, SOURCE_SIZE, OracleNetwork, make_world
+from small_smpl import make_smpl_arrays
+from unish import pipeline
+from unish.body import load_body, match_shape
+from unish.errors import DegradedResultWarning, InputError
+from unish.geometry.camera import make_intrinsics
+from unish.network import UniSH
+from unish.network.config import tiny_config
+from unish.pipeline import Settings, _average_betas, _Clock, _find_nobody, _rescale_people, choose_people_finder, run
+from unish.reconstruction import Shot
+from unish.structs import Camera, Clip, Landmarks, Prediction, Tracks
+
+
+def shot(betas: torch.Tensor | None, seen: list[int]) -> Shot:
+    """A shot of one frame of which only the people's shapes matter."""
+    return Shot(
+        prediction=Prediction(
+            local_points=torch.ones(1, 1, 2, 2, 3), point_conf_logits=torch.ones(1, 1, 2, 2),
+            c2w=torch.eye(4).expand(1, 1, 4, 4), betas=None if betas is None else betas[None],
+        ),
+        camera=Camera(matrix=torch.eye(3), size=(2, 2), focal_source="given"), intrinsics=torch.eye(3), shift=0.0,
+        network_scale=None, residual=0.0, seen=torch.tensor(seen, dtype=torch.int64), still=False, unjoined=0,
+    )  # fmt: skip
+
+
+def test_shapes_count_by_the_frames_in_which_a_shot_saw_the_person(rng) -> None:
+    first, second = torch.randn(2, 3, 10, generator=rng)
+    shots = [shot(first, [6, 0, 0]), shot(None, [9, 9, 9]), shot(second, [2, 5, 0])]
+    found = _average_betas(shots, "free", load_body())
+    torch.testing.assert_close(found[0], 0.75 * first[0] + 0.25 * second[0])
+    torch.testing.assert_close(found[1], second[1])
+    assert not found[2].any(), "nobody saw them"
+    assert _average_betas([shot(None, [])], "free", load_body()).shape == (0, 10)
+
+
+def test_shapes_are_handed_to_the_body_that_is_asked_for(rng, tmp_path: Path) -> None:
+    np.savez(tmp_path / "SMPL_NEUTRAL.npz", **make_smpl_arrays())
+    licensed, shape = load_body(tmp_path / "SMPL_NEUTRAL.npz"), torch.randn(1, 10, generator=rng)
+    shots = [shot(shape, [3])]
+    torch.testing.assert_close(_average_betas(shots, "smpl", licensed), shape)
+    torch.testing.assert_close(_average_betas(shots, "free", licensed), match_shape(load_body(), shape, licensed))
+    with pytest.warns(DegradedResultWarning, match="mean shape"):
+        assert not _average_betas(shots, "smpl", load_body()).any()
+
+
+def people(rng: torch.Generator) -> tuple[Tracks, Landmarks]:
+    tracks = Tracks(
+        person_ids=torch.tensor([3]), valid=torch.ones(1, 2, dtype=torch.bool),
+        boxes_xyxy=torch.tensor([[[10.0, 20.0, 30.0, 60.0], [0.0, 0.0, 100.0, 50.0]]]),
+        masks=torch.zeros(2, 25, 25, dtype=torch.int16),
+    )  # fmt: skip
+    px = torch.rand(1, 2, 33, 3, generator=rng)
+    return tracks, Landmarks(px=px, world=torch.rand(1, 2, 33, 3, generator=rng), score=torch.ones(1, 2))
+
+
+def test_people_are_brought_to_other_pixels_and_nothing_else_of_them_changes(rng) -> None:
+    tracks, landmarks = people(rng)
+    scaled, marks = _rescale_people(tracks, landmarks, (50, 100), (25, 25))
+    assert scaled.boxes_xyxy.tolist() == [[[2.5, 10.0, 7.5, 30.0], [0.0, 0.0, 25.0, 25.0]]]
+    torch.testing.assert_close(marks.px, landmarks.px * torch.tensor([0.25, 0.5, 1.0]))
+    assert marks.world is landmarks.world and scaled.masks is tracks.masks and scaled.person_ids is tracks.person_ids
+
+
+def make_clip(num_frames: int) -> Clip:
+    return Clip(
+        images=torch.zeros(num_frames, 8, 12, 3, dtype=torch.uint8), timestamps_s=torch.arange(num_frames).double() / 6,
+        frame_indices=torch.arange(num_frames), segment=torch.zeros(num_frames, dtype=torch.int64),
+        source_size=(8, 12), name="empty",
+    )  # fmt: skip
+
+
+def test_nobody_is_nobody() -> None:
+    assert choose_people_finder(Settings(people=0, tracks=Path("none.npz")), None) is _find_nobody
+    tracks, landmarks = _find_nobody(make_clip(3), (5, 7))
+    assert tracks.num_people == 0 and tracks.valid.shape == (0, 3) and tracks.boxes_xyxy.shape == (0, 3, 4)
+    assert tracks.masks.shape == (3, 5, 7) and (tracks.masks == -1).all()
+    assert landmarks.px.shape == landmarks.world.shape == (0, 3, 33, 3) and landmarks.score.shape == (0, 3)
+
+
+def test_who_finds_the_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple] = []
+    monkeypatch.setattr(pipeline, "read_tracks", lambda path, clip, *, mask_size: calls.append((path, mask_size)))
+    monkeypatch.setattr(
+        pipeline, "find_people",
+        lambda clip, *, mask_size, config, progress: calls.append((config.max_people, mask_size, progress)),
+    )  # fmt: skip
+    note = lambda name, done, total: None  # noqa: E731
+    choose_people_finder(Settings(tracks=Path("mine.npz"), people=2), None)(make_clip(1), (5, 7))
+    choose_people_finder(Settings(people=2), note)(make_clip(1), (5, 7))
+    choose_people_finder(Settings(), note)(make_clip(1), (5, 7))
+    assert calls == [(Path("mine.npz"), (5, 7)), (2, (5, 7), note), (None, (5, 7), note)]
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+    tiny = UniSH(tiny_config()).train()
+
+    def load(name: str, *, device: str) -> UniSH:
+        asked.append((name, device))
+        return tiny
+
+    monkeypatch.setattr(UniSH, "from_pretrained", load)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="--device cpu"):
+        pipeline._load(Settings(device="cuda"))
+    assert pipeline._load(Settings(model="mine")) is tiny and not tiny.training
+    pipeline._load(Settings(device="cpu"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for device in ("cuda", "auto", "cpu"):
+        pipeline._load(Settings(device=device))
+    assert asked == [("mine", "cpu"), ("small", "cpu"), ("small", "cuda"), ("small", "cuda"), ("small", "cpu")]
+
+
+def test_the_clock_tells_beginnings_and_ends_and_keeps_the_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple] = []
+    times = iter([10.0, 12.5, 20.0, 20.25])
+    monkeypatch.setattr(pipeline.time, "perf_counter", lambda: next(times))
+    clock = _Clock(lambda *event: told.append(event))
+    with clock.stage("one"):
+        assert told == [("one", 0, None)]
+    assert told == [("one", 0, None), ("one", 1, 1)]
+    clock.progress = None
+    with clock.stage("two"):
+        pass
+    assert clock.seconds == {"one": 2.5, "two": 0.25} and len(told) == 2
+
+
+def test_a_run_tells_its_progress_and_reports_how_it_was_made() -> None:
+    small = dataclasses.replace(tiny_config(), long_side=128, multiple=32)
+    cameras = make_intrinsics(torch.tensor([210.0, 250.0]), *CLIP_SIZE)
+    world = make_world(load_body(), cameras, betas=torch.zeros(2, 10), people=0)
+    clip = dataclasses.replace(world.clip, warnings=("said by the reader", "said twice", "said twice"))
+    network = OracleNetwork(world=world, config=small, betas=torch.zeros(2, 10))
+    told: list[tuple] = []
+    settings = Settings(window=5, overlap=2, people=0, tracks=Path("none.npz"))
+    result = run(clip, settings=settings, progress=lambda *event: told.append(event), network=network)
+    stages = ["read video", "load model", "find people", "network", "reconstruct", "measure"]
+    ends = [event for event in told if event[1:] in ((0, None), (1, 1))]
+    assert ends == [(name, *state) for name in stages for state in ((0, None), (1, 1))]
+    assert [event for event in told if event not in ends] == [("network", stop, NUM_FRAMES) for stop in (5, 7, 11)]
+    assert SHOTS[1].stop == NUM_FRAMES
+    report = result.report
+    assert list(report["seconds"]) == stages and report["peak_memory_mb"] > 10
+    assert (report["input"], report["model"], report["people"]) == ("oracle", "oracle", [])
+    assert report["settings"]["tracks"] == "none.npz" and report["settings"]["window"] == 5
+    assert report["versions"] == {
+        "unish": unish.__version__, "torch": torch.__version__, "python": platform.python_version()
+    }  # fmt: skip
+    assert report["warnings"][:2] == ["said by the reader", "said twice"]
+    assert len(set(report["warnings"])) == len(report["warnings"])
+    assert tuple(result.reconstruction.image_size) == SIZE and tuple(result.reconstruction.source_size) == SOURCE_SIZE
+    other = run(clip, settings=dataclasses.replace(settings, size=64), network=SizeNetwork(world=world, config=small))
+    assert other.reconstruction.image_size.tolist() == [32, 64], "the size that the user asks for"
+
+
+class SizeNetwork:
+    """A flat scene, whatever it is shown."""
+
+    fingerprint = "flat"
+    device = torch.device("cpu")
+
+    def __init__(self, world: object, config: object) -> None:
+        self.config = config
+
+    def __call__(self, images, humans, timestamps, intrinsics=None, *, picture_size=None):
+        frames, size = images.shape[1], images.shape[-2:]
+        return Prediction(
+            local_points=torch.ones(1, frames, *size, 3), point_conf_logits=torch.full((1, frames, *size), 4.0),
+            c2w=torch.eye(4).repeat(1, frames, 1, 1), scale=torch.ones(1),
+            intrinsics=make_intrinsics(torch.full((1, frames), 80.0), *size),
+        )  # fmt: skip
