@@ -192,4 +192,4 @@ def test_without_people_the_networks_scale_is_taken_and_said(licensed_file: Path
     np.testing.assert_allclose(found.depth[sure], world.depth.numpy()[sure], rtol=2e-3)
     assert np.isnan(found.gravity).all() and np.isnan(found.floor).all()
     said = " ".join(result.report["warnings"])
-    assert "network's own guess" in said and "gravity and floor are unknown" in said
+    assert "nobody measures the scene, so its size is a guess" in said and "gravity and floor are unknown" in said

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from network_models import CONFIGS, make_clips, make_human_inputs, make_network
 from torch import Tensor
 
+from network_models import CONFIGS, HEIGHT, WIDTH, make_clips, make_human_inputs, make_network
 from unish.network import UniSH
 from unish.reconstruction.stitch import plan_windows, stitch_windows
-from unish.structs import HumanInputs, Prediction
+from unish.structs import Camera, HumanInputs, Prediction
 
 SCENE = ("local_points", "point_conf_logits", "c2w", "intrinsics")
 PEOPLE = ("rotations", "betas", "transl")
@@ -124,8 +124,9 @@ def test_losing_the_last_window_changes_no_frame_of_the_others(rng) -> None:
     times = torch.arange(num_frames, dtype=torch.float64)[None] / 6
     predictions = [predict(model, images[:, list(w)], None, times[:, list(w)]) for w in windows]
     nobody = torch.zeros(0, num_frames, dtype=torch.bool)
-    whole = stitch_windows(predictions, windows, nobody).prediction
+    camera = Camera(matrix=torch.eye(3), size=(HEIGHT, WIDTH), focal_source="given")
+    whole = stitch_windows(predictions, windows, nobody, camera).prediction
     kept = windows[-1].start + 1  # frames that the last window does not own
-    shorter = stitch_windows(predictions[:-1], windows[:-1], nobody[:, : windows[-2].stop]).prediction
+    shorter = stitch_windows(predictions[:-1], windows[:-1], nobody[:, : windows[-2].stop], camera).prediction
     for name in ("local_points", "point_conf_logits", "c2w"):
         assert torch.equal(getattr(shorter, name)[:, :kept], getattr(whole, name)[:, :kept])

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from network_models import CONFIGS, NUM_CLIPS, NUM_FRAMES, make_camera, make_clips, make_human_inputs, make_network
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from network_models import CONFIGS, NUM_CLIPS, NUM_FRAMES, make_camera, make_clips, make_human_inputs, make_network
 from unish.network import UniSH
 from unish.network.chunks import map_chunks
 from unish.network.layers import Block, Mlp
@@ -117,7 +117,7 @@ with torch.no_grad():
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiled_blocks_give_the_same_tokens() -> None:
     """Of the encoder: every kind of block takes long to compile. In a process without the run-time shape checker."""
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
     done = subprocess.run([sys.executable, "-c", _COMPILE_ENCODER], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
 

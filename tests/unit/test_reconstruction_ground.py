@@ -61,7 +61,8 @@ def make_shot(*, num_people: int = 1, num_frames: int = NUM_FRAMES, sit: float =
             level=nothing, scene_level=nothing, tilt=nothing[..., None].repeat(1, 1, 2), relief=nothing,
             centre=nothing[..., None].repeat(1, 1, 2), extent=nothing,
         ),
-        scale=SceneScale(factor=1.0, uncertainty=0.05, source="people"), still=False, residual=0.0, unjoined=0,
+        scale=SceneScale(factor=1.0, uncertainty=0.05, source="people"),
+        network_scale=None, still=False, residual=0.0, unjoined=0,
     )  # fmt: skip
 
 

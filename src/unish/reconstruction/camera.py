@@ -9,6 +9,12 @@ from unish.geometry.focal import focal_to_pixels, recover_shared_focal_and_shift
 from unish.reconstruction.stitch import CONFIDENT
 from unish.structs import Camera, Prediction
 
+FOCAL_RANGE = (0.2, 20.0)
+"""In half diagonals of the picture: 157 to 6 degrees across the diagonal. Points that ask for more are no scene."""
+
+USUAL_FOCAL = 1.5
+"""Where nothing can be solved: 56 degrees along the long side of a 16:9 picture."""
+
 
 def know_camera(intrinsics: tuple[float, float, float, float], source_size: tuple[int, int]) -> Camera:
     """The camera that the user gives as (fx, fy, cx, cy), pixels of the source of (height, width) ``source_size``."""
@@ -19,6 +25,8 @@ def know_camera(intrinsics: tuple[float, float, float, float], source_size: tupl
 
 def decide_camera(prediction: Prediction, picture_size: tuple[int, int], *, predicted: bool) -> Camera:
     """One pinhole with square pixels and the principal point in the middle, for all frames of a shot.
+
+    A solved focal length that no lens has gives way to a usual one, and counts as guessed.
 
     Args:
         prediction: of the first window of the shot, batch of one.
@@ -32,5 +40,7 @@ def decide_camera(prediction: Prediction, picture_size: tuple[int, int], *, pred
         return Camera(matrix=matrix, size=picture_size, focal_source="guessed")
     confident = prediction.point_conf_logits[0].sigmoid() > CONFIDENT
     focal, _ = recover_shared_focal_and_shift(prediction.local_points[0], confident, picture_size=picture_size)
+    solved = FOCAL_RANGE[0] < float(focal) < FOCAL_RANGE[1]
+    focal = focal if solved else torch.full_like(focal, USUAL_FOCAL)
     matrix = make_intrinsics(focal_to_pixels(focal, *picture_size), *picture_size)
-    return Camera(matrix=matrix, size=picture_size, focal_source="solved")
+    return Camera(matrix=matrix, size=picture_size, focal_source="solved" if solved else "guessed")

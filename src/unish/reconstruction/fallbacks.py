@@ -1,4 +1,7 @@
-"""What a run had to guess: one sentence each, so that no fallback goes unsaid."""
+"""What a run had to guess: one sentence each, so that no fallback goes unsaid.
+
+That nobody measures the scene, and its scale is the network's own guess, is a verdict (``verdicts``).
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,6 @@ def _of_camera(shot: MetricShot) -> list[str]:
 
 def _of_scale(shot: MetricShot) -> list[str]:
     sentences = []
-    if shot.scale.source == "network":
-        sentences.append("nobody could be measured, so the metric scale is the network's own guess")
     if shot.scale.source == "none":
         sentences.append("the metric scale is unknown: nobody could be measured; lengths are in a unit of their own")
     if shot.unjoined:

@@ -1,0 +1,98 @@
+"""One camera per shot: given, told by the network, or solved from the points; never one that no lens has."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from unish.geometry.camera import unproject
+from unish.geometry.focal import recover_shift
+from unish.reconstruction.camera import FOCAL_RANGE, USUAL_FOCAL, decide_camera, know_camera
+from unish.reconstruction.stitch import intrinsics_at, stitch_windows
+from unish.structs import Camera, Prediction
+
+PICTURE, SIZE = (90, 160), (32, 64)
+"""Squeezed: pixels of the network's images are a seventh wider than high."""
+
+
+def make_prediction(matrix: Tensor, *, noise: float = 0.0, frames: int = 3) -> Prediction:
+    """Points of hilly depth, seen by a camera of ``PICTURE`` with this matrix."""
+    generator = torch.Generator().manual_seed(0)
+    small = matrix * torch.tensor([SIZE[1] / PICTURE[1], SIZE[0] / PICTURE[0], 1.0])[:, None]
+    depth = 2 + torch.rand(frames, *SIZE, generator=generator)
+    points = unproject(depth, small.expand(frames, 3, 3))
+    return Prediction(
+        local_points=(points + noise * torch.randn(points.shape, generator=generator))[None],
+        point_conf_logits=torch.full((1, frames, *SIZE), 3.0),
+        c2w=torch.eye(4).expand(1, frames, 4, 4),
+        intrinsics=small.expand(1, frames, 3, 3),
+    )
+
+
+SQUARE = torch.tensor([[140.0, 0, 80], [0, 140, 45], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("predicted", [True, False])
+def test_a_focal_length_is_one_in_square_pixels_of_the_picture(predicted: bool) -> None:
+    camera = decide_camera(make_prediction(SQUARE), PICTURE, predicted=predicted)
+    torch.testing.assert_close(camera.matrix, SQUARE, rtol=1e-5, atol=1e-5)
+    assert (camera.size, camera.focal_source) == (PICTURE, "guessed" if predicted else "solved")
+    assert camera.field_of_view_deg == pytest.approx(2 * torch.atan(torch.tensor(80 / 140)).rad2deg().item())
+
+
+def test_frames_are_solved_together_and_doubtful_points_do_not_count() -> None:
+    prediction = make_prediction(SQUARE)
+    wrong = prediction.local_points.clone()
+    wrong[0, 1, :16] *= torch.tensor([2.0, 0.5, 1.0])
+    logits = prediction.point_conf_logits.clone()
+    logits[0, 1, :16] = -3.0
+    spoilt = Prediction(**vars(prediction) | {"local_points": wrong, "point_conf_logits": logits})
+    camera = decide_camera(spoilt, PICTURE, predicted=False)
+    torch.testing.assert_close(camera.matrix, SQUARE, rtol=1e-5, atol=1e-5)
+
+
+def test_points_of_no_lens_get_a_usual_one_and_it_counts_as_guessed() -> None:
+    half_diagonal = (PICTURE[0] ** 2 + PICTURE[1] ** 2) ** 0.5 / 2
+    mirrored = make_prediction(SQUARE)
+    flipped = Prediction(**vars(mirrored) | {"local_points": mirrored.local_points * torch.tensor([-1.0, -1.0, 1.0])})
+    extreme = [FOCAL_RANGE[0] / 2, FOCAL_RANGE[1] * 2]
+    lenses = [make_prediction(SQUARE * torch.tensor([f, f, 1.0])[:, None] / 140 * half_diagonal) for f in extreme]
+    lenses = [Prediction(**vars(one) | {"intrinsics": None}) for one in lenses]
+    for prediction in (flipped, *lenses):
+        camera = decide_camera(prediction, PICTURE, predicted=False)
+        assert camera.focal_source == "guessed"
+        assert float(camera.matrix[0, 0]) == pytest.approx(USUAL_FOCAL * half_diagonal, rel=1e-6)
+
+
+def test_a_known_camera_is_kept_with_its_centre_and_scaled_with_the_picture() -> None:
+    camera = know_camera((1200.0, 1100.0, 900.0, 500.0), (1080, 1920))
+    assert (camera.size, camera.focal_source) == ((1080, 1920), "given")
+    small = intrinsics_at(camera, (540, 480))
+    torch.testing.assert_close(small, torch.tensor([[300.0, 0, 225], [0, 550, 250], [0, 0, 1]]))
+    portrait = Camera(matrix=camera.matrix, size=(1920, 1080), focal_source="given")
+    expected = torch.atan(torch.tensor(500 / 1100)) + torch.atan(torch.tensor(1420 / 1100))
+    assert portrait.field_of_view_deg == pytest.approx(expected.rad2deg().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("centre", [(80.0, 45.0), (96.0, 36.0), (64.0, 54.0)])
+def test_an_off_centre_camera_does_not_bend_depth(centre: tuple[float, float]) -> None:
+    """Ten per cent of the picture off: the shift that the points ask for is none, whatever the camera's middle."""
+    matrix = torch.tensor([[150.0, 0, centre[0]], [0, 130, centre[1]], [0, 0, 1]])
+    prediction = make_prediction(matrix)
+    camera = Camera(matrix=matrix, size=PICTURE, focal_source="given")
+    shot = stitch_windows([prediction], [range(3)], torch.zeros(0, 3, dtype=torch.bool), camera)
+    # Asked for: 0.5 % of the depth, which is 2 to 3 here.
+    assert abs(shot.shift) < 1e-5
+    moved = prediction.local_points - torch.tensor([0.0, 0.0, 0.3])
+    near = Prediction(**vars(prediction) | {"local_points": moved})
+    again = stitch_windows([near], [range(3)], torch.zeros(0, 3, dtype=torch.bool), camera)
+    assert again.shift == pytest.approx(0.3, abs=1e-5)
+
+
+def test_one_shift_for_all_frames_of_each_clip() -> None:
+    prediction = make_prediction(SQUARE)
+    small, mask = prediction.intrinsics, torch.ones(2, 3, *SIZE, dtype=torch.bool)
+    both = torch.cat([prediction.local_points - torch.tensor([0, 0, 0.2]), prediction.local_points])
+    found = recover_shift(both, mask, small.expand(2, 3, 3, 3))
+    torch.testing.assert_close(found, torch.tensor([0.2, 0.0]), rtol=0, atol=1e-5)
