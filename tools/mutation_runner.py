@@ -101,42 +101,44 @@ def run_mutant(mutant: Mutant, source: str, related: RelatedTests) -> Outcome:
 
 
 def make_map(sources: list[Path], out: Path, select: str, *, quiet: bool) -> None:
-    """Run every related test file whose own text, or a source that it runs through, is not the one mapped before."""
-    hashes = {path.relative_to(REPOSITORY).as_posix(): hash_file(path) for path in sources}
-    inputs = {path.relative_to(REPOSITORY).as_posix(): hash_file(path) for path in (REPOSITORY / "tests").rglob("*.py")}
+    """Run every related test file whose own text, or a source that it runs through, is not the one mapped before.
+
+    The map is written after each file, so that a run that was stopped goes on where it was.
+    """
+    hashes = {_name(path): hash_file(path) for path in sources}
+    inputs = {_name(path): hash_file(path) for path in (REPOSITORY / "tests").rglob("*.py")}
+    shared = {file: text for file, text in inputs.items() if not Path(file).name.startswith("test_")}
     old = json.loads(out.read_text()) if out.is_file() else {}
-    shared = {file for file in inputs if not Path(file).name.startswith("test_")}
-    keep: set[str] = set()
-    if old and old.get("select") == select and all(old["inputs"].get(file) == inputs[file] for file in shared):
-        changed = {
-            path for path in hashes.keys() | old["sources"].keys() if hashes.get(path) != old["sources"].get(path)
-        }
-        touched = collections.defaultdict(set)
-        for test, places in old["statements"].items():
-            touched[test.split("::")[0]] |= {place.rpartition(":")[0] for place in places}
-        keep = {file for file in inputs if old["inputs"].get(file) == inputs[file]
-                and not touched[file] & changed and not changed & set(old["imports"].get(file, ()))}  # fmt: skip
-    data = {"select": select, "sources": hashes, "inputs": inputs, "imports": {}, "seconds": {}, "statements": {}}
-    for file in sorted(inputs.keys() - shared):
-        data["imports"][file] = find_imports(REPOSITORY / file, REPOSITORY)
-    for test, places in old.get("statements", {}).items():
-        if test.split("::")[0] in keep:
-            data["statements"][test], data["seconds"][test] = places, old["seconds"][test]
-    related = {file for file, names in data["imports"].items() if not hashes.keys().isdisjoint(names)}
-    related |= {file for file in inputs if file.split("/")[1] in WHOLE_TESTS}
-    related = {file for file in related if not Path(file).name.startswith(UPPER_TESTS)}
-    files = sorted(related - shared - keep)
-    for number, file in enumerate(files):
+    known = old.get("sources", {})
+    changed = {path for path in hashes.keys() | known.keys() if hashes.get(path) != known.get(path)}
+    files = {}
+    if (old.get("select"), old.get("shared")) == (select, shared):
+        for file, entry in old["files"].items():
+            touched = {place.rpartition(":")[0] for places in entry["statements"].values() for place in places}
+            if entry["hash"] == inputs.get(file) and changed.isdisjoint(touched | set(entry["imports"])):
+                files[file] = entry
+    imports = {file: find_imports(REPOSITORY / file, REPOSITORY) for file in inputs.keys() - shared.keys()}
+    related = {file for file, names in imports.items() if not hashes.keys().isdisjoint(names)}
+    related |= {file for file in imports if file.split("/")[1] in WHOLE_TESTS}
+    missing = sorted(file for file in related - files.keys() if not Path(file).name.startswith(UPPER_TESTS))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for number, file in enumerate(missing):
         start = time.monotonic()
         found = _map_file(file, sources, select)
-        data["seconds"] |= found["seconds"]
-        data["statements"] |= found["statements"]
+        files[file] = {
+            "hash": inputs[file], "imports": imports[file],
+            "seconds": found["seconds"], "statements": found["statements"],
+        }  # fmt: skip
+        out.write_text(json.dumps({"select": select, "sources": hashes, "shared": shared, "files": files}))
         if not quiet:
             took = time.monotonic() - start
-            print(f"map {number + 1}/{len(files)} {file}: {len(found['seconds'])} tests, {took:.0f} s {found['red']}")
-            sys.stdout.flush()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(data))
+            tests = len(found["seconds"])
+            print(f"map {number + 1}/{len(missing)} {file}: {tests} tests, {took:.0f} s {found['red']}", flush=True)
+    out.write_text(json.dumps({"select": select, "sources": hashes, "shared": shared, "files": files}))
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(REPOSITORY).as_posix()
 
 
 def _map_file(file: str, sources: list[Path], select: str) -> dict:
@@ -154,7 +156,7 @@ def _map_file(file: str, sources: list[Path], select: str) -> dict:
 
 def _mark(path: Path, recorder: _Recorder) -> bytes:
     """The source with a note before every statement of a function."""
-    name = path.relative_to(REPOSITORY).as_posix()
+    name = _name(path)
     tree = ast.parse(path.read_text())
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef):

@@ -25,7 +25,6 @@ class TestMap:
 
     Attributes:
         sources: hash of each mapped source, by path relative to the repository.
-        inputs: hash of each file of the tests.
         seconds: of computation of each test, by its node id.
         statements: of each test, as ``path:line``. What a fixture that several tests share ran through counts for all
             tests of the file.
@@ -33,7 +32,6 @@ class TestMap:
     """
 
     sources: dict[str, str]
-    inputs: dict[str, str]
     seconds: dict[str, float]
     statements: dict[str, frozenset[str]]
     imports: dict[str, frozenset[str]]
@@ -88,12 +86,14 @@ def hash_file(path: Path) -> str:
 
 def load_map(path: Path) -> TestMap:
     data = json.loads(path.read_text())
+    files = data["files"]
     return TestMap(
         sources=data["sources"],
-        inputs=data["inputs"],
-        seconds=data["seconds"],
-        statements={test: frozenset(places) for test, places in data["statements"].items()},
-        imports={file: frozenset(names) for file, names in data["imports"].items()},
+        seconds={test: seconds for entry in files.values() for test, seconds in entry["seconds"].items()},
+        statements={
+            test: frozenset(places) for entry in files.values() for test, places in entry["statements"].items()
+        },
+        imports={file: frozenset(entry["imports"]) for file, entry in files.items()},
     )
 
 

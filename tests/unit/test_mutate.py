@@ -109,7 +109,6 @@ def test_related_tests_run_through_the_statement_quick_and_near_ones_first(tools
     places = {"a.py::slow": [check], "a.py::quick": [check, error], "b.py::far": [check], "c.py::none": [last]}
     tests = tools["mutation_tests"].TestMap(
         sources={},
-        inputs={},
         seconds=seconds,
         statements={name: frozenset(f"half.py:{line}" for line in lines) for name, lines in places.items()},
         imports={"a.py": frozenset(["half.py"])},
