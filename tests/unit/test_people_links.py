@@ -109,7 +109,7 @@ def test_a_person_is_expected_farther_along_the_way():
     assert tracker.tracklets[0].people[-1].box_xyxy[0] == 99
 
 
-@pytest.mark.parametrize("fps", [2, 6, 30])
+@pytest.mark.parametrize("fps", [2, 6, 12])
 def test_walkers_who_swap_places_keep_their_identities(fps):
     """Alike in everything but their motion, at several rates: without a prediction they exchange identities."""
     step = 60 / fps
@@ -297,10 +297,10 @@ def _count_steps(action) -> int:
 
 
 def test_a_long_video_costs_no_more_per_frame():
-    """One who stays, and short visitors who come and go: as many steps in frame 240 as in frame 60."""
+    """One who stays, and short visitors who come and go: as many steps around frame 120 as around 60."""
     tracker = HungarianTracker()
     steps = []
-    for frame in range(241):
+    for frame in range(141):
         visitor = _Counted(box_xyxy=np.array([300.0 + frame // 10 % 7 * 40, 0, 330.0 + frame // 10 % 7 * 40, 90]),
                            score=0.9, appearance=_look(frame // 10 % 4))  # fmt: skip
         stays = _Counted(box_xyxy=np.array([0.0, 0, 40, 100]), score=0.9, appearance=_look(0))
@@ -311,8 +311,8 @@ def test_a_long_video_costs_no_more_per_frame():
             tracker.update(frame / 2, 0, people)
 
         steps.append(_count_steps(go))
-    assert len(tracker.tracklets) == 1 + 25
-    assert sum(steps[140:220]) == sum(steps[60:140])
+    assert len(tracker.tracklets) == 1 + 15
+    assert sum(steps[100:140]) == sum(steps[60:100])
 
 
 def test_joining_costs_a_step_per_tracklet():
@@ -320,5 +320,5 @@ def test_joining_costs_a_step_per_tracklet():
         tracklets = [_tracklet([3 * k, 3 * k + 1], _look(k % 4, 0.999, other=4)) for k in range(number)]
         return _count_steps(lambda: join_tracklets(tracklets, SHIPPED))
 
-    short, middle, long = (count(number) for number in (40, 80, 160))
+    short, middle, long = (count(number) for number in (20, 40, 80))
     assert long - middle == pytest.approx(2 * (middle - short), rel=0.02)
