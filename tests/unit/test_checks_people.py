@@ -131,6 +131,11 @@ def test_the_strip_is_read_as_wide_and_as_high_as_said() -> None:
         part = np.full_like(record.depth, 7.0)
         part[:, rows, columns] = 5.0
         assert _ratio(replace(record, depth=part)) == pytest.approx(_strip_ratio(7.0), abs=1e-5)
+    # Five of its nine columns are enough, whichever they are.
+    for columns in ([62, 63, 64, 65, 70], [62, 67, 68, 69, 70]):
+        part = np.full_like(record.depth, 7.0)
+        part[:, 86:89, columns] = 5.0
+        assert _ratio(replace(record, depth=part)) == pytest.approx(_strip_ratio(5.0), abs=1e-5)
     people, holes = record.person_masks.copy(), depth.copy()
     people[:, 86:89, 62:70] = 0
     people[:, 86, 70] = 0
@@ -160,6 +165,12 @@ def test_hidden_cut_and_lifted_feet_are_left_out() -> None:
     landmarks[0, 10:, [27, 29, 31], 2] = 0.51
     seen = np.isfinite(_ratio(replace(record, landmarks_px=landmarks)))
     assert not seen[:10].any() and seen[10:].all()
+    # It is the mean of the three: ankle, heel and toe.
+    for left in ([0.2, 0.62, 0.7], [0.7, 0.2, 0.62], [0.62, 0.7, 0.2]):
+        landmarks[0, :, [27, 29, 31], 2] = np.array(left, np.float32)[:, None]
+        assert np.isfinite(_ratio(replace(record, landmarks_px=landmarks))).all()
+        landmarks[0, :, [27, 29, 31], 2] = np.array(left, np.float32)[:, None] - 0.02
+        assert np.isnan(_ratio(replace(record, landmarks_px=landmarks))).all()
     # The other foot's landmarks say nothing.
     landmarks[0, :, [27, 29, 31], 2] = 0.9
     landmarks[0, :, [28, 30, 32], 2] = 0.1

@@ -187,6 +187,30 @@ def test_what_moves_with_people_is_no_movement_of_the_camera() -> None:
     assert (found.shift_percent, found.still_share) == (pytest.approx(0, abs=1e-3), 1.0)
 
 
+def test_patches_beside_people_are_not_trusted() -> None:
+    """A wide margin around a person moves with them; and what was found on a person of the other frame is no find."""
+    record = _flat(4.0, 2)
+    images, masks = record.images.copy(), record.person_masks.copy()
+    masks[:, :, 60:] = 0
+    # The two pixels beside the person, and the person, move down by three pixels.
+    images[1, :, 58:] = np.roll(images[1, :, 58:], 3, axis=0)
+    found = measure_stillness(replace(record, images=images, person_masks=masks), ALL[:2])
+    assert (found.shift_percent, found.still_share) == (pytest.approx(0, abs=1e-3), 1.0)
+    # All of the picture moves up by five pixels. Only in the second frame somebody stands in the right half.
+    moved = replace(record, images=np.stack([record.images[0], np.roll(record.images[0], -5, axis=0)]))
+    assert measure_stillness(moved, ALL[:2]).still_share < 0.1
+    later = np.full_like(masks, -1)
+    later[1] = 0
+    later[1, 20:60, 70:110] = -1
+    assert np.isfinite(measure_stillness(replace(moved, person_masks=later), ALL[:2]).still_share)
+    later[1] = 0
+    assert np.isnan(measure_stillness(replace(moved, person_masks=later), ALL[:2]).still_share)
+    later[1] = np.where(np.arange(WIDTH) < 40, -1, 0)
+    aside = replace(moved, person_masks=later, images=np.stack([moved.images[0], np.roll(moved.images[0], 60, axis=1)]))
+    # What was at the left went to the right, where it is covered; what was at the right came to the left.
+    assert np.isnan(measure_stillness(aside, ALL[:2]).still_share)
+
+
 def test_overhangs_are_counted_by_column() -> None:
     record = _flat(4.0, 2)
     assert overhang_share(record, ALL[:2]) == 0

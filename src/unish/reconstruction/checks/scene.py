@@ -31,9 +31,6 @@ PAIRS_PER_GAP = 3
 MAX_PATCHES = 100
 MIN_MATCHES = 8
 PERSON_MARGIN = 2
-STILL_PX = 0.5
-"""A patch that is found again within this many pixels (of the matching size) of its own place did not move."""
-
 STILL_SHARE = 0.6
 OVERHANG = 0.12
 OVERHANG_STRIDE = 4
@@ -113,7 +110,7 @@ def measure_stillness(reconstruction: Reconstruction, frames: Integer[ndarray, "
     long_side = max(reconstruction.images.shape[1:3]) / step
     return Stillness(
         shift_percent=float(100 * max(shifts) / long_side) if shifts else float("nan"),
-        still_share=float((move <= STILL_PX).mean()) if len(move) >= MIN_MATCHES else float("nan"),
+        still_share=float((move == 0).mean()) if len(move) >= MIN_MATCHES else float("nan"),
     )
 
 
