@@ -142,7 +142,9 @@ class PlanViews:
         """Grid lines through the first camera at whole steps, and what stands still, dimmed."""
         canvas = Image.new("RGB", self._size[::-1], (_GROUND,) * 3)
         draw = ImageDraw.Draw(canvas)
-        step = next((step for step in _GRID_STEPS_M if step * view.px_per_m >= _GRID_PX), _GRID_STEPS_M[-1])
+        wide = _GRID_PX / view.px_per_m
+        # A scene that is lost in space gets powers of ten: its grid must not be a million lines.
+        step = next((step for step in _GRID_STEPS_M if step >= wide), 10.0 ** np.ceil(np.log10(wide)))
         height, width = self._size
         origin = view.pixels(self._centres[:1])[0]
         for axis, length in ((0, width), (1, height)):
