@@ -247,6 +247,57 @@ def test_a_region_with_two_people_is_tried_again_until_the_right_one_is_read():
     assert read_box(FRAME, boxes, 0, [before], model) is better
 
 
+class Drifting(Bodies):
+    """Reads one body, ``step`` pixels to the right of the last reading; scores as given, then 0.95."""
+
+    def __init__(self, body: Pose, step: float, scores: tuple[float, ...] = ()):
+        super().__init__(body)
+        self.step = step
+        self.scores = scores
+
+    def read_pose(self, picture, region):
+        pose = super().read_pose(picture, region)
+        px = pose.px.copy()
+        px[:, 0] += self.step * (len(self.regions) - 1)
+        score = self.scores[len(self.regions) - 1] if len(self.regions) <= len(self.scores) else 0.95
+        return replace(pose, px=px, score=score, region=region)
+
+
+BEFORE = Region(x=103.0, y=120.0, side=100.0, angle=0.5)
+
+
+@pytest.mark.parametrize(
+    ("step", "scores", "regions", "settled"),
+    [
+        (0.49, (), 2, True),  # 0.0049 of the region's side
+        (0.51, (), 4, False),
+        (-0.51, (), 4, False),
+        (0.0, (0.5, 0.5), 2, True),
+        (0.0, (0.49, 0.95), 3, False),
+        (0.0, (0.95, 0.49), 4, False),
+    ],
+)
+def test_somebody_is_read_where_they_were_a_moment_ago_if_the_reading_stays(step, scores, regions, settled):
+    """Otherwise around the box, as somebody new; the answer is the second look at either."""
+    me = _body(100, 120, 100)
+    model = Drifting(me, step, scores)
+    pose = read_box(FRAME, _box_of(me)[None], 0, [replace(BEFORE, x=108.0), BEFORE], model)
+    assert len(model.regions) == regions and model.regions[0] is BEFORE and model.regions[-1] is me.next_region
+    assert pose is not None and pose.px[0, 0] == pytest.approx(me.px[0, 0] + step * (regions - 1), abs=1e-4)
+    assert (model.regions[-2].angle == 0.0) != settled
+
+
+def test_somebody_is_not_read_where_a_neighbour_was_a_moment_ago():
+    me, neighbour = _body(100, 120, 100), _body(160, 120, 100)
+    boxes = np.stack([_box_of(me), _box_of(neighbour)])
+    between = Region(x=131.0, y=120.0, side=125.0)
+    assert read_box(FRAME, boxes, 0, [between], Bodies(me, neighbour)).px[0, 0] == me.px[0, 0]
+    far = Region(x=141.0, y=120.0, side=125.0)
+    model = Bodies(me, neighbour)
+    read_box(FRAME, boxes, 0, [far], model)
+    assert far not in model.regions
+
+
 def test_a_pose_is_read_again_around_itself():
     class Twice(Bodies):
         def __init__(self, *scores):

@@ -35,6 +35,7 @@ _SAME_BOX = 0.6
 _UPGRADE_BOX = 0.5
 _SAME_PLACE = 0.8
 _MAX_STRAY = 0.3
+_SETTLED = 0.005
 _MAX_LEAP = 0.5
 _MAX_CROUCH = 2.5
 _MIN_AREA = 16
@@ -129,16 +130,22 @@ def read_box(
 ) -> Pose | None:
     """The pose of the person in one of the boxes; ``None`` when only neighbours are seen there.
 
-    A region cut around the box of somebody in close contact may show the neighbour better. Then a tighter region, and
-    the one where the person was a moment ago, are tried, and what fits the box best is taken.
+    Where the person was a moment ago is looked at first: a region that landmarks made lies better around somebody with
+    stretched arms, bent or upside down than an upright one around a box. A region cut around the box of somebody in
+    close contact may show the neighbour better. Then a tighter region, and the one of a moment ago, are tried, and what
+    fits the box best is taken.
     """
     region = Region.around_box(boxes[index], margin=BOX_MARGIN)
+    near = [other for other in expected if _region_distance(region, other) < _MAX_STRAY]
+    if near:
+        settled = read_settled(frame, min(near, key=lambda other: _region_distance(region, other)), landmarks)
+        if settled is not None and belongs_to_box(settled, boxes, index):
+            return settled
     pose = read_twice(frame, region, landmarks)
     if pose is None or belongs_to_box(pose, boxes, index):
         return pose
     tight = landmarks.read_pose(frame.picture, Region.around_box(boxes[index], margin=_TIGHT_MARGIN))
     tries = [tight, landmarks.read_pose(frame.picture, tight.next_region)]
-    near = [other for other in expected if _region_distance(region, other) < _MAX_STRAY]
     tries += [landmarks.read_pose(frame.picture, other) for other in near]
     tries = [one for one in tries if one.score >= _MIN_RETRY_SCORE and belongs_to_box(one, boxes, index)]
     return max(tries, key=lambda one: one.score * _overlap_with(one, boxes[index]), default=None)
@@ -174,6 +181,20 @@ def read_twice(frame: Frame, region: Region, landmarks: LandmarkModel) -> Pose |
         return None
     second = landmarks.read_pose(frame.picture, first.next_region)
     return second if second.score >= 0.5 * first.score else first
+
+
+def read_settled(frame: Frame, region: Region, landmarks: LandmarkModel) -> Pose | None:
+    """The pose in a region of a moment ago, if a second look around the first answer agrees with it; else ``None``.
+
+    Right readings hardly move when they are read again. One that is about to mix up front and back does, and the next
+    frames would go on from there.
+    """
+    first = landmarks.read_pose(frame.picture, region)
+    if first.score < _MIN_RETRY_SCORE:
+        return None
+    second = landmarks.read_pose(frame.picture, first.next_region)
+    moved = np.linalg.norm(second.px[:, :2] - first.px[:, :2], axis=-1).mean() / first.region.side
+    return second if second.score >= _MIN_RETRY_SCORE and moved < _SETTLED else None
 
 
 def belongs_to_box(pose: Pose, boxes: Float[ndarray, "N 4"], index: int) -> bool:
