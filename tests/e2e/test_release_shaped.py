@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from network_models import tiny_release
 
+from network_models import tiny_release
 from oracle_world import CLIP_SIZE, make_world
 from small_smpl import make_smpl_arrays
 from unish.body import load_body

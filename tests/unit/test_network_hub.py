@@ -13,9 +13,9 @@ import pytest
 import torch
 from huggingface_hub.utils import close_session
 from loopback_hub import LoopbackHub
-from network_models import tiny_release
 from safetensors.torch import save
 
+from network_models import tiny_release
 from unish.errors import InputError
 from unish.network import PRESETS, UniSH
 from unish.network.adapters import to_published

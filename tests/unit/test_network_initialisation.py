@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from network_models import tiny_release
 from safetensors.torch import save_file
 from torch import Tensor
 
+from network_models import tiny_release
 from unish.errors import InputError
 from unish.network import PRESETS, UniSH, initialise_backbone, initialise_scene
 from unish.network.adapters import to_published

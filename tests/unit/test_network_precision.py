@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from network_models import make_camera, make_clips, make_human_inputs, make_network
 from torch import nn
 
+from network_models import make_camera, make_clips, make_human_inputs, make_network
 from unish.errors import InputError
 from unish.network import UniSH
 from unish.network.linear import Linear

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from network_models import CONFIGS, HEIGHT, NUM_CLIPS, NUM_FRAMES, WIDTH, make_clips, make_human_inputs, make_network
 
+from network_models import CONFIGS, HEIGHT, NUM_CLIPS, NUM_FRAMES, WIDTH, make_clips, make_human_inputs, make_network
 from unish.structs import HumanInputs
 
 

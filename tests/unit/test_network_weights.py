@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from network_models import tiny_release
 from safetensors.torch import load_file, save_file
 
+from network_models import tiny_release
 from unish.errors import InputError
 from unish.network import PRESETS, UniSH, UniSHConfig
 from unish.network.adapters import to_published

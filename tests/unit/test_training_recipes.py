@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from network_models import tiny_release
 from scene_shards import make_tiny_scene, write_shard
 
+from network_models import tiny_release
 from unish import training
 from unish.cli import main, train
 from unish.errors import InputError
