@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 from mutation_tests import RelatedTests, find_imports, hash_file
@@ -36,6 +37,9 @@ WHOLE_TESTS = ("physics", "e2e")
 
 UPPER_TESTS = ("test_training", "test_metrics", "test_datasets", "test_benchmark", "test_evaluation", "test_synthetic")
 """Tests of layers that use the sources: a slow and roundabout way to notice a fault in these."""
+
+SHAPE_TESTS = ("tests/contract/test_shapes.py", "tests/unit/test_network_layers.py", "tests/unit/test_network_unish.py")
+"""Tests that ask whether a wrong shape is refused."""
 
 NO_ANSWER: dict = {"seconds": {}, "statements": {}, "red": "no answer"}
 CPU_FACTOR, CPU_FLOOR_S = 3, 20
@@ -75,18 +79,29 @@ def preload() -> None:
 
 
 def run_mutant(mutant: Mutant, source: str, related: RelatedTests) -> Outcome:
-    """Run the related tests on the changed source until one fails."""
+    """Run the related tests on the changed source until one fails: without shape checks, and if all pass, with them.
+
+    Checking shapes takes most of the time of quick tests, and hardly any fault needs it to be noticed.
+    """
     if not related.tests:
         return Outcome(verdict=Verdict.survived, by="no test runs through it")
+    outcome = _run_tests(mutant, source, related, shapes=False)
+    return outcome if outcome.verdict != Verdict.survived else _run_tests(mutant, source, related, shapes=True)
+
+
+def _run_tests(mutant: Mutant, source: str, related: RelatedTests, *, shapes: bool) -> Outcome:
     changed = {str(REPOSITORY / mutant.path): mutant.apply(source).encode()}
-    plugin = _FirstFailure(list(related.tests))
+    tests = [test for test in related.tests if shapes or not test.startswith(SHAPE_TESTS)]
+    plugin = _FirstFailure(tests)
 
     cpu_s = int(CPU_FLOOR_S + CPU_FACTOR * related.seconds)
 
     def child() -> dict:
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+        if not shapes:
+            jaxtyping.install_import_hook = lambda *names: None  # type: ignore[assignment]
         _serve_sources(changed)
-        status = _run_pytest(list(related.tests), [plugin], "-x")
+        status = _run_pytest(tests, [plugin], "-x") if tests else pytest.ExitCode.OK
         return {"status": int(status), "by": plugin.failed}
 
     answer = _fork(child, timeout_s=WALL_FACTOR * cpu_s)
