@@ -215,9 +215,10 @@ def test_a_camera_below_the_foot_measures_nothing() -> None:
 
 
 def test_bands_are_split_at_four_six_and_ten_metres() -> None:
-    depths = np.array([3.9, 4.0, 5.9, 6.0, 9.9, 10.0, 50.0, 2.0])
+    depths = np.array([0.4, 4.0, 5.9, 6.0, 9.9, 10.0, 50.0, 2.0])
     ratios = np.array([1.0, 2.0, 4.0, 5.0, 7.0, 8.0, 10.0, np.nan])
     assert band_medians(ratios, depths) == {"below_4_m": 1.0, "4_to_6_m": 3.0, "6_to_10_m": 6.0, "above_10_m": 9.0}
+    assert band_medians(ratios[:1] + 0.5, np.array([3.9]))["below_4_m"] == 1.5
     empty = band_medians(np.zeros(0), np.zeros(0))
     assert list(empty) == ["below_4_m", "4_to_6_m", "6_to_10_m", "above_10_m"]
     assert np.isnan(list(empty.values())).all()

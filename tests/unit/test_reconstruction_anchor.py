@@ -73,6 +73,18 @@ def test_frames_that_measure_badly_give_way() -> None:
     assert float((unsure - 4).abs().max()) < 0.2 * float((sure - 4).abs().max())
 
 
+def test_frames_weigh_by_the_square_of_their_certainty() -> None:
+    rng = np.random.default_rng(3)
+    times = torch.arange(12) / 6.0
+    sigma = rng.uniform(0.02, 0.2, 12)
+    logs = np.log(4.0) + sigma * rng.normal(size=12)
+    placed = make_placed(_ahead(torch.from_numpy(np.exp(logs)).float()), torch.from_numpy(sigma).float()[None])
+    weights = sigma**-2 / (sigma**-2).mean()
+    expected = np.exp(whittaker_twin(times.double().numpy(), logs, weights, 0.35))
+    found = pelvis_of(smooth_distances(BODY, placed, times))[0, :, 2]
+    torch.testing.assert_close(found, torch.from_numpy(expected).float(), rtol=1e-5, atol=1e-5)
+
+
 def test_nothing_is_known_of_absent_people_and_short_pieces_stay() -> None:
     """Two metres nearer after a gap of over a second: each side is smooth by itself; over half a second they join."""
     distance = torch.tensor([4.0, 4.0, 4.0, 4.0, 2.0, 2.0, 2.0, 2.0])

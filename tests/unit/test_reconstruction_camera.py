@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unish.geometry.camera import unproject
 from unish.geometry.focal import recover_shift
-from unish.reconstruction.camera import FOCAL_RANGE, USUAL_FOCAL, decide_camera, know_camera
+from unish.reconstruction.camera import decide_camera, know_camera
 from unish.reconstruction.stitch import intrinsics_at, stitch_windows
 from unish.structs import Camera, Prediction
 
@@ -52,17 +52,27 @@ def test_frames_are_solved_together_and_doubtful_points_do_not_count() -> None:
     torch.testing.assert_close(camera.matrix, SQUARE, rtol=1e-5, atol=1e-5)
 
 
+HALF_DIAGONAL = (PICTURE[0] ** 2 + PICTURE[1] ** 2) ** 0.5 / 2
+
+
+def make_lens(focal: float) -> Prediction:
+    """Points that a camera of this focal length saw, in half diagonals of the picture."""
+    seen = make_prediction(torch.tensor([[focal * HALF_DIAGONAL, 0, 80], [0, focal * HALF_DIAGONAL, 45], [0, 0, 1]]))
+    return Prediction(**vars(seen) | {"intrinsics": None})
+
+
 def test_points_of_no_lens_get_a_usual_one_and_it_counts_as_guessed() -> None:
-    half_diagonal = (PICTURE[0] ** 2 + PICTURE[1] ** 2) ** 0.5 / 2
+    """Wider than 157 degrees across the diagonal, narrower than 6, or seen from behind."""
     mirrored = make_prediction(SQUARE)
     flipped = Prediction(**vars(mirrored) | {"local_points": mirrored.local_points * torch.tensor([-1.0, -1.0, 1.0])})
-    extreme = [FOCAL_RANGE[0] / 2, FOCAL_RANGE[1] * 2]
-    lenses = [make_prediction(SQUARE * torch.tensor([f, f, 1.0])[:, None] / 140 * half_diagonal) for f in extreme]
-    lenses = [Prediction(**vars(one) | {"intrinsics": None}) for one in lenses]
-    for prediction in (flipped, *lenses):
+    for prediction in (flipped, make_lens(0.19), make_lens(20.5)):
         camera = decide_camera(prediction, PICTURE, predicted=False)
         assert camera.focal_source == "guessed"
-        assert float(camera.matrix[0, 0]) == pytest.approx(USUAL_FOCAL * half_diagonal, rel=1e-6)
+        assert float(camera.matrix[0, 0]) == pytest.approx(1.5 * HALF_DIAGONAL, rel=1e-6)
+    for focal in (0.21, 19.5):
+        camera = decide_camera(make_lens(focal), PICTURE, predicted=False)
+        assert camera.focal_source == "solved"
+        assert float(camera.matrix[0, 0]) == pytest.approx(focal * HALF_DIAGONAL, rel=1e-3)
 
 
 def test_a_known_camera_is_kept_with_its_centre_and_scaled_with_the_picture() -> None:

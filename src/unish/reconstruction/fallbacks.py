@@ -36,8 +36,9 @@ def _of_scale(shot: MetricShot) -> list[str]:
     if shot.scale.source == "none":
         sentences.append("the metric scale is unknown: nobody could be measured; lengths are in a unit of their own")
     if shot.unjoined:
-        pairs = "1 pair" if shot.unjoined == 1 else f"{shot.unjoined} pairs"
-        sentences.append(f"{pairs} of neighbouring windows share no confident point, so their scales may differ")
+        sentences.append(
+            f"neighbouring windows without a confident point in common: {shot.unjoined}; their scales may differ"
+        )
     if not bool(((shot.depth > 0) & (shot.conf >= CONFIDENT)).any()):
         sentences.append("no point of the scene is confident")
     return sentences
