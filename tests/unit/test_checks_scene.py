@@ -18,6 +18,7 @@ from unish.reconstruction.checks.ground import (
     unproject_pixels,
 )
 from unish.reconstruction.checks.scene import (
+    _choose_patches,
     camera_extent,
     field_of_view,
     find_static,
@@ -224,6 +225,19 @@ def test_patches_are_cut_from_the_still_scene_and_where_there_is_something_to_se
     images[0, :, 58:], images[1, :, 58:] = sky, np.roll(sky, 3, axis=0)
     found = measure_stillness(replace(record, images=images), ALL[:2])
     assert (found.shift_percent, found.still_share) == (pytest.approx(0, abs=1e-3), 1.0)
+
+
+def test_a_patch_lies_at_the_best_corner_of_its_cell() -> None:
+    """On grey, bright squares of four pixels: every patch is at a corner of one, every square within reach has one."""
+    grey = np.full((96, 128), 100.0)
+    corners = {(row, column) for row in (15, 40, 78) for column in (20, 51, 90)}
+    for row, column in corners:
+        grey[row : row + 4, column : column + 4] = 150
+    rows, columns = _choose_patches(_flat(4.0), 0, grey, 1)
+    squares = [(row - row_of, column - column_of) for row, column in zip(rows, columns, strict=True)
+               for row_of, column_of in corners if -2 < row - row_of < 5 and -2 < column - column_of < 5]  # fmt: skip
+    assert len(squares) == len(rows) >= 9
+    assert {place for square in squares for place in square} <= {-1, 0, 3, 4}
 
 
 def test_overhangs_are_counted_by_column() -> None:

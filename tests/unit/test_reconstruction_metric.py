@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -149,6 +150,24 @@ def test_surfaces_are_fitted_in_spite_of_a_minority() -> None:
     assert float(relief) == pytest.approx(0.6, abs=0.1)
     tilt, relief = _fit_surface(offsets, scene, offsets @ torch.tensor([3.0, 0.0]) - 2 * scene)
     assert float(tilt[0]) == 0.5 and float(relief) == 0.0, "within the limits"
+
+
+def test_the_surface_is_the_fifth_of_its_weighted_fits() -> None:
+    """Least absolute residuals (none counts for less than a hundredth), drawn a little to no tilt and full relief."""
+    rng = np.random.default_rng(1)
+    offsets, scene = rng.uniform(-0.5, 0.5, (60, 2)), rng.normal(0, 0.1, 60)
+    body = offsets @ [0.3, -0.2] + 0.4 * scene + rng.standard_cauchy(60) * 0.05
+    scene, body = scene - np.median(scene), body - np.median(body)
+    found = _fit_surface(*(torch.from_numpy(values).float() for values in (offsets, scene, body)))
+    design, start = np.column_stack([offsets, scene, np.ones(60)]), np.array([0.0, 0, 1, 0])
+    ridge, weights = np.diag([0.002, 0.002, 0.002, 1e-6]), np.ones(60)
+    rounds = []
+    for _ in range(10):
+        left = (design.T * weights) @ design / weights.sum() + ridge
+        rounds.append(np.linalg.solve(left, (design.T * weights) @ body / weights.sum() + ridge @ start))
+        weights = 1 / np.maximum(np.abs(body - design @ rounds[-1]), 0.01)
+    np.testing.assert_allclose(torch.cat([found[0], found[1][None]]).numpy(), rounds[4][:3], atol=1e-6)
+    assert all(np.abs(rounds[4] - rounds[index])[:3].max() > 1e-4 for index in (3, 5))
 
 
 def test_scale_is_the_median_of_people_who_measure_well_each_with_their_weight() -> None:
