@@ -41,8 +41,7 @@ class TestMap:
 
         Test files that import the source come first, then quick ones; tests of one file stay together.
         """
-        places = self._places(mutant, source)
-        hits = [test for test, statements in self.statements.items() if not places.isdisjoint(statements)]
+        hits = self._find_hits(mutant, source)
         files: dict[str, list[str]] = {}
         for test in hits:
             files.setdefault(test.split("::")[0], []).append(test)
@@ -56,15 +55,21 @@ class TestMap:
                 total += self.seconds[test]
         return RelatedTests(tests=tuple(chosen), seconds=total)
 
-    def _places(self, mutant: Mutant, source: str) -> set[str]:
-        if mutant.statement is not None:
-            return {f"{mutant.path}:{mutant.statement}"}
-        lines = _lines_that_read(source, mutant.name) if mutant.name else set()
+    def _find_hits(self, mutant: Mutant, source: str) -> list[str]:
+        lines = {mutant.statement} if mutant.statement is not None else set[int]()
+        if not lines and mutant.name:
+            lines = _lines_that_read(source, mutant.name)
         if lines:
-            return {f"{mutant.path}:{line}" for line in lines}
-        # A field or a constant that only others read: whatever runs through this source.
-        return {place for statements in self.statements.values() for place in statements
-                if place.rpartition(":")[0] == mutant.path}  # fmt: skip
+            places = {f"{mutant.path}:{line}" for line in lines}
+            return [test for test, statements in self.statements.items() if not places.isdisjoint(statements)]
+        # A field or a constant that only others read: what runs through this source, or is in a file that imports it.
+        importing = {file for file, sources in self.imports.items() if mutant.path in sources}
+        through = f"{mutant.path}:"
+        return [
+            test
+            for test, statements in self.statements.items()
+            if test.split("::")[0] in importing or any(place.startswith(through) for place in statements)
+        ]
 
 
 def _lines_that_read(source: str, name: str) -> set[int]:

@@ -160,16 +160,33 @@ def test_batch_equals_single_and_blocks_equal_the_whole(monkeypatch: pytest.Monk
 def test_unseen_samples_do_not_count_and_nothing_seen_is_the_identity(solve) -> None:  # type: ignore[no-untyped-def]
     source, target, weights = random(0, 9, 3), random(1, 9, 3), torch.ones(9).double()
     weights[5:] = 0
+    weights[7:] = torch.tensor([-1.0, torch.nan])
     source[5:], target[6:] = torch.nan, torch.inf
     source.requires_grad_()
     few = solve(source[:5], target[:5], weights[:5], truncation=0.5)
     all_of_them = solve(source, target, weights, truncation=0.5)
     for i in range(2):
         torch.testing.assert_close(all_of_them[i], few[i], rtol=0, atol=0)
-    scale, shift = solve(source, target, 0 * weights, truncation=0.5)
+    scale, shift = solve(source, target, torch.zeros(9).double(), truncation=0.5)
     assert scale == 1 and (shift == 0).all()
     (all_of_them[0] + scale + all_of_them[1].sum() + shift.sum()).backward()
     assert source.grad is not None and source.grad.isfinite().all()
+
+
+def test_of_two_samples_that_fit_alike_the_first_is_the_anchor() -> None:
+    """One coordinate of two gives the scale, so both fit exactly there: rounding must not choose between them."""
+    tied = 0
+    for seed in range(100):
+        source, target = random(seed, 2, 3).float(), random(1000 + seed, 2, 3).float()
+        anchors = alignment._settle_anchors(
+            source, target, torch.ones(2), torch.tensor([0, 1]), torch.tensor([True] * 3), None
+        )
+        rest = (target[0] - target[1]) / (source[0] - source[1])
+        scales = [solve_scale_translation(source, target, torch.ones(2))[0]]
+        fits = (rest - scales[0]).abs() < 1e-5
+        assert (anchors[fits] == 0).all()
+        tied += int(fits.any())
+    assert tied > 50
 
 
 def test_a_constant_source_is_a_shift() -> None:

@@ -129,6 +129,12 @@ def test_overlapping_detections_become_their_weighted_mean():
     assert merged[0][0][0].tolist() == pytest.approx([(0.5 * 0.9 + 0.52 * 0.6) / 1.5, 0.5])
 
 
+def test_a_detection_without_extent_is_a_group_of_its_own():
+    point = np.zeros((2, 6, 2), np.float32)
+    point[:, 0] = [[0.5, 0.5], [0.2, 0.2]]
+    assert [score for _, score in merge_overlapping(point, np.array([0.5, 0.75], np.float32))] == [0.75, 0.5]
+
+
 def test_heat_moves_only_what_it_is_sure_about():
     heat = np.zeros((64, 64, 2), np.float32)
     heat[20, 30, 0], heat[20, 31, 0], heat[20, 30, 1] = 0.8, 0.8, 0.3

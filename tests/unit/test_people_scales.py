@@ -75,7 +75,7 @@ def test_only_people_who_are_large_for_the_fine_look_replace(height, replaced):
     assert len(_reconcile([lying_half], [lying])) == 2 - replaced
 
 
-@pytest.mark.parametrize(("score", "replaced"), [(0.29, False), (0.31, True)])
+@pytest.mark.parametrize(("score", "replaced"), [(0.29, False), (0.3, True)])
 def test_a_faint_large_person_replaces_nobody(score, replaced):
     faint, part = _box(200, 10, 400, 470, score), _box(210, 20, 390, 200, 0.6)
     assert len(_reconcile([part], [faint])) == 2 - replaced

@@ -22,7 +22,7 @@ from unish.reconstruction.metric import (
     correct_people,
     estimate_scale,
 )
-from unish.reconstruction.shot import SCENE_SIGMA, ShotEvidence, _stand_in_boxes, _support_weak_rulers
+from unish.reconstruction.shot import ShotEvidence, _stand_in_boxes, _support_weak_rulers
 from unish.render.plain import rasterize
 
 SIZE = (96, 64)
@@ -194,7 +194,7 @@ def test_weak_rulers_go_to_where_the_scene_sees_them_by_their_errors() -> None:
     pelvis = torch.tensor([[[0.0, 0.0, 4.0]] * 3])
     placed = make_placed(pelvis, sigma, valid)
     moved, log_moves = _support_weak_rulers(BODY, placed, torch.full((1, 3), math.log(2.0)))
-    trust = SCENE_SIGMA**-2 / (SCENE_SIGMA**-2 + 0.5**-2)
+    trust = 0.3**-2 / (0.3**-2 + 0.5**-2)  # the scene's own error is 30 %
     expected = torch.tensor([[0.0, -math.log(2.0) * trust, 0.0]])
     torch.testing.assert_close(log_moves, expected, rtol=0, atol=1e-6)
     torch.testing.assert_close(pelvis_of(moved), pelvis * expected.exp()[..., None], rtol=0, atol=1e-5)

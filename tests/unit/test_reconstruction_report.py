@@ -9,10 +9,14 @@ import pytest
 import torch
 
 from small_record import make_figure, make_record
+from standing_shots import make_shot
 from unish.body import PARENTS, Body
+from unish.reconstruction.metric import DepthComparison, SceneScale
 from unish.reconstruction.report import (
     JOINT_LANDMARKS,
+    describe_people,
     measure_body_to_points,
+    measure_quality,
     measure_reprojection,
     median_or_nan,
 )
@@ -197,3 +201,49 @@ def test_median_leaves_out_what_is_not_known() -> None:
     assert median_or_nan({0: 1.0, 1: float("nan"), 2: 4.0, 3: 2.0}) == 2.0
     assert np.isnan(median_or_nan({0: float("nan")}))
     assert np.isnan(median_or_nan({}))
+
+
+def test_people_are_described_by_medians_over_the_frames_in_which_they_were_measured() -> None:
+    figure = make_figure()
+    record = replace(
+        make_record(figure, num_people=2, num_frames=4),
+        person_valid=np.array([[True, True, True, True], [False, True, True, True]]),
+    )
+    level = torch.tensor([[0.0, 0.1, 0.7], [torch.nan] * 3])
+    first = replace(make_shot(num_people=2, num_frames=1), distance_sigma=torch.tensor([[0.05], [0.01]]))
+    second = replace(
+        make_shot(num_people=2, num_frames=3),
+        distance_sigma=torch.tensor([[0.1, 0.2, 0.5], [0.1, 0.1, 0.25]]),
+        correction=DepthComparison(
+            level=level, scene_level=torch.zeros(2, 3),
+            tilt=torch.tensor([[3.0, 4.0], [0.0, 1.0], [0.6, 0.8]]).expand(2, 3, 2),
+            relief=torch.tensor([0.2, 0.5, 1.0]).expand(2, 3), centre=torch.zeros(2, 3, 2), extent=torch.ones(2, 3),
+        ),
+    )  # fmt: skip
+    one, other = describe_people(record, [first, second], figure)
+    assert (one["id"], one["frames"], other["id"], other["frames"]) == (3, 4, 4, 3)
+    # 0.05 over 0.05, 0.1, 0.2 and 0.5; the other person was absent in the first frame.
+    assert one["certainty"] == pytest.approx((0.5 + 0.25) / 2) and other["certainty"] == pytest.approx(0.5)
+    assert one["correction"] == pytest.approx(np.exp(0.1)) and one["correction_relief"] == pytest.approx(0.5)
+    assert one["correction_tilt"] == pytest.approx(1.0)
+    assert np.isnan([other["correction"], other["correction_tilt"], other["correction_relief"]]).all()
+    nobody = replace(record, person_valid=np.zeros((2, 4), bool))
+    assert [row["certainty"] for row in describe_people(nobody, [first, second], figure)] == [0.0, 0.0]
+
+
+def test_quality_is_of_all_shots_together() -> None:
+    figure = make_figure()
+    record = make_record(figure, num_people=1, num_frames=6)
+    shots = [
+        replace(
+            make_shot(num_frames=2), scale=SceneScale(factor=1.0, uncertainty=doubt, source="people"), residual=rest
+        )
+        for doubt, rest in ((0.1, 0.01), (0.1, 0.04), (0.4, 0.02))
+    ]
+    maps = dict.fromkeys(("conf", "depth", "depth_before"), torch.ones(2, *record.depth.shape[1:]))
+    shots = [replace(shot, **maps) for shot in shots]
+    found = measure_quality(record, shots, figure)
+    assert found["scale_uncertainty"] == pytest.approx(0.2) and found["stitching_residual"] == 0.04
+    # Each shot's camera goes a sixth of 0.2 m right and of 0.1 m ahead; from shot to shot nothing is known.
+    assert found["camera_path_m"] == pytest.approx(3 * np.hypot(0.2, 0.1) / 6, abs=1e-6)
+    assert found["valid_pixels"] == pytest.approx(float((record.depth > 0).mean()))

@@ -60,6 +60,16 @@ def test_people_may_move_before_a_camera_that_stands_still() -> None:
     assert not camera_stood_still(pictures, NOBODY), "the same change without anybody to explain it"
 
 
+def test_a_small_corner_with_texture_does_not_tell() -> None:
+    """A tile is a twelfth of the long side, and six of them are asked for."""
+    pictures = film()
+    plain = torch.full_like(pictures, 128)
+    plain[:, :15, :15] = pictures[:, :15, :15]
+    assert not camera_stood_still(plain, NOBODY)
+    plain[:, :33, :44] = pictures[:, :33, :44]
+    assert camera_stood_still(plain, NOBODY)
+
+
 def test_without_texture_without_space_and_with_one_frame_nothing_is_known() -> None:
     assert not camera_stood_still(torch.full((4, HEIGHT, WIDTH, 3), 128, dtype=torch.uint8), NOBODY)
     assert not camera_stood_still(film(), torch.zeros_like(NOBODY))
