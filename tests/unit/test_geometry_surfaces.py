@@ -152,6 +152,10 @@ def test_neighbours_are_linked_within_a_surface_only() -> None:
     assert not left[0, 1] and not down[0, 0] and left[1, 1]
     assert link_neighbours(depth, valid, relative_step=0.26)[1, :, 2].all()
     assert not link_neighbours(depth * torch.nan, ~valid, relative_step=0.2).any()
+    several = torch.stack([depth, depth.flip(-1)])[:, None], torch.stack([valid, valid.flip(-1)])[:, None]
+    batch = link_neighbours(*several, relative_step=0.2)
+    assert batch.shape == (2, 1, 4, 4, 5) and torch.equal(batch[0, 0], links)
+    assert torch.equal(batch[1, 0, [0, 3, 2, 1]].flip(-1), links), "left and right change places"
 
 
 @pytest.mark.parametrize("seed", range(3))
