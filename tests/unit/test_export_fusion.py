@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from golden_record import PLACES, SIZE, make_golden, paint, reliable_pixels
 from small_record import make_figure, make_record
-from unish.export.fusion import _open_view, far_limit, fuse_scene
+from unish.export.fusion import _open_view, _thin, far_limit, fuse_scene
 from unish.structs import Reconstruction
 
 
@@ -131,6 +131,15 @@ def test_thinning_takes_means_and_bounds_the_number(golden: Reconstruction) -> N
     # Points are no denser than pixels at the median depth: 4 m ÷ 60 pixels.
     distances, _ = cKDTree(whole).query(whole, k=2)
     assert np.median(distances[:, 1]) == pytest.approx(4 / 60, rel=0.35)
+
+
+def test_cubes_begin_at_the_lowest_point_and_hold_their_lower_sides() -> None:
+    xyz = np.float32([[5, 1, 2], [5.4, 1, 2], [6.2, 1, 2], [7, 1, 2], [5, 1, 3.5]])
+    colours = np.uint8([[0, 10, 20], [100, 10, 20], [7, 8, 9], [1, 2, 3], [4, 5, 6]])
+    found = _thin(xyz, colours, side=1.0, max_points=4)
+    order = np.lexsort(found.xyz.T)
+    np.testing.assert_allclose(found.xyz[order], [[5.2, 1, 2], [6.2, 1, 2], [7, 1, 2], [5, 1, 3.5]], atol=1e-6)
+    assert found.colours[order].tolist() == [[50, 10, 20], [7, 8, 9], [1, 2, 3], [4, 5, 6]]
 
 
 def test_near_surfaces_are_no_denser_than_the_rest() -> None:

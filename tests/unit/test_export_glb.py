@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy.spatial.transform import Rotation
 
 from gltf_player import GltfPlayer
 from golden_record import INTRINSICS, NUM_FRAMES, PLACES, SIZE, make_golden, paint, reliable_pixels
 from small_record import make_figure, make_record
 from unish.body import Body
 from unish.export import write_glb
-from unish.export.axes import FLIP_YZ, upright
+from unish.export.axes import FLIP_YZ, keep_hemisphere, to_quaternions, upright
 from unish.render.colours import person_colour
 from unish.structs import Reconstruction
 
@@ -188,6 +189,18 @@ def test_rotations_never_turn_the_long_way_round(player: GltfPlayer, golden: Rec
     assert crossed  # the record has a turn that crosses over
 
 
+def test_signs_of_quaternions_follow_one_another() -> None:
+    """Two joints, one of which turns by 1.2 full turns: half a turn on, the sign that SciPy gives changes."""
+    turns = np.stack([np.linspace(0, 2.4 * np.pi, 30), np.full(30, 0.3)], axis=1)
+    quaternions = to_quaternions(Rotation.from_euler("y", turns.reshape(-1, 1)).as_matrix().reshape(30, 2, 3, 3))
+    assert ((quaternions[1:] * quaternions[:-1]).sum(-1) < 0).any()
+    kept = keep_hemisphere(quaternions)
+    assert ((kept[1:] * kept[:-1]).sum(-1) > 0).all()
+    np.testing.assert_array_equal(np.abs(kept), np.abs(quaternions))
+    np.testing.assert_array_equal(kept[:, 1], quaternions[:, 1])
+    np.testing.assert_array_equal(kept[0], quaternions[0])
+
+
 def test_the_camera_flies_along_the_path(player: GltfPlayer, golden: Reconstruction) -> None:
     for shot, frames in SHOTS:
         turn = upright(golden.gravity[shot])
@@ -203,6 +216,8 @@ def test_the_camera_flies_along_the_path(player: GltfPlayer, golden: Reconstruct
         assert np.tan(view.yfov / 2) == pytest.approx(SIZE[0] / 2 / INTRINSICS[1, 1])
         width = np.tan(view.yfov / 2) * view.aspectRatio
         assert width == pytest.approx(SIZE[1] / 2 / INTRINSICS[0, 0])
+        # What is nearer than a centimetre would be inside of the lens; there is no far plane.
+        assert view.znear == 0.01 and view.zfar is None
 
 
 def test_drawn_cameras_reach_to_the_corners_of_the_picture(player: GltfPlayer, golden: Reconstruction) -> None:
@@ -320,6 +335,9 @@ def test_the_number_of_points_is_bounded(tmp_path: Path, body: Body, golden: Rec
     player = GltfPlayer(tmp_path / "scene.glb")
     sizes = [len(player.points(f"scene points of shot {shot}")) for shot in (0, 1)]
     assert 125 < sizes[0] <= 250 and 75 < sizes[1] <= 150
+    write_glb(tmp_path / "few.glb", golden, body, max_points=1)
+    player = GltfPlayer(tmp_path / "few.glb")
+    assert [len(player.points(f"scene points of shot {shot}")) for shot in (0, 1)] == [1, 1]
 
 
 def test_large_people_are_thinned(tmp_path: Path, body: Body) -> None:

@@ -287,6 +287,20 @@ def test_the_grid_has_whole_steps(golden: Reconstruction) -> None:
     assert np.abs(lines + 0.5 - x).min() <= 1.5
 
 
+@pytest.mark.parametrize(("far", "step"), [(0.2, 0.5), (6.0, 2.0), (3e4, 1e4), (3e8, 1e8)])
+def test_the_step_of_the_grid_follows_the_scale(golden: Reconstruction, far: float, step: float) -> None:
+    """The smallest of 0.5, 1, 2, 5, … metres that is 60 pixels or more; powers of ten where all is lost in space."""
+    record = level_record(golden, np.array([[0.0, 0.0, 1.0], [far, 0.0, 1.0]]))
+    frames = np.arange(*record.shot_frames()[0].indices(record.num_frames))
+    views = PlanViews(record, 0, frames, (600, 600))
+    above = views.draw(0, [])[0]
+    lines = np.flatnonzero((above[40:-40] == 52).all(axis=-1).mean(axis=0) > 0.6)
+    assert len(lines) >= 2 and np.diff(lines).min() >= 59
+    # Where a metre is not to be seen: joints and camera take 1 of 1 + 2 × .35 of the picture.
+    metre = scale_of(views)[0] if far < 100 else 600 / 1.7 / far
+    assert np.diff(lines).mean() == pytest.approx(step * metre, rel=0.05)
+
+
 def test_nothing_at_all(golden: Reconstruction) -> None:
     """No depth, nobody, a camera that stands still."""
     empty = replace(

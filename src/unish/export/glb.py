@@ -57,7 +57,7 @@ def write_glb(path: Path, reconstruction: Reconstruction, body: Body, *, max_poi
         stage = _open_stage(builder, reconstruction, shot, frames, suffix=f" of shot {shot}" if len(shots) > 1 else "")
         share = max(1, max_points * len(frames) // reconstruction.num_frames)
         fused = fuse_scene(reconstruction, frames, max_points=share)
-        _add_points(stage, "scene points", fused.xyz, fused.colours)
+        _add_points(stage, "scene points", fused.xyz, fused.colours, {})
         _add_path(stage)
         _add_camera(stage)
         for person in range(reconstruction.num_people):
@@ -109,7 +109,7 @@ def _add_points(
     name: str,
     xyz: Float[ndarray, "N 3"],
     colours: UInt8[ndarray, "N 3"],
-    extras: dict[str, float] | None = None,
+    extras: dict[str, float],
 ) -> None:
     if not len(xyz):
         return
@@ -119,7 +119,7 @@ def _add_points(
         "COLOR_0": builder.add_array(_to_linear(colours / 255.0).astype(np.float32), target=gltf.ARRAY_BUFFER),
     }
     mesh = builder.add_mesh(attributes, mode=gltf.POINTS, name=f"{name}{stage.suffix}")
-    builder.add_node(f"{name}{stage.suffix}", parent=stage.world, mesh=mesh, extras=extras or {})
+    builder.add_node(f"{name}{stage.suffix}", parent=stage.world, mesh=mesh, extras=extras)
 
 
 def _add_path(stage: _Stage) -> None:
