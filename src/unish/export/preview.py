@@ -74,7 +74,8 @@ def write_preview(
 
 
 def _open_film(path: Path) -> OutputContainer:
-    return av.open(str(path), "w", format="mp4", container_options={"movflags": "faststart"})
+    # "file:" keeps FFmpeg from taking a part of the name for a protocol.
+    return av.open(f"file:{path.absolute()}", "w", format="mp4", container_options={"movflags": "faststart"})
 
 
 def paint_frame(reconstruction: Reconstruction, body: Body, frame: int) -> UInt8[ndarray, "h w 3"]:

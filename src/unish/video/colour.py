@@ -24,6 +24,8 @@ _WHITE_NITS = 203.0
 """Luminance of diffuse white in HDR pictures (ITU-R BT.2408)."""
 _HLG_PEAK_NITS, _HLG_GAMMA = 1000.0, 1.2
 """The reference display of HLG (ITU-R BT.2100)."""
+_FULL_48 = 65280.0
+"""Full signal in FFmpeg's 48-bit RGB: 255 · 256."""
 _KNEE = 0.6
 """Share of diffuse white up to which SDR shows a luminance as it is; what is above is compressed."""
 _LUMA_2020 = np.array([0.2627, 0.6780, 0.0593])
@@ -54,7 +56,7 @@ def hdr_to_rgb(
         wide: the primaries are those of BT.2020, not of BT.709.
     """
     stored = frame.reformat(width=size[1], height=size[0], format="rgb48le", interpolation="AREA").to_ndarray()
-    signal = stored.astype(np.float64) / 65535
+    signal = np.minimum(stored / _FULL_48, 1.0)
     light = (_pq_nits(signal) if transfer is Transfer.PQ else _hlg_nits(signal)) / _WHITE_NITS
     # One factor for the three channels keeps the hue of bright colours.
     brightest = light.max(axis=-1, keepdims=True)
