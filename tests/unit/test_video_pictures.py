@@ -77,7 +77,9 @@ def test_orientation_inside_the_stream(tmp_path: Path, turns: int, mirrored: boo
     flip = ":flip=horizontal" if mirrored else ""
     with av.open(str(plain)) as source, av.open(str(tmp_path / "tagged.mkv"), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
-        tag = BitStreamFilterContext(f"h264_metadata=display_orientation=insert:rotate={turns}{flip}", source.streams[0])
+        tag = BitStreamFilterContext(
+            f"h264_metadata=display_orientation=insert:rotate={turns}{flip}", source.streams[0]
+        )
         for packet in source.demux(video=0):
             for tagged in tag.filter(packet if packet.size else None):
                 tagged.stream = stream
