@@ -48,7 +48,7 @@ CONTAINERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("start", [0.0, 0.5, 10.0, 3600.0, 90_000.0])
+@pytest.mark.parametrize("start", [0.0, 10.0, 90_000.0])
 @pytest.mark.parametrize(("name", "codec"), CONTAINERS, ids=[name for name, _ in CONTAINERS])
 def test_a_file_that_does_not_begin_at_zero_is_whole(tmp_path: Path, name: str, codec: str, start: float) -> None:
     clip = read_clip(write_from(tmp_path / name, start, codec=codec), fps=10.0)
@@ -56,13 +56,13 @@ def test_a_file_that_does_not_begin_at_zero_is_whole(tmp_path: Path, name: str, 
     np.testing.assert_allclose(clip.timestamps_s, np.arange(30) / 10, atol=2e-3)
 
 
-@pytest.mark.parametrize("start", [0.0, 10.0, 3600.0])
+@pytest.mark.parametrize("start", [0.0, 10.0])
 @pytest.mark.parametrize(("name", "codec"), CONTAINERS[2:5], ids=[name for name, _ in CONTAINERS[2:5]])
 def test_and_one_that_is_broken_off_is_not(tmp_path: Path, name: str, codec: str, start: float) -> None:
     path = write_from(tmp_path / name, start, codec=codec)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
     clip = read_clip(path, fps=10.0)
-    assert 3 < clip.num_frames < 30 and numbers(clip) == list(range(clip.num_frames))
+    assert 1 < clip.num_frames < 30 and numbers(clip) == (10 * clip.timestamps_s).round().int().tolist()
     # A transport stream declares no length: that of the cut one is what is left.
     assert name == "a.ts" or (len(clip.warnings) == 1 and "ends early" in clip.warnings[0])
 
@@ -155,24 +155,22 @@ def test_files_with_times_keep_them(tmp_path: Path) -> None:
 # Repeated pictures ----------------------------------------------------------------------------------------------------
 
 
-def views(count: int, seed: int = 1, speed: int = 40) -> np.ndarray:
-    """(count, 180, 320, 3) pictures of a camera that moves far from one to the next, and of nothing else."""
+def views(count: int, seed: int = 1, speed: int = 16) -> np.ndarray:
+    """(count, 72, 128, 3) pictures of a camera that moves far from one to the next, and of nothing else."""
     rng = np.random.default_rng(seed)
-    wide = gaussian_filter(rng.normal(size=(180, 320 + speed * count, 3)), (6, 6, 0)) * 900 + rng.uniform(60, 190, 3)
-    return np.stack([wide[:, speed * i : speed * i + 320] for i in range(count)]).clip(0, 255).astype(np.uint8)
+    wide = gaussian_filter(rng.normal(size=(72, 128 + speed * count, 3)), (4, 4, 0)) * 600 + rng.uniform(60, 190, 3)
+    return np.stack([wide[:, speed * i : speed * i + 128] for i in range(count)]).clip(0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("speed", [40, 320], ids=["moving", "jumping"])
+@pytest.mark.parametrize("speed", [16, 128], ids=["moving", "jumping"])
 @pytest.mark.parametrize("times", [10, 30], ids=["3 per second", "1 per second"])
-@pytest.mark.parametrize("crf", ["0", "23", "35"], ids=["lossless", "usual", "coarse"])
+@pytest.mark.parametrize("crf", ["0", "28"], ids=["lossless", "lossy"])
 def test_each_repeated_picture_is_used_once_and_opens_no_shot(tmp_path: Path, speed: int, times: int, crf: str) -> None:
     pictures = np.repeat(views(6, speed=speed), times, axis=0)
     clip = read_clip(write_video(tmp_path / "a.mp4", pictures, fps=30.0, options={"crf": crf, "preset": "medium"}))
     assert clip.segment.max() == 0 and clip.num_frames == 6
     assert (clip.frame_indices // times).tolist() == list(range(6))
-    assert (clip.timestamps_s == clip.frame_indices / 30).all() or torch.allclose(
-        clip.timestamps_s, clip.frame_indices / 30, atol=2e-3
-    )
+    torch.testing.assert_close(clip.timestamps_s, clip.frame_indices.double() / 30, atol=2e-3, rtol=0)
     (message,) = clip.warnings
     assert "repeat the picture before" in message and "6 of" in message
 
@@ -189,7 +187,7 @@ def test_a_camera_on_a_tripod_is_no_repetition(tmp_path: Path) -> None:
     """Someone passes, then nobody: the pictures repeat, but what changes is not the whole of them."""
     pictures = np.repeat(views(1), 90, axis=0)
     for step in range(12):
-        pictures[40 + step, 60:160, 20 * step : 20 * step + 40] = 230
+        pictures[40 + step, 20:64, 9 * step : 9 * step + 16] = 230
     clip = read_clip(write_video(tmp_path / "a.mp4", pictures, fps=30.0), fps=6.0)
     assert clip.num_frames == 18 and clip.warnings == ()
 
@@ -201,23 +199,23 @@ def test_a_still_picture_stays_a_film(tmp_path: Path) -> None:
 
 def test_cuts_among_moving_pictures_are_found_beside_repeated_ones() -> None:
     """A title stands for two seconds, then a film with a cut: the stillness of the title decides nothing."""
-    small = [view[::5, ::5] for seed in (2, 3) for view in views(25, seed=seed, speed=5)]
+    small = [view[::2, ::2] for seed in (2, 3) for view in views(25, seed=seed, speed=2)]
     title = np.full((36, 64, 3), 20, np.uint8)
     title[15:21, 20:44] = 240
     finder = CutFinder()
     for index, picture in enumerate([title] * 60 + small):
         finder.push(index / 30, picture)
-    assert finder.finish() == [60, 85] and not finder.stored_by_repetition
+    assert finder.finish() == [60, 85] and finder.new_pictures() is None
 
 
 # Passing over what is before the start --------------------------------------------------------------------------------
 
-LONG = np.concatenate([numbered_pictures(250, 64, 96)])
-"""25 s at ten pictures per second."""
+LONG = numbered_pictures(160, 64, 96)
+"""16 s at ten pictures per second."""
 
 
 def options(**changes: str) -> dict[str, str]:
-    return {"g": "30", "keyint_min": "30", "sc_threshold": "0"} | changes
+    return {"g": "20", "keyint_min": "20", "sc_threshold": "0"} | changes
 
 
 def mp4(path: Path) -> Path:
@@ -241,16 +239,16 @@ def key_frames_only(path: Path) -> Path:
 
 
 def hevc(path: Path) -> Path:
-    return write_video(path / "a.mp4", LONG, codec="libx265", options={"x265-params": "keyint=30:log-level=none"})
+    return write_video(path / "a.mp4", LONG, codec="libx265", options={"x265-params": "keyint=20:log-level=none"})
 
 
 def vp9(path: Path) -> Path:
-    return write_video(path / "a.webm", LONG, codec="libvpx-vp9", options={"g": "30", "deadline": "realtime"})
+    return write_video(path / "a.webm", LONG, codec="libvpx-vp9", options={"g": "20", "deadline": "realtime"})
 
 
 def vp8(path: Path) -> Path:
     return write_video(
-        path / "a.webm", LONG, codec="libvpx", options={"g": "30", "auto-alt-ref": "1", "lag-in-frames": "9"}
+        path / "a.webm", LONG, codec="libvpx", options={"g": "20", "auto-alt-ref": "1", "lag-in-frames": "9"}
     )
 
 
@@ -272,12 +270,12 @@ def uneven(path: Path) -> Path:
 
 
 def late(path: Path) -> Path:
-    return write_video(path / "a.mkv", LONG, times_s=(np.arange(250) / 10 + 50).tolist(), options=options(bf="2"))
+    return write_video(path / "a.mkv", LONG, times_s=(np.arange(160) / 10 + 50).tolist(), options=options(bf="2"))
 
 
 def with_a_cut(path: Path) -> Path:
     pictures = LONG.copy()
-    pictures[153:, 12:] = pictures[153:, 12:][:, ::-1] // 2
+    pictures[113:, 12:] = pictures[113:, 12:][:, ::-1] // 2
     return write_video(path / "a.mp4", pictures, options=options(preset="medium", bf="3"))
 
 
@@ -306,24 +304,34 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize("make", [*WAYS, with_a_cut], ids=lambda make: make.__name__)
-def test_the_frames_after_the_start_are_those_of_the_whole_file(
-    tmp_path: Path, make: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("make", WAYS, ids=lambda make: make.__name__)
+def test_the_frames_after_the_start_are_those_of_the_whole_file(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     try:
         path = make(tmp_path)
     except (av.FFmpegError, ValueError) as error:
         pytest.skip(f"FFmpeg cannot write it here: {error}")
-    passing = {start: read_clip(path, fps=4.0, start=start) for start in (3.0, 9.0, 12.3, 17.95, 24.0)}
-    monkeypatch.setattr("unish.video.files._RUN_UP_S", 1e6)  # never passes over anything
-    for start, clip in passing.items():
-        whole = read_clip(path, fps=4.0, start=start)
-        assert torch.equal(clip.images, whole.images)
-        assert torch.equal(clip.timestamps_s, whole.timestamps_s)
-        assert torch.equal(clip.frame_indices, whole.frame_indices) and torch.equal(clip.segment, whole.segment)
-        assert clip.warnings == whole.warnings and clip.source_size == whole.source_size
-        if make is not uneven:
-            assert numbers(clip) == clip.frame_indices.tolist()
+    whole = {frame.index: (frame.time_s, frame.pixels(96)) for frame in FileSource(path=path)}
+    assert len(whole) == len(LONG)
+    for start in (5.0, 8.3, 14.95):
+        passing = [frame for frame in FileSource(path=path, start_s=start) if frame.time_s >= start - 1]
+        assert [frame.index for frame in passing] == [i for i, (time_s, _) in whole.items() if time_s >= start - 1]
+        for frame in passing[::5]:
+            time_s, pixels = whole[frame.index]
+            assert frame.time_s == time_s
+            np.testing.assert_array_equal(frame.pixels(96), pixels)
+
+
+def test_a_clip_is_the_same_as_without_passing_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shots, too: the frames right before the start are seen."""
+    path = with_a_cut(tmp_path)
+    clips = []
+    for run_up in (2.0, 1e6):
+        monkeypatch.setattr("unish.video.files._RUN_UP_S", run_up)
+        clips.append(read_clip(path, fps=4.0, start=9.1))
+    one, other = clips
+    assert torch.equal(one.images, other.images) and torch.equal(one.timestamps_s, other.timestamps_s)
+    assert torch.equal(one.frame_indices, other.frame_indices) and torch.equal(one.segment, other.segment)
+    assert one.warnings == other.warnings and one.segment.max() == 1
 
 
 @pytest.mark.parametrize("make", [mp4, open_groups, transport_stream, key_frames_only, hevc, vp9, uneven, late])
@@ -332,24 +340,24 @@ def test_what_is_before_the_start_is_not_decoded(tmp_path: Path, make: Callable[
         path = make(tmp_path)
     except (av.FFmpegError, ValueError) as error:
         pytest.skip(f"FFmpeg cannot write it here: {error}")
-    first = next(iter(FileSource(path=path, start_s=20.0)))
-    assert 13.0 <= first.time_s <= 18.0 and first.index > 100
+    first = next(iter(FileSource(path=path, start_s=14.0)))
+    assert 8.0 <= first.time_s <= 12.0 and first.index > 60
     assert next(iter(FileSource(path=path, start_s=1.0))).index == 0
 
 
 def test_a_start_after_the_end(tmp_path: Path) -> None:
     path = mp4(tmp_path)
-    for start in (25.0, 60.0, 1e9):
+    for start in (16.0, 60.0, 1e9):
         with pytest.raises(InputError, match="no frame between"):
             read_clip(path, start=start)
 
 
 def test_a_cut_after_the_start_is_found(tmp_path: Path) -> None:
-    clip = read_clip(with_a_cut(tmp_path), fps=10.0, start=14.0, end=17.0)
-    assert clip.frame_indices[int(clip.segment.argmax())] == 153 and clip.segment.max() == 1
+    clip = read_clip(with_a_cut(tmp_path), fps=10.0, start=10.0, end=13.0)
+    assert clip.frame_indices[int(clip.segment.argmax())] == 113 and clip.segment.max() == 1
 
 
 def test_damage_before_the_start_is_not_held_against_the_file(tmp_path: Path) -> None:
     path = damaged_before(tmp_path)
-    assert read_clip(path, fps=10.0, start=15.0).warnings == ()
+    assert read_clip(path, fps=10.0, start=12.0).warnings == ()
     assert "damaged" in " ".join(read_clip(path, fps=10.0).warnings)

@@ -55,9 +55,12 @@ _NUM_BINS = 4
 """Bins per colour channel."""
 _REPEATED = 4
 """Levels, of 255, by which a pixel of a thumbnail differs at most where a picture is stored again."""
-_MOSTLY_REPEATED = 2 / 3
-"""Share of repeats from which on the frame rate of a video is not that of its pictures; of 34 real clips none had more
-than .29."""
+_SETTLING = 4
+"""Frames after a new picture in which lossy coding still refines it."""
+_MOSTLY_REPEATED, _SHORTEST_RUN = 0.5, 3
+"""Least share of repeats, and frames from one new picture to the next, of a video that stores pictures again and again."""
+_UNEXPLAINED = 0.05
+"""Share of frames in such a video that may differ a little in the midst of a run, as at a key frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,27 +87,34 @@ class CutFinder:
 
     Push every decoded frame in order; ``finish`` returns the positions (0-based, in push order) of the frames that open
     a new shot.
-
-    Attributes:
-        repeats: of every frame, whether it shows the picture before it once more.
     """
-
-    repeats: list[bool] = field(default_factory=list)
 
     _times: list[float] = field(default_factory=list)
     _scores: list[float] = field(default_factory=list)
+    _repeats: list[bool] = field(default_factory=list)
     _jumps: list[_Jump] = field(default_factory=list)
     _last: tuple[UInt8[ndarray, "h w 3"], _Look] | None = None
 
-    @property
-    def stored_by_repetition(self) -> bool:
-        """Whether the video has far fewer pictures than frames, which differ all over: a moving camera, played slowly.
+    def new_pictures(self) -> list[int] | None:
+        """Positions of the new pictures of a video that stores few of them many times, as one filmed at one per second and
+        played at thirty; ``None`` for an ordinary video.
 
-        A camera that stands still in front of something that rests repeats its pictures, too, but nothing changes much.
+        Nearly all of the picture changes at once, and then nothing. A camera that stands still in front of something that
+        rests repeats its pictures, too, but what moves there moves in many frames and covers a part.
         """
-        new = [score for score, repeat in zip(self._scores[1:], self.repeats[1:], strict=True) if not repeat]
-        enough = len(new) >= 2 and len(new) <= (1 - _MOSTLY_REPEATED) * (len(self._scores) - 1)
-        return enough and float(np.median(new)) > 0.0
+        count = len(self._scores) - 1
+        new = [0, *(position for position in range(1, count + 1) if self._scores[position] > 0)]
+        settling = {position + later for position in new for later in range(_SETTLING + 1)}
+        restless = [position for position in range(1, count + 1) if not self._repeats[position]]
+        unexplained = [position for position in restless if position not in settling]
+        if (
+            len(new) < 3
+            or len(restless) > (1 - _MOSTLY_REPEATED) * count
+            or len(unexplained) > _UNEXPLAINED * count
+            or float(np.median(np.diff(new))) < _SHORTEST_RUN
+        ):
+            return None
+        return new
 
     def push(self, time_s: float, thumbnail: UInt8[ndarray, "h w 3"]) -> None:
         look = _describe(thumbnail)
@@ -120,13 +130,13 @@ class CutFinder:
                 jump.after.append(thumbnail)
         self._times.append(time_s)
         self._scores.append(score)
-        self.repeats.append(repeat)
+        self._repeats.append(repeat)
         self._last = (thumbnail, look)
 
     def finish(self) -> list[int]:
         jumps = {jump.position: jump for jump in self._jumps}
-        # Where a picture repeats nothing happens, also where all happens at the pictures between.
-        new = [position for position, repeat in enumerate(self.repeats) if not repeat]
+        # Where pictures are stored again and again, their neighbours are the pictures before and after, not the copies.
+        new = self.new_pictures() or list(range(len(self._scores)))
         striking = [position for position in jumps if self._stands_out(position, new)]
         interrupted: set[int] = set()
         for position, jump in jumps.items():

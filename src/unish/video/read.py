@@ -227,9 +227,10 @@ def _drop_repeats(taken: _Taken, cuts: CutFinder) -> list[str]:
     The camera moves from one picture to the next; that it does not while one is repeated is no evidence of standing
     still.
     """
-    if not cuts.stored_by_repetition:
+    new = cuts.new_pictures()
+    if new is None:
         return []
-    pictures = np.cumsum(~np.array(cuts.repeats))[taken.positions]
+    pictures = np.searchsorted(np.asarray(new), np.asarray(taken.positions), side="right")
     chosen = np.unique(pictures, return_index=True)[1].tolist()
     num_used = len(taken.times)
     if len(chosen) == num_used:
