@@ -53,12 +53,12 @@ _MIN_CHANGED = 0.3
 """Share of changed pixels below which pictures show the same shot, whatever a banner or a person does in them."""
 _NUM_BINS = 4
 """Bins per colour channel."""
-_REPEATED = 4
+_REPEATED = 8
 """Levels, of 255, by which a pixel of a thumbnail differs at most where a picture is stored again."""
 _SETTLING = 4
 """Frames after a new picture in which lossy coding still refines it."""
 _MOSTLY_REPEATED, _SHORTEST_RUN = 0.5, 3
-"""Least share of repeats, and frames from one new picture to the next, of a video that stores pictures again and again."""
+"""Least share of repeats, and frames between new pictures, of a video that stores pictures again and again."""
 _UNEXPLAINED = 0.05
 """Share of frames in such a video that may differ a little in the midst of a run, as at a key frame."""
 
@@ -96,11 +96,11 @@ class CutFinder:
     _last: tuple[UInt8[ndarray, "h w 3"], _Look] | None = None
 
     def new_pictures(self) -> list[int] | None:
-        """Positions of the new pictures of a video that stores few of them many times, as one filmed at one per second and
-        played at thirty; ``None`` for an ordinary video.
+        """Positions of the new pictures of a video that stores few of them many times; ``None`` for an ordinary video.
 
-        Nearly all of the picture changes at once, and then nothing. A camera that stands still in front of something that
-        rests repeats its pictures, too, but what moves there moves in many frames and covers a part.
+        So does one that is filmed at one picture per second and played at thirty: nearly all of the picture changes at
+        once, and then nothing. A camera that stands still before something that rests repeats its pictures, too, but
+        what moves there moves in many frames and covers a part.
         """
         count = len(self._scores) - 1
         new = [0, *(position for position in range(1, count + 1) if self._scores[position] > 0)]
