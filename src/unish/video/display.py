@@ -44,8 +44,9 @@ def read_display(frame: VideoFrame) -> Display:
 
     ISO/IEC 14496-12, 8.3.2: the matrix {a b u, c d v, x y w} takes the stored point (p, q) to (a·p + c·q, b·p + d·q).
     """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
+    try:
+        matrix = frame.side_data["DISPLAYMATRIX"]
+    except KeyError:
         return Display()
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))
     return _nearest(a, b, c, d)
