@@ -43,14 +43,16 @@ def write_video(
     codec: str = "libx264",
     pixel_format: str = "yuv420p",
     pixel_aspect: Fraction | None = None,
+    options: dict[str, str] | None = None,
 ) -> Path:
-    """Encode (T, H, W, 3 or 4) 8-bit pictures; ``times_s`` gives each its own time."""
+    """Encode (T, H, W, 3 or 4) 8-bit pictures; ``times_s`` gives each its own time, ``options`` are the codec's."""
     rate = Fraction(fps).limit_denominator(1000)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width, stream.pix_fmt = *pictures.shape[1:3], pixel_format
         if codec == "libx264":
             stream.options = {"crf": "12", "preset": "ultrafast"}
+        stream.options = stream.options | (options or {})
         if pixel_aspect is not None:
             stream.codec_context.sample_aspect_ratio = pixel_aspect
         base = 1 / rate if times_s is None else _MILLISECONDS
@@ -66,14 +68,19 @@ def write_video(
 
 
 def tag_quarter_turn_clockwise(path: Path) -> None:
-    """Set the display matrix that phones write when held upright: show the stored picture turned right by 90°.
+    """Set the display matrix that phones write when held upright: show the stored picture turned right by 90°."""
+    tag_display(path, 0, 1, -1, 0)
+
+
+def tag_display(path: Path, a: float, b: float, c: float, d: float) -> None:
+    """Set the display matrix of an mp4 or mov file.
 
     ISO/IEC 14496-12, 8.3.2: the matrix {a b u, c d v, x y w} of the track header maps (p, q) to (a·p + c·q, b·p + d·q).
     """
     data = bytearray(path.read_bytes())
     place = data.index(b"tkhd") + 4 + 40
-    one = 1 << 16
-    data[place : place + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+    a, b, c, d = (round(value * (1 << 16)) for value in (a, b, c, d))
+    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
 
 

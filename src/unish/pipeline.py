@@ -52,6 +52,10 @@ PeopleFinder = Callable[[Clip, tuple[int, int]], tuple[Tracks, Landmarks]]
 """(clip, (height, width) of the masks) → people in clip pixels: what takes the place of the built-in people stage."""
 
 
+_NO_CONFIDENCE = -30.0
+"""Logit of a confidence that no stage takes for any."""
+
+
 @runtime_checkable
 class Network(Protocol):
     """What the pipeline asks of a network; ``UniSH`` is one."""
@@ -297,7 +301,7 @@ def _predict_shot(
             None if intrinsics is None else intrinsics.to(model.device),
             picture_size=clip.size,
         )
-        predictions.append(_to_cpu(prediction))
+        predictions.append(_without_padding(_to_cpu(prediction), clip, frames))
         if camera is None:
             camera = decide_camera(predictions[0], clip.size, predicted=model.config.predicts_camera)
         if progress is not None:
@@ -327,6 +331,21 @@ def _human_inputs(
 def _to_cpu(prediction: Prediction) -> Prediction:
     moved = {name: value.float().cpu() for name, value in vars(prediction).items() if value is not None}
     return Prediction(**moved)
+
+
+def _without_padding(prediction: Prediction, clip: Clip, frames: slice) -> Prediction:
+    """What the network sees beside a picture that does not fill its frame is no scene: no confidence there."""
+    if clip.picture_area is None:
+        return prediction
+    logits = prediction.point_conf_logits.clone()
+    height, width = logits.shape[-2:]
+    factor = torch.tensor([height / clip.size[0], width / clip.size[1]]).repeat(2)
+    for one, area in zip(logits[0], clip.picture_area[frames] * factor, strict=True):
+        inside = torch.zeros_like(one, dtype=torch.bool)
+        top, left, bottom, right = (round(edge) for edge in area.tolist())
+        inside[top:bottom, left:right] = True
+        one[~inside] = _NO_CONFIDENCE
+    return replace(prediction, point_conf_logits=logits)
 
 
 def _evidence(tracks: Tracks, landmarks: Landmarks, crops: Crops | None, clip: Clip, shot: slice) -> ShotEvidence:

@@ -13,7 +13,8 @@ class Settings:
     Attributes:
         model: name, path or hub id of the weights.
         fps: frames used per second of video.
-        source_fps: of a folder of images, which has no times of its own.
+        source_fps: of a folder of images or a raw stream, which have no times of their own; ``None`` lets the reader
+            decide and say what it assumed.
         size: long side of the processed frames in pixels; ``None`` takes the model's own.
         start, end: seconds.
         people: the most people to reconstruct, ``None`` for all, 0 for the scene alone.
@@ -26,7 +27,7 @@ class Settings:
 
     model: str = "small"
     fps: float = 6.0
-    source_fps: float = 30.0
+    source_fps: float | None = None
     size: int | None = None
     start: float | None = None
     end: float | None = None

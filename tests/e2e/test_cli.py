@@ -176,5 +176,5 @@ def test_help_states_the_defaults_of_the_pipeline(capsys: pytest.CaptureFixture[
     main(["reconstruct", "--help"])
     shown = " ".join(capsys.readouterr().out.split())
     settings = Settings()
-    for text in (f"default {settings.fps:g}", f"default {settings.source_fps:g}", f"default {settings.model}"):
+    for text in (f"default {settings.fps:g}", f"default {settings.model}"):
         assert text in shown

@@ -58,6 +58,22 @@ def test_slow_source_plays_at_its_own_pace(tmp_path: Path, body: Body) -> None:
     np.testing.assert_allclose(read_clip(tmp_path / "p.mp4").timestamps_s, [0.0, 1.0, 4.0], atol=1e-3)
 
 
+def test_a_gap_in_the_times_is_not_played(tmp_path: Path, body: Body) -> None:
+    record = replace(make_record(body, num_frames=4), timestamps_s=np.array([0.0, 0.5, 1000.5, 1001.0]))
+    write_preview(tmp_path / "p.mp4", record, body, fps=6.0)
+    np.testing.assert_allclose(read_clip(tmp_path / "p.mp4").timestamps_s, [0.0, 0.5, 3.5, 4.0], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["12:30", "pipe:", "-out", "a%d"])
+def test_a_folder_of_any_name_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: Body, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).mkdir()
+    write_preview(Path(name) / "preview.mp4", make_record(body, num_frames=1), body, fps=6.0)
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["preview.mp4"]
+
+
 def test_body_is_drawn_where_it_projects(body: Body) -> None:
     """Changed pixels of both panels have the silhouette's extent; frames without the person stay untouched."""
     record = make_record(body, num_people=1)

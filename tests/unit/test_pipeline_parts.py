@@ -19,7 +19,16 @@ from unish.errors import DegradedResultWarning, InputError
 from unish.geometry.camera import make_intrinsics
 from unish.network import UniSH
 from unish.network.config import tiny_config
-from unish.pipeline import Settings, _average_betas, _Clock, _find_nobody, _rescale_people, choose_people_finder, run
+from unish.pipeline import (
+    Settings,
+    _average_betas,
+    _Clock,
+    _find_nobody,
+    _rescale_people,
+    _without_padding,
+    choose_people_finder,
+    run,
+)
 from unish.reconstruction import Shot
 from unish.structs import Camera, Clip, Landmarks, Prediction, Tracks
 
@@ -182,3 +191,22 @@ class SizeNetwork:
             c2w=torch.eye(4).repeat(1, frames, 1, 1), scale=torch.ones(1),
             intrinsics=make_intrinsics(torch.full((1, frames), 80.0), *size),
         )  # fmt: skip
+
+
+def test_what_lies_beside_a_picture_gets_no_confidence() -> None:
+    """Clip of 40×80 pixels, maps half as large; the second frame holds a picture of 30×40 pixels."""
+    clip = Clip(
+        images=torch.zeros(3, 40, 80, 3, dtype=torch.uint8), timestamps_s=torch.arange(3, dtype=torch.float64),
+        frame_indices=torch.arange(3), segment=torch.zeros(3, dtype=torch.int64), source_size=(40, 80),
+        picture_area=torch.tensor([[0, 0, 40, 80], [4, 20, 34, 60], [0, 0, 40, 80]]),
+    )  # fmt: skip
+    prediction = Prediction(
+        local_points=torch.ones(1, 2, 20, 40, 3), point_conf_logits=torch.ones(1, 2, 20, 40),
+        c2w=torch.eye(4).expand(1, 2, 4, 4),
+    )  # fmt: skip
+    conf = _without_padding(prediction, clip, slice(1, 3)).point_conf_logits[0].sigmoid()
+    inside = torch.zeros(20, 40, dtype=torch.bool)
+    inside[2:17, 10:30] = True
+    assert torch.equal(conf[0] > 0.5, inside) and (conf[0][~inside] < 1e-6).all() and (conf[1] > 0.5).all()
+    whole = dataclasses.replace(clip, picture_area=None)
+    assert _without_padding(prediction, whole, slice(1, 3)) is prediction

@@ -255,13 +255,16 @@ def test_large_images_are_read_and_the_limit_of_the_process_stays(
     """A folder of images may hold larger ones than Pillow's limit, which goes on protecting the rest of the program."""
     write_images(tmp_path / "images", numbered_pictures(2))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50 * 50)
-    clip = read_clip(tmp_path / "images", fps=100.0)
+    clip = read_clip(tmp_path / "images", fps=100.0, source_fps=100.0)
     assert clip.num_frames == 2 and clip.warnings == ()
     assert Image.MAX_IMAGE_PIXELS == 50 * 50
     with pytest.raises(Image.DecompressionBombError):
         Image.open(tmp_path / "images" / "1.png")
     (tmp_path / "images" / "3.png").write_bytes(b"no image")
-    assert len(read_clip(tmp_path / "images", fps=100.0).warnings) == 1 and Image.MAX_IMAGE_PIXELS == 50 * 50
+    assert (
+        len(read_clip(tmp_path / "images", fps=100.0, source_fps=100.0).warnings) == 1
+        and Image.MAX_IMAGE_PIXELS == 50 * 50
+    )
 
 
 def test_importing_the_reader_changes_no_setting_of_pillow() -> None:

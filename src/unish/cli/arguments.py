@@ -20,6 +20,15 @@ class OneLineParser(argparse.ArgumentParser):
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(epilog=f"example:\n  {example}", allow_abbrev=False, **kwargs)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        try:
+            return super().parse_known_args(args, namespace)
+        except InputError:
+            for text in args or ():
+                if text.startswith("-") and Path(text).exists():
+                    raise InputError(f"{text} begins with a dash, as options do; write .{os.sep}{text}") from None
+            raise
+
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see `{self.prog} --help`")
 

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_float,
         default=unset,
         metavar="FPS",
-        help="frame rate of a folder of images (default 30)",
+        help="frame rate of a folder of images or a raw stream (default: judged by names, EXIF times and number)",
     )
     parser.add_argument(
         "--size",
@@ -95,8 +95,6 @@ def run(args: argparse.Namespace) -> None:
     if "start" in given and "end" in given and given["start"] >= given["end"]:
         raise InputError(f"--start {given['start']:g} is not before --end {given['end']:g}; swap or change them")
     with output_folder(args.out) as out:
-        if not args.input.exists():
-            raise InputError(f"{args.input}: no such file or folder; check the path")
         from unish import pipeline
 
         settings = pipeline.Settings(**given)

@@ -34,6 +34,8 @@ _FILLED_STRENGTH = 0.45
 """What the opacities of a body that was filled in are multiplied with."""
 _CLOSE_M = 0.05
 _MILLISECONDS = Fraction(1, 1000)
+_LONGEST_HOLD_S = 3.0
+"""A picture is shown no longer than this, also where the next one comes much later."""
 
 Region = tuple[slice, slice]
 
@@ -42,6 +44,8 @@ def write_preview(
     path: Path, reconstruction: Reconstruction, body: Body, *, fps: float, progress: Progress | None = None
 ) -> None:
     """Write an H.264 mp4 that plays the used frames at their own times, its index in front so that it can be streamed.
+
+    A gap in the times is shortened to three seconds.
 
     Four panels: the frame, its depth, both with the bodies over them; the shot from above and from the side, to scale.
 
@@ -55,10 +59,13 @@ def write_preview(
     painter = _Painter(reconstruction, body)
     with written_beside(path) as beside, _open_film(beside) as container:
         stream = _add_stream(container, painter.size, fps)
-        first_s = float(reconstruction.timestamps_s[0])
+        shown_s = np.minimum(
+            np.diff(reconstruction.timestamps_s, prepend=reconstruction.timestamps_s[0]), _LONGEST_HOLD_S
+        )
+        starts = (shown_s.cumsum() / float(_MILLISECONDS)).round()
         for frame in range(reconstruction.num_frames):
             picture = av.VideoFrame.from_ndarray(painter.paint(frame), format="rgb24")
-            picture.pts = round((float(reconstruction.timestamps_s[frame]) - first_s) / _MILLISECONDS)
+            picture.pts = int(starts[frame])
             picture.duration = round(1000 / fps)
             container.mux(stream.encode(picture))
             if progress is not None:
@@ -67,7 +74,8 @@ def write_preview(
 
 
 def _open_film(path: Path) -> OutputContainer:
-    return av.open(str(path), "w", format="mp4", container_options={"movflags": "faststart"})
+    # "file:" keeps FFmpeg from taking a part of the name for a protocol.
+    return av.open(f"file:{path.absolute()}", "w", format="mp4", container_options={"movflags": "faststart"})
 
 
 def paint_frame(reconstruction: Reconstruction, body: Body, frame: int) -> UInt8[ndarray, "h w 3"]:

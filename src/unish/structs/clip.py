@@ -19,6 +19,8 @@ class Clip:
         frame_indices: (T,) index of each used frame in the source.
         segment: (T,) shot number, 0-based and non-decreasing; a hard cut starts a new one.
         source_size: (height, width) of the source after its rotation tag, pixels.
+        picture_area: (T, 4) top, left, bottom, right of each picture in its frame, pixels: what lies outside is padding
+            and no scene. ``None`` where every picture fills its frame.
         name: short name of the source, for messages and file names.
         warnings: everything that degraded the reading, one sentence each.
     """
@@ -28,6 +30,7 @@ class Clip:
     frame_indices: Int64[Tensor, "T"]
     segment: Int64[Tensor, "T"]
     source_size: tuple[int, int]
+    picture_area: Int64[Tensor, "T 4"] | None = None
     name: str = "clip"
     warnings: tuple[str, ...] = ()
 

@@ -8,6 +8,7 @@ Nor is something near that sweeps past the camera: a part of the view goes on be
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,6 +53,14 @@ _MIN_CHANGED = 0.3
 """Share of changed pixels below which pictures show the same shot, whatever a banner or a person does in them."""
 _NUM_BINS = 4
 """Bins per colour channel."""
+_REPEATED = 8
+"""Levels, of 255, by which a pixel of a thumbnail differs at most where a picture is stored again."""
+_SETTLING = 4
+"""Frames after a new picture in which lossy coding still refines it."""
+_MOSTLY_REPEATED, _SHORTEST_RUN = 0.5, 3
+"""Least share of repeats, and frames between new pictures, of a video that stores pictures again and again."""
+_UNEXPLAINED = 0.05
+"""Share of frames in such a video that may differ a little in the midst of a run, as at a key frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +83,7 @@ class _Jump:
 
 @dataclass
 class CutFinder:
-    """Streaming detector: keeps two numbers per frame, and a few thumbnails around every change that may be a cut.
+    """Streaming detector: keeps three numbers per frame, and a few thumbnails around every change that may be a cut.
 
     Push every decoded frame in order; ``finish`` returns the positions (0-based, in push order) of the frames that open
     a new shot.
@@ -82,16 +91,38 @@ class CutFinder:
 
     _times: list[float] = field(default_factory=list)
     _scores: list[float] = field(default_factory=list)
+    _repeats: list[bool] = field(default_factory=list)
     _jumps: list[_Jump] = field(default_factory=list)
     _last: tuple[UInt8[ndarray, "h w 3"], _Look] | None = None
+
+    def new_pictures(self) -> list[int] | None:
+        """Positions of the new pictures of a video that stores few of them many times; ``None`` for an ordinary video.
+
+        So does one that is filmed at one picture per second and played at thirty: nearly all of the picture changes at
+        once, and then nothing. A camera that stands still before something that rests repeats its pictures, too, but
+        what moves there moves in many frames and covers a part.
+        """
+        count = len(self._scores) - 1
+        new = [0, *(position for position in range(1, count + 1) if self._scores[position] > 0)]
+        settling = {position + later for position in new for later in range(_SETTLING + 1)}
+        restless = [position for position in range(1, count + 1) if not self._repeats[position]]
+        unexplained = [position for position in restless if position not in settling]
+        if (
+            len(new) < 3
+            or len(restless) > (1 - _MOSTLY_REPEATED) * count
+            or len(unexplained) > _UNEXPLAINED * count
+            or float(np.median(np.diff(new))) < _SHORTEST_RUN
+        ):
+            return None
+        return new
 
     def push(self, time_s: float, thumbnail: UInt8[ndarray, "h w 3"]) -> None:
         look = _describe(thumbnail)
         position = len(self._times)
-        score = 0.0
+        score, repeat = 0.0, False
         if self._last is not None:
             before, earlier = self._last
-            score = _difference(earlier, look)
+            score, repeat = _difference(earlier, look), _is_repeat(before, thumbnail)
             if score > _MIN_SCORE:
                 self._jumps.append(_Jump(position=position, before=before, after=[]))
         for jump in self._jumps[-_FLASH_FRAMES - 1 :]:
@@ -99,11 +130,14 @@ class CutFinder:
                 jump.after.append(thumbnail)
         self._times.append(time_s)
         self._scores.append(score)
+        self._repeats.append(repeat)
         self._last = (thumbnail, look)
 
     def finish(self) -> list[int]:
         jumps = {jump.position: jump for jump in self._jumps}
-        striking = [position for position in jumps if self._stands_out(position)]
+        # Where pictures are stored again and again, their neighbours are the pictures before and after, not the copies.
+        new = self.new_pictures() or list(range(len(self._scores)))
+        striking = [position for position in jumps if self._stands_out(position, new)]
         interrupted: set[int] = set()
         for position, jump in jumps.items():
             if any(0 <= other - position <= _FLASH_FRAMES for other in striking):
@@ -118,13 +152,18 @@ class CutFinder:
                 cuts.append(position)
         return cuts
 
-    def _stands_out(self, position: int) -> bool:
-        low, high = max(1, position - _NEIGHBOURS), min(len(self._scores), position + _NEIGHBOURS + 1)
-        around = [self._scores[i] for i in range(low, high) if abs(i - position) > 1]
-        sparse = self._times[position] - self._times[position - 1] > _SPARSE_S
+    def _stands_out(self, position: int, new: list[int]) -> bool:
+        place = bisect.bisect_left(new, position)
+        neighbours = new[max(1, place - _NEIGHBOURS) : place + _NEIGHBOURS + 1]
+        around = [self._scores[i] for i in neighbours if abs(i - position) > 1]
+        sparse = self._times[position] - self._times[new[place - 1]] > _SPARSE_S
         if len(around) < (4 if sparse else 1):
             return not sparse
         return self._scores[position] > _STANDS_OUT * float(np.median(around))
+
+
+def _is_repeat(first: UInt8[ndarray, "h w 3"], second: UInt8[ndarray, "h w 3"]) -> bool:
+    return int(np.abs(first.astype(np.int16) - second).max()) <= _REPEATED
 
 
 def _describe(thumbnail: UInt8[ndarray, "h w 3"]) -> _Look:

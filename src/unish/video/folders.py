@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import re
-import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
-from PIL import Image, ImageOps
 
 from unish.errors import InputError
 from unish.video.cuts import THUMBNAIL_SIZE
+from unish.video.folder_times import choose_times
+from unish.video.photos import (
+    BROKEN_IMAGE_ERRORS,
+    HEIF_SUFFIXES,
+    IMAGE_SUFFIXES,
+    Photo,
+    load_photo,
+    read_header,
+    require_heif,
+)
 from unish.video.resize import fit_long_side
+from unish.video.side_data import describe_side_data, split_numbers, without_side_data
 
-_ORIENTATION = 0x0112
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-
-_OPENING = threading.Lock()
+FILM_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".gif", ".mpg", ".mpeg", ".ts", ".wmv"})
+"""Of the most common videos, for advice only: what a file is, its content says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +34,7 @@ class ImageFrame:
     """One image; only its thumbnail is held, the pixels are read again when asked for.
 
     Attributes:
-        index: position in the sorted list of images.
+        index: position in the sorted list of frames.
         time_s: seconds since the first image.
         path: the file.
         size: (height, width) of the upright image.
@@ -43,7 +49,7 @@ class ImageFrame:
 
     def pixels(self, long_side: int) -> UInt8[ndarray, "h w 3"]:
         """Upright RGB, shrunk to ``long_side``; transparency over black."""
-        return _load(self.path, fit_long_side(self.size, long_side))[0]
+        return load_photo(self.path, fit_long_side(self.size, long_side))
 
     def thumbnail(self) -> UInt8[ndarray, "h w 3"]:
         return self.small
@@ -51,33 +57,67 @@ class ImageFrame:
 
 @dataclass
 class FolderSource:
-    """Iterates over images in natural order of their names, ``1 / source_fps`` seconds apart.
+    """Iterates over images in natural order of their names.
+
+    Attributes:
+        paths: the images, side data among them.
+        source_fps: images per second; ``None`` lets names, EXIF times and the number of images decide.
+        fps: frames per second that are going to be used.
+        smallest_side: images with a shorter side (pixels) are left out beside larger ones.
+        usual_size: (height, width) that most images have, once the iteration has begun.
 
     Raises:
-        InputError: on iteration, when the folder has no image or none can be read.
+        InputError: on iteration, when no image can be read, or a package is missing that reads them.
     """
 
     paths: list[Path]
-    source_fps: float
+    source_fps: float | None
+    fps: float
+    smallest_side: int
     warnings: list[str] = field(default_factory=list)
-
-    @property
-    def total(self) -> int:
-        return len(self.paths)
+    usual_size: tuple[int, int] | None = None
+    total: int | None = None
 
     def __iter__(self) -> Iterator[ImageFrame]:
+        photos = self._choose_frames()
+        self.total = len(photos)
+        readable = [photo for photo in photos if photo.num_pictures]
+        if readable:
+            self.usual_size = Counter(photo.size for photo in readable).most_common(1)[0][0]
+        times, assumed = choose_times(photos, self.source_fps, self.fps)
+        self.warnings.extend([assumed] if assumed else [])
         broken: list[str] = []
-        for index, path in enumerate(self.paths):
+        for index, (photo, time_s) in enumerate(zip(photos, times, strict=True)):
             try:
-                small, size = _load(path, THUMBNAIL_SIZE)
-            except (OSError, ValueError, SyntaxError):  # what Pillow raises for damaged files, by format
-                broken.append(path.name)
+                small = load_photo(photo.path, THUMBNAIL_SIZE)
+            except BROKEN_IMAGE_ERRORS:
+                broken.append(photo.path.name)
                 continue
-            yield ImageFrame(index=index, time_s=index / self.source_fps, path=path, size=size, small=small)
-        if len(broken) == len(self.paths):
+            yield ImageFrame(index=index, time_s=time_s, path=photo.path, size=photo.size, small=small)
+        if len(broken) == len(photos):
             raise InputError(f"{self.paths[0].parent}: none of the {len(broken)} images can be read; give others")
         if broken:
             self.warnings.append(f"{len(broken)} images cannot be read and were left out, the first is {broken[0]}")
+
+    def _choose_frames(self) -> list[Photo]:
+        """The images that are frames, those that cannot be read among them: they keep their place in time."""
+        photos, beside = without_side_data([read_header(path) for path in self.paths])
+        if beside:
+            self.warnings.append(describe_side_data(beside))
+        for photo in photos:
+            if photo.path.suffix.lower() in HEIF_SUFFIXES:
+                require_heif(photo.path)
+        films = [photo for photo in photos if photo.num_pictures > 1]
+        if films:
+            self.warnings.append(
+                f"{films[0].path.name} holds {films[0].num_pictures} pictures and only its first was used; "
+                "convert it to a video to use all"
+            )
+        tiny = [photo for photo in photos if photo.num_pictures and min(photo.size) < self.smallest_side]
+        if 0 < len(tiny) < sum(photo.num_pictures > 0 for photo in photos):
+            self.warnings.append(f"{len(tiny)} tiny images were left out, the first is {tiny[0].path.name}")
+            photos = [photo for photo in photos if photo not in tiny]
+        return photos
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -87,54 +127,36 @@ def list_images(folder: Path) -> list[Path]:
         InputError: the folder cannot be listed, or holds no image.
     """
     try:
-        entries = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+        entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        files = [path for path in entries if path.is_file()]
     except OSError as error:
         raise InputError(f"{folder}: the folder cannot be read ({error.strerror}); check its permissions") from None
-    images = [path for path in entries if path.suffix.lower() in IMAGE_SUFFIXES]
+    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     if not images:
-        what = "the folder is empty" if not entries else "there is no image directly in this folder"
-        raise InputError(f"{folder}: {what}; give a folder with {', '.join(sorted(IMAGE_SUFFIXES))} files")
+        raise InputError(f"{folder}: {_what_to_give_instead(folder, entries, files)}")
     return sorted(images, key=_natural_key)
 
 
-def _load(path: Path, size: tuple[int, int]) -> tuple[UInt8[ndarray, "h w 3"], tuple[int, int]]:
-    """The upright RGB image at (height, width) ``size``, and its full upright (height, width)."""
-    with _open(path) as opened:
-        turned = opened.getexif().get(_ORIENTATION, 1) >= 5
-        full = opened.size if turned else opened.size[::-1]
-        # JPEG decodes straight to a fraction of its size, still above the asked one; other formats ignore this.
-        opened.draft("RGB", (2 * max(size), 2 * max(size)))
-        upright = _to_rgb(ImageOps.exif_transpose(opened))
-    return np.array(upright.resize((size[1], size[0]), Image.Resampling.BILINEAR)), full
+def _what_to_give_instead(folder: Path, entries: list[Path], files: list[Path]) -> str:
+    films = sorted(path.name for path in files if path.suffix.lower() in FILM_SUFFIXES)
+    if films:
+        return f"there are videos in this folder, no images; give one of them, for instance {folder / films[0]}"
+    inner = sorted(path for path in entries if path.is_dir() and _holds_images(path))
+    if inner:
+        names = ", ".join(path.name for path in inner[:4]) + (" …" if len(inner) > 4 else "")
+        return f"there is no image directly in this folder, but in {names}; give one of these, as {inner[0]}"
+    what = "the folder is empty" if not entries else "there is no image directly in this folder"
+    return f"{what}; give a folder with {', '.join(sorted(IMAGE_SUFFIXES))} files"
 
 
-def _open(path: Path) -> Image.Image:
-    """Open an image of any size: a user's own large photo is no attack, and only its shrunken copy is kept.
-
-    Pillow's limit is a setting of the whole process and is looked at while the header is read; it stands as before for
-    everybody else.
-    """
-    with _OPENING:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(path)
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode to 8-bit RGB: 16-bit grey is scaled, transparency is laid over black."""
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, np.float64)
-        top = 65535.0 if image.mode != "F" else max(1.0, float(values.max(initial=0)))
-        return Image.fromarray((values / top * 255).clip(0, 255).round().astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba).convert("RGB")
-    return image.convert("RGB")
+def _holds_images(folder: Path) -> bool:
+    try:
+        return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
+    except OSError:
+        return False
 
 
 def _natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
     """Digits compare as numbers; equal names ("1.jpg", "01.jpg") fall back to the spelling."""
-    parts = re.findall(r"\d+|\D+", path.stem.lower())
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts], path.name
+    parts = split_numbers(path.stem)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], path.name

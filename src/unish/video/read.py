@@ -16,10 +16,14 @@ from numpy import ndarray
 from unish.errors import InputError
 from unish.structs import Clip
 from unish.structs.progress import Progress
+from unish.video.clock import describe_gaps
 from unish.video.cuts import CutFinder
 from unish.video.files import FileSource
-from unish.video.folders import IMAGE_SUFFIXES, FolderSource, list_images
-from unish.video.resize import resize_images
+from unish.video.fitting import fit_into, is_same_shape
+from unish.video.folders import FolderSource, list_images
+from unish.video.names import check_place
+from unish.video.photos import IMAGE_SUFFIXES
+from unish.video.resize import fit_long_side
 from unish.video.sampling import TickSampler
 
 _SMALLEST_SIDE = 32
@@ -42,42 +46,64 @@ class SourceFrame(Protocol):
 
 @dataclass
 class _Taken:
-    """The used frames so far, all at the size of the first."""
+    """The used frames so far, all at one size.
+
+    Attributes:
+        source_size: (height, width) of the frames as shown; that of the first one where the source has no usual size.
+        areas: (top, left, bottom, right) of each picture in its frame; the rest is padding.
+    """
 
     long_side: int
+    source_size: tuple[int, int] | None = None
+    size: tuple[int, int] = (0, 0)
     images: UInt8[ndarray, "N h w 3"] = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
     times: list[float] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
-    source_size: tuple[int, int] = (0, 0)
-    num_refitted: int = 0
+    areas: list[tuple[int, int, int, int]] = field(default_factory=list)
+    num_resized: int = 0
+    num_padded: int = 0
 
     def add(self, frame: SourceFrame, position: int) -> None:
         image = frame.pixels(self.long_side)
         if not self.times:
             self._start(frame, image)
-        if frame.size != self.source_size:
-            self.num_refitted += 1
-        if image.shape != self.images.shape[1:]:
-            image = _letterbox(image, self.images.shape[1:3])
+        usual = self.source_size or frame.size
+        if frame.size != usual:
+            self.num_resized += is_same_shape(frame.size, usual)
+            self.num_padded += not is_same_shape(frame.size, usual)
+        area = (0, 0, *self.size)
+        if image.shape[:2] != self.size:
+            image, area = fit_into(self.size, image)
         self._make_room()
         self.images[len(self.times)] = image
         self.times.append(frame.time_s)
         self.indices.append(frame.index)
         self.positions.append(position)
+        self.areas.append(area)
 
     def _start(self, frame: SourceFrame, image: UInt8[ndarray, "h w 3"]) -> None:
-        if min(frame.size) < _SMALLEST_SIDE:
-            height, width = frame.size
+        if self.source_size is None or self.source_size == frame.size:
+            self.source_size, self.size = frame.size, (int(image.shape[0]), int(image.shape[1]))
+        else:
+            self.size = fit_long_side(self.source_size, self.long_side)
+        if min(self.source_size) < _SMALLEST_SIDE:
+            height, width = self.source_size
             raise InputError(f"pictures of {width}×{height} pixels are too small; give at least {_SMALLEST_SIDE}")
-        self.source_size = frame.size
-        self.images = np.empty((8, *image.shape), np.uint8)
+        self.images = np.empty((8, *self.size, 3), np.uint8)
 
     def _make_room(self) -> None:
         # ndarray.resize grows in place where the system can, so the frames never stand in memory twice.
         capacity = len(self.images)
         if len(self.times) == capacity:
             self.images.resize((capacity + capacity // 4, *self.images.shape[1:]), refcheck=False)
+
+    def keep(self, chosen: list[int]) -> None:
+        """Forget all frames but these, which are given in order."""
+        for place, index in enumerate(chosen):
+            self.images[place] = self.images[index]
+        for name in ("times", "indices", "positions", "areas"):
+            setattr(self, name, [getattr(self, name)[index] for index in chosen])
 
     def finish(self) -> UInt8[ndarray, "T h w 3"]:
         self.images.resize((len(self.times), *self.images.shape[1:]), refcheck=False)
@@ -88,7 +114,7 @@ def read_clip(
     path: str | Path,
     *,
     fps: float = 6.0,
-    source_fps: float = 30.0,
+    source_fps: float | None = None,
     start: float | None = None,
     end: float | None = None,
     max_frames: int | None = None,
@@ -101,10 +127,11 @@ def read_clip(
     decoded as a stream; memory grows with the used frames only.
 
     Args:
-        path: mp4, mov, mkv, avi, webm, gif … or a folder of jpg, png, bmp, tif, webp images.
+        path: mp4, mov, mkv, avi, webm, gif … or a folder of jpg, png, bmp, tif, webp, avif, heic images.
         fps: frames per second to use; a slower source gives all its frames.
-        source_fps: frame rate of a folder of images; video files bring their own times.
-        start: seconds from the start of the source; earlier frames are not used.
+        source_fps: frame rate of a folder of images or a raw stream; other video files bring their own times. Where it
+            is missing, ``warnings`` say what was assumed.
+        start: seconds from the start of the source; earlier frames are not used, and not decoded where the file allows.
         end: seconds; later frames are not used.
         max_frames: stop after this many used frames.
         long_side: pixels; larger pictures are shrunk to it (antialiased), smaller ones stay.
@@ -112,21 +139,24 @@ def read_clip(
 
     Returns:
         The used frames. ``source_size`` counts stored pixels (after the rotation tag) also where these are not square;
-        ``images`` always have square pixels.
+        ``images`` always have square pixels, and the size that most pictures of a folder have.
 
     Raises:
         InputError: bad options; a missing, unreadable, empty or tiny source; no frame between ``start`` and ``end``.
     """
     path = Path(path)
     _check_options(fps, source_fps, start, end, max_frames, long_side)
-    source = _open_source(path, source_fps)
+    check_place(path)
+    source = _open_source(path, source_fps, fps, start or 0.0)
     sampler: TickSampler[tuple[int, SourceFrame]] = TickSampler(
         fps=fps, start=start or 0.0, end=math.inf if end is None else end
     )
     cuts = CutFinder()
-    taken = _Taken(long_side=long_side)
+    taken, times = _Taken(long_side=long_side), list[float]()
     try:
-        for position, frame in _chosen(source, sampler, cuts, progress):
+        for position, frame in _chosen(source, sampler, cuts, times, progress):
+            if not taken.times and isinstance(source, FolderSource):
+                taken.source_size = source.usual_size
             taken.add(frame, position)
             if max_frames is not None and len(taken.times) >= max_frames:
                 break
@@ -135,14 +165,21 @@ def read_clip(
     if not taken.times:
         span = f"between {start or 0:g} s and {'the end' if end is None else f'{end:g} s'}"
         raise InputError(f"{path}: there is no frame {span}; change --start or --end")
-    return _make_clip(path, taken, cuts.finish(), source.warnings)
+    notes = [*source.warnings, *_drop_repeats(taken, cuts)]
+    gap = describe_gaps([time_s for time_s in times if time_s >= taken.times[0]])
+    return _make_clip(path, taken, cuts.finish(), notes + ([gap] if gap else []))
 
 
 def _check_options(
-    fps: float, source_fps: float, start: float | None, end: float | None, max_frames: int | None, long_side: int
+    fps: float,
+    source_fps: float | None,
+    start: float | None,
+    end: float | None,
+    max_frames: int | None,
+    long_side: int,
 ) -> None:
     for name, value in (("fps", fps), ("source fps", source_fps)):
-        if not (math.isfinite(value) and value > 0):
+        if value is not None and not (math.isfinite(value) and value > 0):
             raise InputError(f"{name} is {value:g}; give a number above 0")
     for name, limit in (("start", start), ("end", end)):
         if limit is not None and not (math.isfinite(limit) and limit >= 0):
@@ -155,53 +192,54 @@ def _check_options(
         raise InputError(f"a long side of {long_side} pixels is too small; give at least {_SMALLEST_SIDE}")
 
 
-def _open_source(path: Path, source_fps: float) -> FileSource | FolderSource:
-    try:
-        is_folder, exists, is_file = path.is_dir(), path.exists(), path.is_file()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be reached ({error.strerror}); check the path and its permissions") from None
-    if is_folder:
-        return FolderSource(paths=list_images(path), source_fps=source_fps)
-    if not exists:
-        raise InputError(f"{path}: no such file or folder; check the path")
-    if not is_file:  # opening a pipe or a device could wait for ever
-        raise InputError(f"{path}: this is neither a file nor a folder; save the video to a file first")
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return FolderSource(paths=[path], source_fps=source_fps)
-    return FileSource(path=path)
+def _open_source(path: Path, source_fps: float | None, fps: float, start_s: float) -> FileSource | FolderSource:
+    if not path.is_dir() and path.suffix.lower() not in IMAGE_SUFFIXES:
+        return FileSource(path=path, start_s=start_s, source_fps=source_fps)
+    paths = list_images(path) if path.is_dir() else [path]
+    return FolderSource(paths=paths, source_fps=source_fps, fps=fps, smallest_side=_SMALLEST_SIDE)
 
 
 def _chosen(
     source: FileSource | FolderSource,
     sampler: TickSampler[tuple[int, SourceFrame]],
     cuts: CutFinder,
+    times: list[float],
     progress: Progress | None,
 ) -> Iterator[tuple[int, SourceFrame]]:
-    """Used frames with their position among the frames that were compared for cuts."""
+    """Used frames with their position among the frames that were compared for cuts, whose ``times`` are taken down."""
     frames: Iterable[SourceFrame] = source
     for position, frame in enumerate(frames):
         if frame.time_s > sampler.end:
             break
         cuts.push(frame.time_s, frame.thumbnail())
+        times.append(frame.time_s)
         for _, chosen in sampler.push(frame.time_s, (position, frame)):
             yield chosen
         if progress is not None:
-            progress("read video", position + 1, source.total)
+            progress("read video", frame.index + 1, source.total)
     for _, chosen in sampler.finish():
         yield chosen
 
 
-def _letterbox(image: UInt8[ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[ndarray, "H W 3"]:
-    """The whole image inside ``size`` with its shape kept, black around it."""
-    factor = min(size[0] / image.shape[0], size[1] / image.shape[1])
-    height, width = (
-        max(1, min(limit, round(side * factor))) for side, limit in zip(image.shape[:2], size, strict=True)
-    )
-    fitted = resize_images(torch.from_numpy(np.ascontiguousarray(image))[None], (height, width))[0].numpy()
-    canvas = np.zeros((*size, 3), np.uint8)
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    canvas[top : top + height, left : left + width] = fitted
-    return canvas
+def _drop_repeats(taken: _Taken, cuts: CutFinder) -> list[str]:
+    """Use each picture of a video once that stores few of them many times; says so.
+
+    The camera moves from one picture to the next; that it does not while one is repeated is no evidence of standing
+    still.
+    """
+    new = cuts.new_pictures()
+    if new is None:
+        return []
+    pictures = np.searchsorted(np.asarray(new), np.asarray(taken.positions), side="right")
+    chosen = np.unique(pictures, return_index=True)[1].tolist()
+    num_used = len(taken.times)
+    if len(chosen) == num_used:
+        return []
+    taken.keep(chosen)
+    return [
+        f"most frames only repeat the picture before them: {len(chosen)} of {num_used} used ones show a new picture "
+        "and were kept; where the camera was between them is not known"
+    ]
 
 
 def _make_clip(path: Path, taken: _Taken, cuts: list[int], warnings: list[str]) -> Clip:
@@ -209,10 +247,13 @@ def _make_clip(path: Path, taken: _Taken, cuts: list[int], warnings: list[str]) 
     shots = np.searchsorted(np.asarray(cuts), np.asarray(taken.positions), side="right")
     segment = np.unique(shots, return_inverse=True)[1].reshape(-1)
     notes = list(warnings)
-    if taken.num_refitted:
-        height, width = taken.images.shape[1:3]
+    height, width = taken.size
+    if taken.num_resized:
+        notes.append(f"{taken.num_resized} pictures have another size than most and were resized to {width}×{height}")
+    if taken.num_padded:
         notes.append(
-            f"{taken.num_refitted} pictures have another size than the first and were fitted to {width}×{height}"
+            f"{taken.num_padded} pictures have another size and shape than most and were fitted into {width}×{height}; "
+            "what is beside them is not part of the scene"
         )
     if segment[-1] > 0:
         starts = [taken.times[int(np.argmax(segment == shot))] for shot in range(1, segment[-1] + 1)]
@@ -223,7 +264,8 @@ def _make_clip(path: Path, taken: _Taken, cuts: list[int], warnings: list[str]) 
         timestamps_s=torch.tensor(taken.times, dtype=torch.float64),
         frame_indices=torch.tensor(taken.indices, dtype=torch.int64),
         segment=torch.from_numpy(segment.astype(np.int64)),
-        source_size=taken.source_size,
+        source_size=taken.source_size or taken.size,
+        picture_area=torch.tensor(taken.areas, dtype=torch.int64) if taken.num_padded else None,
         name=path.resolve().stem,
         warnings=tuple(notes),
     )
