@@ -45,7 +45,7 @@ def read_display(frame: VideoFrame) -> Display:
     ISO/IEC 14496-12, 8.3.2: the matrix {a b u, c d v, x y w} takes the stored point (p, q) to (a·p + c·q, b·p + d·q).
     """
     try:
-        matrix = frame.side_data["DISPLAYMATRIX"]
+        matrix = frame.side_data["DISPLAYMATRIX"]  # type: ignore[typeddict-item]  # PyAV's stubs name two keys only
     except KeyError:
         return Display()
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))
