@@ -70,7 +70,7 @@ class FileSource:
 
     def __iter__(self) -> Iterator[FileFrame]:
         try:
-            container = av.open(str(self.path), metadata_errors="ignore")
+            container = av.open(str(self.path), **_lenient_about_titles())
         except (av.FFmpegError, OSError, ValueError) as error:
             raise InputError(f"{self.path}: {_why_not_open(self.path, error)}") from None
         with container:
@@ -122,6 +122,11 @@ class FileSource:
                 f"{self.path.name} is damaged or ends early: {clock.num_read} frames up to {clock.end_s:.2f} s could "
                 f"be read, {detail}; the result covers what decoded"
             )
+
+
+def _lenient_about_titles() -> dict[str, str]:
+    """Options of ``av.open`` with which a title that is not UTF-8 spoils nothing. PyAV 19 has none, and needs none."""
+    return {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 def _declared_duration(container: InputContainer, stream: VideoStream) -> float:
