@@ -24,6 +24,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+PROJECT = ROOT / "pyproject.toml"
 PYTHONS = tuple(f"python3.{minor}" for minor in range(11, 20))
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 LEFT_OUT = (".git", ".venv", "__pycache__", "*.egg-info", "build", "out", "runs", "shards", ".*_cache", ".hypothesis")
@@ -77,14 +78,19 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def read_ranges(pyproject: Path = ROOT / "pyproject.toml") -> dict[str, tuple[str, str]]:
+def read_ranges() -> dict[str, tuple[str, str]]:
     """Lowest version and excluded upper end of every dependency that has both, those of the extras included."""
-    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     lines = list(project["dependencies"])
     for extra in project["optional-dependencies"].values():
         lines += extra
     found = (re.fullmatch(r"([\w.-]+)>=([\d.]+),<([\d.]+)", line) for line in lines)
     return {match[1]: (match[2], match[3]) for match in found if match}
+
+
+def read_core_requirements() -> list[str]:
+    """What every installation needs, as the project file says it."""
+    return list(tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["dependencies"])
 
 
 def try_row(python: str, ends: str, args: argparse.Namespace) -> dict[str, str]:
