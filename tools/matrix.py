@@ -95,7 +95,7 @@ def read_core_requirements() -> list[str]:
 
 def try_row(python: str, ends: str, args: argparse.Namespace) -> dict[str, str]:
     """One environment from making to removing: what was in it and what came of it."""
-    row = {"python": python, "versions": ends, "machine": f"{platform.system()} {platform.machine()}"}
+    row = {"python": python, "versions": ends, "machine": f"{_system()} {platform.machine()}"}
     with tempfile.TemporaryDirectory(prefix="unish-matrix-") as name:
         folder = Path(name)
         try:
@@ -176,6 +176,14 @@ def run_tests(binaries: Path, folder: Path, tests: list[str]) -> dict[str, str]:
     """Run tests of the copied checkout; returns the versions with the extra ``dev`` in place."""
     _run([str(binaries / "python"), "-m", "pytest", "-q", "-x", *tests], cwd=folder / "source")
     return read_versions(binaries)
+
+
+def _system() -> str:
+    """Such as "Debian GNU/Linux 13 (trixie)"."""
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return f"{platform.system()} {platform.release()}"
 
 
 def _run(command: list[str], *, cwd: Path | None = None) -> str:

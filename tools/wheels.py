@@ -18,7 +18,7 @@ PLATFORMS = {
     "Linux x86-64": ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"),
     "Linux arm64": ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64"),
     "macOS arm64": tuple(f"macosx_{version}_0_arm64" for version in (14, 13, 12, 11)),
-    "macOS Intel": (*(f"macosx_{version}_0_x86_64" for version in (14, 13, 12, 11)), "macosx_10_13_x86_64", "macosx_10_9_x86_64"),
+    "macOS Intel": tuple(f"macosx_{version}_x86_64" for version in ("14_0", "13_0", "12_0", "11_0", "10_13", "10_9")),
     "Windows x86-64": ("win_amd64",),
 }  # fmt: skip
 """The tags that pip on such a machine accepts, newest first."""
