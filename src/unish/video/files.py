@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -124,7 +125,7 @@ class FileSource:
             )
 
 
-def _lenient_about_titles() -> dict[str, str]:
+def _lenient_about_titles() -> dict[str, Any]:
     """Options of ``av.open`` with which a title that is not UTF-8 spoils nothing. PyAV 19 has none, and needs none."""
     return {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 
