@@ -14,14 +14,16 @@ import tempfile
 
 from matrix import read_core_requirements
 
+_GLIBC = (*(f"manylinux_2_{minor}" for minor in range(28, 16, -1)), "manylinux2014")
+_INTEL_MACS = (*(f"macosx_{version}_0" for version in (14, 13, 12, 11)), "macosx_10_13", "macosx_10_9")
 PLATFORMS = {
-    "Linux x86-64": ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"),
-    "Linux arm64": ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64"),
+    "Linux x86-64": tuple(f"{glibc}_x86_64" for glibc in _GLIBC),
+    "Linux arm64": tuple(f"{glibc}_aarch64" for glibc in _GLIBC),
     "macOS arm64": tuple(f"macosx_{version}_0_arm64" for version in (14, 13, 12, 11)),
-    "macOS Intel": tuple(f"macosx_{version}_x86_64" for version in ("14_0", "13_0", "12_0", "11_0", "10_13", "10_9")),
+    "macOS Intel": tuple(f"{version}_x86_64" for version in _INTEL_MACS),
     "Windows x86-64": ("win_amd64",),
-}  # fmt: skip
-"""The tags that pip on such a machine accepts, newest first."""
+}
+"""The tags that pip on such a machine accepts; pip takes no tag for granted when it is asked for another machine."""
 
 SOURCE_ONLY = {"pygltflib"}
 """Plain Python that is published as source, which pip builds anywhere without a compiler."""
