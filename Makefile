@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-cpus check format quality
+.PHONY: help env demo test test-cpus check format quality matrix canary wheels
 
 # The first interpreter that is new enough; PYTHON=... overrides it.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -19,6 +19,9 @@ help:
 	@sed -n 's/^# \{0,2\}//p;/^$$/q' Makefile
 	@echo "  make check  format, lint, types, import layers and the fast tests"
 	@echo "  make test-cpus  the fast tests as other processors would run them, in random order"
+	@echo "  make matrix  before a release: lowest and highest versions under every Python on the path (CLIP=path TORCH='what pip installs')"
+	@echo "  make canary  the newest of everything, and the end-to-end tests on it"
+	@echo "  make wheels  which platforms have a wheel of every dependency"
 	@echo "  make quality  the dashboard on the media that UNISH_MEDIA_DIR names (METHOD=small FRAMES=48 COMPARE=old/quality.json)"
 
 env: $(STAMP)
@@ -60,6 +63,18 @@ check: $(STAMP)
 quality: $(STAMP)
 	$(BIN)/python -m unish.cli.quality --workers $(WORKERS) $(if $(METHOD),--method "$(METHOD)") \
 		$(if $(FRAMES),--frames $(FRAMES)) $(if $(COMPARE),--compare "$(COMPARE)")
+
+# These make environments of their own, one at a time, and remove each. TORCH= names the torch to install first.
+MATRIX = $(PYTHON) tools/matrix.py $(if $(CLIP),--clip "$(CLIP)") $(if $(TORCH),--torch "$(TORCH)")
+
+matrix:
+	$(MATRIX) --table docs/research/installs.md
+
+canary:
+	$(MATRIX) --python $(PYTHON) --ends highest --tests tests/e2e
+
+wheels:
+	$(PYTHON) tools/wheels.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .

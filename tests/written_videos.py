@@ -44,10 +44,13 @@ def write_video(
     pixel_format: str = "yuv420p",
     pixel_aspect: Fraction | None = None,
     options: dict[str, str] | None = None,
+    title: str | None = None,
 ) -> Path:
     """Encode (T, H, W, 3 or 4) 8-bit pictures; ``times_s`` gives each its own time, ``options`` are the codec's."""
     rate = Fraction(fps).limit_denominator(1000)
     with av.open(str(path), "w") as container:
+        if title is not None:
+            container.metadata["title"] = title
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width, stream.pix_fmt = *pictures.shape[1:3], pixel_format
         if codec == "libx264":

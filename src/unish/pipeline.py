@@ -211,12 +211,17 @@ class _Clock:
 
 
 def _load(settings: Settings) -> UniSH:
-    device = settings.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: no CUDA device was found; use --device cpu")
-    return UniSH.from_pretrained(settings.model, device=device).eval()
+    return UniSH.from_pretrained(settings.model, device=_choose_device(settings.device)).eval()
+
+
+def _choose_device(wanted: str) -> str:
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        # MPS has to be asked for: it has no float64, in which the cameras and bodies of a clip are solved.
+        return "cuda" if present["cuda"] else "cpu"
+    if not present.get(wanted, True):
+        raise InputError(f"--device {wanted}: no {wanted.upper()} device was found; use --device cpu")
+    return wanted
 
 
 def _read(path: str | Path, settings: Settings, progress: Progress | None) -> Clip:

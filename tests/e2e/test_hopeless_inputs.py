@@ -24,6 +24,8 @@ from input_place import Place
 
 from unish.assets import ASSETS
 from unish.cli import main
+from unish.errors import InputError
+from unish.network import UniSH
 from written_videos import numbered_pictures, write_images, write_video
 
 Broken = Callable[[Place], list[str]]
@@ -283,10 +285,41 @@ def test_unreadable_file(place: Place, capsys: pytest.CaptureFixture[str], monke
     assert "permission" in capsys.readouterr().err and not (place.folder / "out").exists()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
-def test_no_such_device(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(place.command(device="cuda")) == 2
-    assert "cpu" in capsys.readouterr().err
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_no_such_device(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert main(place.command(device=device)) == 2
+    error = capsys.readouterr().err
+    assert f"--device {device}" in error and "--device cpu" in error
+
+
+@pytest.mark.parametrize(
+    ("wanted", "present", "chosen"),
+    [
+        ("auto", {"cuda", "mps"}, "cuda"),
+        ("auto", {"mps"}, "cpu"),
+        ("auto", set(), "cpu"),
+        ("mps", {"cuda", "mps"}, "mps"),
+        ("cpu", {"cuda"}, "cpu"),
+    ],
+)
+def test_the_network_goes_where_it_was_asked_to(
+    place: Place, monkeypatch: pytest.MonkeyPatch, wanted: str, present: set[str], chosen: str
+) -> None:
+    went: list[str] = []
+
+    def note(model: str, *, device: str) -> None:
+        went.append(device)
+        raise InputError("far enough")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in present)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in present)
+    monkeypatch.setattr(UniSH, "from_pretrained", note)
+    assert main(place.command(device=wanted)) == 2
+    assert went == [chosen]
 
 
 def test_wrong_checksum(place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -102,6 +103,31 @@ def test_rotation_tag(tmp_path: Path) -> None:
     assert clip.size == clip.source_size == (160, 96)
     assert numbers(clip) == [0, 1, 2, 3]
     assert np.abs(clip.images[0].numpy().astype(int) - upright[0]).mean() < 8
+
+
+def test_a_title_that_is_not_utf_8_spoils_nothing(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "titled.mkv", numbered_pictures(3), title="XXXXXXXX")
+    content = path.read_bytes()
+    assert content.count(b"XXXXXXXX") == 1
+    path.write_bytes(content.replace(b"XXXXXXXX", "élève-ÿþ".encode("latin-1")))
+    assert numbers(read_clip(path, fps=10.0)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("version", "options"), [("18.9.1", {"metadata_errors"}), ("19.0.0", set()), ("20.1", set())])
+def test_pyav_is_asked_only_for_what_its_version_knows(
+    video: Path, monkeypatch: pytest.MonkeyPatch, version: str, options: set[str]
+) -> None:
+    asked: list[set[str]] = []
+    monkeypatch.setattr(av, "__version__", version)
+    real_open = av.open
+
+    def note(path: str, **more: object) -> object:
+        asked.append(set(more))
+        return real_open(path)
+
+    monkeypatch.setattr(av, "open", note)
+    assert len(numbers(read_clip(video, max_frames=2))) == 2
+    assert asked == [options | {"options"}]
 
 
 def test_non_square_pixels_become_square(tmp_path: Path) -> None:

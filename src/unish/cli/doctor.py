@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import platform
-import shutil
+import re
 
 from unish.cli.terminal import print_table
 
@@ -31,14 +31,14 @@ def run(args: argparse.Namespace) -> None:
     rows = [["python", platform.python_version(), "everything"], ["unish", _installed("unish"), "everything"]]
     rows += [[name, _installed(name), "everything"] for name in _core_packages()]
     rows += [[name, _installed(name), f"{use}; pip install 'unish[{extra}]'"] for name, (extra, use) in _EXTRAS.items()]
-    rows.append(["npm", shutil.which("npm") or "missing", "fetching blazepose-heavy only"])
-    rows += [_graphics(), _cuda(), *_assets()]
+    rows += [_graphics(), _accelerator(), *_assets()]
     print_table(rows, ["what", "found", "needed for"])
 
 
 def _core_packages() -> list[str]:
     required = importlib.metadata.requires("unish") or []
-    return [line.split(">")[0].split("=")[0].strip() for line in required if "extra ==" not in line]
+    # Such as "torch<3,>=2.6": everything behind the name comes in any order.
+    return [re.split(r"[^\w.-]", line)[0] for line in required if "extra ==" not in line]
 
 
 def _installed(name: str) -> str:
@@ -59,17 +59,22 @@ def _graphics() -> list[str]:
     return ["OpenGL (EGL)", found, "fast rendering of synthetic clips"]
 
 
-def _cuda() -> list[str]:
+def _accelerator() -> list[str]:
     import torch
 
-    found = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none, the CPU is used"
-    return ["CUDA", found, "speed"]
+    if torch.cuda.is_available():
+        found = torch.cuda.get_device_name(0)
+    elif torch.backends.mps.is_available():
+        found = "Apple GPU (MPS), used with --device mps only"
+    else:
+        found = "none, the CPU is used"
+    return ["GPU", found, "speed"]
 
 
 def _assets() -> list[list[str]]:
     from unish import assets
 
     return [
-        [asset.name, "in the cache" if assets.is_present(asset.name) else "not fetched yet", asset.used_for]
+        [asset.name, "here" if assets.is_present(asset.name) else "not fetched yet", asset.used_for]
         for asset in assets.ASSETS.values()
     ]

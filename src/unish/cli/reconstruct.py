@@ -58,7 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--end", type=seconds, default=unset, metavar="S", help="seconds into the video to end at")
     parser.add_argument("--max-frames", type=at_least(1), default=unset, metavar="N", help="use at most N frames")
     parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default=unset, help="where the network runs (default auto)"
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        default=unset,
+        help="where the network runs (default auto: cuda where there is one, else cpu)",
     )
     parser.add_argument(
         "--people",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -110,7 +111,7 @@ class FileSource:
         # "file:" keeps FFmpeg from taking a part of the name for a protocol, the list from following addresses inside.
         name, only_files = f"file:{self.path.absolute()}", {"protocol_whitelist": "file"}
         try:
-            return av.open(name, options=only_files, metadata_errors="ignore")
+            return av.open(name, options=only_files, **_lenient_about_titles())
         except (av.FFmpegError, OSError, ValueError) as error:
             raise InputError(f"{self.path}: {_why_not_open(self.path, error)}") from None
 
@@ -245,6 +246,11 @@ class _Decoding:
                 f"{self.path.name} is a raw stream without times: it is taken at {1 / clock.interval_s:g} pictures per "
                 "second; give --source-fps if that is wrong"
             )
+
+
+def _lenient_about_titles() -> dict[str, Any]:
+    """Options of ``av.open`` with which a title that is not UTF-8 spoils nothing. PyAV 19 has none, and needs none."""
+    return {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 def _why_not_open(path: Path, error: Exception) -> str:
