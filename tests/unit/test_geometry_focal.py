@@ -83,7 +83,7 @@ def test_an_early_stop_is_where_minpack_stops(noise: float, shift: float) -> Non
             return best, (best * plane - uv).ravel()
 
         expected = least_squares(
-            lambda delta, explain=explain: explain(delta)[1], x0=0.0, ftol=PUBLISHED_FTOL, method="lm", x_scale=1.0
+            lambda delta, explain=explain: explain(delta)[1], x0=0.0, ftol=1e-3, method="lm", x_scale=1.0
         ).x
         np.testing.assert_allclose(found[index].item(), expected.item(), rtol=1e-6)
         np.testing.assert_allclose(focal[index].item(), explain(expected)[0], rtol=1e-6)

@@ -92,6 +92,9 @@ def test_floor_under_a_table_with_a_wall_and_nonsense() -> None:
     assert math.degrees(torch.linalg.cross(found.plane[:3], normal).norm().item()) < 0.019  # twice the measured 0.0094
     assert abs(found.plane[3].item() - 1.5 / math.sqrt(1.01)) < 1e-4
     assert found.inliers[:1000].float().mean() > 0.99
+    broken = torch.cat([points, torch.tensor([[0.0, torch.nan, 1.0], [torch.inf, 1.5, 0.0]])])
+    beside = fit_floor(broken, torch.ones(3002), torch.tensor([0.0, -1.0, 0.0]), tolerance=0.02)
+    assert beside is not None and beside.plane.isfinite().all() and not beside.inliers[3000:].any()
     again = fit_floor(points, torch.ones(3000), torch.tensor([0.0, -1.0, 0.0]), tolerance=0.02)
     assert again is not None and torch.equal(again.plane, found.plane)
 

@@ -223,5 +223,6 @@ def test_a_box_alone_stands_at_its_centre_where_the_scene_is() -> None:
     ray = torch.tensor([(20 - 32) / 110.0, (40 - 48) / 100.0, 1.0])
     torch.testing.assert_close(pelvis_of(moved)[0, 0], 5.0 * ray, rtol=0, atol=1e-5)
     assert float(after.level[0, 0]) == 0.0 and float(after.scene_level[0, 0]) == pytest.approx(math.log(5.0))
+    assert comparison.level.isnan().all() and comparison.scene_level.isnan().all(), "what was given stays as it was"
     torch.testing.assert_close(pelvis_of(moved)[0, 1], torch.tensor([0.0, 0.0, 1.0]), rtol=0, atol=1e-6)
     assert bool(after.level[0, 1].isnan()), "nine pixels say nothing"
