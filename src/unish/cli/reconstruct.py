@@ -27,70 +27,86 @@ NAME = "reconstruct"
 SUMMARY = "reconstruct scene, cameras and people from a video file or a folder of images"
 EXAMPLE = "unish reconstruct dance.mp4 --out out/dance --fps 6 --max-frames 60"
 
+# Options that are not given stay out of the namespace: their defaults live in unish.pipeline.Settings alone.
+_UNSET = argparse.SUPPRESS
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    # Options that are not given stay out of the namespace: their defaults live in unish.pipeline.Settings alone.
-    unset = argparse.SUPPRESS
     parser.add_argument("input", type=Path, metavar="INPUT", help="video file, folder of images, or one image")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument(
-        "--model",
-        default=unset,
-        metavar="NAME",
-        help="small, release, a path, or OWNER/NAME[@REVISION] on the hub (default small)",
-    )
-    parser.add_argument("--fps", type=positive_float, default=unset, help="frames to use per second (default 6)")
+    _add_frames(parser)
+    _add_network(parser)
+    _add_known(parser)
+    parser.add_argument("--seed", type=at_least(0), default=_UNSET, help="of everything random (default 0)")
+    add_quiet(parser)
+
+
+def _add_frames(parser: argparse.ArgumentParser) -> None:
+    """Which frames are used."""
+    parser.add_argument("--fps", type=positive_float, default=_UNSET, help="frames to use per second (default 6)")
     parser.add_argument(
         "--source-fps",
         type=positive_float,
-        default=unset,
+        default=_UNSET,
         metavar="FPS",
         help="frame rate of a folder of images or a raw stream (default: judged by names, EXIF times and number)",
     )
     parser.add_argument(
         "--size",
         type=at_least(32),
-        default=unset,
+        default=_UNSET,
         metavar="PX",
         help="long side of the processed frames (default: the model's own)",
     )
-    parser.add_argument("--start", type=seconds, default=unset, metavar="S", help="seconds into the video to start at")
-    parser.add_argument("--end", type=seconds, default=unset, metavar="S", help="seconds into the video to end at")
-    parser.add_argument("--max-frames", type=at_least(1), default=unset, metavar="N", help="use at most N frames")
-    parser.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda", "mps"),
-        default=unset,
-        help="where the network runs (default auto: cuda where there is one, else cpu)",
-    )
+    parser.add_argument("--start", type=seconds, default=_UNSET, metavar="S", help="seconds into the video to start at")
+    parser.add_argument("--end", type=seconds, default=_UNSET, metavar="S", help="seconds into the video to end at")
+    parser.add_argument("--max-frames", type=at_least(1), default=_UNSET, metavar="N", help="use at most N frames")
+
+
+def _add_known(parser: argparse.ArgumentParser) -> None:
+    """What the user knows of people and camera."""
     parser.add_argument(
         "--people",
         type=everyone_or_count,
-        default=unset,
+        default=_UNSET,
         metavar="all|N",
         help="how many people at most; 0 = scene only (default all)",
     )
     parser.add_argument(
         "--tracks",
         type=existing_file,
-        default=unset,
+        default=_UNSET,
         metavar="FILE",
         help="npz with your own boxes instead of the detector",
     )
     parser.add_argument(
-        "--intrinsics", type=intrinsics, default=unset, metavar="fx,fy,cx,cy", help="known camera, in source pixels"
+        "--intrinsics", type=intrinsics, default=_UNSET, metavar="fx,fy,cx,cy", help="known camera, in source pixels"
     )
     parser.add_argument(
-        "--body", default=unset, metavar="free|PATH", help="body model: free, or a licensed SMPL file (default free)"
+        "--body", default=_UNSET, metavar="free|PATH", help="body model: free, or a licensed SMPL file (default free)"
+    )
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
+    """The network, and how much of the video it sees at once."""
+    parser.add_argument(
+        "--model",
+        default=_UNSET,
+        metavar="NAME",
+        help="small, release, a path, or OWNER/NAME[@REVISION] on the hub (default small)",
     )
     parser.add_argument(
-        "--window", type=at_least(1), default=unset, metavar="N", help="frames that the network sees at once"
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        default=_UNSET,
+        help="where the network runs (default auto: cuda where there is one, else cpu)",
     )
     parser.add_argument(
-        "--overlap", type=at_least(0), default=unset, metavar="N", help="frames that neighbouring windows share"
+        "--window", type=at_least(1), default=_UNSET, metavar="N", help="frames that the network sees at once"
     )
-    parser.add_argument("--seed", type=at_least(0), default=unset, help="of everything random (default 0)")
-    add_quiet(parser)
+    parser.add_argument(
+        "--overlap", type=at_least(0), default=_UNSET, metavar="N", help="frames that neighbouring windows share"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
