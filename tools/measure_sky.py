@@ -2,8 +2,8 @@
 
 python tools/measure_sky.py --media MEDIA --clips CLIPS --out out/sky.json
 
-``MEDIA`` is the folder that the outlines' paths start from; ``CLIPS`` holds ``clip-*.npz`` of ``unish synth``. Either may
-be left out. Choose on half A; look at half B once.
+``MEDIA`` is the folder that the outlines' paths start from; ``CLIPS`` holds ``clip-*.npz`` of ``unish synth``. Either
+may be left out. Choose on half A; look at half B once.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ PLACES = (
 )  # fmt: skip
 SEEDS = (7101, 7102)
 CLIPS_PER_SEED, VIEWS_PER_PANORAMA = 240, 40
-STEPS, BATCH = 3000, 32
+STEPS, BATCH = 1000, 16
 
 OUTDOORS = {
     "city": (), "park": (), "dawn": (), "night": (), "venice": (), "forest": (), "b_forest": (), "b_night": (),
@@ -41,7 +41,7 @@ OUTDOORS = {
     "sunset": ((0.22, 0.2, 0.31, 0.52), (0.31, 0.27, 0.4, 0.52), (0.4, 0.32, 0.45, 0.52)),
     "b_city": ((0.13, 0.34, 0.225, 0.55),),
 }  # fmt: skip
-"""Panoramas with a sky: boxes (left, top, right, bottom) of bright walls that ``outline_panorama`` would take for it."""
+"""Panoramas with a sky, and boxes (left, top, right, bottom) of bright walls that ``outline_panorama`` takes for it."""
 
 GAPS = ("forest", "b_forest")
 """Sky shows between leaves here, so it need not hang together."""
@@ -255,7 +255,7 @@ def fit(paths: list[Path], steps: int, seed: int = 0) -> SkyHead:
         if step >= 3 * steps // 4:
             mean.update_parameters(head)
         if step % 250 == 0:
-            print(f"step {step}: loss {float(loss):.4f}", flush=True)
+            print(f"step {step}: loss {loss.item():.4f}", flush=True)
     return mean.module
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from test_oracle_pipeline import CASES, Case
 
-from oracle_world import CLIP_SIZE, SHOTS, SIZE, OracleNetwork, World, make_world
+from oracle_world import SHOTS, SIZE, OracleNetwork, World, make_world
 from unish import pipeline
 from unish.body import load_body
 from unish.export.points import choose_points
@@ -21,7 +21,7 @@ SKY_ROWS = slice(12, 22)
 
 @dataclass
 class UnderSky(OracleNetwork):
-    """Its sky is nearer than the wall behind it, by another factor and another slant in every call; its scale counts it."""
+    """Its sky is nearer than the wall behind it, by another slant in every call; its scale counts it."""
 
     sky: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
 
@@ -101,4 +101,3 @@ def test_the_same_sky_unseen_spoils_the_result(monkeypatch: pytest.MonkeyPatch) 
     assert (found.depth[sky.numpy()] > 0).all()
     focal = found.intrinsics[[shot.start for shot in SHOTS], 0, 0] / world.intrinsics[[s.start for s in SHOTS], 0, 0]
     assert np.abs(focal.numpy() - 1).max() > 0.01
-    assert CLIP_SIZE == tuple(world.clip.size)

@@ -1,4 +1,4 @@
-"""The sky: found in pictures, refined to their edges, kept out of stillness and of what is confident, and in the file."""
+"""The sky: found in pictures, refined to their edges, out of stillness and of what is confident, and in the file."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ def camera_stood_still(
     """Every frame shows the scene at the very place where the first one does.
 
     Tile by tile, the shift, gain and offset that explain a frame by the first one are solved linearly (Lucas & Kanade,
-    1981); the median over tiles that are textured and free of people and sky decides. ``False`` for one frame, and where
-    too few tiles tell.
+    1981); the median over tiles that are textured and free of people and sky decides. ``False`` for one frame, and
+    where too few tiles tell.
 
     Args:
         images: frames of one shot.

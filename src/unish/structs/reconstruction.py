@@ -36,8 +36,8 @@ class Reconstruction:
     """T frames, P people, S shots, H×W processed image; OpenCV camera axes, metres, world = first camera of the shot.
 
     Every key of ``reconstruction.npz`` (format ``unish-reconstruction/2``) is an attribute of the same name. Keys that
-    a writer adds (ground truth) are kept in ``extra``. Per-person floats are NaN where ``person_valid`` is false. ``sky``
-    is ``None`` where nobody has looked for it, as in files of earlier versions; ``depth`` is 0 there.
+    a writer adds (ground truth) are kept in ``extra``. Per-person floats are NaN where ``person_valid`` is false.
+    ``depth`` is 0 at ``sky``, which is ``None`` where nobody has looked for it, as in files of earlier versions.
     """
 
     segment: Int32[ndarray, "T"]
