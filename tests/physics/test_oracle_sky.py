@@ -9,7 +9,7 @@ import pytest
 import torch
 from test_oracle_pipeline import CASES, Case
 
-from oracle_world import SHOTS, SIZE, OracleNetwork, World, make_world
+from oracle_world import SIZE, OracleNetwork, World, make_world
 from unish import pipeline
 from unish.body import load_body
 from unish.export.points import choose_points
@@ -94,10 +94,10 @@ def test_the_networks_own_scale_stays_what_it_meant(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_same_sky_unseen_spoils_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the tests above can fail: solved cameras bend, and the file is full of near sky."""
-    world, sky, result = reconstruct(CASES["release, unknown camera"], monkeypatch, people=2, seen=False)
+    """So that the tests above can fail: the near sky is in the file, and a camera solved from it is another one, which
+    the network notices when it is told."""
+    _, sky, result = reconstruct(CASES["small, known, off centre"], monkeypatch, people=2, seen=False)
     found = result.reconstruction
-    assert found.sky is not None and not found.sky.any()
-    assert (found.depth[sky.numpy()] > 0).all()
-    focal = found.intrinsics[[shot.start for shot in SHOTS], 0, 0] / world.intrinsics[[s.start for s in SHOTS], 0, 0]
-    assert np.abs(focal.numpy() - 1).max() > 0.01
+    assert found.sky is not None and not found.sky.any() and (found.depth[sky.numpy()] > 0).all()
+    with pytest.raises(AssertionError, match="not close"):
+        reconstruct(CASES["release, unknown camera"], monkeypatch, people=2, seen=False)

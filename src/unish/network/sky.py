@@ -1,6 +1,7 @@
 """Which pixels show the sky: a small head on frozen features of photographs, refined to the edges of the picture.
 
-    images ──> EfficientNet-Lite0 (strides 4, 8, 16) ──> SkyHead ──> probability at stride 4 ──> guided filter ──> mask
+    images ──> EfficientNet-Lite0 (strides 4, 8, 16) ──> SkyHead ──> probability at stride 4 ──> grown over what looks
+    like the sky of this very picture ──> guided filter ──> mask
 
 It runs beside the network whose points it clears, so every preset has it, and it needs no people and no cameras.
 """
@@ -10,8 +11,10 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
+from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -30,6 +33,14 @@ RADIUS, SMOOTHING = 4, 1e-3
 """Of the guided filter: half side of its window in pixels of the working size, and variance of colours (0..1) that
 counts as an edge."""
 
+SEED, MAYBE = 0.5, 0.15
+"""A cell that is sky by itself, and one that may be sky if it looks like those and touches them."""
+
+LOOKS_LIKE, COLOUR_SIGMA, SMOOTH = 6.0, 0.03, 0.06
+"""Largest squared Mahalanobis distance from the seeds' colours, standard deviation that these have at least (0..1), and
+largest mean step between neighbouring pixels."""
+
+MIN_SEEDS, GROWN = 6, 0.9
 _ENCODER_PREFIX = "scene.encoder."
 _FRAMES_AT_ONCE = 16
 
@@ -71,8 +82,8 @@ def find_sky(images: UInt8[Tensor, "T H W 3"]) -> Bool[Tensor, "T H W"]:
         for chunk in images.split(_FRAMES_AT_ONCE) if len(images) else ():
             pictures = chunk.permute(0, 3, 1, 2).float() / 255
             small = shrink(pictures)
-            logits = head(*encoder(small), mean_colours(small))
-            found.append(refine(logits.sigmoid(), small, pictures) > THRESHOLD)
+            probability = grow(head(*encoder(small), mean_colours(small)).sigmoid(), small)
+            found.append(refine(probability, small, pictures) > THRESHOLD)
     return torch.cat(found)
 
 
@@ -85,6 +96,31 @@ def shrink(pictures: Float[Tensor, "F 3 H W"]) -> Float[Tensor, "F 3 h w"]:
 def mean_colours(small: Float[Tensor, "F 3 h w"]) -> Float[Tensor, "F 3 h4 w4"]:
     """Mean RGB of each cell of the head."""
     return functional.avg_pool2d(small, STRIDE)
+
+
+def grow(probability: Float[Tensor, "F h4 w4"], small: Float[Tensor, "F 3 h w"]) -> Float[Tensor, "F h4 w4"]:
+    """Raise the probability of cells that look like the sure sky of their own picture and hang together with it.
+
+    Skies differ more from picture to picture than within one: a head that knows a part of one need not know the rest.
+    """
+    grey = small.mean(1, keepdim=True)
+    steps = functional.pad(grey.diff(dim=3).abs(), (0, 1)) + functional.pad(grey.diff(dim=2).abs(), (0, 0, 0, 1))
+    smooth = (functional.avg_pool2d(steps, STRIDE)[:, 0] < SMOOTH).numpy()
+    grown = probability.clone()
+    for frame, (chance, colours) in enumerate(zip(probability, mean_colours(small), strict=True)):
+        seeds = (chance > SEED).numpy()
+        if seeds.sum() < MIN_SEEDS:
+            continue
+        sample, weights = colours[:, seeds], chance[seeds] / chance[seeds].sum()
+        middle = (sample * weights).sum(1, keepdim=True)
+        spread = (sample - middle) * weights @ (sample - middle).T + COLOUR_SIGMA**2 * torch.eye(3)
+        off = colours.flatten(1) - middle
+        distance = (off * torch.linalg.solve(spread, off)).sum(0).unflatten(0, chance.shape).numpy()
+        alike = seeds | ((distance < LOOKS_LIKE) & (chance > MAYBE).numpy() & smooth[frame])
+        parts, _ = ndimage.label(alike)
+        joined = torch.from_numpy(np.isin(parts, np.unique(parts[seeds])))
+        grown[frame] = torch.where(joined, chance.clamp_min(GROWN), chance)
+    return grown
 
 
 def refine(
