@@ -33,7 +33,7 @@ RADIUS, SMOOTHING = 4, 1e-3
 """Of the guided filter: half side of its window in pixels of the working size, and variance of colours (0..1) that
 counts as an edge."""
 
-SEED, MAYBE = 0.5, 0.15
+SEED, MAYBE = 0.35, 0.15
 """A cell that is sky by itself, and one that may be sky if it looks like those and touches them."""
 
 LOOKS_LIKE, COLOUR_SIGMA, SMOOTH = 6.0, 0.03, 0.06
