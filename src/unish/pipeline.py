@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 import unish
@@ -22,6 +22,7 @@ from unish.errors import DegradedResultWarning, InputError
 from unish.export import write_glb, write_preview
 from unish.io import peak_memory_mb, write_json
 from unish.network import UniSH, UniSHConfig
+from unish.network.sky import find_sky
 from unish.people import PeopleConfig, cut_crops, find_people, read_tracks
 from unish.reconstruction import (
     Shot,
@@ -35,6 +36,7 @@ from unish.reconstruction import (
     intrinsics_at,
     judge,
     know_camera,
+    leave_out_sky,
     measure_certainty,
     measure_quality,
     measure_shot,
@@ -129,10 +131,15 @@ def run(
             tracks, landmarks = (people_finder or choose_people_finder(settings, progress))(clip, size)
             tracks, landmarks = _rescale_people(tracks, landmarks, clip.size, size)
             crops = cut_crops(images, tracks) if model.config.reads_crops else None
+        sky = None
+        if settings.sky:
+            with clock.stage("find sky"):
+                # Who stands before the sky is a person.
+                sky = find_sky(images) & (tracks.masks < 0)
         with clock.stage("network"):
             known = None if settings.intrinsics is None else know_camera(settings.intrinsics, clip.source_size)
             shots = [
-                _predict_shot(model, images, tracks, landmarks, crops, known, clip, frames, settings, progress)
+                _predict_shot(model, images, sky, tracks, landmarks, crops, known, clip, frames, settings, progress)
                 for frames in _split_segments(clip)
             ]
         with clock.stage("reconstruct"):
@@ -144,7 +151,7 @@ def run(
             metric = [measure_shot(*one, betas, body) for one in seen]
             grounds = [estimate_ground(shot, body) for shot in metric]
             reconstruction = assemble(
-                clip, images.numpy(), tracks, landmarks, metric, grounds, betas, body, model.fingerprint
+                clip, images.numpy(), tracks, landmarks, metric, grounds, betas, body, model.fingerprint, sky
             )
         with clock.stage("measure"):
             quality = measure_quality(reconstruction, metric, body)
@@ -280,6 +287,7 @@ def _split_segments(clip: Clip) -> list[slice]:
 def _predict_shot(
     model: Network,
     images: Tensor,
+    sky: Bool[Tensor, "T H W"] | None,
     tracks: Tracks,
     landmarks: Landmarks,
     crops: Crops | None,
@@ -306,13 +314,14 @@ def _predict_shot(
             None if intrinsics is None else intrinsics.to(model.device),
             picture_size=clip.size,
         )
-        predictions.append(_without_padding(_to_cpu(prediction), clip, frames))
+        prediction = _without_padding(_to_cpu(prediction), clip, frames)
+        predictions.append(prediction if sky is None else leave_out_sky(prediction, sky[frames]))
         if camera is None:
             camera = decide_camera(predictions[0], clip.size, predicted=model.config.predicts_camera)
         if progress is not None:
             progress("network", frames.stop, clip.num_frames)
     assert camera is not None
-    still = camera_stood_still(images[shot], tracks.masks[shot])
+    still = camera_stood_still(images[shot], tracks.masks[shot], None if sky is None else sky[shot])
     return stitch_windows(predictions, windows, tracks.valid[:, shot], camera, still=still)
 
 

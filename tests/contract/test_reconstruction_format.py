@@ -74,7 +74,7 @@ def test_files_hold_what_is_published(tmp_path: Path, num_people: int) -> None:
 
 def test_attributes_are_the_keys() -> None:
     names = {field.name for field in fields(Reconstruction)}
-    assert names == set(PUBLISHED) | STRINGS | {"faces", "extra"}
+    assert names == set(PUBLISHED) | STRINGS | {"faces", "extra", "sky"}
 
 
 @pytest.mark.parametrize("num_people", [0, 2])

@@ -102,6 +102,9 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         help="where the network runs (default auto: cuda where there is one, else cpu)",
     )
     parser.add_argument(
+        "--sky", action="store_true", default=_UNSET, help="look for the sky and leave it out of depth, scale and floor"
+    )
+    parser.add_argument(
         "--window", type=at_least(1), default=_UNSET, metavar="N", help="frames that the network sees at once"
     )
     parser.add_argument(

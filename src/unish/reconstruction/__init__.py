@@ -7,6 +7,7 @@ from unish.reconstruction.fallbacks import describe_fallbacks
 from unish.reconstruction.ground import Ground, estimate_ground
 from unish.reconstruction.report import describe_people, measure_quality
 from unish.reconstruction.shot import MetricShot, ShotEvidence, measure_certainty, measure_shot
+from unish.reconstruction.sky import leave_out_sky
 from unish.reconstruction.stillness import camera_stood_still
 from unish.reconstruction.stitch import Shot, intrinsics_at, plan_windows, stitch_windows
 from unish.reconstruction.verdicts import judge, read_facts
@@ -25,6 +26,7 @@ __all__ = [
     "intrinsics_at",
     "judge",
     "know_camera",
+    "leave_out_sky",
     "measure_certainty",
     "measure_quality",
     "measure_shot",

@@ -28,17 +28,20 @@ def assemble(
     betas: Float[Tensor, "P 10"],
     body: Body,
     model: str,
+    sky: Bool[Tensor, "T H W"] | None = None,
 ) -> Reconstruction:
     """Join the shots along time. ``tracks`` and ``landmarks`` are in pixels of ``images`` (T, H, W, 3).
 
     Args:
         grounds: of each shot.
+        sky: pixels that show it; ``None`` where nobody has looked.
     """
     valid = torch.cat([shot.valid for shot in shots], dim=1)
     conf = torch.cat([shot.conf for shot in shots])
     depth = torch.cat([shot.depth for shot in shots])
     # Undefined is written as 0, so that no reader mistakes a guess for a measurement.
-    depth = torch.where((conf >= CONFIDENT) & (depth > 0) & torch.isfinite(depth), depth, 0.0)
+    known = (conf >= CONFIDENT) & (depth > 0) & torch.isfinite(depth)
+    depth = torch.where(known if sky is None else known & ~sky, depth, 0.0)
     orient = torch.cat([matrix_to_axis_angle(shot.params.global_orient) for shot in shots], dim=1)
     pose = torch.cat([matrix_to_axis_angle(shot.params.body_pose).flatten(-2) for shot in shots], dim=1)
     transl = torch.cat([shot.params.transl for shot in shots], dim=1)
@@ -57,6 +60,7 @@ def assemble(
         c2w=torch.cat([shot.c2w for shot in shots]).numpy().astype(np.float32),
         depth=depth.numpy().astype(np.float32),
         point_conf=conf.numpy().astype(np.float16),
+        sky=None if sky is None else sky.numpy(),
         person_masks=tracks.masks.numpy(),
         person_ids=tracks.person_ids.numpy().astype(np.int32),
         person_valid=valid.numpy(),

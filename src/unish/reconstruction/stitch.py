@@ -107,9 +107,7 @@ def stitch_windows(
     intrinsics = intrinsics_at(camera, size)
     confident = merged.point_conf_logits[0].sigmoid() > CONFIDENT
     shift = recover_shift(merged.local_points[0], confident, intrinsics.expand(len(confident), 3, 3))
-    scales = [
-        float(p.scale[0]) / distance for p in moved if p.scale is not None and (distance := _mean_distance(p)) > 0
-    ]
+    scales = [float(p.scale[0]) / distance for p in moved if p.scale is not None and (distance := mean_distance(p)) > 0]
     return Shot(
         prediction=merged,
         camera=camera,
@@ -128,7 +126,7 @@ def intrinsics_at(camera: Camera, size: tuple[int, int]) -> Float[Tensor, "3 3"]
     return resize_intrinsics(camera.matrix, camera.size, size)
 
 
-def _mean_distance(prediction: Prediction) -> float:
+def mean_distance(prediction: Prediction) -> float:
     """Mean ‖local point‖ over the confident pixels of all frames: what the network's scale refers to; 0 without any."""
     keep = prediction.point_conf_logits[0].sigmoid() > CONFIDENT
     return float(prediction.local_points[0][keep].norm(dim=-1).mean()) if keep.any() else 0.0

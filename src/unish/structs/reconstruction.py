@@ -18,6 +18,9 @@ FORMAT = "unish-reconstruction/2"
 OLD_FORMAT = "unish-reconstruction/1"
 """One gravity and one floor for the whole file, which told nothing where there was more than one shot."""
 
+OPTIONAL = frozenset({"sky"})
+"""Keys that a file need not have; their attributes are then ``None``."""
+
 
 @runtime_checkable
 class PosesBodies(Protocol):
@@ -34,6 +37,7 @@ class Reconstruction:
 
     Every key of ``reconstruction.npz`` (format ``unish-reconstruction/2``) is an attribute of the same name. Keys that
     a writer adds (ground truth) are kept in ``extra``. Per-person floats are NaN where ``person_valid`` is false.
+    ``depth`` is 0 at ``sky``, which is ``None`` where nobody has looked for it, as in files of earlier versions.
     """
 
     segment: Int32[ndarray, "T"]
@@ -64,6 +68,7 @@ class Reconstruction:
     model: str
     version: str
     format: str = FORMAT
+    sky: Bool[ndarray, "T H W"] | None = None
     extra: dict[str, ndarray] = field(default_factory=dict)
 
     @property
@@ -91,6 +96,7 @@ class Reconstruction:
         """Write the npz beside its final name, then rename, so that a cut never leaves half a file."""
         path = Path(path)
         arrays: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
+        arrays = {name: value for name, value in arrays.items() if value is not None}
         clash = sorted(arrays.keys() & self.extra.keys())
         if clash:
             raise ValueError(f"extra keys {clash} would overwrite keys of the format")
@@ -116,7 +122,7 @@ class Reconstruction:
         if found not in (FORMAT, OLD_FORMAT):
             raise InputError(f"{path}: format is {found!r}, this version reads {FORMAT!r} and {OLD_FORMAT!r}")
         names = {f.name for f in fields(cls)} - {"extra"}
-        missing = sorted(names - arrays.keys())
+        missing = sorted(names - OPTIONAL - arrays.keys())
         if missing:
             raise InputError(f"{path}: missing keys {', '.join(missing)}; run `unish reconstruct` again")
         values: dict[str, Any] = {
