@@ -36,6 +36,7 @@ from unish.reconstruction import (
     intrinsics_at,
     judge,
     know_camera,
+    leave_out_padding,
     leave_out_sky,
     measure_certainty,
     measure_quality,
@@ -52,10 +53,6 @@ from unish.video import processed_size, read_clip, resize_images
 
 PeopleFinder = Callable[[Clip, tuple[int, int]], tuple[Tracks, Landmarks]]
 """(clip, (height, width) of the masks) → people in clip pixels: what takes the place of the built-in people stage."""
-
-
-_NO_CONFIDENCE = -30.0
-"""Logit of a confidence that no stage takes for any."""
 
 
 @runtime_checkable
@@ -131,11 +128,7 @@ def run(
             tracks, landmarks = (people_finder or choose_people_finder(settings, progress))(clip, size)
             tracks, landmarks = _rescale_people(tracks, landmarks, clip.size, size)
             crops = cut_crops(images, tracks) if model.config.reads_crops else None
-        sky = None
-        if settings.sky:
-            with clock.stage("find sky"):
-                # Who stands before the sky is a person.
-                sky = find_sky(images) & (tracks.masks < 0)
+        sky = _find_sky(images, tracks, clock) if settings.sky else None
         with clock.stage("network"):
             known = None if settings.intrinsics is None else know_camera(settings.intrinsics, clip.source_size)
             shots = [
@@ -277,6 +270,12 @@ def _find_nobody(clip: Clip, size: tuple[int, int]) -> tuple[Tracks, Landmarks]:
     return tracks, Landmarks(px=nothing, world=nothing, score=torch.zeros(0, num_frames))
 
 
+def _find_sky(images: Tensor, tracks: Tracks, clock: _Clock) -> Bool[Tensor, "T H W"]:
+    with clock.stage("find sky"):
+        # Who stands before the sky is a person.
+        return find_sky(images) & (tracks.masks < 0)
+
+
 def _split_segments(clip: Clip) -> list[slice]:
     """Frames of each shot; shots follow one another."""
     starts = [0, *((clip.segment.diff() != 0).nonzero()[:, 0] + 1).tolist(), clip.num_frames]
@@ -314,7 +313,8 @@ def _predict_shot(
             None if intrinsics is None else intrinsics.to(model.device),
             picture_size=clip.size,
         )
-        prediction = _without_padding(_to_cpu(prediction), clip, frames)
+        areas = None if clip.picture_area is None else clip.picture_area[frames]
+        prediction = leave_out_padding(_to_cpu(prediction), areas, clip.size)
         predictions.append(prediction if sky is None else leave_out_sky(prediction, sky[frames]))
         if camera is None:
             camera = decide_camera(predictions[0], clip.size, predicted=model.config.predicts_camera)
@@ -345,21 +345,6 @@ def _human_inputs(
 def _to_cpu(prediction: Prediction) -> Prediction:
     moved = {name: value.float().cpu() for name, value in vars(prediction).items() if value is not None}
     return Prediction(**moved)
-
-
-def _without_padding(prediction: Prediction, clip: Clip, frames: slice) -> Prediction:
-    """What the network sees beside a picture that does not fill its frame is no scene: no confidence there."""
-    if clip.picture_area is None:
-        return prediction
-    logits = prediction.point_conf_logits.clone()
-    height, width = logits.shape[-2:]
-    factor = torch.tensor([height / clip.size[0], width / clip.size[1]]).repeat(2)
-    for one, area in zip(logits[0], clip.picture_area[frames] * factor, strict=True):
-        inside = torch.zeros_like(one, dtype=torch.bool)
-        top, left, bottom, right = (round(edge) for edge in area.tolist())
-        inside[top:bottom, left:right] = True
-        one[~inside] = _NO_CONFIDENCE
-    return replace(prediction, point_conf_logits=logits)
 
 
 def _evidence(tracks: Tracks, landmarks: Landmarks, crops: Crops | None, clip: Clip, shot: slice) -> ShotEvidence:

@@ -22,7 +22,7 @@ class Settings:
         intrinsics: (fx, fy, cx, cy) of the source in pixels, when known.
         body: ``free`` or the path of a licensed SMPL file.
         window, overlap: frames that the network sees at once, and how many of them two neighbouring windows share.
-        sky: look for the sky and leave it out of everything. Off until it is found well enough on pictures of all kinds.
+        sky: look for the sky and leave it out of everything. Off until it is found well enough everywhere.
         seed: of everything random; results repeat bit for bit on the same machine.
     """
 

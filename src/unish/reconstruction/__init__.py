@@ -5,6 +5,7 @@ from unish.reconstruction.assemble import assemble
 from unish.reconstruction.camera import decide_camera, know_camera
 from unish.reconstruction.fallbacks import describe_fallbacks
 from unish.reconstruction.ground import Ground, estimate_ground
+from unish.reconstruction.padding import leave_out_padding
 from unish.reconstruction.report import describe_people, measure_quality
 from unish.reconstruction.shot import MetricShot, ShotEvidence, measure_certainty, measure_shot
 from unish.reconstruction.sky import leave_out_sky
@@ -26,6 +27,7 @@ __all__ = [
     "intrinsics_at",
     "judge",
     "know_camera",
+    "leave_out_padding",
     "leave_out_sky",
     "measure_certainty",
     "measure_quality",
