@@ -33,11 +33,11 @@ from unish.reconstruction import (
     describe_fallbacks,
     describe_people,
     estimate_ground,
+    find_padding,
     intrinsics_at,
     judge,
     know_camera,
-    leave_out_padding,
-    leave_out_sky,
+    leave_out,
     measure_certainty,
     measure_quality,
     measure_shot,
@@ -128,11 +128,11 @@ def run(
             tracks, landmarks = (people_finder or choose_people_finder(settings, progress))(clip, size)
             tracks, landmarks = _rescale_people(tracks, landmarks, clip.size, size)
             crops = cut_crops(images, tracks) if model.config.reads_crops else None
-        sky = _find_sky(images, tracks, clock) if settings.sky else None
+        sky, hidden = _find_no_scene(clip, images, tracks, settings, clock)
         with clock.stage("network"):
             known = None if settings.intrinsics is None else know_camera(settings.intrinsics, clip.source_size)
             shots = [
-                _predict_shot(model, images, sky, tracks, landmarks, crops, known, clip, frames, settings, progress)
+                _predict_shot(model, images, hidden, tracks, landmarks, crops, known, clip, frames, settings, progress)
                 for frames in _split_segments(clip)
             ]
         with clock.stage("reconstruct"):
@@ -270,10 +270,17 @@ def _find_nobody(clip: Clip, size: tuple[int, int]) -> tuple[Tracks, Landmarks]:
     return tracks, Landmarks(px=nothing, world=nothing, score=torch.zeros(0, num_frames))
 
 
-def _find_sky(images: Tensor, tracks: Tracks, clock: _Clock) -> Bool[Tensor, "T H W"]:
+def _find_no_scene(
+    clip: Clip, images: Tensor, tracks: Tracks, settings: Settings, clock: _Clock
+) -> tuple[Bool[Tensor, "T H W"] | None, Bool[Tensor, "T H W"]]:
+    """The sky, if it is asked for, and all that is no scene: the sky and padding."""
+    padding = find_padding(clip, (int(images.shape[1]), int(images.shape[2])))
+    if not settings.sky:
+        return None, padding
     with clock.stage("find sky"):
         # Who stands before the sky is a person.
-        return find_sky(images) & (tracks.masks < 0)
+        sky = find_sky(images) & (tracks.masks < 0)
+    return sky, padding | sky
 
 
 def _split_segments(clip: Clip) -> list[slice]:
@@ -286,7 +293,7 @@ def _split_segments(clip: Clip) -> list[slice]:
 def _predict_shot(
     model: Network,
     images: Tensor,
-    sky: Bool[Tensor, "T H W"] | None,
+    no_scene: Bool[Tensor, "T H W"],
     tracks: Tracks,
     landmarks: Landmarks,
     crops: Crops | None,
@@ -313,15 +320,13 @@ def _predict_shot(
             None if intrinsics is None else intrinsics.to(model.device),
             picture_size=clip.size,
         )
-        areas = None if clip.picture_area is None else clip.picture_area[frames]
-        prediction = leave_out_padding(_to_cpu(prediction), areas, clip.size)
-        predictions.append(prediction if sky is None else leave_out_sky(prediction, sky[frames]))
+        predictions.append(leave_out(_to_cpu(prediction), no_scene[frames]))
         if camera is None:
             camera = decide_camera(predictions[0], clip.size, predicted=model.config.predicts_camera)
         if progress is not None:
             progress("network", frames.stop, clip.num_frames)
     assert camera is not None
-    still = camera_stood_still(images[shot], tracks.masks[shot], None if sky is None else sky[shot])
+    still = camera_stood_still(images[shot], tracks.masks[shot], no_scene[shot])
     return stitch_windows(predictions, windows, tracks.valid[:, shot], camera, still=still)
 
 

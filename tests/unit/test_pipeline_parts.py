@@ -28,7 +28,7 @@ from unish.pipeline import (
     choose_people_finder,
     run,
 )
-from unish.reconstruction import Shot, leave_out_padding
+from unish.reconstruction import Shot, find_padding, leave_out
 from unish.structs import Camera, Clip, Landmarks, Prediction, Tracks
 
 
@@ -203,9 +203,10 @@ def test_what_lies_beside_a_picture_gets_no_confidence() -> None:
         local_points=torch.ones(1, 2, 20, 40, 3), point_conf_logits=torch.ones(1, 2, 20, 40),
         c2w=torch.eye(4).expand(1, 2, 4, 4),
     )  # fmt: skip
-    conf = leave_out_padding(prediction, clip.picture_area[1:3], clip.size).point_conf_logits[0].sigmoid()
+    hidden = find_padding(clip, (20, 40))
+    conf = leave_out(prediction, hidden[1:3]).point_conf_logits[0].sigmoid()
     inside = torch.zeros(20, 40, dtype=torch.bool)
     inside[2:17, 10:30] = True
     assert torch.equal(conf[0] > 0.5, inside) and (conf[0][~inside] < 1e-6).all() and (conf[1] > 0.5).all()
     whole = dataclasses.replace(clip, picture_area=None)
-    assert leave_out_padding(prediction, whole.picture_area, whole.size) is prediction
+    assert leave_out(prediction, find_padding(whole, (20, 40))[1:3]) is prediction

@@ -5,10 +5,9 @@ from unish.reconstruction.assemble import assemble
 from unish.reconstruction.camera import decide_camera, know_camera
 from unish.reconstruction.fallbacks import describe_fallbacks
 from unish.reconstruction.ground import Ground, estimate_ground
-from unish.reconstruction.padding import leave_out_padding
+from unish.reconstruction.no_scene import find_padding, leave_out
 from unish.reconstruction.report import describe_people, measure_quality
 from unish.reconstruction.shot import MetricShot, ShotEvidence, measure_certainty, measure_shot
-from unish.reconstruction.sky import leave_out_sky
 from unish.reconstruction.stillness import camera_stood_still
 from unish.reconstruction.stitch import Shot, intrinsics_at, plan_windows, stitch_windows
 from unish.reconstruction.verdicts import judge, read_facts
@@ -24,11 +23,11 @@ __all__ = [
     "describe_fallbacks",
     "describe_people",
     "estimate_ground",
+    "find_padding",
     "intrinsics_at",
     "judge",
     "know_camera",
-    "leave_out_padding",
-    "leave_out_sky",
+    "leave_out",
     "measure_certainty",
     "measure_quality",
     "measure_shot",

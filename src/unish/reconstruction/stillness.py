@@ -22,37 +22,37 @@ MIN_TEXTURE = 5e-5
 """Smallest eigenvalue of the mean gradient tensor, luma in 0..1, of a tile in which a shift can be seen."""
 
 MIN_TILES = 6
-MAX_MOVING = 0.3
-"""Share of a tile that people and sky may cover in either picture."""
+MAX_COVERED = 0.3
+"""Share of a tile that people, sky and padding may cover in either picture."""
 
 
 def camera_stood_still(
-    images: UInt8[Tensor, "T H W 3"], masks: Int16[Tensor, "T H W"], sky: Bool[Tensor, "T H W"] | None = None
+    images: UInt8[Tensor, "T H W 3"], masks: Int16[Tensor, "T H W"], no_scene: Bool[Tensor, "T H W"] | None = None
 ) -> bool:
     """Every frame shows the scene at the very place where the first one does.
 
     Tile by tile, the shift, gain and offset that explain a frame by the first one are solved linearly (Lucas & Kanade,
-    1981); the median over tiles that are textured and free of people and sky decides. ``False`` for one frame, and
+    1981); the median over tiles that are textured and show nothing but scene decides. ``False`` for one frame, and
     where too few tiles tell.
 
     Args:
         images: frames of one shot.
         masks: index of the person at each pixel, −1 = scene.
-        sky: clouds move, whatever the camera does.
+        no_scene: sky, whose clouds move whatever the camera does, and padding, which never moves.
     """
     if len(images) < 2:
         return False
     side = max(4, -(-max(images.shape[1:3]) // TILES))
-    first, moving = _luma(images[0]), masks >= 0
-    if sky is not None:
-        moving = moving | sky
+    first, covered = _luma(images[0]), masks >= 0
+    if no_scene is not None:
+        covered = covered | no_scene
     x, y = torch.zeros_like(first), torch.zeros_like(first)
     x[:, 1:-1], y[1:-1] = (first[:, 2:] - first[:, :-2]) / 2, (first[2:] - first[:-2]) / 2
     design = torch.stack([_tiles(part, side) for part in (x, y, first, torch.ones_like(first))], dim=-1)
     textured = _smallest_eigenvalue(design[..., :2]) > MIN_TEXTURE
-    free_at_first = _tiles(moving[0].float(), side).mean(-1) <= MAX_MOVING
-    for image, covered in zip(images[1:], moving[1:], strict=True):
-        usable = textured & free_at_first & (_tiles(covered.float(), side).mean(-1) <= MAX_MOVING)
+    free_at_first = _tiles(covered[0].float(), side).mean(-1) <= MAX_COVERED
+    for image, cover in zip(images[1:], covered[1:], strict=True):
+        usable = textured & free_at_first & (_tiles(cover.float(), side).mean(-1) <= MAX_COVERED)
         if int(usable.sum()) < MIN_TILES or not _agree(design[usable], _tiles(_luma(image), side)[usable]):
             return False
     return True

@@ -1,4 +1,4 @@
-"""A network that is sure of nonsense where the sky is: nothing else in the result may know of it."""
+"""A network that is sure of nonsense where no scene is, sky or padding: nothing else in the result may know of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from test_oracle_pipeline import CASES, Case
 
-from oracle_world import SIZE, OracleNetwork, World, make_world
+from oracle_world import CLIP_SIZE, SIZE, OracleNetwork, World, make_world
 from unish import pipeline
 from unish.body import load_body
 from unish.export.points import choose_points
@@ -101,3 +101,35 @@ def test_the_same_sky_unseen_spoils_the_result(monkeypatch: pytest.MonkeyPatch) 
     assert found.sky is not None and not found.sky.any() and (found.depth[sky.numpy()] > 0).all()
     with pytest.raises(AssertionError, match="not close"):
         reconstruct(CASES["release, unknown camera"], monkeypatch, people=2, seen=False)
+
+
+def test_clouds_are_nothing_to_stand_still_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[torch.Tensor] = []
+    monkeypatch.setattr(pipeline, "camera_stood_still", lambda images, masks, no_scene: bool(told.append(no_scene)))
+    _, sky, _ = reconstruct(CASES["small, known, off centre"], monkeypatch, people=2)
+    assert torch.equal(torch.cat(told), sky) and [len(part) for part in told] == [7, 4]
+
+
+@pytest.mark.parametrize("people", [0, 2])
+def test_what_lies_beside_a_picture_spoils_nothing(people: int) -> None:
+    """Four pictures do not fill their frames. Without people, the network's own scale counts them all."""
+    case, shapes = CASES["small, known, off centre"], torch.zeros(2, 10)
+    world = make_world(load_body(), case.cameras, betas=shapes, people=people)
+    height, width = CLIP_SIZE
+    areas = torch.tensor([[0, 0, height, width]]).repeat(world.clip.num_frames, 1)
+    areas[[2, 5, 7, 8]] = torch.tensor([0, width // 4, height, width])
+    hidden = torch.zeros_like(world.tracks.masks, dtype=torch.bool)
+    # A quarter of 250 pixels is 62, which are 31.7 of 128.
+    hidden[[2, 5, 7, 8], :, :32] = True
+    network = UnderSky(world=world, config=case.config, betas=shapes, sky=hidden)
+    fx, fy, cx, cy = (case.cameras[0, i, j].item() * 2 for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    found = run(
+        replace(world.clip, picture_area=areas),
+        settings=Settings(window=5, overlap=2, intrinsics=(fx, fy, cx, cy)),
+        people_finder=lambda clip, size: (world.tracks, world.landmarks),
+        network=network,
+    ).reconstruction
+    assert found.sky is None and (found.depth[hidden.numpy()] == 0).all()
+    scene = (world.conf_logits > 0).numpy() & (world.tracks.masks.numpy() < 0) & ~hidden.numpy()
+    np.testing.assert_allclose(found.depth[scene], world.depth.numpy()[scene], rtol=2e-3)
+    np.testing.assert_allclose(found.c2w, world.c2w.numpy(), rtol=0, atol=1e-4)

@@ -1,0 +1,48 @@
+"""Pixels that show no scene, sky and padding: whatever a network says of them takes no part in anything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from unish.reconstruction.stitch import mean_distance
+from unish.structs import Clip, Prediction
+
+_NO_CONFIDENCE = -30.0
+"""Logit of a confidence that no stage takes for any."""
+
+
+def find_padding(clip: Clip, size: tuple[int, int]) -> Bool[Tensor, "T H W"]:
+    """What lies beside the pictures that do not fill their frames, in frames resized to (height, width) ``size``."""
+    padding = torch.zeros(clip.num_frames, *size, dtype=torch.bool)
+    if clip.picture_area is None:
+        return padding
+    factor = torch.tensor([size[0] / clip.size[0], size[1] / clip.size[1]]).repeat(2)
+    for one, area in zip(padding, clip.picture_area * factor, strict=True):
+        top, left, bottom, right = (round(edge) for edge in area.tolist())
+        one[:] = True
+        one[top:bottom, left:right] = False
+    return padding
+
+
+def leave_out(prediction: Prediction, no_scene: Bool[Tensor, "N H W"]) -> Prediction:
+    """The same prediction, sure of nothing at these pixels.
+
+    All that follows asks for confidence: the camera that is solved from points, the scale between windows, people as
+    rulers, the floor, and the depth that is written. ``Prediction.scale`` is the mean distance of the confident points,
+    these among them, so it is restated for those that are left: a unit stays as many metres as the network said.
+
+    Args:
+        prediction: of one window, batch of one.
+        no_scene: of its frames.
+    """
+    if not no_scene.any():
+        return prediction
+    cleared = replace(prediction, point_conf_logits=prediction.point_conf_logits.masked_fill(no_scene, _NO_CONFIDENCE))
+    before, after = mean_distance(prediction), mean_distance(cleared)
+    if prediction.scale is None or before == 0:
+        return cleared
+    return replace(cleared, scale=prediction.scale * (after / before))
