@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import platform
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +18,7 @@ import unish
 from unish.body import Body, load_body, match_shape
 from unish.errors import DegradedResultWarning, InputError
 from unish.export import write_glb, write_preview
-from unish.io import peak_memory_mb, write_json
+from unish.io import peak_memory_mb, replaced_whole, write_json
 from unish.network import UniSH, UniSHConfig
 from unish.network.sky import find_sky
 from unish.people import PeopleConfig, cut_crops, find_people, read_tracks
@@ -48,7 +46,8 @@ from unish.reconstruction import (
 )
 from unish.settings import Settings
 from unish.structs import Camera, Clip, Crops, HumanInputs, Landmarks, Prediction, Reconstruction, Tracks
-from unish.structs.progress import Progress
+from unish.structs.progress import Progress, StageClock
+from unish.values import check_path
 from unish.video import processed_size, read_clip, resize_images
 
 PeopleFinder = Callable[[Clip, tuple[int, int]], tuple[Tracks, Landmarks]]
@@ -114,7 +113,7 @@ def run(
         network: takes the place of the weights that ``settings.model`` names.
     """
     torch.manual_seed(settings.seed)
-    clock = _Clock(progress)
+    clock = StageClock(progress)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DegradedResultWarning)
         # Reading comes first: a video that cannot be read should not cost the loading of a network.
@@ -168,14 +167,25 @@ def run(
 
 
 def write_outputs(result: Result, out: str | Path, *, progress: Progress | None = None) -> list[Path]:
-    """Write ``reconstruction.npz``, ``preview.mp4``, ``scene.glb`` and, last, ``report.json`` into the folder ``out``.
+    """Write ``reconstruction.npz``, ``preview.mp4``, ``scene.glb`` and ``report.json`` into the folder ``out``.
 
-    Each file is written beside its final name and renamed, so a cut leaves whole files only.
+    They appear together when all are whole; an older result stays until then. See ``unish.io.replaced_whole``.
+
+    Raises:
+        InputError: another run is writing there, or an older file cannot be replaced.
     """
-    out = Path(out)
+    out = check_path("the folder for the results", out)
     out.mkdir(parents=True, exist_ok=True)
-    clock = _Clock(progress)
-    paths = [out / name for name in ("reconstruction.npz", "preview.mp4", "scene.glb", "report.json")]
+    with replaced_whole(out) as making:
+        names = write_files(result, making, progress=progress)
+    return [out / name for name in names]
+
+
+def write_files(result: Result, folder: Path, *, progress: Progress | None = None) -> list[str]:
+    """The files of a result in an existing folder, one after the other; their names."""
+    clock = StageClock(progress)
+    names = ["reconstruction.npz", "preview.mp4", "scene.glb", "report.json"]
+    paths = [folder / name for name in names]
     with clock.stage("save"):
         result.reconstruction.save(paths[0])
     with clock.stage("preview"):
@@ -189,25 +199,7 @@ def write_outputs(result: Result, out: str | Path, *, progress: Progress | None 
         "peak_memory_mb": peak_memory_mb(),
     }
     write_json(paths[3], report)
-    return paths
-
-
-class _Clock:
-    """Announces stages as they begin and end, and remembers how long each took."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self.progress = progress
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        if self.progress is not None:
-            self.progress(name, 0, None)
-        yield
-        self.seconds[name] = round(time.perf_counter() - start, 3)
-        if self.progress is not None:
-            self.progress(name, 1, 1)
+    return names
 
 
 def _load(settings: Settings) -> UniSH:
@@ -271,7 +263,7 @@ def _find_nobody(clip: Clip, size: tuple[int, int]) -> tuple[Tracks, Landmarks]:
 
 
 def _find_no_scene(
-    clip: Clip, images: Tensor, tracks: Tracks, settings: Settings, clock: _Clock
+    clip: Clip, images: Tensor, tracks: Tracks, settings: Settings, clock: StageClock
 ) -> tuple[Bool[Tensor, "T H W"] | None, Bool[Tensor, "T H W"]]:
     """The sky, if it is asked for, and all that is no scene: the sky and padding."""
     padding = find_padding(clip, (int(images.shape[1]), int(images.shape[2])))

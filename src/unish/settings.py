@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from unish.errors import InputError
+from unish.values import check_count, check_number, check_path, check_sampling, shorten
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+_CAMERA = ("fx", "fy", "cx", "cy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +31,9 @@ class Settings:
         window, overlap: frames that the network sees at once, and how many of them two neighbouring windows share.
         sky: look for the sky and leave it out of everything. Off until it is found well enough everywhere.
         seed: of everything random; results repeat bit for bit on the same machine.
+
+    Raises:
+        InputError: a value has another type, or is outside of what it may be; the message says what is wanted.
     """
 
     model: str = "small"
@@ -42,3 +52,31 @@ class Settings:
     overlap: int = 6
     sky: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_sampling(self.fps, self.source_fps, self.start, self.end, self.max_frames)
+        for name, lowest in (("window", 1), ("overlap", 0), ("seed", 0)):
+            check_count(name, getattr(self, name), at_least=lowest)
+        for name, lowest in (("size", 32), ("people", 0)):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name), at_least=lowest)
+        if self.overlap >= self.window:
+            raise InputError(f"overlap ({self.overlap}) is not below window ({self.window}); lower it")
+        if self.device not in DEVICES:
+            raise InputError(f"device is {shorten(self.device)}; give one of {', '.join(DEVICES)}")
+        if not isinstance(self.sky, bool):
+            raise InputError(f"sky is {shorten(self.sky)}; give True or False")
+        for name in ("model", "body"):
+            check_path(name, getattr(self, name))
+        if self.tracks is not None:
+            object.__setattr__(self, "tracks", check_path("tracks", self.tracks))
+        if self.intrinsics is not None:
+            object.__setattr__(self, "intrinsics", _check_intrinsics(self.intrinsics))
+
+
+def _check_intrinsics(given: object) -> tuple[float, float, float, float]:
+    values: list[object] = list(given) if isinstance(given, Iterable) else []
+    if len(values) != len(_CAMERA):
+        raise InputError(f"intrinsics is {shorten(given)}; give (fx, fy, cx, cy) in source pixels")
+    fx, fy, cx, cy = (check_number(name, value, above=0) for name, value in zip(_CAMERA, values, strict=True))
+    return fx, fy, cx, cy

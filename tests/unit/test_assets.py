@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import http.client
 import io
 import json
+import os
 import subprocess
 import tarfile
+import tempfile
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -15,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import huggingface_hub
+import numpy as np
 import pytest
 from huggingface_hub import constants
 from loopback_hub import LoopbackHub
@@ -247,6 +251,53 @@ def test_an_address_that_cannot_serve_hands_over_to_the_package(index, monkeypat
     with pytest.raises(InputError, match=f"{trouble}.*ERROR: broken.*127.0.0.1:9") as caught:
         assets.fetch("first")
     assert "\n" not in str(caught.value) and _files(tmp_path) == ["second.bin"]
+
+
+@pytest.mark.parametrize("trouble", [http.client.IncompleteRead(b"x", 9), http.client.BadStatusLine("?")])
+def test_a_server_that_speaks_no_http_hands_over(index, monkeypatch, tmp_path, trouble):
+    """What the HTTP library raises beside URLError, in the midst of a body or at its beginning."""
+
+    def break_off(*args, **options):
+        raise trouble
+
+    monkeypatch.setenv("UNISH_ASSETS", "http://127.0.0.1:9")
+    monkeypatch.setattr(sources.urllib.request, "urlopen", break_off)
+    assert assets.fetch("first").read_bytes() == CONTENT["pack/first.bin"]
+    with pytest.raises(sources.Unavailable, match="cannot be reached"):
+        sources.download_file("http://127.0.0.1:9", "first.bin", tmp_path / "first.bin")
+
+
+@pytest.mark.parametrize("tool", ["pip", "npm"])
+@pytest.mark.parametrize("place", [0.02, 0.3, 0.6, 0.9])
+def test_a_damaged_archive_hands_over(tmp_path, tool, place):
+    """Bytes that are changed anywhere end in one kind of error, never in that of the compression library."""
+    noise = np.random.default_rng(0).integers(0, 256, 20_000, dtype=np.uint8).tobytes()
+    content = bytearray(_archive(tool, {"pack/first.bin": noise, "pack/second.bin": b"2" * 3000}))
+    start = int(place * len(content))
+    content[start : start + 40] = bytes(255 - value for value in content[start : start + 40])
+    archive = tmp_path / ("pack.whl" if tool == "pip" else "pack.tgz")
+    archive.write_bytes(content)
+    for member in ("pack/first.bin", "pack/second.bin"):
+        try:
+            sources.unpack(archive, member, tmp_path / "out")
+        except sources.Unavailable as error:
+            assert member in str(error)
+
+
+def test_without_a_home_the_cache_is_in_the_temporary_folder(monkeypatch, tmp_path):
+    """A container's user may have no name and no HOME."""
+
+    def nobody(path: str) -> str:
+        return path
+
+    for name in ("UNISH_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", nobody)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert tmp_path in assets.cache_dir().parents and assets.cache_dir().name == "unish"
+    monkeypatch.setenv("UNISH_CACHE", "~/cache")
+    monkeypatch.setenv("UNISH_ASSETS", "~/models")
+    assert assets.cache_dir() == Path("~/cache") and sources.named_folders() == [Path("~/models")]
 
 
 def test_a_download_that_breaks_off_is_not_kept(site, tmp_path):

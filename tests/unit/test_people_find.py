@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -163,7 +165,7 @@ def test_nobody_is_looked_for_when_nobody_is_wanted(recwarn):
 
 def test_the_parts_that_ship_are_made_of_the_named_assets(monkeypatch):
     made: list[tuple] = []
-    monkeypatch.setattr(find.assets, "fetch", lambda name: name)
+    monkeypatch.setattr(find.assets, "fetch", lambda name, progress: Path(name))
 
     class Model(BlazePoseLandmarks):
         def __init__(self, model, *, mirror, num_threads):
@@ -172,12 +174,34 @@ def test_the_parts_that_ship_are_made_of_the_named_assets(monkeypatch):
     monkeypatch.setattr(find, "BlazePoseLandmarks", Model)
     find.default_landmarks(PeopleConfig())
     find.default_landmarks(PeopleConfig(model="heavy", mirror=False, num_threads=5))
-    assert made == [("blazepose-full", True, 2), ("blazepose-heavy", False, 5)]
+    assert made == [(Path("blazepose-full"), True, 2), (Path("blazepose-heavy"), False, 5)]
     support = []
     monkeypatch.setattr(
         find, "BlazePoseDetector", lambda path, num_threads: support.append((path, num_threads)) or Nobody()
     )
-    monkeypatch.setattr(find, "default_detector", lambda config: Levels())
-    monkeypatch.setattr(find, "default_landmarks", lambda config: NoLandmarks())
+    monkeypatch.setattr(find, "default_detector", lambda config, progress: Levels())
+    monkeypatch.setattr(find, "default_landmarks", lambda config, progress: NoLandmarks())
     tracks, _ = find_people(_clip(6), mask_size=(6, 8), config=PeopleConfig(num_threads=3))
-    assert support == [("blazepose-detector", 3)] and tracks.num_people == 1
+    assert support == [(Path("blazepose-detector"), 3)] and tracks.num_people == 1
+
+
+def test_a_download_is_announced_with_its_size_and_licence(monkeypatch):
+    """Of each model file, as a stage of its own; not by those who do not listen."""
+    said: list[tuple] = []
+
+    def fetch(name, progress):
+        progress(f"fetching {name} (23 MB, some licence)")
+        return Path(name)
+
+    monkeypatch.setattr(find.assets, "fetch", fetch)
+    monkeypatch.setattr(find, "load_darknet", lambda path: None)
+    for part in ("YoloDetector", "BlazePoseDetector"):
+        monkeypatch.setattr(find, part, lambda *args, **options: Nobody())
+    monkeypatch.setattr(find, "BlazePoseLandmarks", lambda *args, **options: NoLandmarks())
+    monkeypatch.setattr(find, "TwoScaleDetector", lambda *args, **options: Levels())
+    find_people(_clip(2), mask_size=(6, 8), landmarks=NoLandmarks(), progress=lambda *step: said.append(step))
+    find.default_landmarks(PeopleConfig(), lambda *step: said.append(step))
+    find.default_landmarks(PeopleConfig())
+    names = ("yolov4-tiny", "blazepose-detector", "blazepose-full")
+    announced = [stage for stage, done, total in said if (done, total) == (0, None)]
+    assert announced == [f"fetching {name} (23 MB, some licence)" for name in names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,8 +149,8 @@ def test_the_detector_joins_its_two_looks_in_every_picture(size):
 
 
 def test_what_ships_looks_at_608_and_320_pixels(monkeypatch):
-    monkeypatch.setattr(find.assets, "fetch", lambda name: name)
-    monkeypatch.setattr(find, "load_darknet", lambda path: YoloV4Tiny().eval() if path == "yolov4-tiny" else None)
+    monkeypatch.setattr(find.assets, "fetch", lambda name, progress: Path(name))
+    monkeypatch.setattr(find, "load_darknet", lambda path: YoloV4Tiny().eval() if path == Path("yolov4-tiny") else None)
     detector = find.default_detector(PeopleConfig(min_followed_score=0.15))
     assert isinstance(detector, TwoScaleDetector) and (detector.fine_side, detector.coarse_side) == (608, 320)
     for look, side in ((detector.fine, 608), (detector.coarse, 320)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,6 @@ from unish.network.config import tiny_config
 from unish.pipeline import (
     Settings,
     _average_betas,
-    _Clock,
     _find_nobody,
     _rescale_people,
     choose_people_finder,
@@ -30,6 +30,7 @@ from unish.pipeline import (
 )
 from unish.reconstruction import Shot, find_padding, leave_out
 from unish.structs import Camera, Clip, Landmarks, Prediction, Tracks
+from unish.structs.progress import StageClock
 
 
 def shot(betas: torch.Tensor | None, seen: list[int]) -> Shot:
@@ -135,8 +136,8 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) 
 def test_the_clock_tells_beginnings_and_ends_and_keeps_the_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple] = []
     times = iter([10.0, 12.5, 20.0, 20.25])
-    monkeypatch.setattr(pipeline.time, "perf_counter", lambda: next(times))
-    clock = _Clock(lambda *event: told.append(event))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(times))
+    clock = StageClock(lambda *event: told.append(event))
     with clock.stage("one"):
         assert told == [("one", 0, None)]
     assert told == [("one", 0, None), ("one", 1, 1)]

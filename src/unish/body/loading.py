@@ -17,6 +17,7 @@ from unish.body.model import Body
 from unish.body.restricted_pickle import read_pickled_arrays
 from unish.body.template_marks import find_contacts, find_landmarks
 from unish.errors import InputError
+from unish.values import check_path
 
 NUM_BETAS = 10
 _LICENSED_KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
@@ -36,7 +37,7 @@ def load_body(name_or_path: str | Path = "free") -> Body:
     """
     if str(name_or_path) == "free":
         return _load_free()
-    path = Path(name_or_path)
+    path = check_path("body", name_or_path)
     if not path.is_file():
         raise InputError(f"{path}: no such body model; use 'free' or the path of an SMPL .pkl or .npz file")
     return build_licensed_body(path.name, _read_licensed(path), path)

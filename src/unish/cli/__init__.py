@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import errno
-import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
 
 from unish.cli import assets, doctor, evaluate, export, reconstruct, synth, train
 from unish.cli.arguments import OneLineParser
+from unish.cli.process import AskedToEnd, ending_in_order, open_standard_streams, silence_stdout
 from unish.cli.terminal import NativeChatter, say_error, write_log
 from unish.errors import InputError
 
 SUBCOMMANDS = (reconstruct, export, synth, train, evaluate, assets, doctor)
 
-OK, INTERNAL_FAILURE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+OK, INTERNAL_FAILURE, BAD_INPUT, SIGNALLED = 0, 1, 2, 128
+INTERRUPTED = SIGNALLED + signal.SIGINT
 
 _USERS_MACHINE = {
     errno.EACCES: "permission denied",
@@ -27,6 +29,8 @@ _USERS_MACHINE = {
     errno.ENOTDIR: "a part of the path is a file, not a folder",
     errno.EISDIR: "this is a folder, not a file",
     errno.ENAMETOOLONG: "the name is too long",
+    errno.EIO: "the disk, or the way to it, has failed",
+    errno.ENOLCK: "this file system has no locks, which keep two runs apart",
 }
 """Trouble of the machine, not of the program: exit 2 with what the user can change."""
 
@@ -50,9 +54,10 @@ def build_parser() -> OneLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 2 for bad input or usage, 1 for a fault of the program."""
+    open_standard_streams()
     with NativeChatter() as chatter:
         try:
-            with warnings.catch_warnings():
+            with ending_in_order(), warnings.catch_warnings():
                 if not sys.warnoptions:
                     # Degraded results are listed at the end and in report.json; stderr is kept for errors.
                     warnings.simplefilter("ignore")
@@ -65,21 +70,34 @@ def main(argv: Sequence[str] | None = None) -> int:
             return say_error(str(error), BAD_INPUT)
         except KeyboardInterrupt:
             return say_error("interrupted; nothing half-written was left", INTERRUPTED)
+        except AskedToEnd as asked:
+            name = signal.Signals(asked.number).name
+            return say_error(f"ended by {name}; nothing half-written was left", SIGNALLED + asked.number)
         except BrokenPipeError:
-            # The reader of our output has gone (`unish … | head`); nothing is left to say, also not at shutdown.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # The reader of our output has gone (`unish … | head`): nothing is left to say.
+            silence_stdout()
             return OK
         except MemoryError:
             return say_error("not enough memory; use a smaller --size, or fewer frames with --max-frames", BAD_INPUT)
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in _USERS_MACHINE:
-                place = f"{error.filename}: " if error.filename else ""
-                return say_error(f"{place}{_USERS_MACHINE[error.errno]}; choose another place or free it", BAD_INPUT)
+            trouble = _USERS_MACHINE.get(error.errno or 0) if isinstance(error, OSError) else None
+            if isinstance(error, OSError) and trouble is not None:
+                return _say_trouble(error.filename, trouble)
             log = write_log(error, chatter.read())
             return say_error(
                 f"internal failure ({type(error).__name__}); please report it with {log}", INTERNAL_FAILURE
             )
     return OK
+
+
+def _say_trouble(place: object, trouble: str) -> int:
+    """The line for trouble of the user's machine, at a file or with what is printed."""
+    if place is None:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            silence_stdout()  # its disk is full: it must not fail again at shutdown
+    return say_error(f"{'' if place is None else f'{place}: '}{trouble}; choose another place or free it", BAD_INPUT)
 
 
 def _version() -> str:

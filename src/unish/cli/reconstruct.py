@@ -18,7 +18,8 @@ from unish.cli.arguments import (
 )
 from unish.cli.progress import make_progress
 from unish.cli.terminal import print_table
-from unish.errors import InputError
+from unish.io import replaced_whole
+from unish.settings import DEVICES, Settings
 
 if TYPE_CHECKING:
     from unish.pipeline import Result
@@ -97,7 +98,7 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--device",
-        choices=("auto", "cpu", "cuda", "mps"),
+        choices=DEVICES,
         default=_UNSET,
         help="where the network runs (default auto: cuda where there is one, else cpu)",
     )
@@ -114,22 +115,18 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     given = {key: value for key, value in vars(args).items() if key not in _NOT_SETTINGS}
-    if "start" in given and "end" in given and given["start"] >= given["end"]:
-        raise InputError(f"--start {given['start']:g} is not before --end {given['end']:g}; swap or change them")
-    with output_folder(args.out) as out:
+    settings = Settings(**given)
+    with output_folder(args.out) as out, replaced_whole(out) as making:
         from unish import pipeline
 
-        settings = pipeline.Settings(**given)
-        if settings.overlap >= settings.window:
-            raise InputError(f"--overlap {settings.overlap} must be below --window {settings.window}; lower it")
         progress = make_progress(quiet=args.quiet)
         try:
             result = pipeline.run(args.input, settings=settings, progress=progress)
-            paths = pipeline.write_outputs(result, out, progress=progress)
+            names = pipeline.write_files(result, making, progress=progress)
         finally:
             progress.close()
     if not args.quiet:
-        print_summary(result, paths)
+        print_summary(result, [out / name for name in names])
 
 
 _NOT_SETTINGS = frozenset({"input", "out", "quiet", "command", "run"})

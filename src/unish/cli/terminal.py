@@ -8,6 +8,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TextIO
@@ -27,11 +28,15 @@ class NativeChatter:
                 return self
         except (OSError, ValueError, AttributeError):
             return self
+        try:
+            kept = tempfile.TemporaryFile()
+        except OSError:  # no place to keep it: better a line too many than no run
+            return self
         self._python_stderr: TextIO = sys.stderr
         self._python_stderr.flush()
         self._terminal = os.dup(2)
         sys.stderr = os.fdopen(self._terminal, "w", buffering=1, errors="backslashreplace")
-        self._kept = tempfile.TemporaryFile()
+        self._kept = kept
         os.dup2(self._kept.fileno(), 2)
         return self
 
@@ -47,14 +52,16 @@ class NativeChatter:
         if self._kept is None:
             return
         os.dup2(self._terminal, 2)
-        sys.stderr.close()
+        with suppress(OSError):  # what could not be printed before cannot be now
+            sys.stderr.close()
         sys.stderr = self._python_stderr
         self._kept.close()
 
 
 def say_error(message: str, code: int) -> int:
     """Print the one line of a failure and hand back its exit code."""
-    print(f"unish: error: {' '.join(message.split())}", file=sys.stderr)
+    with suppress(OSError):  # nobody reads it
+        print(f"unish: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
     return code
 
 
@@ -64,10 +71,11 @@ def write_log(error: BaseException, chatter: str) -> Path:
 
     name = f"unish-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     text = f"{' '.join(sys.argv)}\n\n{''.join(traceback.format_exception(error))}\n{chatter}"
-    for folder in (cache_dir() / "logs", Path(tempfile.gettempdir())):
+    for find in (lambda: cache_dir() / "logs", lambda: Path(tempfile.gettempdir())):
         try:
+            folder = find()
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text)
+            (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
             return folder / name
         except OSError:
             continue

@@ -19,6 +19,7 @@ from unish.network.checkpoint_files import CONFIG, WEIGHTS, list_weight_files
 from unish.network.config import PRESETS, UniSHConfig
 from unish.network.hub import PUBLISHED_FILE, PUBLISHED_REPOSITORY, fetch_repository
 from unish.network.precision import WeightFormat, choose_formats
+from unish.values import check_path
 
 SHIPPED = Path(__file__).parent / "checkpoints"
 """Weights that come with the package, one folder per preset."""
@@ -104,7 +105,7 @@ def find_weights(name_or_path: str | Path, revision: str | None = None) -> Store
     Raises:
         InputError: there are none.
     """
-    path = Path(name_or_path)
+    path = check_path("model", name_or_path)
     name = str(name_or_path)
     on_hub = re.fullmatch(r"([\w.-]+/[\w.-]+?)(?:@(.+))?", name) if isinstance(name_or_path, str) else None
     if on_hub is not None and path.suffix != ".safetensors" and not path.exists():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from unish import assets
@@ -51,9 +53,9 @@ def find_people(
     config = config or PeopleConfig()
     if config.max_people == 0:
         return pack({}, clip, torch.full((clip.num_frames, *mask_size), -1, dtype=torch.int16))
-    detector = detector or default_detector(config)
-    support = support or BlazePoseDetector(assets.fetch("blazepose-detector"), num_threads=config.num_threads)
-    landmarks = landmarks or default_landmarks(config)
+    detector = detector or default_detector(config, progress)
+    support = support or BlazePoseDetector(_fetch("blazepose-detector", progress), num_threads=config.num_threads)
+    landmarks = landmarks or default_landmarks(config, progress)
     tracker = tracker or HungarianTracker()
     for start in range(0, clip.num_frames, _CHUNK):
         images = clip.images[start : start + _CHUNK]
@@ -82,9 +84,9 @@ def find_people(
     return pack(people_by_id, clip, labels, messages)
 
 
-def default_detector(config: PeopleConfig) -> Detector:
+def default_detector(config: PeopleConfig, progress: Progress | None = None) -> Detector:
     """YOLOv4-tiny at two scales, its weights fetched if need be."""
-    model = load_darknet(assets.fetch("yolov4-tiny"))
+    model = load_darknet(_fetch("yolov4-tiny", progress))
     fine, coarse = (
         YoloDetector(model, long_side=side, min_score=config.min_followed_score)
         for side in (config.detector_long_side, config.detector_coarse_side)
@@ -92,7 +94,17 @@ def default_detector(config: PeopleConfig) -> Detector:
     return TwoScaleDetector(fine, coarse, fine_side=config.detector_long_side, coarse_side=config.detector_coarse_side)
 
 
-def default_landmarks(config: PeopleConfig) -> LandmarkModel:
+def default_landmarks(config: PeopleConfig, progress: Progress | None = None) -> LandmarkModel:
     """BlazePose in the size that the settings ask for, fetched if need be."""
-    model = assets.fetch(f"blazepose-{config.model}")
+    model = _fetch(f"blazepose-{config.model}", progress)
     return BlazePoseLandmarks(model, mirror=config.mirror, num_threads=config.num_threads)
+
+
+def _fetch(name: str, progress: Progress | None) -> Path:
+    """The file of an asset; a download is announced, with its size and licence, as a stage of its own."""
+
+    def announce(sentence: str) -> None:
+        if progress is not None:
+            progress(sentence, 0, None)
+
+    return assets.fetch(name, progress=announce)

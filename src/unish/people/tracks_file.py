@@ -20,6 +20,7 @@ from unish.people.protocols import LandmarkModel, Observation
 from unish.people.records import pack, select_people
 from unish.structs import Clip, Landmarks, Tracks
 from unish.structs.progress import Progress
+from unish.values import check_path
 
 _REQUIRED = ("frame_indices", "person_ids", "boxes_xyxy")
 _FIELDS = "frame_indices (F,), person_ids (P,), boxes_xyxy (P,F,4)"
@@ -52,10 +53,10 @@ def read_tracks(
         InputError: the file is missing or unreadable, lacks a key, or holds a wrong shape, type or value.
     """
     config = config or PeopleConfig()
-    arrays = _load(Path(path))
+    arrays = _load(check_path("tracks", path))
     frame_of = _match_frames(path, arrays["frame_indices"], clip)
     factor = np.tile([clip.size[1] / clip.source_size[1], clip.size[0] / clip.source_size[0]], 2)
-    landmarks = landmarks or default_landmarks(config)
+    landmarks = landmarks or default_landmarks(config, progress)
     outside = 0
     people: dict[int, dict[int, Observation]] = {int(identity): {} for identity in np.sort(arrays["person_ids"])}
     for done, (column, index) in enumerate(frame_of.items(), start=1):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
 
@@ -11,3 +14,21 @@ class Progress(Protocol):
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         """``done`` of ``total`` steps of ``stage`` are finished; ``total`` is ``None`` when it is not known."""
+
+
+class StageClock:
+    """Announces stages as they begin and end, and remembers how long each took."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.progress = progress
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        if self.progress is not None:
+            self.progress(name, 0, None)
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)
+        if self.progress is not None:
+            self.progress(name, 1, 1)

@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from unish.errors import InputError
 from unish.io import written_beside
+from unish.values import check_path
 
 FORMAT = "unish-reconstruction/2"
 OLD_FORMAT = "unish-reconstruction/1"
@@ -94,7 +95,7 @@ class Reconstruction:
 
     def save(self, path: str | Path) -> None:
         """Write the npz beside its final name, then rename, so that a cut never leaves half a file."""
-        path = Path(path)
+        path = check_path("the reconstruction", path)
         arrays: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
         arrays = {name: value for name, value in arrays.items() if value is not None}
         clash = sorted(arrays.keys() & self.extra.keys())
@@ -110,7 +111,7 @@ class Reconstruction:
         Raises:
             InputError: the file is missing, unreadable, of another format, or lacks a key.
         """
-        path = Path(path)
+        path = check_path("the reconstruction", path)
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}

@@ -16,6 +16,7 @@ from numpy import ndarray
 from unish.errors import InputError
 from unish.structs import Clip
 from unish.structs.progress import Progress
+from unish.values import check_count, check_path, check_sampling
 from unish.video.clock import describe_gaps
 from unish.video.cuts import CutFinder
 from unish.video.files import FileSource
@@ -144,8 +145,9 @@ def read_clip(
     Raises:
         InputError: bad options; a missing, unreadable, empty or tiny source; no frame between ``start`` and ``end``.
     """
-    path = Path(path)
-    _check_options(fps, source_fps, start, end, max_frames, long_side)
+    path = check_path("the video", path)
+    check_sampling(fps, source_fps, start, end, max_frames)
+    check_count("long side", long_side, at_least=_SMALLEST_SIDE)
     check_place(path)
     source = _open_source(path, source_fps, fps, start or 0.0)
     sampler: TickSampler[tuple[int, SourceFrame]] = TickSampler(
@@ -168,28 +170,6 @@ def read_clip(
     notes = [*source.warnings, *_drop_repeats(taken, cuts)]
     gap = describe_gaps([time_s for time_s in times if time_s >= taken.times[0]])
     return _make_clip(path, taken, cuts.finish(), notes + ([gap] if gap else []))
-
-
-def _check_options(
-    fps: float,
-    source_fps: float | None,
-    start: float | None,
-    end: float | None,
-    max_frames: int | None,
-    long_side: int,
-) -> None:
-    for name, value in (("fps", fps), ("source fps", source_fps)):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise InputError(f"{name} is {value:g}; give a number above 0")
-    for name, limit in (("start", start), ("end", end)):
-        if limit is not None and not (math.isfinite(limit) and limit >= 0):
-            raise InputError(f"{name} is {limit:g}; give seconds from the start of the video, 0 or more")
-    if end is not None and (start or 0.0) >= end:
-        raise InputError(f"start ({start or 0:g} s) is not before end ({end:g} s); swap or change them")
-    if max_frames is not None and max_frames < 1:
-        raise InputError(f"max frames is {max_frames}; give 1 or more")
-    if long_side < _SMALLEST_SIDE:
-        raise InputError(f"a long side of {long_side} pixels is too small; give at least {_SMALLEST_SIDE}")
 
 
 def _open_source(path: Path, source_fps: float | None, fps: float, start_s: float) -> FileSource | FolderSource:

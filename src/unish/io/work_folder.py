@@ -1,0 +1,142 @@
+"""Results of several files: made out of sight by one run at a time, and shown all at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from filelock import FileLock, Timeout
+
+from unish.errors import InputError
+
+WORK_FOLDER = ".unish-run"
+"""In the folder of the result, while a run writes there."""
+
+# Inside it: what is being written; the same when it is whole, under the name that says so; what it takes the place of.
+_MAKING, _WHOLE, _REPLACED, _LOCK = "making", "whole", "replaced", "lock"
+
+
+@contextmanager
+def replaced_whole(out: Path) -> Iterator[Path]:
+    """An empty folder to write files into, which become files of ``out`` when the block ends, all of them or none.
+
+    They lie in ``out/.unish-run`` until they are whole and on the disk; then files of the same names in ``out`` are
+    moved away and the new ones moved in, Ctrl-C and SIGTERM held back for that instant. So ``out`` shows the files of
+    one result, the old one or the new one. When the block fails, the old one stays. A process that is killed leaves
+    its work folder behind: the next one to come shows what was whole, and removes the rest.
+
+    Args:
+        out: an existing folder.
+
+    Raises:
+        InputError: another run is writing there; or an old file cannot be moved away, as one that is open cannot on
+            Windows: then the old result stays and the new one is kept in the work folder for the next run.
+    """
+    work = out / WORK_FOLDER
+    with _locked(work):
+        if (work / _WHOLE).exists():
+            _show(out, work)
+        for name in (_MAKING, _REPLACED):
+            shutil.rmtree(work / name, ignore_errors=True)
+        making = work / _MAKING
+        making.mkdir()
+        yield making
+        for path in making.iterdir():
+            _flush(path)
+        with _undisturbed():
+            making.rename(work / _WHOLE)
+            _show(out, work)
+
+
+@contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    """The work folder, made if need be, for this process alone; it goes at the end unless it holds a whole result."""
+    lock = FileLock(work / _LOCK)
+    try:
+        work.mkdir(exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise InputError(f"{work.parent}: another run is writing there; wait, or choose another folder") from None
+    except FileExistsError:
+        raise InputError(f"{work}: this is a file; remove it, for runs keep their unfinished files there") from None
+    try:
+        yield
+    finally:
+        with _undisturbed():
+            _leave(work, lock)
+
+
+def _leave(work: Path, lock: FileLock) -> None:
+    if (work / _WHOLE).exists():
+        return lock.release()
+    for name in (_MAKING, _REPLACED):
+        shutil.rmtree(work / name, ignore_errors=True)
+    # A lock file may go only while nobody else can hold it: on POSIX it is removed first (who has it open already is
+    # refused, for its file is no longer there); Windows removes no file that is open, and refuses while others have it.
+    if os.name == "nt":
+        lock.release()
+    with suppress(OSError):
+        (work / _LOCK).unlink(missing_ok=True)
+        work.rmdir()
+    lock.release()
+
+
+def _show(out: Path, work: Path) -> None:
+    """Move the whole result in; on trouble, all is as before."""
+    whole, replaced = work / _WHOLE, work / _REPLACED
+    replaced.mkdir(exist_ok=True)
+    names = sorted(path.name for path in whole.iterdir())
+    old = [name for name in names if os.path.lexists(out / name)]
+    moves = [(out / name, replaced / name) for name in old] + [(whole / name, out / name) for name in names]
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, target in moves:
+            if target.parent == replaced and source.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "this is a folder", str(source))
+            source.replace(target)
+            done.append((source, target))
+    except OSError as error:
+        for source, target in reversed(done):
+            target.replace(source)
+        raise InputError(
+            f"{error.filename}: cannot be replaced ({error.strerror}); the old result stays, the new one is in {whole} "
+            f"and takes its place at the next run into {out}"
+        ) from None
+    whole.rmdir()
+
+
+def _flush(path: Path) -> None:
+    """Wait until the file is on the disk: some file systems say only then that there is no space."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Holds back Ctrl-C and SIGTERM until the block has ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+
+    def hold_back(number: int, frame: FrameType | None) -> None:
+        waiting.append(number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ours = [number for number, handler in before.items() if callable(handler) or handler == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, hold_back)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, before[number])
+    for held_back in waiting:
+        signal.raise_signal(held_back)
