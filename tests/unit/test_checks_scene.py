@@ -17,8 +17,8 @@ from unish.reconstruction.checks.ground import (
     read_ground,
     unproject_pixels,
 )
+from unish.reconstruction.checks.patches import choose_patches
 from unish.reconstruction.checks.scene import (
-    _choose_patches,
     camera_extent,
     field_of_view,
     find_static,
@@ -233,7 +233,7 @@ def test_a_patch_lies_at_the_best_corner_of_its_cell() -> None:
     corners = {(row, column) for row in (15, 40, 78) for column in (20, 51, 90)}
     for row, column in corners:
         grey[row : row + 4, column : column + 4] = 150
-    rows, columns = _choose_patches(_flat(4.0), 0, grey, 1)
+    rows, columns = choose_patches(np.ones(grey.shape, bool), grey)
     squares = [(row - row_of, column - column_of) for row, column in zip(rows, columns, strict=True)
                for row_of, column_of in corners if -2 < row - row_of < 5 and -2 < column - column_of < 5]  # fmt: skip
     assert len(squares) == len(rows) >= 9

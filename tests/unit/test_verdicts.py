@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 from made_room import make_room
+from unish.body.joints import MIRRORED_JOINTS
 from unish.reconstruction.checks.ground import GroundAgreement
 from unish.reconstruction.checks.pairs import PairOverlap, Swap
+from unish.reconstruction.checks.pictures import PictureMeasures
 from unish.reconstruction.checks.scene import Stillness
+from unish.reconstruction.checks.views import Reflection
+from unish.reconstruction.findings import Limit
+from unish.reconstruction.unusual import judge_pictures, judge_reflections, judge_views
 from unish.reconstruction.verdicts import (
-    Limit,
     ShotFacts,
     judge,
     judge_pairs,
@@ -28,13 +32,15 @@ GOOD_PERSON = PersonMeasures(
     person_id=2, frames=48, stature_m=1.7, ray_jitter_cm=2.0, max_speed_m_s=1.5, foot_to_floor_cm=-4.0,
     foot_to_floor_spread_cm=6.0, distance_m=(3.0, 4.0, 5.0), floor_over_foot_depth=0.95,
     floor_over_foot_bands={}, floor_over_foot_values=np.full(3, 0.95), foot_depths_m=np.full(3, 4.0),
-    size_in_picture=1.0, box_overlap=0.8, reprojection_percent=1.5, scene_ratio=1.05,
+    size_in_picture=1.0, box_overlap=0.8, reprojection_percent=1.5, scene_ratio=1.05, lower_body_frames=0,
+    change_of_shape_percent=2.0,
 )  # fmt: skip
 GOOD_SHOT = ShotMeasures(
     shot=0, frames=np.arange(48), field_of_view_deg=60.0, camera_extent_m=0.1, static_disagreement_percent=3.0,
     stillness=Stillness(shift_percent=0.5, still_share=0.9), overhang_share=0.02,
     ground=GroundAgreement(scene_level_cm=2.0, scene_tilt_deg=2.0, people_tilt_deg=12.0),
-    gravity_known=True, floor_known=True,
+    gravity_known=True, floor_known=True, down_in_picture=0.98,
+    pictures=PictureMeasures(brightness=140.0, is_round=False, enlarged=1.0),
 )  # fmt: skip
 FACTS = ShotFacts()
 
@@ -321,3 +327,69 @@ def test_certainty_is_the_median_over_valid_frames_of_all_shots() -> None:
     assert guess in reasons(sure, unsure) and guess not in reasons(unsure, sure)
     assert guess not in reasons(unsure, None)
     assert guess not in reasons(None, None)
+
+
+PICTURES: list[tuple[dict[str, Any], dict[str, Any], int, str]] = [
+    ({"brightness": 41.0}, {"brightness": 39.0}, 1, "the picture is very dark"),
+    ({"brightness": 6.0}, {"brightness": 4.0}, 2, "the picture is very dark"),
+    ({"is_round": False}, {"is_round": True}, 2, "the picture is round"),
+    ({"enlarged": 1.09}, {"enlarged": 1.84}, 2, "the lens zooms in by a factor of 1.8"),
+    ({"enlarged": 0.92}, {"enlarged": 0.5}, 2, "the lens zooms out by a factor of 2.0"),
+]
+
+
+@pytest.mark.parametrize(("usual", "unusual", "grade", "sentence"), PICTURES)
+def test_unusual_pictures(usual: dict, unusual: dict, grade: int, sentence: str) -> None:
+    def judged(change: dict) -> list[tuple[int, str]]:
+        shot = replace(GOOD_SHOT, pictures=replace(GOOD_SHOT.pictures, **change))
+        return [(finding.grade, finding.sentence) for finding in judge_pictures(shot)]
+
+    assert all(found < grade for found, _ in judged(usual)) and judge_pictures(GOOD_SHOT) == []
+    ((found, said),) = judged(unusual)
+    assert found == grade and said.startswith(sentence)
+
+
+def test_down_that_is_up() -> None:
+    assert judge_pictures(replace(GOOD_SHOT, down_in_picture=0.1)) == []
+    assert judge_pictures(replace(GOOD_SHOT, down_in_picture=NAN)) == []
+    (found,) = judge_pictures(replace(GOOD_SHOT, down_in_picture=-0.1))
+    assert found.grade == 1 and "held upside down" in found.sentence
+
+
+def test_half_a_person_and_one_that_never_moves() -> None:
+    assert judge_views(GOOD_PERSON) == [] and judge_views(replace(GOOD_PERSON, change_of_shape_percent=NAN)) == []
+    assert judge_views(replace(GOOD_PERSON, lower_body_frames=14)) == []
+    (half,) = judge_views(replace(GOOD_PERSON, lower_body_frames=15))
+    assert (half.grade, half.sentence[:57]) == (1, "person 2 is seen without the upper body in 15 of 48 frame")
+    assert judge_views(replace(GOOD_PERSON, change_of_shape_percent=0.21)) == []
+    (stiff,) = judge_views(replace(GOOD_PERSON, change_of_shape_percent=0.19))
+    assert stiff.grade == 1 and stiff.sentence.startswith("person 2 never moves a limb")
+
+
+def test_reflections() -> None:
+    pair = Reflection(first=2, second=5, mirrored=0.9, direct=0.6, movement_cm=8.0)
+    for person, other in ((2, 5), (5, 2)):
+        (found,) = judge_reflections(person, [pair])
+        assert found.sentence.startswith(f"person {person} moves like person {other} in a mirror") and found.grade == 1
+    assert judge_reflections(3, [pair]) == []
+    for change in ({"mirrored": 0.84}, {"direct": 0.75}, {"movement_cm": 2.9}, {"mirrored": NAN}):
+        assert judge_reflections(2, [replace(pair, **change)]) == []
+
+
+def test_what_is_unusual_reaches_the_report() -> None:
+    """Through ``judge``, from the pictures and joints of a record."""
+    record, body = make_room(num_people=2, num_frames=8)
+    turned = np.float32([[0, -1, 0]])
+    wave = np.random.default_rng(3).normal(0, 0.1, (8, 24, 3)).astype(np.float32)
+    wave[:, 0] = 0
+    joints = record.joints.copy()
+    joints[0] += wave
+    joints[1] += wave[:, MIRRORED_JOINTS] * np.float32([-1, 1, 1])
+    landmarks = np.full((2, 8, 33, 3), 0.9, np.float32)
+    landmarks[..., :2] = np.random.default_rng(4).uniform(20, 60, (2, 1, 33, 2))
+    record = replace(record, images=record.images // 32, gravity=turned, joints=joints, landmarks_px=landmarks)
+    verdicts = judge(record, body, [FACTS])
+    shot, people = " ".join(verdicts.shots[0]["reasons"]), [" ".join(row["reasons"]) for row in verdicts.people]
+    assert "very dark" in shot and "held upside down" in shot
+    assert all("never moves a limb" in reasons and "in a mirror" in reasons for reasons in people)
+    assert any("never moves a limb" in warning for warning in verdicts.warnings)

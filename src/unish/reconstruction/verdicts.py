@@ -16,23 +16,14 @@ from numpy import ndarray
 
 from unish.body import Body
 from unish.reconstruction.checks.pairs import PairOverlap, Swap, find_swaps, measure_overlaps
+from unish.reconstruction.checks.views import measure_reflections
+from unish.reconstruction.findings import Finding, Limit
 from unish.reconstruction.shot import MetricShot
+from unish.reconstruction.unusual import judge_pictures, judge_reflections, judge_views
 from unish.reconstruction.world_checks import PersonMeasures, ShotMeasures, measure_people, measure_shots
 from unish.structs import Reconstruction
 
 GRADES = ("good", "doubtful", "bad")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limit:
-    """From which value on something is doubtful, and from which on it is bad. NaN is neither."""
-
-    doubtful: float
-    bad: float
-
-    def grade(self, value: float) -> int:
-        """0 good, 1 doubtful, 2 bad."""
-        return int(value > self.doubtful) + int(value > self.bad)
 
 
 RAY_JITTER_CM = Limit(doubtful=9.0, bad=20.0)
@@ -92,14 +83,6 @@ class ShotFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing that is not as it should be: grade 1 (doubtful) or 2 (bad), and a sentence that says what."""
-
-    grade: int
-    sentence: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Verdicts:
     """What goes into report.json.
 
@@ -148,7 +131,7 @@ def judge_shots(reconstruction: Reconstruction, body: Body, facts: Sequence[Shot
     """The ``shots`` of report.json."""
     shots = measure_shots(reconstruction, body)
     return [
-        _describe_shot(shot, known) | _conclude(judge_shot(shot, known))
+        _describe_shot(shot, known) | _conclude(judge_shot(shot, known) + judge_pictures(shot))
         for shot, known in zip(shots, facts, strict=True)
     ]
 
@@ -156,9 +139,15 @@ def judge_shots(reconstruction: Reconstruction, body: Body, facts: Sequence[Shot
 def judge_people(reconstruction: Reconstruction, body: Body, facts: Sequence[ShotFacts]) -> list[dict[str, Any]]:
     """What the verdicts add to every person of report.json, in the order of ``person_ids``."""
     pairs, swaps = measure_overlaps(reconstruction), find_swaps(reconstruction)
+    reflections = measure_reflections(reconstruction)
     return [
         _describe_person(reconstruction, person)
-        | _conclude(judge_person(person, certainty) + judge_pairs(person.person_id, pairs, swaps))
+        | _conclude(
+            judge_person(person, certainty)
+            + judge_pairs(person.person_id, pairs, swaps)
+            + judge_views(person)
+            + judge_reflections(person.person_id, reflections)
+        )
         for person, certainty in zip(
             measure_people(reconstruction, body), _certainty(reconstruction, facts), strict=True
         )

@@ -26,6 +26,7 @@ from unish.reconstruction.checks.people import (
     ray_jitter,
     size_in_picture,
 )
+from unish.reconstruction.checks.pictures import PictureMeasures, measure_pictures
 from unish.reconstruction.checks.scene import (
     Stillness,
     camera_extent,
@@ -34,6 +35,7 @@ from unish.reconstruction.checks.scene import (
     overhang_share,
     static_disagreement,
 )
+from unish.reconstruction.checks.views import change_of_shape_percent, lower_body_frames
 from unish.reconstruction.report import measure_reprojection
 from unish.structs import Reconstruction
 
@@ -60,6 +62,8 @@ class PersonMeasures:
         size_in_picture: ``checks.people.size_in_picture``; right is 1.
         box_overlap: median of ``checks.people.box_overlap``; about 0.8 is usual.
         reprojection_percent: ``report.measure_reprojection``.
+        lower_body_frames: ``checks.views.lower_body_frames``.
+        change_of_shape_percent: ``checks.views.change_of_shape_percent``.
         scene_ratio: median of body depth over scene depth at the person before its points were corrected (recorded in
             ``depth_correction``); 1 where body and scene agree by themselves.
     """
@@ -80,6 +84,8 @@ class PersonMeasures:
     box_overlap: float
     reprojection_percent: float
     scene_ratio: float
+    lower_body_frames: int
+    change_of_shape_percent: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +102,8 @@ class ShotMeasures:
         overhang_share: ``checks.scene.overhang_share``.
         ground: how floor, scene and people agree, ``checks.ground.measure_ground``.
         gravity_known, floor_known: whether the file has them.
+        pictures: what the pictures are like, ``checks.pictures.measure_pictures``.
+        down_in_picture: cosine between gravity and the way down in the picture, median over frames.
     """
 
     shot: int
@@ -108,6 +116,8 @@ class ShotMeasures:
     ground: GroundAgreement
     gravity_known: bool
     floor_known: bool
+    pictures: PictureMeasures
+    down_in_picture: float
 
 
 def measure_people(reconstruction: Reconstruction, body: Body) -> list[PersonMeasures]:
@@ -143,6 +153,8 @@ def measure_shots(reconstruction: Reconstruction, body: Body) -> list[ShotMeasur
                 ground=measure_ground(reconstruction, ground, rest, frames),
                 gravity_known=bool(np.isfinite(ground.up[frames[0]]).all()),
                 floor_known=bool(np.isfinite(ground.floor[frames[0]]).all()),
+                pictures=measure_pictures(reconstruction, frames),
+                down_in_picture=float(-np.median((ground.up[frames] * reconstruction.c2w[frames, :3, 1]).sum(-1))),
             )
         )
     return found
@@ -197,6 +209,8 @@ def _measure_person(
         box_overlap=_percentiles(box_overlap(reconstruction, person, frames, vertices), 50)[0],
         reprojection_percent=reprojection,
         scene_ratio=_percentiles(_recorded_ratio(reconstruction, person), 50)[0],
+        lower_body_frames=lower_body_frames(reconstruction, person),
+        change_of_shape_percent=change_of_shape_percent(reconstruction, person),
     )
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
 from scipy.ndimage import binary_dilation
-from torch import nn
 
 from unish.reconstruction.checks.ground import unproject_pixels
+from unish.reconstruction.checks.patches import (
+    MIN_CORRELATION,
+    PATCH,
+    average_blocks,
+    away_from_people,
+    choose_patches,
+    find_patches,
+    matching_step,
+)
 from unish.structs import Reconstruction
 
 EDGE_STEP = 0.1
@@ -20,17 +27,9 @@ EDGE_STEP = 0.1
 MIN_CONFIDENCE = 0.2
 MAX_SOURCES, MAX_TARGETS, MAX_POINTS = 4, 12, 1500
 MIN_SHARED = 100
-MATCH_LONG_SIDE = 256
-PATCH, SEARCH = 4, 8
-"""Half sides of a patch and of the window that it is looked for in, pixels of the matching size."""
-
-MIN_CORRELATION = 0.85
-MIN_CONTRAST = 4.0
 MATCH_GAPS_S = (0.5, 1.5, 4.0)
 PAIRS_PER_GAP = 3
-MAX_PATCHES = 100
 MIN_MATCHES = 8
-PERSON_MARGIN = 2
 STILL_SHARE = 0.6
 OVERHANG = 0.12
 OVERHANG_STRIDE = 4
@@ -97,7 +96,7 @@ def static_disagreement(reconstruction: Reconstruction, frames: Integer[ndarray,
 
 def measure_stillness(reconstruction: Reconstruction, frames: Integer[ndarray, "K"]) -> Stillness:
     """``Stillness`` of the shot that consists of ``frames``: pairs of frames ``MATCH_GAPS_S`` apart."""
-    step = max(1, -(-max(reconstruction.images.shape[1:3]) // MATCH_LONG_SIDE))
+    step = matching_step(reconstruction)
     shifts, moves = [], []
     for pairs in _pairs(reconstruction.timestamps_s, frames):
         found = [_match(reconstruction, source, target, step) for source, target in pairs]
@@ -196,29 +195,13 @@ def _pairs(times_s: Float[ndarray, "T"], frames: Integer[ndarray, "K"]) -> list[
     return [pairs for pairs in found if pairs]
 
 
-def _grey(image: ndarray, step: int) -> Float[ndarray, "h w"]:
-    """Grey values of a picture averaged over blocks of ``step`` pixels."""
-    height, width = (side // step * step for side in image.shape[:2])
-    grey = image[:height, :width].astype(np.float32).mean(-1)
-    return grey.reshape(height // step, step, width // step, step).mean((1, 3))
-
-
-def _away_from_people(reconstruction: Reconstruction, frame: int, step: int) -> Bool[ndarray, "h w"]:
-    """Blocks of ``step`` pixels that have no person in or beside them."""
-    height, width = (side // step * step for side in reconstruction.depth.shape[1:])
-    person = (reconstruction.person_masks[frame, :height, :width] >= 0).reshape(
-        height // step, step, width // step, step
-    )
-    return ~binary_dilation(person.any((1, 3)), np.ones((3, 3), bool), iterations=PERSON_MARGIN)
-
-
 def _match(reconstruction: Reconstruction, source: int, target: int, step: int) -> Float[ndarray, "N 2"]:
     """Per matched patch: distance to its reprojection (NaN behind the camera) and to its own place, in steps.
 
     A patch is looked for around both places; the better of the two finds is where it went.
     """
-    first, second = (_grey(reconstruction.images[frame], step) for frame in (source, target))
-    rows, columns = _choose_patches(reconstruction, source, first, step)
+    first, second = (average_blocks(reconstruction.images[frame], step) for frame in (source, target))
+    rows, columns = choose_patches(_usable(reconstruction, source, step, first.shape), first)
     if len(rows) == 0:
         return np.zeros((0, 2))
     full_rows, full_columns = rows * step + step // 2, columns * step + step // 2
@@ -228,68 +211,20 @@ def _match(reconstruction: Reconstruction, source: int, target: int, step: int) 
     predicted = (pixels - np.stack([full_columns + 0.5, full_rows + 0.5], -1)) / step
     offsets = np.arange(-PATCH, PATCH + 1)
     patches = first[rows[:, None, None] + offsets[:, None], columns[:, None, None] + offsets]
-    still = _find(second, patches, rows, columns, np.zeros_like(predicted))
-    moved = _find(second, patches, rows, columns, np.nan_to_num(predicted))
+    still = find_patches(second, patches, rows, columns, np.zeros_like(predicted))
+    moved = find_patches(second, patches, rows, columns, np.nan_to_num(predicted))
     better = (moved[0] > still[0])[:, None]
     score, found = np.maximum(still[0], moved[0]), np.where(better, moved[1], still[1])
     place = np.stack([rows, columns], -1) + found[:, ::-1].astype(int)
     inside = ((place >= 0) & (place < second.shape)).all(-1)
     place = np.clip(place, 0, np.array(second.shape) - 1)
     keep = (
-        inside & (score >= MIN_CORRELATION) & _away_from_people(reconstruction, target, step)[place[:, 0], place[:, 1]]
+        inside & (score >= MIN_CORRELATION) & away_from_people(reconstruction, target, step)[place[:, 0], place[:, 1]]
     )
     return np.stack([np.linalg.norm(found - predicted, axis=-1), np.linalg.norm(found, axis=-1)], -1)[keep]
 
 
-def _choose_patches(
-    reconstruction: Reconstruction, frame: int, grey: Float[ndarray, "h w"], step: int
-) -> tuple[Integer[ndarray, "N"], Integer[ndarray, "N"]]:
-    """Rows and columns of the patch with most contrast in every cell of a grid, on the still scene."""
-    height, width = grey.shape
-    static = find_static(reconstruction, frame)[step // 2 :: step, step // 2 :: step][:height, :width]
-    usable = static & _away_from_people(reconstruction, frame, step)
-    down, right = np.gradient(grey)
-    # Corners have contrast in both directions: what is a line could be anywhere along it.
-    corner = np.minimum(np.abs(down), np.abs(right))
-    corner = np.where(usable & (corner > MIN_CONTRAST), corner, 0.0)
-    corner[:PATCH], corner[-PATCH:], corner[:, :PATCH], corner[:, -PATCH:] = 0, 0, 0, 0
-    cell = max(1, int(np.sqrt(height * width / MAX_PATCHES)))
-    rows, columns = [], []
-    for top in range(0, height, cell):
-        for left in range(0, width, cell):
-            block = corner[top : top + cell, left : left + cell]
-            row, column = np.unravel_index(int(block.argmax()), block.shape)
-            if block[row, column] > 0:
-                rows.append(top + int(row))
-                columns.append(left + int(column))
-    return np.array(rows, int), np.array(columns, int)
-
-
-def _find(
-    grey: Float[ndarray, "h w"],
-    patches: Float[ndarray, "N p p"],
-    rows: Integer[ndarray, "N"],
-    columns: Integer[ndarray, "N"],
-    guess: Float[ndarray, "N 2"],
-) -> tuple[Float[ndarray, "N"], Float[ndarray, "N 2"]]:
-    """Best normalised correlation of each patch within ``SEARCH`` of its guessed displacement (x, y), and where."""
-    reach = PATCH + SEARCH
-    height, width = grey.shape
-    start = np.rint(guess).astype(int).clip(-4 * width, 4 * width)
-    top = (rows + start[:, 1]).clip(-reach, height - 1 + reach)
-    left = (columns + start[:, 0]).clip(-reach, width - 1 + reach)
-    # Beyond the picture there is no contrast, so nothing is found there.
-    padded = np.pad(grey, 2 * reach)
-    offsets = np.arange(reach, 3 * reach + 1)
-    windows = torch.from_numpy(padded[top[:, None, None] + offsets[:, None], left[:, None, None] + offsets])
-    wanted = torch.from_numpy(patches - patches.mean((1, 2), keepdims=True))
-    side = 2 * PATCH + 1
-    product = nn.functional.conv2d(windows[None], wanted[:, None], groups=len(windows))[0]
-    mean = nn.functional.avg_pool2d(windows[None], side, stride=1)[0]
-    square = nn.functional.avg_pool2d(windows[None].double() ** 2, side, stride=1)[0]
-    variance = (square - mean.double() ** 2).clamp_min(0.0) * side**2
-    score = product / (variance * wanted.square().sum((1, 2))[:, None, None]).sqrt().clamp_min(1.0)
-    best, where = score.flatten(1).max(1)
-    row, column = where // score.shape[2] - SEARCH, where % score.shape[2] - SEARCH
-    moved = np.stack([left - columns + column.numpy(), top - rows + row.numpy()], -1).astype(float)
-    return best.numpy(), moved
+def _usable(reconstruction: Reconstruction, frame: int, step: int, size: tuple[int, ...]) -> Bool[ndarray, "h w"]:
+    """Blocks of ``step`` pixels that show the still scene, with nobody in or beside them."""
+    static = find_static(reconstruction, frame)[step // 2 :: step, step // 2 :: step][: size[0], : size[1]]
+    return static & away_from_people(reconstruction, frame, step)
