@@ -9,7 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -176,6 +176,16 @@ def test_no_place_for_temporary_files(place: Place, monkeypatch: pytest.MonkeyPa
 # Signals
 
 
+@pytest.fixture(autouse=True)
+def usual_signals() -> Iterator[None]:
+    """Of a program in the foreground; whoever runs the tests in the background may have them ignored."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def interrupt_at(stage: str, number: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Send a signal to this process when the stage begins; the stages that began are listed."""
     begun: list[str] = []
@@ -221,11 +231,8 @@ def test_a_signal_leaves_no_folder_that_was_made_for_the_run(place: Place, monke
 def test_a_signal_that_is_ignored_stays_ignored(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """``nohup`` and background jobs of a shell ask for that."""
     begun = interrupt_at("read video", signal.SIGHUP, monkeypatch)
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        assert main(place.command()) == 0 and "export scene" in begun
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert main(place.command()) == 0 and "export scene" in begun
 
 
 @pytest.mark.slow

@@ -203,8 +203,9 @@ def test_from_another_thread(tmp_path: Path) -> None:
 
 
 _WRITER = """
-import sys, pathlib
+import pathlib, signal, sys
 from unish.io import replaced_whole
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process may have been told to ignore it
 out = pathlib.Path(sys.argv[1])
 print("ready", flush=True)
 for round in range(10**6):

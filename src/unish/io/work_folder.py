@@ -120,7 +120,10 @@ def _flush(path: Path) -> None:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Holds back Ctrl-C and SIGTERM until the block has ended."""
+    """Holds back Ctrl-C and SIGTERM until the block has ended.
+
+    A signal without a handler in Python ends the process at once, as SIGKILL does: the next run then cleans up.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -130,7 +133,7 @@ def _undisturbed() -> Iterator[None]:
         waiting.append(number)
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    ours = [number for number, handler in before.items() if callable(handler) or handler == signal.SIG_DFL]
+    ours = [number for number, handler in before.items() if callable(handler)]
     for number in ours:
         signal.signal(number, hold_back)
     try:
