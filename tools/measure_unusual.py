@@ -29,7 +29,7 @@ WORDS = {
     "upside down": "held upside down", "dark": "very dark", "round": "picture is round", "zoom in": "zooms in",
     "zoom out": "zooms out", "legs": "without the upper body", "poster": "never moves a limb", "mirror": "in a mirror",
 }  # fmt: skip
-NOBODY = "nobody was found"
+ADDS_PEOPLE = ("poster", "mirror")
 
 
 def main() -> int:
@@ -49,12 +49,8 @@ def main() -> int:
         named = [kind for kind, words in WORDS.items() if any(words in said for said in plain["warnings"])]
         table[path.stem] = {"as it is": ", ".join(named) or "nothing"}
         for kind, make in KINDS.items():
-            warnings = _reconstruct(args.out / f"{path.stem}-{kind.replace(' ', '-')}", make(pictures, box))["warnings"]
-            table[path.stem][kind] = (
-                "named"
-                if any(WORDS[kind] in said for said in warnings)
-                else ("nobody found" if any(NOBODY in said for said in warnings) else "SILENT")
-            )
+            got = _reconstruct(args.out / f"{path.stem}-{kind.replace(' ', '-')}", make(pictures, box))
+            table[path.stem][kind] = _conclude(kind, got, plain)
         print(path.stem, table[path.stem], flush=True)
     columns = ["as it is", *KINDS]
     print("\n| clip | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
@@ -63,8 +59,16 @@ def main() -> int:
     return 0
 
 
+def _conclude(kind: str, got: dict, plain: dict) -> str:
+    if any(WORDS[kind] in said for said in got["warnings"]):
+        return "named"
+    if got["people"] == 0:
+        return "nobody found"
+    return "not taken for a person" if kind in ADDS_PEOPLE and got["people"] <= plain["people"] else "SILENT"
+
+
 def _reconstruct(folder: Path, pictures: np.ndarray) -> dict:
-    """Warnings of the report, and the first person's box as shares of the picture; kept for the next time."""
+    """Warnings, number of people, and the first one's box as shares of the picture; kept for the next time."""
     kept = folder.with_suffix(".json")
     if not kept.exists():
         even = np.ascontiguousarray(pictures[:, : pictures.shape[1] // 2 * 2, : pictures.shape[2] // 2 * 2])
@@ -72,7 +76,10 @@ def _reconstruct(folder: Path, pictures: np.ndarray) -> dict:
         record = result.reconstruction
         size = np.tile(record.images.shape[2:0:-1], 2)
         box = np.nanmedian(record.boxes_xyxy[0], axis=0) / size if record.num_people else np.array([0.3, 0.1, 0.7, 0.9])
-        kept.write_text(json.dumps({"warnings": result.report["warnings"], "box": box.tolist()}), encoding="utf-8")
+        kept.write_text(
+            json.dumps({"warnings": result.report["warnings"], "people": record.num_people, "box": box.tolist()}),
+            encoding="utf-8",
+        )
     return json.loads(kept.read_text(encoding="utf-8"))
 
 

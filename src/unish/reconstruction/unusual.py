@@ -16,8 +16,8 @@ DARKNESS = Limit(doubtful=-40.0, bad=-5.0)
 
 GROWTH = 1.1
 LOWER_BODY_SHARE = 0.3
-STIFF_PERCENT = 0.2
-"""Change of shape: a picture of a person has 0.06, the slowest tai chi of two seconds 0.6, people who stand 1 to 3."""
+STIFF_PERCENT = 0.15
+"""Change of shape: a picture of a person has 0.06, one who waits two seconds with a skipping rope 0.35."""
 
 REFLECTED, MORE_THAN_ALIKE, MOVES_CM = 0.85, 0.2, 3.0
 
