@@ -9,7 +9,6 @@ cut below the shoulders, with a poster of its first person, and mirrored. Goes o
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,15 +18,19 @@ from PIL import Image
 from scipy.ndimage import map_coordinates
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from unish.pipeline import Result, run
+from unish.body import load_body
+from unish.pipeline import run
+from unish.reconstruction.verdicts import ShotFacts, judge
 from unish.settings import Settings
+from unish.structs import Reconstruction
 from unish.video import read_clip
 from written_videos import write_video
 
 FPS = 6.0
 WORDS = {
-    "upside down": "held upside down", "dark": "very dark", "round": "picture is round", "zoom in": "zooms in",
-    "zoom out": "zooms out", "legs": "without the upper body", "poster": "never moves a limb", "mirror": "in a mirror",
+    "upside down": "upside down in the picture", "dark": "very dark", "round": "picture is round",
+    "zoom in": "zooms in", "zoom out": "zooms out", "legs": "without the upper body", "poster": "never moves",
+    "mirror": "in a mirror",
 }  # fmt: skip
 ADDS_PEOPLE = ("poster", "mirror")
 
@@ -69,18 +72,16 @@ def _conclude(kind: str, got: dict, plain: dict) -> str:
 
 def _reconstruct(folder: Path, pictures: np.ndarray) -> dict:
     """Warnings, number of people, and the first one's box as shares of the picture; kept for the next time."""
-    kept = folder.with_suffix(".json")
+    kept = folder.with_suffix(".npz")
     if not kept.exists():
         even = np.ascontiguousarray(pictures[:, : pictures.shape[1] // 2 * 2, : pictures.shape[2] // 2 * 2])
-        result: Result = run(write_video(folder.with_suffix(".mp4"), even, fps=FPS), settings=Settings())
-        record = result.reconstruction
-        size = np.tile(record.images.shape[2:0:-1], 2)
-        box = np.nanmedian(record.boxes_xyxy[0], axis=0) / size if record.num_people else np.array([0.3, 0.1, 0.7, 0.9])
-        kept.write_text(
-            json.dumps({"warnings": result.report["warnings"], "people": record.num_people, "box": box.tolist()}),
-            encoding="utf-8",
-        )
-    return json.loads(kept.read_text(encoding="utf-8"))
+        video = write_video(folder.with_suffix(".mp4"), even, fps=FPS)
+        run(video, settings=Settings()).reconstruction.save(kept)
+    record = Reconstruction.load(kept)
+    size = np.tile(record.images.shape[2:0:-1], 2)
+    box = np.nanmedian(record.boxes_xyxy[0], axis=0) / size if record.num_people else np.array([0.3, 0.1, 0.7, 0.9])
+    warnings = judge(record, load_body("free"), [ShotFacts()] * record.num_shots).warnings
+    return {"warnings": warnings, "people": record.num_people, "box": box.tolist()}
 
 
 def _upside_down(pictures: np.ndarray, box: np.ndarray) -> np.ndarray:

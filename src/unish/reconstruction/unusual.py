@@ -16,8 +16,9 @@ DARKNESS = Limit(doubtful=-40.0, bad=-5.0)
 
 GROWTH = 1.1
 LOWER_BODY_SHARE = 0.3
-STIFF_PERCENT = 0.15
-"""Change of shape: a picture of a person has 0.06, one who waits two seconds with a skipping rope 0.35."""
+UPSIDE_DOWN = 0.5
+LIKENESS = 0.9993
+"""A picture of a person has .99999, a distant player who waits for a ball .998."""
 
 REFLECTED, MORE_THAN_ALIKE, MOVES_CM = 0.85, 0.2, 3.0
 
@@ -39,9 +40,9 @@ def judge_pictures(shot: ShotMeasures) -> list[Finding]:
             f"the lens zooms {way} by a factor of {growth:.1f}, which is taken for a camera that moves",
         ),
         (
-            int(shot.down_in_picture < 0),
-            "what people take for down is up in the picture: right if the camera was held upside down, wrong if the "
-            "people were",
+            int(shot.trunk_down > UPSIDE_DOWN),
+            "people are upside down in the picture: right if the camera was held so; if they stand on their hands, "
+            "gravity and floor are wrong",
         ),
     ]
     return [Finding(grade=grade, sentence=sentence) for grade, sentence in found if grade]
@@ -56,8 +57,8 @@ def judge_views(person: PersonMeasures) -> list[Finding]:
             f"{name} is seen without the upper body in {few} of {person.frames} frames: the rest is a guess there",
         ),
         (
-            int(person.change_of_shape_percent < STIFF_PERCENT),
-            f"{name} never moves a limb: this may be a poster, a screen or a statue",
+            int(person.likeness > LIKENESS),
+            f"{name} never moves: this may be a poster, a screen or a statue",
         ),
     ]
     return [Finding(grade=grade, sentence=sentence) for grade, sentence in found if grade]

@@ -35,7 +35,7 @@ from unish.reconstruction.checks.scene import (
     overhang_share,
     static_disagreement,
 )
-from unish.reconstruction.checks.views import change_of_shape_percent, lower_body_frames
+from unish.reconstruction.checks.views import likeness, lower_body_frames, trunk_down
 from unish.reconstruction.report import measure_reprojection
 from unish.structs import Reconstruction
 
@@ -63,7 +63,7 @@ class PersonMeasures:
         box_overlap: median of ``checks.people.box_overlap``; about 0.8 is usual.
         reprojection_percent: ``report.measure_reprojection``.
         lower_body_frames: ``checks.views.lower_body_frames``.
-        change_of_shape_percent: ``checks.views.change_of_shape_percent``.
+        likeness: ``checks.views.likeness``.
         scene_ratio: median of body depth over scene depth at the person before its points were corrected (recorded in
             ``depth_correction``); 1 where body and scene agree by themselves.
     """
@@ -85,7 +85,7 @@ class PersonMeasures:
     reprojection_percent: float
     scene_ratio: float
     lower_body_frames: int
-    change_of_shape_percent: float
+    likeness: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ class ShotMeasures:
         ground: how floor, scene and people agree, ``checks.ground.measure_ground``.
         gravity_known, floor_known: whether the file has them.
         pictures: what the pictures are like, ``checks.pictures.measure_pictures``.
-        down_in_picture: cosine between gravity and the way down in the picture, median over frames.
+        trunk_down: ``checks.views.trunk_down``: 1 when people are upside down in the picture.
     """
 
     shot: int
@@ -117,7 +117,7 @@ class ShotMeasures:
     gravity_known: bool
     floor_known: bool
     pictures: PictureMeasures
-    down_in_picture: float
+    trunk_down: float
 
 
 def measure_people(reconstruction: Reconstruction, body: Body) -> list[PersonMeasures]:
@@ -154,7 +154,7 @@ def measure_shots(reconstruction: Reconstruction, body: Body) -> list[ShotMeasur
                 gravity_known=bool(np.isfinite(ground.up[frames[0]]).all()),
                 floor_known=bool(np.isfinite(ground.floor[frames[0]]).all()),
                 pictures=measure_pictures(reconstruction, frames),
-                down_in_picture=float(-np.median((ground.up[frames] * reconstruction.c2w[frames, :3, 1]).sum(-1))),
+                trunk_down=trunk_down(reconstruction, frames),
             )
         )
     return found
@@ -210,7 +210,7 @@ def _measure_person(
         reprojection_percent=reprojection,
         scene_ratio=_percentiles(_recorded_ratio(reconstruction, person), 50)[0],
         lower_body_frames=lower_body_frames(reconstruction, person),
-        change_of_shape_percent=change_of_shape_percent(reconstruction, person),
+        likeness=likeness(reconstruction, person),
     )
 
 

@@ -6,20 +6,25 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from numpy import ndarray
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from unish.body.joints import MIRRORED_JOINTS
 from unish.reconstruction.checks.people import BORDER_PX
 from unish.reconstruction.report import MIN_VISIBILITY
 from unish.structs import Reconstruction
 
-SHOULDERS = [11, 12]
+SHOULDERS, NECK = [11, 12], 12
 BORDER_SHARE = 0.02
 """Share of the picture's height within which a box reaches its edge."""
 
 MIN_FRAMES = 5
-MIN_LANDMARKS = 6
+MIN_LANDMARKS, MIN_PIXELS, MAX_PIXELS = 6, 50, 2000
+MAX_PAIRS = 8
+CORRECTIONS = 8
+REACH_PX = 30.0
+"""Makes a shift weigh as much as a change of size does this far from the middle."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,25 +55,64 @@ def lower_body_frames(reconstruction: Reconstruction, person: int) -> int:
     return int((valid & cut & ~inside.any(1)).sum())
 
 
-def change_of_shape_percent(reconstruction: Reconstruction, person: int) -> float:
-    """How much a person's landmarks move, other than a flat picture of them can, in percent of the box.
+def likeness(reconstruction: Reconstruction, person: int) -> float:
+    """How exactly a person's pixels are found again after a while, as those of a flat picture are; 1 is exactly.
 
-    Root mean square distance of the seen landmarks of a frame from those of one half as long ago as the person is seen,
-    after the best affine map: a camera that moves before a poster changes its landmarks by little else. Median over
-    frames; NaN with fewer than ``MIN_FRAMES``.
+    Correlation of the grey values of a frame at the person with those of one half as long after it as the person is
+    seen, where the best affine map of the landmarks, corrected by the pixels, takes them: a camera that moves before a
+    poster does not change it otherwise. Median over ``MAX_PAIRS`` of the frames; NaN with fewer than ``MIN_FRAMES``.
     """
-    landmarks = reconstruction.landmarks_px[person][reconstruction.person_valid[person]].astype(np.float64)
-    boxes = reconstruction.boxes_xyxy[person][reconstruction.person_valid[person]].astype(np.float64)
-    gap, found = len(landmarks) // 2, list[float]()
-    for before, after, box in zip(landmarks[: -gap or None], landmarks[gap:], boxes[gap:], strict=True):
-        seen = (before[:, 2] > MIN_VISIBILITY) & (after[:, 2] > MIN_VISIBILITY)
-        if seen.sum() < MIN_LANDMARKS:
-            continue
-        design = np.concatenate([before[seen, :2], np.ones((int(seen.sum()), 1))], 1)
-        solution, *_ = np.linalg.lstsq(design, after[seen, :2], rcond=None)
-        error = np.sqrt(((design @ solution - after[seen, :2]) ** 2).sum(1).mean())
-        found.append(100 * error / max(box[2] - box[0], box[3] - box[1]))
-    return float(np.median(found)) if len(landmarks) >= MIN_FRAMES and found else float("nan")
+    frames = np.flatnonzero(reconstruction.person_valid[person])
+    if len(frames) < MIN_FRAMES:
+        return float("nan")
+    gap = len(frames) // 2
+    firsts = np.unique(np.linspace(0, len(frames) - gap - 1, MAX_PAIRS).round().astype(int))
+    found = [_compare_pixels(reconstruction, person, int(frames[one]), int(frames[one + gap])) for one in firsts]
+    known = [value for value in found if np.isfinite(value)]
+    return float(np.median(known)) if known else float("nan")
+
+
+def _compare_pixels(reconstruction: Reconstruction, person: int, before: int, after: int) -> float:
+    marks = reconstruction.landmarks_px[person, [before, after]].astype(np.float64)
+    seen = (marks[..., 2] > MIN_VISIBILITY).all(0)
+    rows, columns = np.nonzero(reconstruction.person_masks[before] == person)
+    if seen.sum() < MIN_LANDMARKS or len(rows) < MIN_PIXELS:
+        return float("nan")
+    rows, columns = (axis[:: -(-len(rows) // MAX_PIXELS)] for axis in (rows, columns))
+    design = np.concatenate([marks[0, seen, :2], np.ones((int(seen.sum()), 1))], 1)
+    affine, *_ = np.linalg.lstsq(design, marks[1, seen, :2], rcond=None)
+    there = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], -1) @ affine - 0.5
+    first, second = (
+        gaussian_filter(reconstruction.images[frame].mean(-1, dtype=np.float32), 1.0) for frame in (before, after)
+    )
+    parts, wanted, best = (second, *np.gradient(second)), first[rows, columns], -1.0
+    place = np.stack([columns, rows, np.full(len(rows), REACH_PX)], -1) - [columns.mean(), rows.mean(), 0]
+    # Landmarks are a pixel off here and there: the affine map is corrected by what brings the grey values nearest, with
+    # a gain and an offset (Lucas & Kanade, 1981).
+    for _ in range(CORRECTIONS):
+        values, down, right = (map_coordinates(part, there.T[::-1], order=1, mode="nearest") for part in parts)
+        if values.std() < 1e-6 or wanted.std() < 1e-6:
+            return float("nan")
+        best = max(best, float(np.corrcoef(wanted, values)[0, 1]))
+        design = np.concatenate(
+            [right[:, None] * place, down[:, None] * place, values[:, None], 0 * place[:, :1] + 1], 1
+        )
+        step, *_ = np.linalg.lstsq(design, wanted - values, rcond=None)
+        there = there + np.clip(place @ step[:6].reshape(2, 3).T, -2.0, 2.0)
+    return best
+
+
+def trunk_down(reconstruction: Reconstruction, frames: Integer[ndarray, "K"]) -> float:
+    """How far people's necks are below their pelvises in the picture: −1 upright, 0 lying, 1 upside down.
+
+    Cosine between pelvis to neck and the camera's own way down, median over everybody in these frames; NaN of nobody.
+    """
+    trunk = (reconstruction.joints[:, frames, NECK] - reconstruction.joints[:, frames, 0]).astype(np.float64)
+    down = reconstruction.c2w[frames, :3, 1].astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        cosine = (trunk * down).sum(-1) / np.linalg.norm(trunk, axis=-1)
+    known = cosine[reconstruction.person_valid[:, frames] & np.isfinite(cosine)]
+    return float(np.median(known)) if len(known) else float("nan")
 
 
 def measure_reflections(reconstruction: Reconstruction) -> list[Reflection]:
