@@ -38,7 +38,7 @@ demo: $(STAMP)
 
 # One thread per worker: two processes with a thread per core each get in one another's way.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # The libraries choose their code by the processor; these variables name an older one. Each line: torch, oneDNN, MKL,
 # OpenBLAS, workers, and which numbers of the order. What rounding decides, or the order, shows here.

@@ -73,7 +73,7 @@ def rng() -> torch.Generator:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs a folder by the fixture it asks for, skip what needs a missing device, shuffle if asked to."""
+    """Mark what needs a folder by the fixture it asks for, skip what needs a missing device; shuffle if asked to."""
     if (seed := config.getoption("--shuffle")) is not None:
         dice = random.Random(seed)
         of_file = {path: dice.random() for path in sorted({item.path for item in items})}
@@ -86,3 +86,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.parity)
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+    # Files that take long first: the worker that got one last would work on it alone.
+    heavy = {item.path for item in items if any(item.get_closest_marker(mark) for mark in ("slow", "media", "parity"))}
+    items.sort(key=lambda item: item.path not in heavy)

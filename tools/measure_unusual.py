@@ -3,12 +3,14 @@
     python tools/measure_unusual.py OUT CLIP [CLIP ...] [--frames 12] [--start 0]
 
 Each clip is reconstructed as it is, which must name nothing, and made upside down, dark, round, zoomed into and out of,
-cut below the shoulders, with a poster of its first person, and mirrored. Goes on where it stopped; prints a table.
+cut below the shoulders, with a poster of its first person, and mirrored. Prints a table: named, or said in so many
+other words that the plain clip does not get. Goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -67,7 +69,12 @@ def _conclude(kind: str, got: dict, plain: dict) -> str:
         return "named"
     if got["people"] == 0:
         return "nobody found"
-    return "not taken for a person" if kind in ADDS_PEOPLE and got["people"] <= plain["people"] else "SILENT"
+    if kind in ADDS_PEOPLE and got["people"] <= plain["people"]:
+        return "not taken for a person"
+    others = {re.sub(r"-?[0-9.]+", "#", said) for said in got["warnings"]} - {
+        re.sub(r"-?[0-9.]+", "#", said) for said in plain["warnings"]
+    }
+    return f"other words ({len(others)})" if others else "SILENT"
 
 
 def _reconstruct(folder: Path, pictures: np.ndarray) -> dict:
@@ -81,6 +88,8 @@ def _reconstruct(folder: Path, pictures: np.ndarray) -> dict:
     size = np.tile(record.images.shape[2:0:-1], 2)
     box = np.nanmedian(record.boxes_xyxy[0], axis=0) / size if record.num_people else np.array([0.3, 0.1, 0.7, 0.9])
     warnings = judge(record, load_body("free"), [ShotFacts()] * record.num_shots).warnings
+    unread = ~np.isfinite(record.landmarks_px[..., 0]).all(-1)[record.person_valid]
+    warnings += ["landmarks are missing"] * bool(unread.mean() > 0.25 if len(unread) else False)
     return {"warnings": warnings, "people": record.num_people, "box": box.tolist()}
 
 

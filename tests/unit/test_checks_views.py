@@ -71,14 +71,26 @@ def test_frames_in_which_a_person_is_not_seen_do_not_count() -> None:
     assert likeness(replace(record, images=images, person_valid=valid), 0) > 0.9999
 
 
-def test_few_frames_landmarks_or_pixels_tell_nothing() -> None:
+@pytest.mark.parametrize("hidden", [slice(5, None), slice(None)])
+def test_landmarks_need_not_be_seen_where_box_or_place_tell(hidden: slice) -> None:
+    """The box grows as the picture does; before a camera that stands still, nothing has to move."""
+    record = poster(MOVES)
+    landmarks, boxes = record.landmarks_px.copy(), record.boxes_xyxy.copy()
+    landmarks[:, :, hidden, 2] = 0.1
+    for frame, move in enumerate(MOVES):
+        boxes[0, frame] = (np.array([[24.0, 12, 1], [104, 84, 1]]) @ move).ravel()
+    assert likeness(replace(record, landmarks_px=landmarks, boxes_xyxy=boxes), 0) > 0.995
+    still = replace(poster([MOVES[0]] * 8), landmarks_px=np.full_like(landmarks, np.nan))
+    assert likeness(still, 0) > 0.9999
+
+
+def test_few_frames_or_pixels_tell_nothing() -> None:
     record = poster([MOVES[0]] * 8)
-    few, hidden, masks = record.person_valid.copy(), record.landmarks_px.copy(), record.person_masks.copy()
-    few[0, 4:], hidden[0, :, 5:, 2], masks[:, 13:] = False, 0.1, -1
+    few, masks = record.person_valid.copy(), record.person_masks.copy()
+    few[0, 4:], masks[:, 13:] = False, -1
     masks[:, :, 60:] = -1
     for change in (
-        {"person_valid": few}, {"landmarks_px": hidden}, {"landmarks_px": np.full_like(hidden, np.nan)},
-        {"person_masks": masks}, {"images": np.full_like(record.images, 90)},
+        {"person_valid": few}, {"person_masks": masks}, {"images": np.full_like(record.images, 90)},
     ):  # fmt: skip
         assert np.isnan(likeness(replace(record, **change), 0))
 

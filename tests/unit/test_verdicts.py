@@ -361,8 +361,8 @@ def test_half_a_person_and_one_that_never_moves() -> None:
     assert judge_views(replace(GOOD_PERSON, lower_body_frames=14)) == []
     (half,) = judge_views(replace(GOOD_PERSON, lower_body_frames=15))
     assert (half.grade, half.sentence[:57]) == (1, "person 2 is seen without the upper body in 15 of 48 frame")
-    assert judge_views(replace(GOOD_PERSON, likeness=0.9992)) == []
-    (stiff,) = judge_views(replace(GOOD_PERSON, likeness=0.9994))
+    assert judge_views(replace(GOOD_PERSON, likeness=0.9989)) == []
+    (stiff,) = judge_views(replace(GOOD_PERSON, likeness=0.9991))
     assert stiff.grade == 1 and stiff.sentence.startswith("person 2 never moves")
 
 

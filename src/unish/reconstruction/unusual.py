@@ -17,8 +17,8 @@ DARKNESS = Limit(doubtful=-40.0, bad=-5.0)
 GROWTH = 1.1
 LOWER_BODY_SHARE = 0.3
 UPSIDE_DOWN = 0.5
-LIKENESS = 0.9993
-"""A picture of a person has .99999, a distant player who waits for a ball .998."""
+LIKENESS = 0.999
+"""A picture of a person has .9992 and more, a distant player who waits for a ball .998."""
 
 REFLECTED, MORE_THAN_ALIKE, MOVES_CM = 0.85, 0.2, 3.0
 

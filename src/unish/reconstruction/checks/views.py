@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -22,7 +23,7 @@ BORDER_SHARE = 0.02
 MIN_FRAMES = 5
 MIN_LANDMARKS, MIN_PIXELS, MAX_PIXELS = 6, 50, 2000
 MAX_PAIRS = 8
-CORRECTIONS = 8
+CORRECTIONS, ALIKE = 8, 0.9999
 REACH_PX = 30.0
 """Makes a shift weigh as much as a change of size does this far from the middle."""
 
@@ -59,8 +60,8 @@ def likeness(reconstruction: Reconstruction, person: int) -> float:
     """How exactly a person's pixels are found again after a while, as those of a flat picture are; 1 is exactly.
 
     Correlation of the grey values of a frame at the person with those of one half as long after it as the person is
-    seen, where the best affine map of the landmarks, corrected by the pixels, takes them: a camera that moves before a
-    poster does not change it otherwise. Median over ``MAX_PAIRS`` of the frames; NaN with fewer than ``MIN_FRAMES``.
+    seen, where an affine map takes them: a camera that moves before a poster does not change it otherwise. Median over
+    ``MAX_PAIRS`` of the frames; NaN with fewer than ``MIN_FRAMES``.
     """
     frames = np.flatnonzero(reconstruction.person_valid[person])
     if len(frames) < MIN_FRAMES:
@@ -73,30 +74,58 @@ def likeness(reconstruction: Reconstruction, person: int) -> float:
 
 
 def _compare_pixels(reconstruction: Reconstruction, person: int, before: int, after: int) -> float:
-    marks = reconstruction.landmarks_px[person, [before, after]].astype(np.float64)
-    seen = (marks[..., 2] > MIN_VISIBILITY).all(0)
     rows, columns = np.nonzero(reconstruction.person_masks[before] == person)
-    if seen.sum() < MIN_LANDMARKS or len(rows) < MIN_PIXELS:
+    if len(rows) < MIN_PIXELS:
         return float("nan")
     rows, columns = (axis[:: -(-len(rows) // MAX_PIXELS)] for axis in (rows, columns))
-    design = np.concatenate([marks[0, seen, :2], np.ones((int(seen.sum()), 1))], 1)
-    affine, *_ = np.linalg.lstsq(design, marks[1, seen, :2], rcond=None)
-    there = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], -1) @ affine - 0.5
     first, second = (
         gaussian_filter(reconstruction.images[frame].mean(-1, dtype=np.float32), 1.0) for frame in (before, after)
     )
-    parts, wanted, best = (second, *np.gradient(second)), first[rows, columns], -1.0
-    place = np.stack([columns, rows, np.full(len(rows), REACH_PX)], -1) - [columns.mean(), rows.mean(), 0]
-    # Landmarks are a pixel off here and there: the affine map is corrected by what brings the grey values nearest, with
-    # a gain and an offset (Lucas & Kanade, 1981).
+    wanted = first[rows, columns]
+    place = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], -1)
+    best = float("nan")
+    for affine in _likely_maps(reconstruction, person, before, after):
+        best = np.fmax(best, _follow(second, wanted, place @ affine - 0.5, place))
+        if best > ALIKE:
+            break
+    return float(best)
+
+
+def _likely_maps(
+    reconstruction: Reconstruction, person: int, before: int, after: int
+) -> Iterator[Float[ndarray, "3 2"]]:
+    """(x, y, 1) · map: the person stays where they are, moves as the box does, or as the seen landmarks do."""
+    yield np.eye(3, 2)
+    old, new = reconstruction.boxes_xyxy[person, [before, after]].astype(np.float64)
+    factor = (new[2:] - new[:2]) / np.maximum(old[2:] - old[:2], 1.0)
+    yield np.concatenate([np.diag(factor), [new[:2] - factor * old[:2]]])
+    marks = reconstruction.landmarks_px[person, [before, after]].astype(np.float64)
+    seen = (marks[..., 2] > MIN_VISIBILITY).all(0)
+    if seen.sum() >= MIN_LANDMARKS:
+        design = np.concatenate([marks[0, seen, :2], np.ones((int(seen.sum()), 1))], 1)
+        yield np.linalg.lstsq(design, marks[1, seen, :2], rcond=None)[0]
+
+
+def _follow(
+    grey: Float[ndarray, "H W"],
+    wanted: Float[ndarray, "N"],
+    there: Float[ndarray, "N 2"],
+    place: Float[ndarray, "N 3"],
+) -> float:
+    """Best correlation of grey values with the ``wanted`` ones near ``there``, NaN without contrast.
+
+    Boxes and landmarks are a pixel off here and there: the affine map of ``place`` is corrected by what brings the grey
+    values nearest, with a gain and an offset (Lucas & Kanade, 1981).
+    """
+    parts, best = (grey, *np.gradient(grey)), -1.0
+    place = (place - [*place[:, :2].mean(0), 0]) * [1, 1, REACH_PX]
     for _ in range(CORRECTIONS):
         values, down, right = (map_coordinates(part, there.T[::-1], order=1, mode="nearest") for part in parts)
         if values.std() < 1e-6 or wanted.std() < 1e-6:
             return float("nan")
         best = max(best, float(np.corrcoef(wanted, values)[0, 1]))
-        design = np.concatenate(
-            [right[:, None] * place, down[:, None] * place, values[:, None], 0 * place[:, :1] + 1], 1
-        )
+        light = np.stack([values, np.ones(len(values))], -1)
+        design = np.concatenate([right[:, None] * place, down[:, None] * place, light], 1)
         step, *_ = np.linalg.lstsq(design, wanted - values, rcond=None)
         there = there + np.clip(place @ step[:6].reshape(2, 3).T, -2.0, 2.0)
     return best
