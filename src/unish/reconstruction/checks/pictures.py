@@ -36,7 +36,7 @@ PARALLAX_GAIN = 0.8
 """Error with which a zoom explains the motion of patches, over that of a camera that comes nearer, below which it is
 one."""
 
-MAX_ZOOM_ERROR = 0.3
+MAX_ZOOM_ERROR = 0.6
 """Pixels of the matching size: patches are found to about a tenth of one."""
 
 
