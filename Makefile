@@ -18,7 +18,7 @@ WORKERS ?= 2
 help:
 	@sed -n 's/^# \{0,2\}//p;/^$$/q' Makefile
 	@echo "  make check  format, lint, types, import layers and the fast tests"
-	@echo "  make test-cpus  the fast tests as other processors would run them, in random order"
+	@echo "  make test-cpus  all tests that need no media, as other processors would run them, in random order"
 	@echo "  make matrix  before a release: lowest and highest versions under every Python on the path (CLIP=path TORCH='what pip installs')"
 	@echo "  make canary  the newest of everything, and the end-to-end tests on it"
 	@echo "  make wheels  which platforms have a wheel of every dependency"
@@ -43,13 +43,13 @@ test: $(STAMP)
 # The libraries choose their code by the processor; these variables name an older one. Each line: torch, oneDNN, MKL,
 # OpenBLAS, workers, and which numbers of the order. What rounding decides, or the order, shows here.
 CPUS := default,SSE41,SSE4_2,Nehalem,1,1 avx2,AVX2,AVX2,Haswell,2,2 default,AVX,AVX,Sandybridge,2,3
-FAST := not slow and not media and not parity
+OWN := not media and not parity
 
 test-cpus: $(STAMP)
 	@red=""; for cpu in $(CPUS); do \
 		IFS=, read -r aten dnnl mkl blas workers seed <<< "$$cpu"; echo "torch $$aten, oneDNN $$dnnl, MKL $$mkl, OpenBLAS $$blas:"; \
 		ATEN_CPU_CAPABILITY=$$aten DNNL_MAX_CPU_ISA=$$dnnl MKL_ENABLE_INSTRUCTIONS=$$mkl OPENBLAS_CORETYPE=$$blas \
-		OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $$workers --dist loadfile --shuffle $$seed -m "$(FAST)" || red="$$red $$cpu"; \
+		OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $$workers --dist loadfile --shuffle $$seed -m "$(OWN)" || red="$$red $$cpu"; \
 	done; test -z "$$red" || { echo "red on:$$red"; exit 1; }
 
 check: $(STAMP)
@@ -57,7 +57,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "$(FAST)"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and $(OWN)"
 
 # Goes on where it stopped. With COMPARE it fails unless the method is better than that earlier run.
 quality: $(STAMP)

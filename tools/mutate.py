@@ -170,7 +170,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--budget", type=float, default=60, help="seconds of related tests of a fault at most")
     parser.add_argument("--map", action="store_true", help="bring the map of tests up to date first")
-    parser.add_argument("--select", default="not slow and not media and not parity", help="marker expression of tests")
+    parser.add_argument("--select", default="not media and not parity", help="marker expression of tests")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "build" / "mutation" / "results.jsonl")
     parser.add_argument("--map-file", type=Path, default=REPOSITORY / "build" / "mutation" / "map.json")
     parser.add_argument("--survivors", type=Path, help="results of an earlier run: try what survived there again")

@@ -150,6 +150,7 @@ def test_doctor_and_assets_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert "torch" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_as_a_process(tmp_path: Path) -> None:
     """Through the interpreter's own entry: native libraries included, one line on stderr and nothing on stdout."""
     command = [sys.executable, "-m", "unish", "reconstruct", "missing.mp4", "--out", "o"]

@@ -261,6 +261,7 @@ HOPELESS: dict[str, tuple[Broken, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HOPELESS)
 def test_hopeless(kind: str, place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     make, words = HOPELESS[kind]
@@ -333,6 +334,7 @@ def test_wrong_checksum(place: Place, capsys: pytest.CaptureFixture[str], monkey
     assert list((place.folder / "assets").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_no_space_left(place: Place) -> None:
     """A limit on the size of files stands in for a full disk; in a process of its own, so that it can be lifted."""
 

@@ -41,6 +41,7 @@ def reconstruct(weights: Path, body: str) -> Result:
     return run(world.clip, settings=settings, people_finder=find)
 
 
+@pytest.mark.slow
 def test_people_are_reconstructed_with_the_free_body_and_the_report_says_what_is_missing(
     weights: Path, tmp_path: Path
 ) -> None:

@@ -116,6 +116,7 @@ def test_a_terminal_that_knows_only_ascii(place: Place) -> None:
     assert done.returncode == 2 and done.stderr.count(b"\n") == 1 and done.stderr.isascii()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8", "en_US.ISO-8859-1", "nonsense"])
 def test_the_line_of_an_error_in_any_locale(place: Place, locale: str) -> None:
     done = start(place.command(place.folder / "fehlt-ß-人.mp4"), env=PLAIN | {"LC_ALL": locale, "LANG": locale})
@@ -150,6 +151,7 @@ def test_closed_streams(place: Place, shell: str) -> None:
     assert_whole(place.folder / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", [">&- 2>&-", "2>&-", "2>/dev/full"])
 def test_errors_that_nobody_can_read(place: Place, shell: str) -> None:
     assert start(place.command(place.folder / "missing.mp4"), shell).returncode == 2
@@ -203,6 +205,7 @@ def interrupt_at(stage: str, number: int, monkeypatch: pytest.MonkeyPatch) -> li
     return begun
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_signal_at_every_stage(
@@ -278,6 +281,7 @@ def written(place: Place) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in (place.folder / "first").iterdir()}
 
 
+@pytest.mark.slow
 def test_no_space_at_any_write(
     place: Place, old: dict[str, bytes], written: dict[str, int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -299,6 +303,7 @@ def test_no_space_at_any_write(
     assert_whole(place.folder / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writer", ["write_preview", "write_glb", "write_json"])
 @pytest.mark.parametrize(
     "trouble", [OSError(28, "No space left on device"), OSError(5, "Input/output error")], ids=["space", "disk"]

@@ -103,6 +103,7 @@ USABLE: dict[str, tuple[Callable[[Place], Path], str, int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", USABLE)
 def test_usable(kind: str, place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     make, warning, num_frames = USABLE[kind]

@@ -105,6 +105,7 @@ def measure(truth: Reconstruction, prediction: Prediction, *, known_camera: bool
     return measure_shot(shot, evidence, betas, load_body("free"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [0.3, 4.0])
 @pytest.mark.parametrize("known_camera", [False, True])
 def test_people_give_the_scene_its_scale(

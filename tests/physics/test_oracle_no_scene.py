@@ -56,6 +56,7 @@ def reconstruct(
     return world, sky, result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["small, known, off centre", "release, unknown camera"])
 def test_the_world_comes_back_whatever_is_said_of_the_sky(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Camera, scale of windows, metres, floor and depth as in the test without a sky, and with its tolerances."""
@@ -93,6 +94,7 @@ def test_the_networks_own_scale_stays_what_it_meant(monkeypatch: pytest.MonkeyPa
     np.testing.assert_allclose(result.reconstruction.depth[scene], world.depth.numpy()[scene], rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_the_same_sky_unseen_spoils_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the tests above can fail: the near sky is in the file, and a camera solved from it is another one, which
     the network notices when it is told."""

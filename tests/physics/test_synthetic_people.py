@@ -23,6 +23,7 @@ def shoot(index: int) -> Shooting:
     return plan_clip(np.random.default_rng([SEED, index]), SEED, config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", INDICES)
 def test_what_touches_the_floor_does_not_move(index: int) -> None:
     """Where a region touches in two frames, the vertices that touch in both move less than 5 mm (median of them).
@@ -53,6 +54,7 @@ def test_people_are_on_the_floor_most_of_the_time() -> None:
     assert touching.mean() > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", INDICES)
 def test_nobody_is_inside_the_floor_or_a_thing(index: int) -> None:
     shooting = shoot(index)

@@ -27,6 +27,7 @@ def still_pixels(truth: Reconstruction, frame: int) -> np.ndarray:
     return (truth.person_masks[frame] < 0) & ~truth.extra["truth_sky"][frame]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", INDICES)
 def test_depth_of_one_frame_predicts_the_others(index: int) -> None:
     """Scene points of frame 0, seen from frame 2, lie on its surface wherever they are visible there."""
@@ -60,6 +61,7 @@ def sample_depth(depth: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.
     return np.where(seen, found, 1.0), seen & np.isfinite(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", INDICES)
 def test_parameters_pose_the_body_that_was_rendered(index: int) -> None:
     """World parameters → vertices → nearest camera distance at the mask's pixels; joints and landmarks agree too."""

@@ -47,6 +47,7 @@ def make_answer(data: Path, *, with_people: bool) -> Reconstruction:
     )
 
 
+@pytest.mark.slow
 def test_the_truth_scores_perfectly_and_damage_is_seen(tmp_path: Path) -> None:
     write_smpl(tmp_path, "neutral")
     write_scene(tmp_path, PLAIN)

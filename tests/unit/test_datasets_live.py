@@ -27,6 +27,7 @@ SHARDS = ShardConfig(
 CONFIG = SceneDataConfig(num_clips=2, num_frames=2, long_sides=(64,))
 
 
+@pytest.mark.slow
 def test_live_clips_are_those_that_shards_hold(tmp_path: Path) -> None:
     write_shards(tmp_path, num_shards=2, seed=3, config=SHARDS)
     stored, live = ShardClips(tmp_path), LiveClips(SHARDS, seed=3)

@@ -63,6 +63,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_shards_are_a_source(shards: Path) -> None:
     source = ShardClips(shards)
     assert len(source) == 6 and source.describe().trains_shipped_weights

@@ -61,6 +61,7 @@ EXPECTED_OTHERWISE = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_truth_scores_perfectly(truth_scores: Results) -> None:
     assert not [row for row in truth_scores.sequences.values() if "error" in row]
     seen = set()
@@ -169,6 +170,7 @@ def grow(record: Reconstruction) -> Reconstruction:
     return replace(record, betas=record.betas + np.float32([0.5, *[0] * 9]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "damage", "moved", "kept"),
     [

@@ -28,6 +28,7 @@ def body() -> Body:
     return make_figure()
 
 
+@pytest.mark.slow
 def test_film(tmp_path: Path, body: Body) -> None:
     record = make_record(body)
     told: list[tuple[str, int, int | None]] = []

@@ -47,11 +47,13 @@ def test_a_run_without_any_guess_has_no_warning(world: World) -> None:
     assert reconstruct(world).report["warnings"] == []
 
 
+@pytest.mark.slow
 def test_a_guessed_camera_is_said_with_its_angle(world: World) -> None:
     warnings = reconstruct(world, known=False).report["warnings"]
     assert [("shot 0: " in w, "59 degrees" in w) for w in warnings] == [(True, True), (False, True)]
 
 
+@pytest.mark.slow
 def test_nothing_confident_is_no_crash_but_three_sentences(world: World) -> None:
     class Blind(Doubting):
         def spoil(self, prediction: Prediction) -> Prediction:
@@ -64,6 +66,7 @@ def test_nothing_confident_is_no_crash_but_three_sentences(world: World) -> None
         assert any(part in sentence for sentence in said), part
 
 
+@pytest.mark.slow
 def test_people_placed_by_the_network_are_named_and_counted(world: World) -> None:
     px = world.landmarks.px.clone()
     px[1, :3, :, 2] = 0.0
@@ -73,6 +76,7 @@ def test_people_placed_by_the_network_are_named_and_counted(world: World) -> Non
     ]
 
 
+@pytest.mark.slow
 def test_nobody_upright_leaves_gravity_unknown_in_that_shot_alone(world: World) -> None:
     class Folded(Doubting):
         def spoil(self, prediction: Prediction) -> Prediction:
@@ -91,6 +95,7 @@ def test_nobody_upright_leaves_gravity_unknown_in_that_shot_alone(world: World) 
     assert not any(w.startswith("shot 0: gravity") for w in result.report["warnings"])
 
 
+@pytest.mark.slow
 def test_a_floor_that_nobody_sees_stands_at_the_height_of_the_feet(world: World) -> None:
     class Floorless(Doubting):
         def spoil(self, prediction: Prediction) -> Prediction:

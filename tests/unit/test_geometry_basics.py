@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -110,3 +112,16 @@ def test_resized_intrinsics_see_the_same_ray() -> None:
 
 def test_points_behind_the_camera_stay_finite() -> None:
     assert project(torch.tensor([[1.0, 1.0, -2.0], [0, 0, 0]]), torch.eye(3)).isfinite().all()
+
+
+def test_a_first_call_in_inference_mode_does_not_spoil_training() -> None:
+    """As when a program reconstructs a video and trains afterwards; in a process in which nobody has called it yet."""
+    script = (
+        "import torch; from unish.geometry.rotation import nearest_rotation\n"
+        "matrix = torch.eye(3) + 0.1 * torch.arange(9.0).reshape(3, 3)\n"
+        "with torch.inference_mode(): nearest_rotation(matrix)\n"
+        "nearest_rotation(matrix.requires_grad_()).square().sum().backward()\n"
+        "assert torch.isfinite(matrix.grad).all()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

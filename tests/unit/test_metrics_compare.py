@@ -139,6 +139,7 @@ def test_people_may_come_in_another_order_and_frames_may_be_missing() -> None:
     assert compare_with_truth(aligned, TRUTH, BODY)["pve_mm"] < 1e-2
 
 
+@pytest.mark.slow
 def test_damage_moves_the_metric_that_is_there_to_see_it() -> None:
     def score(**changes: Any) -> dict[str, float]:
         return compare_with_truth(replace(TRUTH, **changes), TRUTH, BODY)

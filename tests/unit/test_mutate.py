@@ -125,6 +125,7 @@ def test_related_tests_run_through_the_statement_quick_and_near_ones_first(tools
     assert related("LIMIT") == ("c.py::none",), "where the name is read"
 
 
+@pytest.mark.slow
 def test_what_the_tests_notice_is_killed_and_the_rest_is_told(repository: Path, tmp_path: Path) -> None:
     """On a package of one source, in a process of its own."""
     shutil.copytree(repository / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("__pycache__", "*.txt"))

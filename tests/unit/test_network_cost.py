@@ -32,6 +32,7 @@ def record_shapes(*modules: nn.Module) -> Iterator[list[tuple[int, ...]]]:
         hook.remove()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", CONFIGS)
 @pytest.mark.parametrize("max_tokens", [1, 17, 40])
 def test_chunks_change_nothing(family, max_tokens, rng, monkeypatch) -> None:

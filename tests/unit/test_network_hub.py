@@ -82,6 +82,7 @@ def test_a_repository_is_downloaded_once_into_the_cache_of_the_package(hub, cach
     assert list((cache / "hub").rglob("model.safetensors"))
 
 
+@pytest.mark.slow
 def test_shards_are_found_by_their_index(hub, model, tmp_path) -> None:
     model.save_pretrained(tmp_path / "sharded", max_shard_size="100KB")
     shards = {path.name: path.read_bytes() for path in (tmp_path / "sharded").iterdir()}
@@ -111,6 +112,7 @@ def test_the_published_checkpoint_is_found_without_a_configuration(hub, monkeypa
     assert_same(UniSH.from_pretrained(REPOSITORY), release)
 
 
+@pytest.mark.slow
 def test_revisions_are_branches_tags_or_commits(hub, files, model) -> None:
     torch.manual_seed(4)
     older = UniSH(PRESETS["tiny"]())
@@ -187,6 +189,7 @@ def test_a_repository_with_restricted_access_says_how_to_get_in(hub, files) -> N
     assert "access is restricted; accept its terms on the hub, then `hf auth login`" in failure(REPOSITORY)
 
 
+@pytest.mark.slow
 def test_a_hub_that_is_down_is_no_reason_to_fail_with_a_full_cache(hub, files, model) -> None:
     hub.publish(REPOSITORY, files)
     UniSH.from_pretrained(REPOSITORY)
@@ -209,6 +212,7 @@ def test_a_broken_index_is_named(hub, files, index) -> None:
     assert "not a shard index" in failure(REPOSITORY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_choice", [True, False])
 def test_without_a_connection_the_cache_serves_or_the_message_says_what_to_do(
     hub, files, model, by_choice, monkeypatch

@@ -41,6 +41,7 @@ def test_trunks_are_kept_in_few_bits_and_the_others_rounded_to_them(dtype) -> No
         assert torch.equal(tensor.float(), expected), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", REDUCED)
 @pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
 def test_loading_in_few_bits_is_loading_and_then_casting(dtype, stored, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from network_models import CONFIGS, HEIGHT, NUM_CLIPS, NUM_FRAMES, WIDTH, make_c
 from unish.structs import HumanInputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", CONFIGS)
 @pytest.mark.parametrize("num_people", [0, 1, 3])
 def test_forward(family, num_people, rng) -> None:

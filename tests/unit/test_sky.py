@@ -94,6 +94,7 @@ def test_the_head_is_light() -> None:
     assert sum(weight.numel() for weight in SkyHead().parameters()) < 11_000
 
 
+@pytest.mark.slow
 def test_frames_are_judged_one_by_one() -> None:
     """More of them at once, or in another order, change nothing but rounding."""
     images = torch.randint(0, 255, (17, 48, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -105,6 +106,7 @@ def test_frames_are_judged_one_by_one() -> None:
     assert find_sky(images[:0]).shape == (0, 48, 64)
 
 
+@pytest.mark.slow
 def test_skies_of_places_never_seen_are_found_and_ceilings_are_none() -> None:
     """A street and a room of a seed that taught nothing; docs/research/sky.md has the measured numbers."""
     outdoors = make_clip(

@@ -32,6 +32,7 @@ def assert_sound(mesh: Mesh) -> None:
     assert mesh.layers.min() >= -1 and mesh.layers.max() < len(make_texture_bank(0).layers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PLACES)
 def test_places_are_sound_and_leave_the_floor_of_people_free(kind: str) -> None:
     for seed in range(4):
@@ -47,6 +48,7 @@ def test_places_are_sound_and_leave_the_floor_of_people_free(kind: str) -> None:
         assert (stage.low < stage.high).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PLACES)
 def test_a_place_is_the_same_whatever_was_made_before(kind: str) -> None:
     first = build(kind, 5, np.zeros((0, 2)))

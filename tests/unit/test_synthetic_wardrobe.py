@@ -52,6 +52,7 @@ def dress(number: int, frames: int = 4, step: float = 0.3) -> Dressed:
     return Dressed(outfit, vertices, outfit.pose(body, params, vertices), rest_params(betas[None]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", PEOPLE)
 def test_a_dressed_person_is_one_sound_mesh(number: int) -> None:
     dressed = dress(number)
@@ -107,6 +108,7 @@ def test_shoes_stand_where_the_bare_feet_stand(number: int) -> None:
     assert 0 <= lower <= 0.002
 
 
+@pytest.mark.slow
 def test_the_same_numbers_make_the_same_clothes_and_others_make_others() -> None:
     first = dress(0)
     dress.cache_clear()
@@ -172,6 +174,7 @@ def test_regions_are_measured_like_the_whole_body() -> None:
     )
 
 
+@pytest.mark.slow
 def test_parts_of_pixels_agree_with_ids() -> None:
     config = SynthConfig(size=(96, 128), num_frames=2, min_people=1, max_people=3, samples=1)
     seen = set()

@@ -71,6 +71,7 @@ def assert_same_weights(run: StandingRun, other: StandingRun) -> None:
         assert torch.equal(value, wanted[name]), name
 
 
+@pytest.mark.slow
 def test_pieces_go_on_and_end_like_one(place: Path, finished: Path, tmp_path: Path) -> None:
     for steps in (1, 2):
         run = begin(place, tmp_path)
@@ -94,6 +95,7 @@ def test_only_the_scene_branch_changes_and_all_of_it_that_trains(place: Path, fi
     assert not {"scene.encoder", "scene.photo_prior"} & changed
 
 
+@pytest.mark.slow
 def test_a_killed_piece_loses_nothing_before_its_last_checkpoint(place: Path, finished: Path, tmp_path: Path) -> None:
     if (child := os.fork()) == 0:
         step = loop.train_step
@@ -126,6 +128,7 @@ def test_one_stage_alone_has_all_the_time(place: Path, tmp_path: Path) -> None:
     assert every["coarse"] == every["fine"] == pytest.approx(1.0) and sum(every.values()) == pytest.approx(10.0)
 
 
+@pytest.mark.slow
 def test_the_candidate_may_lie_half_way(place: Path, finished: Path, tmp_path: Path) -> None:
     run = begin(place, tmp_path, share=0.5)
     run.train(minutes=10)
@@ -168,6 +171,7 @@ def half_way(place: Path, tmp_path: Path) -> StandingRun:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("candidate", "better"), [(9.9, True), (10.0, False), (10.1, False)])
 def test_only_better_weights_are_installed(
     half_way: StandingRun, monkeypatch: pytest.MonkeyPatch, candidate: float, better: bool
@@ -185,6 +189,7 @@ def test_only_better_weights_are_installed(
     assert [(row["better"], row["installed"]) for row in state["evaluations"]] == [(better, better)]
 
 
+@pytest.mark.slow
 def test_half_a_dashboard_installs_nothing(half_way: StandingRun, monkeypatch: pytest.MonkeyPatch) -> None:
     stub_dashboards(monkeypatch, candidate=5.0, parts=("clips",))
     before = (half_way.weights / "model.safetensors").read_bytes()
@@ -244,6 +249,7 @@ def tool(repository: Path) -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_the_tool_trains_judges_and_installs(
     place: Path, tmp_path: Path, tool: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

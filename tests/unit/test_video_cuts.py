@@ -73,6 +73,7 @@ def sweep(view: np.ndarray, *, width: int, steps: int, first: int = 18, seed: in
     return swept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "steps"), [(40, 4), (60, 4), (60, 8), (140, 8), (140, 12), (400, 24)])
 @pytest.mark.parametrize("speed", [0.0, 1.0])
 def test_something_near_that_passes_the_camera_is_no_cut(width: int, steps: int, speed: float) -> None:

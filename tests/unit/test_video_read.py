@@ -247,6 +247,7 @@ def test_progress_is_told(video: Path) -> None:
     assert [done for _, done, _ in steps] == list(range(1, 31)) and steps[-1][2] == 30
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_the_used_frames(tmp_path: Path) -> None:
     path = write_video(tmp_path / "long.mp4", np.tile(numbered_pictures(1, 240, 320), (200, 1, 1, 1)), fps=50.0)
     clip = read_clip(path, fps=1.0)
@@ -293,6 +294,7 @@ def test_large_images_are_read_and_the_limit_of_the_process_stays(
     )
 
 
+@pytest.mark.slow
 def test_importing_the_reader_changes_no_setting_of_pillow() -> None:
     code = "from PIL import Image as I; old = I.MAX_IMAGE_PIXELS; import unish.video; assert I.MAX_IMAGE_PIXELS == old"
     subprocess.run([sys.executable, "-c", code], check=True)

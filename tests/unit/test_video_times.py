@@ -48,6 +48,7 @@ CONTAINERS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [0.0, 10.0, 90_000.0])
 @pytest.mark.parametrize(("name", "codec"), CONTAINERS, ids=[name for name, _ in CONTAINERS])
 def test_a_file_that_does_not_begin_at_zero_is_whole(tmp_path: Path, name: str, codec: str, start: float) -> None:
@@ -124,6 +125,7 @@ def write_raw(path: Path, codec: str, rate: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "codec", "rate"),
     [
@@ -162,6 +164,7 @@ def views(count: int, seed: int = 1, speed: int = 16) -> np.ndarray:
     return np.stack([wide[:, speed * i : speed * i + 128] for i in range(count)]).clip(0, 255).astype(np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("speed", [16, 128], ids=["moving", "jumping"])
 @pytest.mark.parametrize("times", [10, 30], ids=["3 per second", "1 per second"])
 @pytest.mark.parametrize("crf", ["0", "28"], ids=["lossless", "lossy"])
@@ -304,6 +307,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", WAYS, ids=lambda make: make.__name__)
 def test_the_frames_after_the_start_are_those_of_the_whole_file(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     try:

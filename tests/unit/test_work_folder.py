@@ -215,6 +215,7 @@ for round in range(10**6):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_killed_at_thirty_random_moments(tmp_path: Path) -> None:
     """What is seen is the files of one result, whatever the moment, and one work folder at most stays."""

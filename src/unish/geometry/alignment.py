@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import roma
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unish.geometry.rigid import make_rigid
+from unish.geometry.rotation import nearest_rotation
 from unish.geometry.statistics import MAD_TO_SIGMA, weighted_mean, weighted_median
 
 _CAUCHY_TUNING = 2.385
@@ -158,7 +158,7 @@ def align_similarity(
     """The similarity that minimises Σ w·‖scale · R · source + t − target‖², never a reflection.
 
     Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991. The rotation
-    comes from ``roma.special_procrustes``, whose gradient stays finite where singular values meet.
+    comes from ``nearest_rotation``, whose gradient stays finite where singular values meet.
 
     Args:
         source, target: points of weight 0 may be NaN. With fewer than three points that are not on a line the rotation
@@ -324,7 +324,7 @@ def _fit_similarity(
     mean_source, mean_target = weighted_mean(source, weights), weighted_mean(target, weights)
     source, target = source - mean_source[..., None, :], target - mean_target[..., None, :]
     covariance = (weights[..., None] * target).transpose(-1, -2) @ source
-    rotation = roma.special_procrustes(covariance)
+    rotation = nearest_rotation(covariance)
     if with_scale:
         spread = (weights * source.square().sum(-1)).sum(-1)
         along = (covariance * rotation).sum((-1, -2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import roma
 import torch
 from jaxtyping import Float
@@ -46,3 +48,19 @@ def rotation_angle(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch
     )
     trace = matrix.diagonal(dim1=-2, dim2=-1).sum(-1)
     return torch.atan2(skew.norm(dim=-1), trace - 1.0)
+
+
+def nearest_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """The rotation that is nearest in the Frobenius norm (special orthogonal Procrustes), never a reflection.
+
+    Its gradient stays finite where singular values meet, see ``roma.special_procrustes``.
+    """
+    _prepare_roma(matrix.device)
+    return roma.special_procrustes(matrix)
+
+
+@lru_cache
+def _prepare_roma(device: torch.device) -> None:
+    """roma keeps a constant of its first call; one that is made in inference mode would break every later training."""
+    with torch.inference_mode(False):
+        roma.special_procrustes(torch.eye(3, device=device))

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from unish.geometry.rigid import invert_rigid, make_rigid, transform_points
-from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle, nearest_rotation
 
 _STEPS_WITH_GRADIENT = 2
 _MIN_DEPTH = 0.05  # in units of the clip's mean depth: nothing nearer takes part in the solve
@@ -145,7 +144,7 @@ def _start_pose(points: Tensor, target_rays: Tensor, weights: Tensor, prior_pose
     from_rays = torch.nn.functional.normalize(points, dim=-1)
     predicted = prior_pose[..., :3, :3]
     covariance = seen.transpose(-1, -2) @ (from_rays * weights[..., None]) / points.shape[-2] + 1e-4 * predicted
-    rotation = roma.special_procrustes(covariance)
+    rotation = nearest_rotation(covariance)
     # (R·p + t) × ray = 0 for every match: normal equations of a 3-vector t.
     across = torch.eye(3, dtype=points.dtype, device=points.device) - seen[..., :, None] * seen[..., None, :]
     across = across * weights[..., None, None]

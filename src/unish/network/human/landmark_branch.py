@@ -12,14 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import roma
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unish.body import Body, load_body
 from unish.body.joints import MIRRORED_JOINTS
-from unish.geometry.rotation import matrix_to_rot6d, rot6d_to_matrix
+from unish.geometry.rotation import matrix_to_rot6d, nearest_rotation, rot6d_to_matrix
 from unish.geometry.ruler import solve_translation
 from unish.network.geometry_tokens import NUM_PLACE, describe_place
 from unish.network.human.analytic_pose import rotations_from_landmarks
@@ -300,4 +299,4 @@ def _mirror_state(state: BodyState) -> BodyState:
 
 def _average(first: BodyState, second: BodyState) -> BodyState:
     """Chordal mean of the rotations, mean of the shapes."""
-    return BodyState(roma.special_procrustes(first.rotations + second.rotations), (first.betas + second.betas) / 2)
+    return BodyState(nearest_rotation(first.rotations + second.rotations), (first.betas + second.betas) / 2)
