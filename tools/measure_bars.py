@@ -30,11 +30,14 @@ from unish.settings import Settings
 from unish.structs import Clip, Reconstruction
 from unish.video import read_clip, show_inside_bars
 
-KINDS = ("none", "letter", "pillar", "both", "blurred")
+KINDS = ("none", "recoded", "letter", "pillar", "both", "blurred")
+"""``recoded`` has no bars, either, and is coded a little otherwise: what changes there has nothing to do with bars."""
 METHODS = ("found", "hidden", "ignored")
 """Bars cut off as the pipeline does it; the true bars hidden from all that follows the network; nothing done."""
 COLUMNS = ("distance_m", "field_of_view_deg", "camera_height_m")
 FPS = 6.0
+CRF, OTHER_CRF = 12, 14
+"""Of H.264: nearly without loss, for what coding changes is not asked here."""
 
 Area = tuple[int, int, int, int]
 
@@ -65,9 +68,9 @@ def add_bars(picture: UInt8[ndarray, "h w 3"], kind: str, number: int) -> tuple[
     return framed, (rows, columns, rows + height, columns + width)
 
 
-def write_video(path: Path, pictures: list[UInt8[ndarray, "H W 3"]]) -> None:
+def write_video(path: Path, pictures: list[UInt8[ndarray, "H W 3"]], crf: int) -> None:
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=round(FPS), options={"crf": "20", "preset": "veryfast"})
+        stream = container.add_stream("libx264", rate=round(FPS), options={"crf": str(crf), "preset": "veryfast"})
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         for picture in pictures:
@@ -108,7 +111,7 @@ def measure_clip(
     height, width = (side // 2 * 2 for side in clip.size)
     made = [add_bars(picture[:height, :width], kind, number) for picture in clip.images.numpy()]
     path, area = out / "made.mp4", made[0][1]
-    write_video(path, [picture for picture, _ in made])
+    write_video(path, [picture for picture, _ in made], OTHER_CRF if kind == "recoded" else CRF)
     settings = Settings(fps=FPS)
     source = path if method == "found" else prepare(path, area, method)
     result = run(source, settings=settings, network=model)
@@ -117,8 +120,9 @@ def measure_clip(
     return measure(result.reconstruction, area) | {"made": area, "found": shown or whole}
 
 
-def change(before: float, after: float) -> float:
-    return 100 * abs(after / before - 1)
+def change(before: float | None, after: float | None) -> float:
+    """Per cent; NaN where either is unknown (``None`` in the file)."""
+    return float("nan") if before is None or after is None else 100 * abs(after / before - 1)
 
 
 def summarise(rows: dict[str, dict[str, Any]], half: str) -> list[str]:

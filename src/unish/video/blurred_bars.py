@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 _NARROWEST, _WIDEST = 0.03, 0.45
 """Share of the side that one bar may take up."""
@@ -12,7 +13,7 @@ _NUM_BLOCKS = 12
 """Parts of the edge that are looked at one by one."""
 _SMOOTHER, _MOST = 0.5, 0.85
 """Fine detail of this share of the rows of a bar, over that of the picture between the bars."""
-_STEP, _STANDS_OUT = 4.0, 4.0
+_STEP, _STANDS_OUT = 3.0, 4.0
 """Mean step of luma across an edge, in levels, and how far it exceeds those in the bar."""
 _FAINT = 0.5
 """Levels. Coding makes steps as small as this."""
@@ -24,6 +25,14 @@ _MIN_DETAIL = 0.8
 """Levels. A picture without detail is as smooth as a bar."""
 _ASIDE = 2
 """Rows by which the two bars may differ."""
+_ALIKE = 0.6
+"""Correlation of the luma in the bars with that of the picture, enlarged until it fills the frame."""
+_ENLARGED = (1.0, 1.1, 1.25, 1.5)
+"""Factors by which copies are larger than that."""
+_PLAIN = 1.5
+"""Levels. Bars whose luma deviates less than this from its mean show nothing."""
+_COARSE = 128
+"""Rows at which bars and picture are compared."""
 _NEAR = 12
 """Rows of the bar that an edge is compared with."""
 
@@ -43,7 +52,7 @@ def find_blurred_pair(frames: UInt8[ndarray, "N H W 3"]) -> tuple[int, int]:
             strength = min(float(above[first]), float(below[last]))
             if strength > best and _are_smooth(detail, first, height - last):
                 best, found = strength, (first, last)
-    return found
+    return found if best and _shows_copy(frames, *found) else (0, 0)
 
 
 def _measure_rows(
@@ -86,3 +95,31 @@ def _are_smooth(detail: Float32[ndarray, "H"], first: int, last: int) -> bool:
     inside = float(np.median(detail[first + 2 : last - 2]))
     outside = [float(np.quantile(part, _MOST)) for part in (detail[: first - 3], detail[last + 3 :])]
     return inside >= _MIN_DETAIL and max(outside) <= _SMOOTHER * inside
+
+
+def _shows_copy(frames: UInt8[ndarray, "N H W 3"], first: int, last: int) -> bool:
+    """Whether the bars look like the picture between them: that tells them from smooth walls at both sides."""
+    stride = max(1, frames.shape[1] // _COARSE)
+    luma = frames[:, ::stride, ::stride].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    height, width = luma.shape[1:]
+    first, last = -(-first // stride), -(-last // stride)
+    picture = np.stack([gaussian_filter(one, height / 50) for one in luma[:, first : height - last]])
+    rows = np.r_[0 : first - 1, height - last + 1 : height].astype(np.float64)
+    columns = np.arange(width, dtype=np.float64)
+    bars = luma[:, rows.astype(int)]
+    if min(float(part.std()) for part in np.split(bars, [first - 1], axis=1)) < _PLAIN:
+        return False
+    fill = height / (height - first - last)
+    for factor in _ENLARGED:
+        for along in (fill * factor, 1.0):
+            there = np.stack(
+                np.meshgrid(
+                    (rows + 0.5 - height / 2) / (fill * factor) + height / 2 - 0.5 - first,
+                    (columns + 0.5 - width / 2) / along + width / 2 - 0.5,
+                    indexing="ij",
+                )
+            )
+            copy = np.stack([map_coordinates(one, there, order=1, mode="nearest") for one in picture])
+            if np.corrcoef(copy.ravel(), bars.ravel())[0, 1] >= _ALIKE:
+                return True
+    return False
