@@ -49,7 +49,7 @@ from unish.reconstruction import (
 from unish.settings import Settings
 from unish.structs import Camera, Clip, Crops, HumanInputs, Landmarks, Prediction, Reconstruction, Tracks
 from unish.structs.progress import Progress
-from unish.video import processed_size, put_back, read_inside_bars, resize_images, show_inside_bars
+from unish.video import find_overlaid, processed_size, put_back, read_inside_bars, resize_images, show_inside_bars
 
 PeopleFinder = Callable[[Clip, tuple[int, int]], tuple[Tracks, Landmarks]]
 """(clip, (height, width) of the masks) → people in clip pixels: what takes the place of the built-in people stage."""
@@ -274,8 +274,10 @@ def _find_nobody(clip: Clip, size: tuple[int, int]) -> tuple[Tracks, Landmarks]:
 def _find_no_scene(
     clip: Clip, images: Tensor, tracks: Tracks, settings: Settings, clock: _Clock
 ) -> tuple[Bool[Tensor, "T H W"] | None, Bool[Tensor, "T H W"]]:
-    """The sky, if it is asked for, and all that is no scene: the sky and padding."""
+    """The sky, if it is asked for, and all that is no scene: the sky, padding and overlays."""
     padding = find_padding(clip, (int(images.shape[1]), int(images.shape[2])))
+    if clip.picture_area is None:
+        padding |= find_overlaid(images, tracks.masks >= 0, _split_segments(clip))
     if not settings.sky:
         return None, padding
     with clock.stage("find sky"):

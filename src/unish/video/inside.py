@@ -15,6 +15,7 @@ from numpy import ndarray
 
 from unish.structs import Clip, Reconstruction
 from unish.video.bars import Area, find_bars
+from unish.video.blank import describe_blank, find_blank, leave_out_frames
 from unish.video.read import LONG_SIDE, read_clip
 from unish.video.resize import resize_images
 
@@ -30,17 +31,26 @@ def read_inside_bars(path: str | Path, **options: Any) -> tuple[Clip, Clip]:
 
 
 def show_inside_bars(clip: Clip) -> tuple[Clip, Clip]:
-    """The whole frames, and what they show inside of bars; twice the same where there are none.
+    """The frames that show something, whole, and what they show inside of bars; twice the same where there are none.
 
     Bars that all shots share are cut off. What one shot has more of them becomes padding (``Clip.picture_area``). A
-    clip that already knows padding is taken as it is.
+    clip that already knows padding is taken as it is, and so is one that is blank from end to end.
     """
     if clip.picture_area is not None:
         return clip, clip
-    area = find_bars(clip.images.numpy())
+    blank = find_blank(clip.images.numpy())
+    if blank.all():
+        return clip, clip
+    area = find_bars(clip.images.numpy()[~blank] if blank.any() else clip.images.numpy())
     inside = clip if area is None else _crop(clip, area)
+    if area is not None:
+        blank |= find_blank(inside.images.numpy())
+    whole = clip
+    if blank.any() and not blank.all():
+        inside = replace(inside, warnings=(*inside.warnings, describe_blank(clip, blank)))
+        whole, inside = leave_out_frames(clip, blank), leave_out_frames(inside, blank)
     inside = _find_padding_of_shots(inside)
-    return (clip, clip) if inside is clip else (clip, inside)
+    return whole, inside
 
 
 def put_back(found: Reconstruction, whole: Clip, inside: Clip) -> Reconstruction:
