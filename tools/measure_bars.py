@@ -1,10 +1,10 @@
 """What bars beside the picture change: the same clips with and without, through the whole pipeline.
 
-python tools/measure_bars.py --videos VIDEOS --out out/bars [--clips 20] [--frames 12] [--method found]
+python tools/measure_bars.py --videos VIDEOS --out out/bars [--clips 20] [--frames 12] [--method found] [--only-find]
 
 Some frames of each video are written anew, without bars and with four kinds of them: above and below, at the sides,
 both, and a blurred copy of the picture at the sides. Rows are kept in OUT/METHOD.json; a second call goes on where the
-first was cut off. Videos in the order of their names; half A is every other one from the first, on which rules were
+first was cut off. ``--only-find`` runs no network: it asks, of coarser coding, whether bars are found. Videos in the order of their names; half A is every other one from the first, on which rules were
 chosen.
 """
 
@@ -28,16 +28,17 @@ from unish.network import UniSH
 from unish.pipeline import run
 from unish.settings import Settings
 from unish.structs import Clip, Reconstruction
-from unish.video import read_clip, show_inside_bars
+from unish.video import read_clip, read_inside_bars
+from unish.video.bars import find_bars
 
-KINDS = ("none", "recoded", "letter", "pillar", "both", "blurred")
+KINDS = ("none", "letter", "pillar", "both", "blurred", "recoded")
 """``recoded`` has no bars, either, and is coded a little otherwise: what changes there has nothing to do with bars."""
 METHODS = ("found", "hidden", "ignored")
 """Bars cut off as the pipeline does it; the true bars hidden from all that follows the network; nothing done."""
 COLUMNS = ("distance_m", "field_of_view_deg", "camera_height_m")
 FPS = 6.0
-CRF, OTHER_CRF = 12, 14
-"""Of H.264: nearly without loss, for what coding changes is not asked here."""
+CRF, OTHER_CRF, COARSE_CRF = 12, 14, 28
+"""Of H.264: the first two are nearly without loss, for what coding changes is not asked here."""
 
 Area = tuple[int, int, int, int]
 
@@ -115,9 +116,35 @@ def measure_clip(
     settings = Settings(fps=FPS)
     source = path if method == "found" else prepare(path, area, method)
     result = run(source, settings=settings, network=model)
-    shown = show_inside_bars(read_clip(path, fps=FPS, long_side=4096))[1].source_area
+    shown = read_inside_bars(path, fps=FPS)[1].source_area
     whole = (0, 0, *made[0][0].shape[:2])
-    return measure(result.reconstruction, area) | {"made": area, "found": shown or whole}
+    return measure(result.reconstruction, area) | {"made": area, "found": shown or whole, "frames": frames}
+
+
+def find_only(videos: list[Path], frames: int, out: Path) -> None:
+    """Print of each kind: how many clips, found to the pixel, within one pixel, missed, and the others."""
+    off: dict[str, list[float]] = {kind: [] for kind in KINDS[:-1]}
+    for number, video in enumerate(videos):
+        pictures = read_clip(video, fps=FPS, max_frames=frames).images.numpy()
+        height, width = (side // 2 * 2 for side in pictures.shape[1:3])
+        own = find_bars(pictures[:, :height, :width]) or (0, 0, height, width)
+        for kind in off:
+            made = [add_bars(picture[:height, :width], kind, number) for picture in pictures]
+            write_video(out / "made.mp4", [picture for picture, _ in made], COARSE_CRF)
+            coded = read_clip(out / "made.mp4", fps=FPS, long_side=4096).images.numpy()
+            found, (top, left, _, _) = find_bars(coded), made[0][1]
+            # A film that has bars itself ends at these.
+            wanted = np.array(own) + (top, left, top, left)
+            missed = found is None and tuple(wanted) != (0, 0, *coded.shape[1:3])
+            away = float("inf") if missed else float(np.abs(np.array(found or wanted) - wanted).max())
+            off[kind].append(away)
+            if away > 0:
+                print(video.stem, kind, "wanted", wanted.tolist(), "found", found)
+    print("| kind | clips | to the pixel | within one | missed | elsewhere |\n|---|---|---|---|---|---|")
+    for kind, values in off.items():
+        away = np.array(values)
+        counts = [(away == 0).sum(), (away <= 1).sum(), np.isinf(away).sum(), ((away > 1) & np.isfinite(away)).sum()]
+        print(f"| {kind} | {len(away)} | " + " | ".join(str(count) for count in counts) + " |")
 
 
 def change(before: float | None, after: float | None) -> float:
@@ -153,17 +180,25 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=20)
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--method", choices=METHODS, default="found")
+    parser.add_argument("--only-find", action="store_true")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    videos = sorted(arguments.videos.iterdir())[: arguments.clips]
+    if arguments.only_find:
+        find_only(videos, arguments.frames, arguments.out)
+        return
     path = arguments.out / f"{arguments.method}.json"
     rows: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
     model = UniSH.from_pretrained("small").eval()
-    for number, video in enumerate(sorted(arguments.videos.iterdir())[: arguments.clips]):
-        for kind in KINDS:
-            name = f"{video.stem}/{kind}"
-            if name not in rows:
-                rows[name] = measure_clip(video, kind, number, arguments.method, arguments.frames, model, arguments.out)
-                write_json(path, rows)
+    for kinds in (KINDS[:-1], KINDS[-1:]):
+        for number, video in enumerate(videos):
+            for kind in kinds:
+                name = f"{video.stem}/{kind}"
+                if name not in rows:
+                    rows[name] = measure_clip(
+                        video, kind, number, arguments.method, arguments.frames, model, arguments.out
+                    )
+                    write_json(path, rows)
     for half in ("A", "B", "A+B"):
         print("\n".join(summarise(rows, half)) + "\n")
 

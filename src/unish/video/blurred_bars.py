@@ -11,8 +11,9 @@ _NARROWEST, _WIDEST = 0.03, 0.45
 """Share of the side that one bar may take up."""
 _NUM_BLOCKS = 12
 """Parts of the edge that are looked at one by one."""
-_SMOOTHER, _MOST = 0.5, 0.85
-"""Fine detail of this share of the rows of a bar, over that of the picture between the bars."""
+_SMOOTHER, _MOST, _RICH = 0.5, 0.85, 0.75
+"""Fine detail of a bar over that of the picture between the bars: of the first share of the rows of each bar, and of
+the second share of the picture's. Plain walls and sky are as smooth as a bar."""
 _STEP, _STANDS_OUT = 3.0, 4.0
 """Mean step of luma across an edge, in levels, and how far it exceeds those in the bar."""
 _FAINT = 0.5
@@ -41,9 +42,6 @@ def find_blurred_pair(frames: UInt8[ndarray, "N H W 3"]) -> tuple[int, int]:
     """Rows of the two bars above and below; (0, 0) where there are none."""
     detail, steps = _measure_rows(frames)
     height = len(detail)
-    typical = float(np.median(detail[height // 2 - height // 20 - 1 : height // 2 + height // 20 + 1]))
-    if typical < _MIN_DETAIL:
-        return 0, 0
     # The step into the last bar is the step out of it, seen from the other end.
     above, below = _edges(steps), _edges(np.roll(steps[:, ::-1], 1, axis=1))
     best, found = 0.0, (0, 0)
@@ -92,7 +90,7 @@ def _edges(steps: Float32[ndarray, "B H"]) -> Float32[ndarray, "H"]:
 
 def _are_smooth(detail: Float32[ndarray, "H"], first: int, last: int) -> bool:
     """Whether the rows outside of these two have little fine detail, and what is between them has more."""
-    inside = float(np.median(detail[first + 2 : last - 2]))
+    inside = float(np.quantile(detail[first + 2 : last - 2], _RICH))
     outside = [float(np.quantile(part, _MOST)) for part in (detail[: first - 3], detail[last + 3 :])]
     return inside >= _MIN_DETAIL and max(outside) <= _SMOOTHER * inside
 
