@@ -4,8 +4,8 @@ python tools/measure_bars.py --videos VIDEOS --out out/bars [--clips 20] [--fram
 
 Some frames of each video are written anew, without bars and with four kinds of them: above and below, at the sides,
 both, and a blurred copy of the picture at the sides. Rows are kept in OUT/METHOD.json; a second call goes on where the
-first was cut off. ``--only-find`` runs no network: it asks, of coarser coding, whether bars are found. Videos in the order of their names; half A is every other one from the first, on which rules were
-chosen.
+first was cut off. ``--only-find`` runs no network: it asks, of coarser coding, whether bars are found. Videos in the
+order of their names; half A is every other one from the first, on which rules were chosen.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def find_only(videos: list[Path], frames: int, out: Path) -> None:
             coded = read_clip(out / "made.mp4", fps=FPS, long_side=4096).images.numpy()
             found, (top, left, _, _) = find_bars(coded), made[0][1]
             # A film that has bars itself ends at these.
-            wanted = np.array(own) + (top, left, top, left)
+            wanted = np.array(own) + np.array([top, left, top, left])
             missed = found is None and tuple(wanted) != (0, 0, *coded.shape[1:3])
             away = float("inf") if missed else float(np.abs(np.array(found or wanted) - wanted).max())
             off[kind].append(away)
