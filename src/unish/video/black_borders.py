@@ -31,7 +31,7 @@ def find_black_borders(images: UInt8[ndarray, "N H W 3"]) -> Bool[ndarray, "N H 
     black = images.max(axis=-1) <= _BLACK
     lighter = images.max(axis=-1) > _BLACK + _CONTRAST
     for turns in range(4):
-        dark, light, out = (np.rot90(part, turns, axes=(1, 2)) for part in (black, lighter, found))
+        dark, light, out = [np.rot90(part, turns, axes=(1, 2)) for part in (black, lighter, found)]
         depths = [_border_depth(*pair) for pair in zip(dark, light, strict=True)]
         middles = [float(depth.mean()) for depth in depths]
         if max(middles) - min(middles) < _MOVES_PX:

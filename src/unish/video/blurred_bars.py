@@ -82,7 +82,7 @@ def _edges(steps: Float32[ndarray, "B H"]) -> Float32[ndarray, "H"]:
         if mean[row] < _STEP or ratio < _STANDS_OUT or mean[row] < mean[row - 2 : row].max():
             continue
         stands_out = steps[:, row] >= np.maximum(_STANDS_OUT * np.median(bar, axis=1), bar.max(axis=1))
-        if (stands_out & (steps[:, row] >= _STANDS_OUT * _FAINT)).mean() >= _AGREE:
+        if (stands_out & (steps[:, row] >= 2 * _FAINT)).mean() >= _AGREE:
             # The first edge from the border ends the bar; the picture behind it may have stronger ones.
             sharp[row] = 0.0 if (sharp[row - 3 : row] > _EARLIER * ratio).any() else ratio
     return sharp

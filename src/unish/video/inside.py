@@ -5,6 +5,7 @@ A network that sees bars takes them for a part of the scene: focal length and di
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,20 @@ from unish.video.blank import describe_blank, find_blank, leave_out_frames
 from unish.video.read import LONG_SIDE, read_clip
 from unish.video.resize import resize_images
 
+_NEARLY = 0.95
+"""Of the size of the source."""
+
 
 def read_inside_bars(path: str | Path, **options: Any) -> tuple[Clip, Clip]:
     """``read_clip``, and ``show_inside_bars`` at the resolution that the picture would be read at without its bars."""
     whole = read_clip(path, **options)
     whole, inside = show_inside_bars(whole)
-    larger = min(round(LONG_SIDE * max(whole.size) / max(inside.size)), max(whole.source_size))
-    if larger <= max(whole.size):
+    if inside.source_area is None or whole.size == whole.source_size:
         return whole, inside
+    larger = math.ceil(LONG_SIDE * max(whole.size) / max(inside.size))
+    if larger >= _NEARLY * max(whole.source_size):
+        # Shrinking by less than that would cost more than the pixels that it saves.
+        larger = max(whole.source_size)
     return show_inside_bars(read_clip(path, **options, long_side=larger))
 
 
