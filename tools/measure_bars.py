@@ -142,9 +142,9 @@ def find_only(videos: list[Path], frames: int, out: Path) -> None:
                 print(video.stem, kind, "wanted", wanted.tolist(), "found", found)
     print("| kind | clips | to the pixel | within one | missed | elsewhere |\n|---|---|---|---|---|---|")
     for kind, values in off.items():
-        away = np.array(values)
-        counts = [(away == 0).sum(), (away <= 1).sum(), np.isinf(away).sum(), ((away > 1) & np.isfinite(away)).sum()]
-        print(f"| {kind} | {len(away)} | " + " | ".join(str(count) for count in counts) + " |")
+        far = np.array(values)
+        counts = [(far == 0).sum(), (far <= 1).sum(), np.isinf(far).sum(), ((far > 1) & np.isfinite(far)).sum()]
+        print(f"| {kind} | {len(far)} | " + " | ".join(str(count) for count in counts) + " |")
 
 
 def change(before: float | None, after: float | None) -> float:

@@ -36,7 +36,7 @@ def find_black_borders(images: UInt8[ndarray, "N H W 3"]) -> Bool[ndarray, "N H 
         middles = [float(depth.mean()) for depth in depths]
         if max(middles) - min(middles) < _MOVES_PX:
             continue
-        rows = np.arange(dark.shape[1])[:, None]
+        rows = np.arange(len(dark[0]))[:, None]
         for target, depth in zip(out, depths, strict=True):
             target |= (rows < depth + _MARGIN) & (depth > 0)
     return found
