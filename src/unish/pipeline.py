@@ -48,7 +48,7 @@ from unish.settings import Settings
 from unish.structs import Camera, Clip, Crops, HumanInputs, Landmarks, Prediction, Reconstruction, Tracks
 from unish.structs.progress import Progress, StageClock
 from unish.values import check_path
-from unish.video import processed_size, read_clip, resize_images
+from unish.video import find_overlaid, processed_size, put_back, read_inside_bars, resize_images, show_inside_bars
 
 PeopleFinder = Callable[[Clip, tuple[int, int]], tuple[Tracks, Landmarks]]
 """(clip, (height, width) of the masks) → people in clip pixels: what takes the place of the built-in people stage."""
@@ -118,18 +118,18 @@ def run(
         warnings.simplefilter("always", DegradedResultWarning)
         # Reading comes first: a video that cannot be read should not cost the loading of a network.
         with clock.stage("read video"):
-            clip = source if isinstance(source, Clip) else _read(source, settings, progress)
+            whole, clip = show_inside_bars(source) if isinstance(source, Clip) else _read(source, settings, progress)
         with clock.stage("load model"):
             model, body = network or _load(settings), load_body(settings.body)
             size = processed_size(clip.size, settings.size or model.config.long_side, model.config.multiple)
             images = resize_images(clip.images, size)
         with clock.stage("find people"):
-            tracks, landmarks = (people_finder or choose_people_finder(settings, progress))(clip, size)
-            tracks, landmarks = _rescale_people(tracks, landmarks, clip.size, size)
+            found = (people_finder or choose_people_finder(settings, progress))(clip, size)
+            tracks, landmarks = _rescale_people(*found, clip.size, size)
             crops = cut_crops(images, tracks) if model.config.reads_crops else None
         sky, hidden = _find_no_scene(clip, images, tracks, settings, clock)
         with clock.stage("network"):
-            known = None if settings.intrinsics is None else know_camera(settings.intrinsics, clip.source_size)
+            known = None if settings.intrinsics is None else know_camera(settings.intrinsics, clip)
             shots = [
                 _predict_shot(model, images, hidden, tracks, landmarks, crops, known, clip, frames, settings, progress)
                 for frames in _split_segments(clip)
@@ -163,7 +163,7 @@ def run(
         "quality": quality,
         "warnings": list(dict.fromkeys(raised)),
     }
-    return Result(reconstruction=reconstruction, body=body, report=report)
+    return Result(reconstruction=put_back(reconstruction, whole, clip), body=body, report=report)
 
 
 def write_outputs(result: Result, out: str | Path, *, progress: Progress | None = None) -> list[Path]:
@@ -216,8 +216,9 @@ def _choose_device(wanted: str) -> str:
     return wanted
 
 
-def _read(path: str | Path, settings: Settings, progress: Progress | None) -> Clip:
-    return read_clip(
+def _read(path: str | Path, settings: Settings, progress: Progress | None) -> tuple[Clip, Clip]:
+    """The whole frames, and the picture inside of their bars."""
+    return read_inside_bars(
         path,
         fps=settings.fps,
         source_fps=settings.source_fps,
@@ -265,8 +266,10 @@ def _find_nobody(clip: Clip, size: tuple[int, int]) -> tuple[Tracks, Landmarks]:
 def _find_no_scene(
     clip: Clip, images: Tensor, tracks: Tracks, settings: Settings, clock: StageClock
 ) -> tuple[Bool[Tensor, "T H W"] | None, Bool[Tensor, "T H W"]]:
-    """The sky, if it is asked for, and all that is no scene: the sky and padding."""
+    """The sky, if it is asked for, and all that is no scene: the sky, padding and overlays."""
     padding = find_padding(clip, (int(images.shape[1]), int(images.shape[2])))
+    if clip.picture_area is None:
+        padding |= find_overlaid(images, tracks.masks >= 0, _split_segments(clip))
     if not settings.sky:
         return None, padding
     with clock.stage("find sky"):

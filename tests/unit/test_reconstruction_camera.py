@@ -10,7 +10,7 @@ from unish.geometry.camera import unproject
 from unish.geometry.focal import recover_shift
 from unish.reconstruction.camera import decide_camera, know_camera
 from unish.reconstruction.stitch import intrinsics_at, stitch_windows
-from unish.structs import Camera, Prediction
+from unish.structs import Camera, Clip, Prediction
 
 PICTURE, SIZE = (90, 160), (32, 64)
 """Squeezed: pixels of the network's images are a seventh wider than high."""
@@ -76,7 +76,11 @@ def test_points_of_no_lens_get_a_usual_one_and_it_counts_as_guessed() -> None:
 
 
 def test_a_known_camera_is_kept_with_its_centre_and_scaled_with_the_picture() -> None:
-    camera = know_camera((1200.0, 1100.0, 900.0, 500.0), (1080, 1920))
+    clip = Clip(
+        images=torch.zeros(1, 54, 96, 3, dtype=torch.uint8), timestamps_s=torch.zeros(1, dtype=torch.float64),
+        frame_indices=torch.arange(1), segment=torch.zeros(1, dtype=torch.int64), source_size=(1080, 1920),
+    )  # fmt: skip
+    camera = know_camera((1200.0, 1100.0, 900.0, 500.0), clip)
     assert (camera.size, camera.focal_source) == ((1080, 1920), "given")
     small = intrinsics_at(camera, (540, 480))
     torch.testing.assert_close(small, torch.tensor([[300.0, 0, 225], [0, 550, 250], [0, 0, 1]]))

@@ -17,9 +17,9 @@ from unish.errors import InputError
 from unish.settings import Settings
 from unish.values import check_count, check_number, check_path
 
-NO_NUMBERS: list[Any] = ["6", b"6", None, [6], (6,), {}, object(), True, math.nan, math.inf, 6j, "six", np.ones(2)]
+NO_NUMBERS: list[Any] = ["6", b"6", None, [6], (6,), {}, ..., True, math.nan, math.inf, 6j, "six", np.ones(2)]
 NO_COUNTS: list[Any] = [*NO_NUMBERS, 1.5, 6.0, np.float32(6), -3, -1]
-NO_PATHS: list[Any] = [None, 5, 1.5, b"a.mp4", ["a.mp4"], True, "", "a\0.mp4", object()]
+NO_PATHS: list[Any] = [None, 5, 1.5, b"a.mp4", ["a.mp4"], True, "", "a\0.mp4", ...]
 
 
 @pytest.fixture(autouse=True)

@@ -94,7 +94,7 @@ def test_numbers_of_all_kinds_are_in_order(tmp_path: Path, names: list[str]) -> 
         ("file:///home/me/a.mp4", "without file://"),
         ("a:b.mp4", "no such file"),
         ("nothing.mp4", "no such file"),
-        ("", "no image|no such file|empty"),
+        ("", "give a path|the folder is empty"),
         ("a\0b.mp4", "zero byte"),
         ("x" * 300 + ".mp4", "too long"),
         ("x/" * 3000 + "a.mp4", "too long"),

@@ -55,14 +55,15 @@ def read_tracks(
     config = config or PeopleConfig()
     arrays = _load(check_path("tracks", path))
     frame_of = _match_frames(path, arrays["frame_indices"], clip)
-    factor = np.tile([clip.size[1] / clip.source_size[1], clip.size[0] / clip.source_size[0]], 2)
+    top, left, bottom, right = shown = clip.source_area or (0.0, 0.0, *clip.source_size)
+    factor = np.tile([clip.size[1] / (right - left), clip.size[0] / (bottom - top)], 2)
     landmarks = landmarks or default_landmarks(config, progress)
     outside = 0
     people: dict[int, dict[int, Observation]] = {int(identity): {} for identity in np.sort(arrays["person_ids"])}
     for done, (column, index) in enumerate(frame_of.items(), start=1):
         frame = Frame.of(clip.images[index])
         for identity, boxes in zip(arrays["person_ids"], arrays["boxes_xyxy"], strict=True):
-            box = clip_box(boxes[column] * factor, clip.size)
+            box = clip_box((boxes[column] - [left, top, left, top]) * factor, clip.size)
             if box_area(box) == 0:
                 outside += 1
             elif np.isfinite(box).all():
@@ -77,7 +78,8 @@ def read_tracks(
         messages.append(f"{path}: nobody is in the used frames: only the scene is reconstructed")
     if "masks" in arrays:
         rows = [int(np.nonzero(arrays["person_ids"] == identity)[0][0]) for identity in chosen]
-        labels = _given_labels(arrays["masks"], rows, frame_of, clip.num_frames, mask_size)
+        masks = _crop_masks(arrays["masks"], shown, clip.source_size)
+        labels = _given_labels(masks, rows, frame_of, clip.num_frames, mask_size)
     else:
         labels = draw_labels(list(chosen.values()), clip, mask_size, LandmarkSegmenter())
     return pack(chosen, clip, labels, messages)
@@ -156,6 +158,16 @@ def _match_frames(path: str | Path, frame_indices: ndarray, clip: Clip) -> dict[
         some = ", ".join(str(int(source)) for source in clip.frame_indices[:4])
         raise InputError(f"{path}: none of its frame_indices is used; the used frames of the source are {some} …")
     return matched
+
+
+def _crop_masks(
+    masks: Bool[ndarray, "P F h w"], shown: tuple[float, float, float, float], source_size: tuple[int, int]
+) -> Bool[ndarray, "P F hh ww"]:
+    """The part of the user's masks that lies over what the clip shows of the source."""
+    height, width = masks.shape[2:]
+    factor = np.array([height / source_size[0], width / source_size[1]] * 2)
+    top, left, bottom, right = (np.array(shown) * factor).round().astype(int).tolist()
+    return masks[:, :, min(top, height - 1) : max(bottom, top + 1), min(left, width - 1) : max(right, left + 1)]
 
 
 def _given_labels(

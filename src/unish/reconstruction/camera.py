@@ -7,7 +7,7 @@ import torch
 from unish.geometry.camera import make_intrinsics, resize_intrinsics
 from unish.geometry.focal import focal_to_pixels, recover_shared_focal_and_shift
 from unish.reconstruction.stitch import CONFIDENT
-from unish.structs import Camera, Prediction
+from unish.structs import Camera, Clip, Prediction
 
 FOCAL_RANGE = (0.2, 20.0)
 """In half diagonals of the picture: 157 to 6 degrees across the diagonal. Points that ask for more are no scene."""
@@ -16,11 +16,16 @@ USUAL_FOCAL = 1.5
 """Where nothing can be solved: 56 degrees along the long side of a 16:9 picture."""
 
 
-def know_camera(intrinsics: tuple[float, float, float, float], source_size: tuple[int, int]) -> Camera:
-    """The camera that the user gives as (fx, fy, cx, cy), pixels of the source of (height, width) ``source_size``."""
+def know_camera(intrinsics: tuple[float, float, float, float], clip: Clip) -> Camera:
+    """The camera that the user gives as (fx, fy, cx, cy), pixels of the whole source, of what the clip shows of it."""
     fx, fy, cx, cy = intrinsics
     matrix = torch.tensor([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]], dtype=torch.float32)
-    return Camera(matrix=matrix, size=source_size, focal_source="given")
+    if clip.source_area is None:
+        return Camera(matrix=matrix, size=clip.source_size, focal_source="given")
+    top, left, bottom, right = clip.source_area
+    matrix[:2, 2] -= torch.tensor([left, top])
+    factors = torch.tensor([clip.size[1] / (right - left), clip.size[0] / (bottom - top), 1.0])
+    return Camera(matrix=matrix * factors[:, None], size=clip.size, focal_source="given")
 
 
 def decide_camera(prediction: Prediction, picture_size: tuple[int, int], *, predicted: bool) -> Camera:

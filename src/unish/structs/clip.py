@@ -21,6 +21,8 @@ class Clip:
         source_size: (height, width) of the source after its rotation tag, pixels.
         picture_area: (T, 4) top, left, bottom, right of each picture in its frame, pixels: what lies outside is padding
             and no scene. ``None`` where every picture fills its frame.
+        source_area: (top, left, bottom, right) of what ``images`` show, pixels of the source: the picture inside of its
+            bars. ``None`` where they show all of it.
         name: short name of the source, for messages and file names.
         warnings: everything that degraded the reading, one sentence each.
     """
@@ -31,6 +33,7 @@ class Clip:
     segment: Int64[Tensor, "T"]
     source_size: tuple[int, int]
     picture_area: Int64[Tensor, "T 4"] | None = None
+    source_area: tuple[float, float, float, float] | None = None
     name: str = "clip"
     warnings: tuple[str, ...] = ()
 

@@ -27,6 +27,8 @@ from unish.video.photos import IMAGE_SUFFIXES
 from unish.video.resize import fit_long_side
 from unish.video.sampling import TickSampler
 
+LONG_SIDE = 1280
+"""Pixels. Larger pictures are shrunk to it."""
 _SMALLEST_SIDE = 32
 """Pictures with a shorter side than this (pixels) carry nothing to reconstruct."""
 
@@ -119,7 +121,7 @@ def read_clip(
     start: float | None = None,
     end: float | None = None,
     max_frames: int | None = None,
-    long_side: int = 1280,
+    long_side: int = LONG_SIDE,
     progress: Progress | None = None,
 ) -> Clip:
     """Read a video file, a folder of images or one image.
