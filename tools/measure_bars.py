@@ -70,10 +70,11 @@ def add_bars(picture: UInt8[ndarray, "h w 3"], kind: str, number: int) -> tuple[
 
 
 def write_video(path: Path, pictures: list[UInt8[ndarray, "H W 3"]], crf: int) -> None:
+    """H.264; a quality of 0 is lossless, colours at full resolution."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=round(FPS), options={"crf": str(crf), "preset": "veryfast"})
         stream.height, stream.width = pictures[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = "yuv420p" if crf else "yuv444p"
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
@@ -105,14 +106,14 @@ def prepare(path: Path, area: Area, method: str) -> Clip:
 
 
 def measure_clip(
-    video: Path, kind: str, number: int, method: str, frames: int, model: UniSH, out: Path
+    video: Path, kind: str, number: int, method: str, frames: int, crf: int, model: UniSH, out: Path
 ) -> dict[str, Any]:
     """One row."""
     clip = read_clip(video, fps=FPS, max_frames=frames)
     height, width = (side // 2 * 2 for side in clip.size)
     made = [add_bars(picture[:height, :width], kind, number) for picture in clip.images.numpy()]
     path, area = out / "made.mp4", made[0][1]
-    write_video(path, [picture for picture, _ in made], OTHER_CRF if kind == "recoded" else CRF)
+    write_video(path, [picture for picture, _ in made], OTHER_CRF if kind == "recoded" else crf)
     settings = Settings(fps=FPS)
     source = path if method == "found" else prepare(path, area, method)
     result = run(source, settings=settings, network=model)
@@ -181,22 +182,24 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--method", choices=METHODS, default="found")
     parser.add_argument("--only-find", action="store_true")
+    parser.add_argument("--lossless", action="store_true", help="of coding, so that bars are all that differs")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     videos = sorted(arguments.videos.iterdir())[: arguments.clips]
     if arguments.only_find:
         find_only(videos, arguments.frames, arguments.out)
         return
-    path = arguments.out / f"{arguments.method}.json"
+    path = arguments.out / f"{arguments.method}{'-lossless' * arguments.lossless}.json"
     rows: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
     model = UniSH.from_pretrained("small").eval()
-    for kinds in (KINDS[:-1], KINDS[-1:]):
+    crf = 0 if arguments.lossless else CRF
+    for kinds in (KINDS[:-1], () if arguments.lossless else KINDS[-1:]):
         for number, video in enumerate(videos):
             for kind in kinds:
                 name = f"{video.stem}/{kind}"
                 if name not in rows:
                     rows[name] = measure_clip(
-                        video, kind, number, arguments.method, arguments.frames, model, arguments.out
+                        video, kind, number, arguments.method, arguments.frames, crf, model, arguments.out
                     )
                     write_json(path, rows)
     for half in ("A", "B", "A+B"):
