@@ -136,11 +136,11 @@ def _small(picture: Picture) -> Picture:
 # Transitions: (first, second, progress 0..1, character of this one) → picture.
 
 
-def _grid() -> tuple[Float[ndarray, "h 1"], Float[ndarray, "1 w"]]:
+def grid() -> tuple[Float[ndarray, "h 1"], Float[ndarray, "1 w"]]:
     return (np.arange(SIZE[0])[:, None] + 0.5) / SIZE[0], (np.arange(SIZE[1])[None] + 0.5) / SIZE[1]
 
 
-def _dissolve(first: Picture, second: Picture, share: float, dice: dict[str, float]) -> Picture:
+def dissolve(first: Picture, second: Picture, share: float, dice: dict[str, float]) -> Picture:
     return (1 - share) * first + share * second
 
 
@@ -151,27 +151,27 @@ def _fade(colour: float, first: Picture, second: Picture, share: float, dice: di
 
 def _along(angle: float) -> Float[ndarray, "h w"]:
     """0 to 1 across the picture in a direction."""
-    rows, columns = _grid()
+    rows, columns = grid()
     ramp = np.cos(angle) * columns + np.sin(angle) * rows
     return (ramp - ramp.min()) / (ramp.max() - ramp.min())
 
 
-def _behind_edge(ramp: Float[ndarray, "h w"], share: float, soft: float) -> Float[ndarray, "h w 1"]:
+def behind_edge(ramp: Float[ndarray, "h w"], share: float, soft: float) -> Float[ndarray, "h w 1"]:
     return np.clip((share * (1 + soft) - ramp) / soft, 0, 1)[..., None].astype(np.float32)
 
 
 def _wipe(soft: float, first: Picture, second: Picture, share: float, dice: dict[str, float]) -> Picture:
     ramp = _along(dice["quarter"] * np.pi / 2 if dice["choice"] < 0.7 else dice["angle"])
-    return _dissolve(first, second, _behind_edge(ramp, share, soft), dice)  # type: ignore[arg-type]
+    return dissolve(first, second, behind_edge(ramp, share, soft), dice)  # type: ignore[arg-type]
 
 
 def _circle(first: Picture, second: Picture, share: float, dice: dict[str, float]) -> Picture:
-    rows, columns = _grid()
+    rows, columns = grid()
     radius = np.hypot((rows - 0.5) * SIZE[0] / SIZE[1], columns - 0.5)
     ramp = radius / radius.max()
     if dice["choice"] < 0.5:
-        return _dissolve(first, second, _behind_edge(ramp, share, 0.02), dice)  # type: ignore[arg-type]
-    return _dissolve(second, first, _behind_edge(ramp, 1 - share, 0.02), dice)  # type: ignore[arg-type]
+        return dissolve(first, second, behind_edge(ramp, share, 0.02), dice)  # type: ignore[arg-type]
+    return dissolve(second, first, behind_edge(ramp, 1 - share, 0.02), dice)  # type: ignore[arg-type]
 
 
 def _slide(first: Picture, second: Picture, share: float, dice: dict[str, float]) -> Picture:
@@ -192,7 +192,7 @@ def _slide(first: Picture, second: Picture, share: float, dice: dict[str, float]
 
 def _pixelise(first: Picture, second: Picture, share: float, dice: dict[str, float]) -> Picture:
     """Both become blocks, coarser towards the middle, where the one dissolves into the other."""
-    mixed = _dissolve(first, second, float(np.clip((share - 0.35) / 0.3, 0, 1)), dice)
+    mixed = dissolve(first, second, float(np.clip((share - 0.35) / 0.3, 0, 1)), dice)
     blocks = max(4, round(SIZE[1] * (1 - 1.9 * min(share, 1 - share))))
     coarse = cv2.resize(mixed, (blocks, max(3, blocks * SIZE[0] // SIZE[1])), interpolation=cv2.INTER_AREA)
     return cv2.resize(coarse, (SIZE[1], SIZE[0]), interpolation=cv2.INTER_NEAREST)
@@ -200,9 +200,9 @@ def _pixelise(first: Picture, second: Picture, share: float, dice: dict[str, flo
 
 Mixer = Callable[[Picture, Picture, float, dict[str, float]], Picture]
 TRANSITIONS: dict[str, tuple[Mixer, tuple[float, float]]] = {
-    "cut": (_dissolve, (0.0, 0.0)),
-    "dissolve, short": (_dissolve, (0.25, 0.6)),
-    "dissolve, long": (_dissolve, (1.2, 1.8)),
+    "cut": (dissolve, (0.0, 0.0)),
+    "dissolve, short": (dissolve, (0.25, 0.6)),
+    "dissolve, long": (dissolve, (1.2, 1.8)),
     "fade through black": (partial(_fade, 0.0), (0.5, 1.6)),
     "fade through white": (partial(_fade, 1.0), (0.3, 1.2)),
     "wipe, hard edge": (partial(_wipe, 0.01), (0.4, 1.2)),
@@ -239,7 +239,7 @@ def _make_transition(sources: list[Source], kind: str, number: int) -> Stretch:
         share = float(np.clip((index - opens + 1) / (closes - opens + 1), 0, 1))
         pair = [_small(one.at(since + index / rate)) for one, since in ((first, start_s), (second, second_s))]
         picture = pair[int(share)] if share in (0, 1) else mixer(*pair, share, dice)
-        pictures.append((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
+        pictures.append(to_bytes(picture))
         mixed.append(0.03 < share < 0.97)
     return Stretch(
         name=f"{first.name} → {second.name}",
@@ -251,17 +251,17 @@ def _make_transition(sources: list[Source], kind: str, number: int) -> Stretch:
     )
 
 
-# Without a transition: (clip at full size, seconds, length, character) → picture.
+# Without a transition: (clip at full size, another one, seconds, character of this one) → picture.
 
 Dice = dict[str, float]
 LENGTH_S = 4.0
 
 
-def _plain(source: Source, now_s: float, dice: Dice) -> Picture:
+def _plain(source: Source, other: Source, now_s: float, dice: Dice) -> Picture:
     return _small(source.at(dice["start"] + now_s))
 
 
-def _still(source: Source, now_s: float, dice: Dice) -> Picture:
+def _still(source: Source, other: Source, now_s: float, dice: Dice) -> Picture:
     """A photograph, with noise, that starts to move."""
     noise = _generator(round(now_s * 1000), dice["seed"]).normal(0, 0.01, (*SIZE, 3)).astype(np.float32)
     return _small(source.at(dice["start"] + max(now_s - dice["middle"], 0))) + noise
@@ -276,7 +276,7 @@ def _window(source: Source, now_s: float, dice: Dice, left: float, zoom: float, 
     return cv2.warpAffine(source.at(dice["start"] + now_s), where, (SIZE[1], SIZE[0]), flags=how)
 
 
-def _whip_pan(source: Source, now_s: float, dice: Dice) -> Picture:
+def _whip_pan(source: Source, other: Source, now_s: float, dice: Dice) -> Picture:
     """From one end of the picture to the other in a blink, smeared by the motion."""
     takes = 0.15 + 0.35 * dice["choice"]
     moments = now_s + np.arange(8) / 8 / 30
@@ -287,26 +287,26 @@ def _whip_pan(source: Source, now_s: float, dice: Dice) -> Picture:
     return np.mean([_window(source, now_s, dice, left, 2.2) for left in eased], axis=0, dtype=np.float32)
 
 
-def _fast_pan(source: Source, now_s: float, dice: Dice) -> Picture:
+def _fast_pan(source: Source, other: Source, now_s: float, dice: Dice) -> Picture:
     """To and fro, twice a picture width per second and more."""
     phase = 2 * np.pi * (0.25 + 0.35 * dice["choice"]) * now_s + dice["side"] * 6
     return _window(source, now_s, dice, 0.5 + 0.5 * np.sin(phase), 2.0)
 
 
-def _near_thing(other: Source, source: Source, now_s: float, dice: Dice) -> Picture:
+def _near_thing(source: Source, other: Source, now_s: float, dice: Dice) -> Picture:
     """Something near, out of focus and smeared, goes across and may hide everything for a moment."""
     picture = _small(source.at(dice["start"] + now_s))
     takes, wide = 0.3 + 0.9 * dice["choice"], 0.5 + 0.8 * dice["side"]
     share = (now_s - dice["middle"]) / takes
     centre = -wide / 2 + share * (1 + wide)
-    _, columns = _grid()
+    _, columns = grid()
     inside = np.clip((wide / 2 - np.abs(columns - centre)) / 0.06, 0, 1)[..., None].astype(np.float32)
     texture = cv2.GaussianBlur(_small(other.at(dice["start"])), (0, 0), 6) * (0.3 + 0.5 * dice["seed"])
     shift = round(float(centre) * SIZE[1])
     return (1 - inside) * picture + inside * np.roll(texture, shift, axis=1)
 
 
-def _flash(source: Source, now_s: float, dice: Dice) -> Picture:
+def _flash(source: Source, other: Source, now_s: float, dice: Dice) -> Picture:
     """Camera lights: one to three frames, nearly white, which decay."""
     picture = _small(source.at(dice["start"] + now_s))
     ages = [now_s - dice["middle"] - later for later in (0.0, 0.4 * dice["side"])]
@@ -314,14 +314,14 @@ def _flash(source: Source, now_s: float, dice: Dice) -> Picture:
     return np.minimum(picture + min(light, 1.0) * (0.5 + 0.5 * dice["choice"]), 1.0)
 
 
-def _exposure(source: Source, now_s: float, dice: Dice) -> Picture:
+def _exposure(source: Source, other: Source, now_s: float, dice: Dice) -> Picture:
     """The light changes: out of a door, or a lamp goes off."""
     share = np.clip((now_s - dice["middle"]) / (0.05 + 0.6 * dice["side"]), 0, 1)
     gain = 2.0 ** (share * (1.6 if dice["choice"] < 0.5 else -1.6))
     return np.minimum(_small(source.at(dice["start"] + now_s)) * gain, 1.0)
 
 
-def _title(source: Source, now_s: float, dice: Dice) -> Picture:
+def _title(source: Source, other: Source, now_s: float, dice: Dice) -> Picture:
     """A title with a plate appears, at once or slowly, and goes again."""
     picture = _small(source.at(dice["start"] + now_s))
     soft = 0.02 + 0.4 * dice["side"]
@@ -335,7 +335,7 @@ def _title(source: Source, now_s: float, dice: Dice) -> Picture:
     return (1 - strength) * picture + strength * plate
 
 
-def _zoom(source: Source, now_s: float, dice: Dice) -> Picture:
+def _zoom(source: Source, other: Source, now_s: float, dice: Dice) -> Picture:
     """Twice to three times as large within half a second."""
     share = np.clip((now_s - dice["middle"]) / (0.25 + 0.5 * dice["side"]), 0, 1)
     if dice["choice"] < 0.5:
@@ -343,27 +343,30 @@ def _zoom(source: Source, now_s: float, dice: Dice) -> Picture:
     return _window(source, now_s, dice, 0.5, float(1.05 + 1.8 * share))
 
 
-def _shake(source: Source, now_s: float, dice: Dice) -> Picture:
+def _shake(source: Source, other: Source, now_s: float, dice: Dice) -> Picture:
     """Held by somebody who runs."""
     left, top = (0.5 + 0.4 * np.sin(now_s * 2 * np.pi * rate + dice["seed"] * 9) for rate in (2.7, 3.9))
     return _window(source, now_s, dice, float(left), 1.35, float(top))
 
 
+PLAIN: dict[str, Callable[..., Picture]] = {
+    "ordinary": _plain,
+    "still": _still,
+    "whip pan": _whip_pan,
+    "fast pan": _fast_pan,
+    "near thing": _near_thing,
+    "flash": _flash,
+    "exposure": _exposure,
+    "title": _title,
+    "zoom": _zoom,
+    "shake": _shake,
+}
+"""Kind → what draws it."""
+
+
 def make_plain(sources: list[Source], *, per_kind: int = PER_KIND) -> Iterator[Stretch]:
     """The stretches without a transition, in ten kinds, too."""
-    kinds: dict[str, Callable[..., Picture]] = {
-        "ordinary": _plain,
-        "still": _still,
-        "whip pan": _whip_pan,
-        "fast pan": _fast_pan,
-        "near thing": _near_thing,
-        "flash": _flash,
-        "exposure": _exposure,
-        "title": _title,
-        "zoom": _zoom,
-        "shake": _shake,
-    }
-    for kind, draw in kinds.items():
+    for kind, draw in PLAIN.items():
         for number in range(per_kind):
             rng = _generator(kind, number, sources[0].name)
             # Each clip in turn, from another one with each kind.
@@ -371,16 +374,18 @@ def make_plain(sources: list[Source], *, per_kind: int = PER_KIND) -> Iterator[S
             other = sources[int(rng.integers(len(sources)))]
             dice = {name: float(rng.random()) for name in ("choice", "side", "seed")}
             dice |= {"start": float(rng.uniform(0, 2)), "middle": float(rng.uniform(1.4, 2.2))}
-            drawn = partial(draw, other) if draw is _near_thing else draw
             rate = source.rate if kind == "ordinary" else max(source.rate, 12.0)
             times_s = np.arange(round(LENGTH_S * rate)) / rate
-            shown = [np.clip(drawn(source, float(now_s), dice), 0, 1) for now_s in times_s]
-            pictures = (np.stack(shown) * 255 + 0.5).astype(np.uint8)
+            shown = [draw(source, other, float(now_s), dice) for now_s in times_s]
             yield Stretch(
                 name=source.name,
                 kind=kind,
                 times_s=times_s,
-                pictures=pictures,
+                pictures=np.stack([to_bytes(picture) for picture in shown]),
                 mixed=np.zeros(len(times_s), bool),
                 truth=None,
             )
+
+
+def to_bytes(picture: Picture) -> UInt8[ndarray, "h w 3"]:
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)

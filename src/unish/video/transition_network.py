@@ -9,21 +9,20 @@ The names of the weights are those of the released file.
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unish.errors import InputError
-
 INPUT_SIZE = (27, 48)
 """(height, width) of the thumbnails."""
 _DILATIONS = (1, 2, 4, 8)
 _FILTERS = (16, 32, 64)
-_AROUND = 50
-"""Frames on each side that a frame is compared with."""
+AROUND = 101
+"""Frames that a frame is compared with: itself, and as many before it as after it."""
+_HEAD_DILATIONS = (1, 3, 9)
 _LEVELS = 8
 """Bins per colour channel."""
 
@@ -73,16 +72,36 @@ class _Similarities(nn.Module):
     def __init__(self, channels: int | None = None, *, width: int = 128) -> None:
         super().__init__()
         self.projection = None if channels is None else nn.Linear(channels, width)
-        self.fc = nn.Linear(2 * _AROUND + 1, width)
+        self.fc = nn.Linear(AROUND, width)
 
-    def forward(self, described: Float[Tensor, "T D"]) -> Float[Tensor, "T F"]:
-        if self.projection is not None:
-            described = self.projection(described)
-        described = functional.normalize(described, dim=-1)
-        similar = functional.pad(described @ described.T, (_AROUND, _AROUND))
-        count = len(described)
-        columns = torch.arange(count)[:, None] + torch.arange(2 * _AROUND + 1)[None]
-        return torch.relu(self.fc(similar.gather(1, columns.to(similar.device))))
+    def compare(self, described: Float[Tensor, "T D"]) -> Float[Tensor, "T 101"]:
+        return compare_around(described if self.projection is None else self.projection(described))
+
+    def forward(self, similar: Float[Tensor, "T 101"]) -> Float[Tensor, "T F"]:
+        return torch.relu(self.fc(similar))
+
+
+def compare_around(described: Float[Tensor, "T D"]) -> Float[Tensor, "T 101"]:
+    """Cosine similarity of each frame to those up to 50 before and after it; 0 where there is none."""
+    described, reach = functional.normalize(described, dim=-1), AROUND // 2
+    similar = functional.pad(described @ described.T, (reach, reach))
+    columns = torch.arange(len(described), device=similar.device)[:, None] + torch.arange(AROUND, device=similar.device)
+    return similar.gather(1, columns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What the network knows of each frame of a window.
+
+    Attributes:
+        cells: features of 3 × 6 parts of the picture.
+        similar: to the frames around, three times: by features, by colours, and by luma in place.
+        hidden: the last layer before the verdict.
+    """
+
+    cells: Float[Tensor, "T 18 256"]
+    similar: Float[Tensor, "T 303"]
+    hidden: Float[Tensor, "T 1024"]
 
 
 class TransitionNetwork(nn.Module):
@@ -100,20 +119,49 @@ class TransitionNetwork(nn.Module):
         self.cls_layer1 = nn.Linear(1024, 1)
         self.cls_layer2 = nn.Linear(1024, 1)
 
-    def forward(self, thumbnails: UInt8[Tensor, "T 27 48 3"]) -> Float[Tensor, "2 T"]:
-        """First row: the middle frame of a transition; second row: all its frames."""
-        frames = thumbnails.permute(3, 0, 1, 2)[None].to(self.fc1.weight.dtype) / 255
+    def describe(self, thumbnails: UInt8[Tensor, "T 27 48 3"]) -> Described:
+        pictures = thumbnails.to(self.fc1.weight.dtype) / 255
+        frames = pictures.permute(3, 0, 1, 2)[None]
         means = []
         for stack in self.SDDCNN:
             frames = stack(frames)
             means.append(frames.mean((3, 4))[0].T)
-        features = [
-            self.color_hist_layer(_histograms(thumbnails).to(frames.dtype)),
-            self.frame_sim_layer(torch.cat(means, dim=1)),
-            frames[0].permute(1, 2, 3, 0).flatten(1),
-        ]
+        cells = frames[0].permute(1, 2, 3, 0).flatten(1, 2)
+        by_colour = self.color_hist_layer.compare(_histograms(thumbnails).to(cells.dtype))
+        by_features = self.frame_sim_layer.compare(torch.cat(means, dim=1))
+        features = [self.color_hist_layer(by_colour), self.frame_sim_layer(by_features), cells.flatten(1)]
+        luma = pictures.mean(-1).flatten(1)
+        similar = [by_features, by_colour, compare_around(luma - luma.mean(dim=1, keepdim=True))]
         hidden = torch.relu(self.fc1(torch.cat(features, dim=1)))
+        return Described(cells=cells, similar=torch.cat(similar, dim=1), hidden=hidden)
+
+    def forward(self, thumbnails: UInt8[Tensor, "T 27 48 3"]) -> Float[Tensor, "2 T"]:
+        """First row: the middle frame of a transition; second row: all its frames. As published."""
+        hidden = self.describe(thumbnails).hidden
         return torch.cat([self.cls_layer1(hidden), self.cls_layer2(hidden)], dim=1).T
+
+
+class TransitionHead(nn.Module):
+    """Our own verdict on what the network knows: it has seen whip pans, passers-by, flashes and titles, too."""
+
+    def __init__(self, *, width: int = 96, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.cells = nn.Sequential(nn.LayerNorm(256), nn.Linear(256, 32), nn.ReLU())
+        self.similar = nn.Sequential(nn.Linear(3 * AROUND, 64), nn.ReLU())
+        self.hidden = nn.Sequential(nn.LayerNorm(1024), nn.Linear(1024, 64), nn.ReLU())
+        self.join = nn.Sequential(nn.Dropout(dropout), nn.Linear(18 * 32 + 2 * 64, width), nn.ReLU())
+        self.over_time = nn.ModuleList(
+            [nn.Conv1d(width, width, 5, dilation=gap, padding="same") for gap in _HEAD_DILATIONS]
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(width, 1)
+
+    def forward(self, described: Described) -> Float[Tensor, "T"]:
+        parts = [self.cells(described.cells).flatten(1), self.similar(described.similar), self.hidden(described.hidden)]
+        frames = self.join(torch.cat(parts, dim=1)).T[None]
+        for layer in self.over_time:
+            frames = frames + torch.relu(layer(self.dropout(frames)))
+        return self.out(frames[0].T)[:, 0]
 
 
 def _histograms(thumbnails: UInt8[Tensor, "T h w 3"]) -> Float[Tensor, "T 512"]:
