@@ -25,11 +25,12 @@ from torch.nn import functional
 from transition_set import PLAIN, SIZE, TRANSITIONS, Dice, Mixer, Picture, Source, behind_edge, dissolve, grid, to_bytes
 from unish.synthetic import SynthConfig, make_clip
 from unish.synthetic.panoramas import read_radiance
-from unish.video.transition_network import INPUT_SIZE, Described, TransitionHead, TransitionNetwork
+from unish.video.transition_network import Described, TransitionHead, TransitionNetwork
+from unish.video.transitions import INPUT_SIZE, WINDOW
 
 SEED, RATE = 9300, 12.0
 NUM_CLIPS, VIEWS_PER_PANORAMA, FRAMES = 36, 8, 40
-NUM_WINDOWS, HELD_BACK, WINDOW, SAVED_EVERY = 480, 48, 100, 40
+NUM_WINDOWS, HELD_BACK, SAVED_EVERY = 480, 48, 40
 EPOCHS, BATCH, LEARNING_RATE, DECAY, DROPOUT = 24, 8, 1e-3, 1e-2, 0.3
 FULL = (2 * SIZE[0], 2 * SIZE[1])
 

@@ -10,14 +10,22 @@ The names of the weights are those of the released file.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
+from numpy import ndarray
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-INPUT_SIZE = (27, 48)
-"""(height, width) of the thumbnails."""
+from unish.errors import InputError
+from unish.video.transitions import INPUT_SIZE, TransitionModel
+
+HEAD = Path(__file__).parent / "transition_head.safetensors"
+
 _DILATIONS = (1, 2, 4, 8)
 _FILTERS = (16, 32, 64)
 AROUND = 101
@@ -169,3 +177,24 @@ def _histograms(thumbnails: UInt8[Tensor, "T h w 3"]) -> Float[Tensor, "T 512"]:
     cells = (red * _LEVELS + green) * _LEVELS + blue
     counts = torch.zeros(len(cells), _LEVELS**3, device=cells.device)
     return counts.scatter_add_(1, cells, torch.ones_like(cells, dtype=counts.dtype))
+
+
+@lru_cache(maxsize=1)
+def load_transition_model(path: Path) -> TransitionModel:
+    """The published network with our head on it.
+
+    Raises:
+        InputError: the file holds other weights.
+    """
+    network, head = TransitionNetwork().eval(), TransitionHead().eval()
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (RuntimeError, UnpicklingError) as error:
+        raise InputError(f"{path}: these are not the weights of TransNet V2 ({str(error).splitlines()[0]})") from None
+    head.load_state_dict(load_file(HEAD))
+
+    @torch.inference_mode()
+    def judge(thumbnails: UInt8[ndarray, "T 27 48 3"]) -> Float32[ndarray, "T"]:
+        return head(network.describe(torch.from_numpy(thumbnails))).sigmoid().numpy()
+
+    return judge

@@ -1,0 +1,112 @@
+"""Changes of shots, hard and soft: what the reader needs to know to leave out frames that show two scenes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from numpy import ndarray
+from PIL import Image
+
+from unish.video.cuts import CutFinder
+
+TransitionModel = Callable[[UInt8[ndarray, "T 27 48 3"]], Float32[ndarray, "T"]]
+"""Thumbnails of consecutive frames → probability of each that a transition is going on there."""
+
+WINDOW, CONTEXT = 100, 25
+"""Frames that the model sees at once, and how many of them at each end only help to judge the others."""
+INPUT_SIZE = (27, 48)
+"""(height, width) of the pictures that the model sees."""
+_HIGHEST_RATE, _LOWEST_RATE = 16.0, 7.5
+"""Frames per second that are judged at most, and at least: sparser ones show another picture each time."""
+_SURE, _POSSIBLE = 0.5, 0.2
+"""Probability that one frame of a transition has, and that all of them have."""
+_LONGEST_CUT = 4
+"""Judged frames beside a hard cut that may seem to belong to it; more are a transition."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """Frames from ``first`` up to ``last`` belong to no shot, and ``last`` opens a new one; equal at a hard cut."""
+
+    first: int
+    last: int
+
+
+@dataclass
+class ShotFinder:
+    """Streaming: keeps a few numbers per frame, and the thumbnails of one window of the model.
+
+    Push every decoded frame in order; ``finish`` returns the changes (positions in push order). Without a model, only
+    hard cuts are found.
+    """
+
+    model: TransitionModel | None = None
+    cuts: CutFinder = field(default_factory=CutFinder)
+    _count: int = 0
+    _times: list[float] = field(default_factory=list)
+    _positions: list[int] = field(default_factory=list)
+    _probabilities: list[float] = field(default_factory=list)
+    _window: list[UInt8[ndarray, "27 48 3"]] = field(default_factory=list)
+
+    def push(self, time_s: float, thumbnail: UInt8[ndarray, "h w 3"]) -> None:
+        self.cuts.push(time_s, thumbnail)
+        self._count += 1
+        # A millisecond is what times are rounded to in some files.
+        if self.model is None or (self._times and time_s - self._times[-1] < 1 / _HIGHEST_RATE - 1e-3):
+            return
+        self._times.append(time_s)
+        self._positions.append(self._count - 1)
+        small = np.asarray(Image.fromarray(thumbnail).resize(INPUT_SIZE[::-1], Image.Resampling.BOX))
+        self._window += [small] * (1 if self._window else CONTEXT + 1)
+        if len(self._window) == WINDOW:
+            self._judge()
+
+    def finish(self) -> list[Change]:
+        cuts = self.cuts.finish()
+        while len(self._probabilities) < len(self._positions):
+            self._window += [self._window[-1]] * (WINDOW - len(self._window))
+            self._judge()
+        # Where pictures are stored again and again, each of the few is another view, and no model has seen that.
+        soft = [] if self.cuts.new_pictures() is not None else self._runs()
+        return _join(cuts, soft, self._positions)
+
+    def _judge(self) -> None:
+        """Judge the middle of a full window, and make room for as many."""
+        assert self.model is not None
+        judged = slice(len(self._probabilities), len(self._probabilities) + WINDOW - 2 * CONTEXT)
+        times = self._times[judged]
+        sparse = len(times) > 1 and (times[-1] - times[0]) * _LOWEST_RATE > len(times) - 1
+        found = np.zeros(WINDOW) if sparse else self.model(np.stack(self._window))
+        self._probabilities += found[CONTEXT : WINDOW - CONTEXT][: len(times)].tolist()
+        del self._window[: WINDOW - 2 * CONTEXT]
+
+    def _runs(self) -> list[tuple[int, int]]:
+        """Judged frames, from and up to, of each transition; what begins or ends within one opens no other shot."""
+        probabilities = np.asarray(self._probabilities)
+        inside = np.diff(np.concatenate([[0], probabilities > _POSSIBLE, [0]]).astype(int))
+        runs = zip(np.flatnonzero(inside == 1).tolist(), np.flatnonzero(inside == -1).tolist(), strict=True)
+        return [
+            (start, stop)
+            for start, stop in runs
+            if probabilities[start:stop].max() > _SURE and start > 0 and stop < len(probabilities)
+        ]
+
+
+def _join(cuts: list[int], soft: list[tuple[int, int]], positions: list[int]) -> list[Change]:
+    """One change each: a hard cut beside which the model saw something is either that cut, or part of what it saw."""
+    changes, explained = [], set[int]()
+    for start, stop in soft:
+        first, last = positions[start - 1] + 1, positions[stop]
+        near = [
+            cut for cut in cuts if positions[max(start - 2, 0)] < cut <= positions[min(stop + 1, len(positions) - 1)]
+        ]
+        explained.update(near)
+        if near and stop - start <= _LONGEST_CUT:
+            changes += [Change(first=cut, last=cut) for cut in near]
+        else:
+            changes.append(Change(first=min([first, *near]), last=max([last, *near])))
+    changes += [Change(first=cut, last=cut) for cut in cuts if cut not in explained]
+    return sorted(changes, key=lambda change: change.last)
