@@ -15,11 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from transition_set import PLAIN, TRANSITIONS, Stretch, make_plain, make_transitions, read_half
 
+from transition_set import PLAIN, TRANSITIONS, Stretch, make_plain, make_transitions, read_half, shrink
 from unish import assets
 from unish.io import write_json
 from unish.video.cuts import THUMBNAIL_SIZE
@@ -37,7 +36,7 @@ def with_finder(model: TransitionModel | None) -> Method:
     def find(stretch: Stretch) -> Spans:
         finder = ShotFinder(model=model)
         for now_s, picture in zip(stretch.times_s, stretch.pictures, strict=True):
-            finder.push(float(now_s), cv2.resize(picture, THUMBNAIL_SIZE[::-1], interpolation=cv2.INTER_AREA))
+            finder.push(float(now_s), shrink(picture, THUMBNAIL_SIZE))
         return [(float(stretch.times_s[one.first]), float(stretch.times_s[one.last])) for one in finder.finish()]
 
     return find

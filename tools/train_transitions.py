@@ -126,7 +126,7 @@ def make_window(number: int, sources: list[Source]) -> tuple[UInt8[ndarray, "T 2
         shot, since_s = following, num_mixed / rate
     first_frame = int(rng.integers(len(pictures) - WINDOW + 1))
     chosen = slice(first_frame, first_frame + WINDOW)
-    small = [cv2.resize(p, INPUT_SIZE[::-1], interpolation=cv2.INTER_AREA) for p in pictures[chosen]]
+    small = [shrink(picture, INPUT_SIZE) for picture in pictures[chosen]]
     return np.stack(small), np.array(labels[chosen])
 
 

@@ -125,8 +125,7 @@ def _fill(picture: UInt8[ndarray, "H W 3"], size: tuple[int, int]) -> UInt8[ndar
     wide = min(width, height * size[1] // size[0])
     high = min(height, width * size[0] // size[1])
     top, left = (height - high) // 2, (width - wide) // 2
-    part = picture[top : top + high, left : left + wide]
-    return cv2.resize(part, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    return shrink(picture[top : top + high, left : left + wide], size)
 
 
 def _small(picture: Picture) -> Picture:
@@ -217,14 +216,14 @@ TRANSITIONS: dict[str, tuple[Mixer, tuple[float, float]]] = {
 def make_transitions(sources: list[Source], *, per_kind: int = PER_KIND) -> Iterator[Stretch]:
     for kind in TRANSITIONS:
         for number in range(per_kind):
-            yield _make_transition(sources, kind, number)
+            yield make_transition(sources, kind, number)
 
 
 def _generator(*words: object) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(repr(words).encode()))
 
 
-def _make_transition(sources: list[Source], kind: str, number: int) -> Stretch:
+def make_transition(sources: list[Source], kind: str, number: int) -> Stretch:
     rng = _generator(kind, number, sources[0].name)
     first = sources[int(rng.integers(len(sources)))]
     second = rng.choice(np.array([source for source in sources if source.place != first.place], dtype=object))
@@ -366,25 +365,33 @@ PLAIN: dict[str, Callable[..., Picture]] = {
 
 def make_plain(sources: list[Source], *, per_kind: int = PER_KIND) -> Iterator[Stretch]:
     """The stretches without a transition, in ten kinds, too."""
-    for kind, draw in PLAIN.items():
+    for kind in PLAIN:
         for number in range(per_kind):
-            rng = _generator(kind, number, sources[0].name)
-            # Each clip in turn, from another one with each kind.
-            source = sources[(number + zlib.crc32(kind.encode())) % len(sources)]
-            other = sources[int(rng.integers(len(sources)))]
-            dice = {name: float(rng.random()) for name in ("choice", "side", "seed")}
-            dice |= {"start": float(rng.uniform(0, 2)), "middle": float(rng.uniform(1.4, 2.2))}
-            rate = source.rate if kind == "ordinary" else max(source.rate, 12.0)
-            times_s = np.arange(round(LENGTH_S * rate)) / rate
-            shown = [draw(source, other, float(now_s), dice) for now_s in times_s]
-            yield Stretch(
-                name=source.name,
-                kind=kind,
-                times_s=times_s,
-                pictures=np.stack([to_bytes(picture) for picture in shown]),
-                mixed=np.zeros(len(times_s), bool),
-                truth=None,
-            )
+            yield make_plain_one(sources, kind, number)
+
+
+def make_plain_one(sources: list[Source], kind: str, number: int) -> Stretch:
+    rng = _generator(kind, number, sources[0].name)
+    # Each clip in turn, from another one with each kind.
+    source = sources[(number + zlib.crc32(kind.encode())) % len(sources)]
+    other = sources[int(rng.integers(len(sources)))]
+    dice = {name: float(rng.random()) for name in ("choice", "side", "seed")}
+    dice |= {"start": float(rng.uniform(0, 2)), "middle": float(rng.uniform(1.4, 2.2))}
+    rate = source.rate if kind == "ordinary" else max(source.rate, 12.0)
+    times_s = np.arange(round(LENGTH_S * rate)) / rate
+    shown = [PLAIN[kind](source, other, float(now_s), dice) for now_s in times_s]
+    return Stretch(
+        name=source.name,
+        kind=kind,
+        times_s=times_s,
+        pictures=np.stack([to_bytes(picture) for picture in shown]),
+        mixed=np.zeros(len(times_s), bool),
+        truth=None,
+    )
+
+
+def shrink(picture: UInt8[ndarray, "H W 3"], size: tuple[int, int]) -> UInt8[ndarray, "h w 3"]:
+    return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA)
 
 
 def to_bytes(picture: Picture) -> UInt8[ndarray, "h w 3"]:

@@ -175,7 +175,7 @@ def read_clip(
     changes = shots.finish()
     notes += [*source.warnings, *_drop_repeats(taken, shots), *([gap] if gap else [])]
     notes += _drop_transitions(taken, changes, times)
-    return _make_clip(path, taken, [change.last for change in changes], notes)
+    return _make_clip(path, taken, changes, notes)
 
 
 def _open_model() -> tuple[TransitionModel | None, list[str]]:
@@ -273,9 +273,10 @@ def _drop_transitions(taken: _Taken, changes: list[Change], times: list[float]) 
     ]
 
 
-def _make_clip(path: Path, taken: _Taken, cuts: list[int], warnings: list[str]) -> Clip:
+def _make_clip(path: Path, taken: _Taken, changes: list[Change], warnings: list[str]) -> Clip:
     # Shots without a used frame get no number, so segments stay consecutive.
-    shots = np.searchsorted(np.asarray(cuts), np.asarray(taken.positions), side="right")
+    starts = np.asarray([change.last for change in changes])
+    shots = np.searchsorted(starts, np.asarray(taken.positions), side="right")
     segment = np.unique(shots, return_inverse=True)[1].reshape(-1)
     notes = list(warnings)
     height, width = taken.size
@@ -287,9 +288,10 @@ def _make_clip(path: Path, taken: _Taken, cuts: list[int], warnings: list[str]) 
             "what is beside them is not part of the scene"
         )
     if segment[-1] > 0:
-        starts = [taken.times[int(np.argmax(segment == shot))] for shot in range(1, segment[-1] + 1)]
-        places = ", ".join(f"{time:.1f}" for time in starts[:8]) + (" …" if len(starts) > 8 else "")
-        notes.append(f"new shots at {places} s: each of the {segment[-1] + 1} shots gets a world of its own")
+        opened = [taken.times[int(np.argmax(segment == shot))] for shot in range(1, segment[-1] + 1)]
+        places = ", ".join(f"{time:.1f}" for time in opened[:8]) + (" …" if len(opened) > 8 else "")
+        what = "hard cuts" if all(change.first == change.last for change in changes) else "new shots"
+        notes.append(f"{what} at {places} s: each of the {segment[-1] + 1} shots gets a world of its own")
     return Clip(
         images=torch.from_numpy(taken.finish()),
         timestamps_s=torch.tensor(taken.times, dtype=torch.float64),
