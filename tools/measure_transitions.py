@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float32, UInt8
+from numpy import ndarray
 
 from transition_set import PLAIN, TRANSITIONS, Stretch, make_plain, make_transitions, read_half, shrink
 from unish import assets
@@ -47,7 +49,7 @@ def published_model() -> TransitionModel:
     network.load_state_dict(torch.load(assets.fetch("transnetv2"), weights_only=True))
 
     @torch.inference_mode()
-    def judge(thumbnails: np.ndarray) -> np.ndarray:
+    def judge(thumbnails: UInt8[ndarray, "T 27 48 3"]) -> Float32[ndarray, "T"]:
         return network(torch.from_numpy(thumbnails))[1].sigmoid().numpy()
 
     return judge

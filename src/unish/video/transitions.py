@@ -16,7 +16,8 @@ TransitionModel = Callable[[UInt8[ndarray, "T 27 48 3"]], Float32[ndarray, "T"]]
 """Thumbnails of consecutive frames → probability of each that a transition is going on there."""
 
 WINDOW, CONTEXT = 100, 25
-"""Frames that the model sees at once, and how many of them at each end only help to judge the others."""
+"""Frames that the model sees at once, and how many of them at an end only help to judge the others, unless the video
+begins or ends there."""
 INPUT_SIZE = (27, 48)
 """(height, width) of the pictures that the model sees."""
 _HIGHEST_RATE, _LOWEST_RATE = 16.0, 7.5
@@ -60,27 +61,26 @@ class ShotFinder:
         self._times.append(time_s)
         self._positions.append(self._count - 1)
         small = np.asarray(Image.fromarray(thumbnail).resize(INPUT_SIZE[::-1], Image.Resampling.BOX))
-        self._window += [small] * (1 if self._window else CONTEXT + 1)
+        self._window.append(small)
         if len(self._window) == WINDOW:
-            self._judge()
+            self._judge(WINDOW - CONTEXT)
 
     def finish(self) -> list[Change]:
         cuts = self.cuts.finish()
-        while len(self._probabilities) < len(self._positions):
-            self._window += [self._window[-1]] * (WINDOW - len(self._window))
-            self._judge()
+        if len(self._probabilities) < len(self._positions):
+            self._judge(len(self._window))
         # Where pictures are stored again and again, each of the few is another view, and no model has seen that.
         soft = [] if self.cuts.new_pictures() is not None else self._runs()
         return _join(cuts, soft, self._positions)
 
-    def _judge(self) -> None:
-        """Judge the middle of a full window, and make room for as many."""
+    def _judge(self, stop: int) -> None:
+        """Judge what is new in the window up to its frame ``stop``, and make room for what follows."""
         assert self.model is not None
-        judged = slice(len(self._probabilities), len(self._probabilities) + WINDOW - 2 * CONTEXT)
-        times = self._times[judged]
+        start = len(self._probabilities) - (len(self._positions) - len(self._window))
+        times = self._times[-len(self._window) :]
         sparse = len(times) > 1 and (times[-1] - times[0]) * _LOWEST_RATE > len(times) - 1
-        found = np.zeros(WINDOW) if sparse else self.model(np.stack(self._window))
-        self._probabilities += found[CONTEXT : WINDOW - CONTEXT][: len(times)].tolist()
+        found = np.zeros(len(times)) if sparse else self.model(np.stack(self._window))
+        self._probabilities += found[start:stop].tolist()
         del self._window[: WINDOW - 2 * CONTEXT]
 
     def _runs(self) -> list[tuple[int, int]]:
