@@ -22,7 +22,20 @@ from numpy import ndarray
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from transition_set import PLAIN, SIZE, TRANSITIONS, Dice, Mixer, Picture, Source, behind_edge, dissolve, grid, to_bytes
+from transition_set import (
+    PLAIN,
+    SIZE,
+    TRANSITIONS,
+    Dice,
+    Mixer,
+    Picture,
+    Source,
+    behind_edge,
+    dissolve,
+    grid,
+    shrink,
+    to_bytes,
+)
 from unish.synthetic import SynthConfig, make_clip
 from unish.synthetic.panoramas import read_radiance
 from unish.video.transition_network import Described, TransitionHead, TransitionNetwork
@@ -30,7 +43,9 @@ from unish.video.transitions import INPUT_SIZE, WINDOW
 
 SEED, RATE = 9300, 12.0
 NUM_CLIPS, VIEWS_PER_PANORAMA, FRAMES = 36, 8, 40
-NUM_WINDOWS, HELD_BACK, SAVED_EVERY = 360, 40, 40
+NUM_WINDOWS, HELD_BACK, SAVED_EVERY = 600, 40, 40
+NUM_CALM = 360
+"""Windows that move as most videos do; the others are up to twice as fast again."""
 EPOCHS, BATCH, LEARNING_RATE, DECAY, DROPOUT = 8, 8, 1e-3, 5e-2, 0.5
 FULL = (2 * SIZE[0], 2 * SIZE[1])
 
@@ -84,11 +99,11 @@ class Shot:
         return np.clip((picture[:, ::-1] if self.mirrored else picture) * self.colours, 0, 1)
 
 
-def draw_shot(rng: np.random.Generator, sources: list[Source], length_s: float) -> Shot:
+def draw_shot(rng: np.random.Generator, sources: list[Source], length_s: float, fastest: float) -> Shot:
     kinds = list(PLAIN.values())
     plain = rng.random() < 0.25
     dice = {name: float(rng.random()) for name in ("choice", "side", "seed")}
-    speed = float(np.exp(rng.uniform(-0.7, 0.7)))
+    speed = float(np.exp(rng.uniform(-0.7, fastest)))
     dice |= {"start": float(rng.uniform(0, 3)), "middle": float(rng.uniform(0.2, 0.8) * length_s * speed)}
     source, other = (sources[int(rng.integers(len(sources)))] for _ in range(2))
     return Shot(
@@ -108,11 +123,16 @@ def make_window(number: int, sources: list[Source]) -> tuple[UInt8[ndarray, "T 2
     rate, drawn = float(rng.uniform(10, 16)), TRANSITIONS | MORE
     pictures: list[UInt8[ndarray, "h w 3"]] = []
     labels: list[bool] = []
-    shot, since_s = draw_shot(rng, sources, 3.0), 0.0
+    fastest = 0.7
+    if number < NUM_CALM:
+        sources = [source for source in sources if "fast" not in source.name]
+    else:
+        fastest = 1.4
+    shot, since_s = draw_shot(rng, sources, 3.0, fastest), 0.0
     while len(pictures) < WINDOW:
         mixer, (shortest, longest) = list(drawn.values())[int(rng.integers(len(drawn)))]
         length_s, takes_s = float(rng.uniform(1.0, 4.5)), float(rng.uniform(0.8 * shortest, 1.3 * longest))
-        following = draw_shot(rng, sources, length_s)
+        following = draw_shot(rng, sources, length_s, fastest)
         dice = {name: float(rng.random()) for name in ("choice", "angle")} | {"quarter": int(rng.integers(4))}
         num_clean, num_mixed = max(round(length_s * rate), 8), max(round(takes_s * rate) - 1, 0)
         for index in range(num_clean + num_mixed):
@@ -138,17 +158,20 @@ def read_sources(work: Path, panoramas: Path) -> list[Source]:
     with np.load(path) as file:
         clips = [Source(name=name, place=name, rate=RATE, pictures=file[name]) for name in file.files]
     rng = np.random.default_rng(SEED)
-    for file_path in sorted(panoramas.rglob("*.hdr")):
-        light = read_radiance(file_path)
-        for number in range(VIEWS_PER_PANORAMA):
-            name = f"{file_path.stem} {number}"
-            clips.append(Source(name=name, place=name, rate=RATE, pictures=film_panorama(rng, light)))
+    lights = {path.stem: read_radiance(path) for path in sorted(panoramas.rglob("*.hdr"))}
+    for kind, radians_per_s in (("slow", 0.15), ("fast", 1.0)):
+        for place, light in lights.items():
+            for number in range(VIEWS_PER_PANORAMA):
+                pictures = film_panorama(rng, light, radians_per_s)
+                clips.append(Source(name=f"{place}, {kind}, {number}", place=place, rate=RATE, pictures=pictures))
     return clips
 
 
-def film_panorama(rng: np.random.Generator, light: Float32[ndarray, "H W 3"]) -> UInt8[ndarray, "T 144 256 3"]:
-    """A slow turn with a shaking hand."""
-    yaw, speed, pitch = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.15), rng.uniform(-0.25, 0.25)
+def film_panorama(
+    rng: np.random.Generator, light: Float32[ndarray, "H W 3"], radians_per_s: float
+) -> UInt8[ndarray, "T 144 256 3"]:
+    """A turn with a shaking hand."""
+    yaw, speed, pitch = rng.uniform(0, 2 * np.pi), rng.normal(0, radians_per_s), rng.uniform(-0.25, 0.25)
     focal = rng.uniform(0.7, 1.6) * FULL[1] / 2
     rows, columns = np.indices(FULL, dtype=np.float32)
     x, y = (columns - FULL[1] / 2) / focal, (FULL[0] / 2 - rows) / focal
