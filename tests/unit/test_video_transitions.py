@@ -143,7 +143,8 @@ def shots(first: int, second: int, at: int, count: int) -> np.ndarray:
 
 def test_a_hard_cut_that_both_see_is_exact_and_one_within_a_transition_is_part_of_it() -> None:
     pictures = shots(1, 2, at=60, count=120)
-    assert changes([], pictures) == [Change(first=60, last=60)]
+    assert changes([], pictures) == []  # the model saw nothing
+    assert changes([], pictures, rate=5.0) == [Change(first=60, last=60)]  # it was not asked
     assert changes([(58, 61)], pictures) == [Change(first=60, last=60)]
     assert changes([(61, 63)], pictures) == [Change(first=60, last=60)]
     assert changes([(52, 60)], pictures) == [Change(first=52, last=60)]

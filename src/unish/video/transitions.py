@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -24,6 +25,10 @@ _HIGHEST_RATE, _LOWEST_RATE = 16.0, 7.5
 """Frames per second that are judged at most, and at least: sparser ones show another picture each time."""
 _SURE, _POSSIBLE = 0.5, 0.2
 """Probability that one frame of a transition has, and that all of them have."""
+_DENIED = 0.3
+"""A hard cut beside which no frame has this probability is none."""
+_BESIDE = 2
+"""Judged frames on each side of a hard cut that may show it."""
 _LONGEST_CUT = 4
 """Judged frames beside a hard cut that may seem to belong to it; more are a transition."""
 
@@ -49,7 +54,7 @@ class ShotFinder:
     _count: int = 0
     _times: list[float] = field(default_factory=list)
     _positions: list[int] = field(default_factory=list)
-    _probabilities: list[float] = field(default_factory=list)
+    _probabilities: list[float] = field(default_factory=list)  # NaN: not judged
     _window: list[UInt8[ndarray, "27 48 3"]] = field(default_factory=list)
 
     def push(self, time_s: float, thumbnail: UInt8[ndarray, "h w 3"]) -> None:
@@ -70,8 +75,9 @@ class ShotFinder:
         if len(self._probabilities) < len(self._positions):
             self._judge(len(self._window))
         # Where pictures are stored again and again, each of the few is another view, and no model has seen that.
-        soft = [] if self.cuts.new_pictures() is not None else self._runs()
-        return _join(cuts, soft, self._positions)
+        if self.model is None or self.cuts.new_pictures() is not None:
+            return [Change(first=cut, last=cut) for cut in cuts]
+        return _join([cut for cut in cuts if not self._is_denied(cut)], self._runs(), self._positions)
 
     def _judge(self, stop: int) -> None:
         """Judge what is new in the window up to its frame ``stop``, and make room for what follows."""
@@ -79,9 +85,15 @@ class ShotFinder:
         start = len(self._probabilities) - (len(self._positions) - len(self._window))
         times = self._times[-len(self._window) :]
         sparse = len(times) > 1 and (times[-1] - times[0]) * _LOWEST_RATE > len(times) - 1
-        found = np.zeros(len(times)) if sparse else self.model(np.stack(self._window))
+        found = np.full(len(times), np.nan) if sparse else self.model(np.stack(self._window))
         self._probabilities += found[start:stop].tolist()
         del self._window[: WINDOW - 2 * CONTEXT]
+
+    def _is_denied(self, cut: int) -> bool:
+        """Whether the model saw nothing where pictures differ: a light went on, or somebody zoomed."""
+        place = bisect.bisect_left(self._positions, cut)
+        beside = self._probabilities[max(place - _BESIDE, 0) : place + _BESIDE]
+        return bool(np.max(beside) < _DENIED)
 
     def _runs(self) -> list[tuple[int, int]]:
         """Judged frames, from and up to, of each transition; what begins or ends within one opens no other shot."""
