@@ -43,10 +43,10 @@ from unish.video.transitions import INPUT_SIZE, WINDOW
 
 SEED, RATE = 9300, 12.0
 NUM_CLIPS, VIEWS_PER_PANORAMA, FRAMES = 36, 8, 40
-NUM_WINDOWS, HELD_BACK, SAVED_EVERY = 600, 40, 40
+NUM_WINDOWS, HELD_BACK, SAVED_EVERY = 480, 40, 40
 NUM_CALM = 360
 """Windows that move as most videos do; the others are up to twice as fast again."""
-EPOCHS, BATCH, LEARNING_RATE, DECAY, DROPOUT = 8, 8, 1e-3, 5e-2, 0.5
+EPOCHS, BATCH, LEARNING_RATE, DECAY, DROPOUT = 10, 8, 1e-3, 5e-2, 0.5
 FULL = (2 * SIZE[0], 2 * SIZE[1])
 
 

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -16,6 +17,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 from numpy import ndarray
+
+from unish.video.files import FileSource
 
 HALVES = {
     "A": {
@@ -107,15 +110,11 @@ def read_half(folder: Path, half: str) -> list[Source]:
 
 def _read(folder: Path, name: str, place: str) -> Source:
     path = next(folder.glob(f"{name}.*"))
-    pictures: list[UInt8[ndarray, "h w 3"]] = []
     with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        rate = float(stream.average_rate or 30)
-        last = LAST_FRAME.get(name, _MOST_FRAMES)
-        for index, frame in enumerate(container.decode(stream)):
-            if index >= last:
-                break
-            pictures.append(_fill(frame.to_ndarray(format="rgb24"), (2 * SIZE[0], 2 * SIZE[1])))
+        rate = float(container.streams.video[0].average_rate or 30)
+    # The reader of the package goes on after a damaged frame, which one of the clips has.
+    frames = islice(FileSource(path=path), LAST_FRAME.get(name, _MOST_FRAMES))
+    pictures = [_fill(shown.frame.to_ndarray(format="rgb24"), (2 * SIZE[0], 2 * SIZE[1])) for shown in frames]
     return Source(name=name, place=place, rate=rate, pictures=np.stack(pictures))
 
 

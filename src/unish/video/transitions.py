@@ -11,7 +11,7 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 from PIL import Image
 
-from unish.video.cuts import CutFinder
+from unish.video.cuts import CutFinder, show_same_place
 
 TransitionModel = Callable[[UInt8[ndarray, "T 27 48 3"]], Float32[ndarray, "T"]]
 """Thumbnails of consecutive frames → probability of each that a transition is going on there."""
@@ -23,7 +23,7 @@ INPUT_SIZE = (27, 48)
 """(height, width) of the pictures that the model sees."""
 _HIGHEST_RATE, _LOWEST_RATE = 16.0, 7.5
 """Frames per second that are judged at most, and at least: sparser ones show another picture each time."""
-_SURE, _POSSIBLE = 0.5, 0.2
+_SURE, _POSSIBLE = 0.75, 0.2
 """Probability that one frame of a transition has, and that all of them have."""
 _DENIED = 0.3
 """A hard cut beside which no frame has this probability is none."""
@@ -56,6 +56,11 @@ class ShotFinder:
     _positions: list[int] = field(default_factory=list)
     _probabilities: list[float] = field(default_factory=list)  # NaN: not judged
     _window: list[UInt8[ndarray, "27 48 3"]] = field(default_factory=list)
+    _thumbnails: list[UInt8[ndarray, "h w 3"]] = field(default_factory=list)  # of the frames of the window
+    _before: UInt8[ndarray, "h w 3"] | None = None  # the last thumbnail outside every run
+    _opened: int | None = None  # first judged frame of the run that goes on
+    _runs: list[tuple[int, int]] = field(default_factory=list)
+    _returns: list[tuple[int, int]] = field(default_factory=list)  # runs after which the same place is there
 
     def push(self, time_s: float, thumbnail: UInt8[ndarray, "h w 3"]) -> None:
         self.cuts.push(time_s, thumbnail)
@@ -67,6 +72,7 @@ class ShotFinder:
         self._positions.append(self._count - 1)
         small = np.asarray(Image.fromarray(thumbnail).resize(INPUT_SIZE[::-1], Image.Resampling.BOX))
         self._window.append(small)
+        self._thumbnails.append(thumbnail)
         if len(self._window) == WINDOW:
             self._judge(WINDOW - CONTEXT)
 
@@ -77,7 +83,7 @@ class ShotFinder:
         # Where pictures are stored again and again, each of the few is another view, and no model has seen that.
         if self.model is None or self.cuts.new_pictures() is not None:
             return [Change(first=cut, last=cut) for cut in cuts]
-        return _join([cut for cut in cuts if not self._is_denied(cut)], self._runs(), self._positions)
+        return _join([cut for cut in cuts if not self._is_denied(cut)], self._runs, self._positions)
 
     def _judge(self, stop: int) -> None:
         """Judge what is new in the window up to its frame ``stop``, and make room for what follows."""
@@ -86,25 +92,30 @@ class ShotFinder:
         times = self._times[-len(self._window) :]
         sparse = len(times) > 1 and (times[-1] - times[0]) * _LOWEST_RATE > len(times) - 1
         found = np.full(len(times), np.nan) if sparse else self.model(np.stack(self._window))
-        self._probabilities += found[start:stop].tolist()
-        del self._window[: WINDOW - 2 * CONTEXT]
+        for probability, thumbnail in zip(found[start:stop].tolist(), self._thumbnails[start:stop], strict=True):
+            self._follow(probability, thumbnail)
+        del self._window[: WINDOW - 2 * CONTEXT], self._thumbnails[: WINDOW - 2 * CONTEXT]
+
+    def _follow(self, probability: float, thumbnail: UInt8[ndarray, "h w 3"]) -> None:
+        """Open, go on with or close a run; what begins or ends within one opens no other shot."""
+        index = len(self._probabilities)
+        self._probabilities.append(probability)
+        if probability > _POSSIBLE:
+            self._opened = index if self._opened is None else self._opened
+            return
+        if self._opened is not None and self._before is not None:
+            if show_same_place(self._before, thumbnail):
+                self._returns.append((self._opened, index))
+            elif max(self._probabilities[self._opened : index]) > _SURE:
+                self._runs.append((self._opened, index))
+        self._opened, self._before = None, thumbnail
 
     def _is_denied(self, cut: int) -> bool:
-        """Whether the model saw nothing where pictures differ: a light went on, or somebody zoomed."""
+        """Whether the model saw nothing where pictures differ, or the same place after it: a light, or a zoom."""
         place = bisect.bisect_left(self._positions, cut)
         beside = self._probabilities[max(place - _BESIDE, 0) : place + _BESIDE]
-        return bool(np.max(beside) < _DENIED)
-
-    def _runs(self) -> list[tuple[int, int]]:
-        """Judged frames, from and up to, of each transition; what begins or ends within one opens no other shot."""
-        probabilities = np.asarray(self._probabilities)
-        inside = np.diff(np.concatenate([[0], probabilities > _POSSIBLE, [0]]).astype(int))
-        runs = zip(np.flatnonzero(inside == 1).tolist(), np.flatnonzero(inside == -1).tolist(), strict=True)
-        return [
-            (start, stop)
-            for start, stop in runs
-            if probabilities[start:stop].max() > _SURE and start > 0 and stop < len(probabilities)
-        ]
+        returned = any(start - 1 <= place <= stop for start, stop in self._returns)
+        return returned or bool(np.max(beside) < _DENIED)
 
 
 def _join(cuts: list[int], soft: list[tuple[int, int]], positions: list[int]) -> list[Change]:
