@@ -262,6 +262,6 @@ def test_transitions_between_two_places(kind: str, drawn: ModuleType, scenes: li
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("kind", ["ordinary", "still", "whip pan", "near thing", "flash", "exposure", "title", "shake"])
+@pytest.mark.parametrize("kind", ["ordinary", "still", "whip pan", "near thing", "flash", "title", "shake"])
 def test_what_only_looks_like_a_transition(kind: str, drawn: ModuleType, scenes: list, soft_changes: Path) -> None:
     assert find(drawn, drawn.make_plain_one(scenes, kind, 0), soft_changes) == []

@@ -114,7 +114,7 @@ class ShotFinder:
         """Whether the model saw nothing where pictures differ, or the same place after it: a light, or a zoom."""
         place = bisect.bisect_left(self._positions, cut)
         beside = self._probabilities[max(place - _BESIDE, 0) : place + _BESIDE]
-        returned = any(start - 1 <= place <= stop for start, stop in self._returns)
+        returned = any(start <= place <= stop for start, stop in self._returns)
         return returned or bool(np.max(beside) < _DENIED)
 
 
