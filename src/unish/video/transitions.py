@@ -29,7 +29,7 @@ _DENIED = 0.3
 """A hard cut beside which no frame has this probability is none."""
 _BESIDE = 2
 """Judged frames on each side of a hard cut that may show it."""
-_LONGEST_CUT = 4
+_LONGEST_CUT = 6
 """Judged frames beside a hard cut that may seem to belong to it; more are a transition."""
 
 
