@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
-from transition_set import PLAIN, TRANSITIONS, Stretch, make_plain, make_transitions, read_half, shrink
+from transition_set import PER_KIND, PLAIN, TRANSITIONS, Stretch, make_plain, make_transitions, read_half, shrink
 from unish import assets
 from unish.io import write_json
 from unish.video.cuts import THUMBNAIL_SIZE
@@ -126,6 +126,7 @@ def main() -> None:
     parser.add_argument("--media", type=Path, required=True)
     parser.add_argument("--half", choices=("A", "B"), required=True)
     parser.add_argument("--methods", nargs="+", default=["cuts", "published", "ours"])
+    parser.add_argument("--per-kind", type=int, default=PER_KIND)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -133,7 +134,9 @@ def main() -> None:
     methods = {name: choose_method(name) for name in arguments.methods}
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
     seconds, num_frames = dict.fromkeys(methods, 0.0), 0
-    for stretch in (one for made in (make_transitions(sources), make_plain(sources)) for one in made):
+    for stretch in (
+        one for make in (make_transitions, make_plain) for one in make(sources, per_kind=arguments.per_kind)
+    ):
         num_frames += len(stretch.times_s)
         for name, find in methods.items():
             started = time.perf_counter()
