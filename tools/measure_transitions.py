@@ -3,7 +3,7 @@
 python tools/measure_transitions.py --media MEDIA --half A --out out/transitions-a.json
 
 ``MEDIA`` holds the clips. Choose on half A; look at half B once. Methods: ``cuts`` (our hard cuts alone), ``published``
-(TransNet V2 as published, beside our hard cuts), ``ours`` (with our head), and ``content``, ``adaptive`` and
+and ``published-low`` (TransNet V2 as published, in our rules), ``ours`` (with our head), and ``content``, ``adaptive`` and
 ``threshold`` of PySceneDetect, where that is installed.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,15 @@ def with_finder(model: TransitionModel | None) -> Method:
     return find
 
 
-def published_model() -> TransitionModel:
+def published_model(sure: float, possible: float) -> TransitionModel:
+    """Stretched so that these two probabilities lie where ``ShotFinder`` has its own."""
     network = TransitionNetwork().eval()
     network.load_state_dict(torch.load(assets.fetch("transnetv2"), weights_only=True))
 
     @torch.inference_mode()
     def judge(thumbnails: UInt8[ndarray, "T 27 48 3"]) -> Float32[ndarray, "T"]:
-        return network(torch.from_numpy(thumbnails))[1].sigmoid().numpy()
+        found = network(torch.from_numpy(thumbnails))[1].sigmoid().numpy()
+        return np.interp(found, [0, possible, sure, 1], [0, 0.2, 0.75, 1]).astype(np.float32)
 
     return judge
 
@@ -115,7 +118,9 @@ def choose_method(name: str) -> Method:
     if name == "cuts":
         return with_finder(None)
     if name == "published":
-        return with_finder(published_model())
+        return with_finder(published_model(0.5, 0.2))
+    if name == "published-low":
+        return with_finder(published_model(0.2, 0.1))
     if name == "ours":
         return with_finder(load_transition_model(assets.fetch("transnetv2")))
     return with_pyscenedetect(name)
