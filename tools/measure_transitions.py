@@ -3,8 +3,8 @@
 python tools/measure_transitions.py --media MEDIA --half A --out out/transitions-a.json
 
 ``MEDIA`` holds the clips. Choose on half A; look at half B once. Methods: ``cuts`` (our hard cuts alone), ``published``
-and ``published-low`` (TransNet V2 as published, in our rules), ``ours`` (with our head), and ``content``, ``adaptive`` and
-``threshold`` of PySceneDetect, where that is installed.
+and ``published-low`` (TransNet V2 as published, in our rules), ``ours`` (with our head), and ``content``, ``adaptive``
+and ``threshold`` of PySceneDetect, where that is installed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
