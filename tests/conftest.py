@@ -53,7 +53,7 @@ def media_dir() -> Path:
 def _only_hard_cuts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading a video downloads nothing in tests: the model of soft changes is there for those that ask for it."""
     if "soft_changes" not in request.fixturenames:
-        monkeypatch.setattr("unish.video.read._open_model", lambda: (None, []))
+        monkeypatch.setattr("unish.video.read._open_model", lambda progress: (None, []))
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def published_model(sure: float, possible: float) -> TransitionModel:
     @torch.inference_mode()
     def judge(thumbnails: UInt8[ndarray, "T 27 48 3"]) -> Float32[ndarray, "T"]:
         found = network(torch.from_numpy(thumbnails))[1].sigmoid().numpy()
-        return np.interp(found, [0, possible, sure, 1], [0, 0.2, 0.75, 1]).astype(np.float32)
+        return np.interp(found, [0, possible, sure, 1], [0, 0.2, 0.5, 1]).astype(np.float32)
 
     return judge
 

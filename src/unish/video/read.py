@@ -156,7 +156,7 @@ def read_clip(
     sampler: TickSampler[tuple[int, SourceFrame]] = TickSampler(
         fps=fps, start=start or 0.0, end=math.inf if end is None else end
     )
-    model, notes = _open_model() if soft_changes else (None, [])
+    model, notes = _open_model(progress) if soft_changes else (None, [])
     shots = ShotFinder(model=model)
     taken, times = _Taken(long_side=long_side), list[float]()
     try:
@@ -178,10 +178,15 @@ def read_clip(
     return _make_clip(path, taken, changes, notes)
 
 
-def _open_model() -> tuple[TransitionModel | None, list[str]]:
+def _open_model(progress: Progress | None) -> tuple[TransitionModel | None, list[str]]:
     """What finds soft changes, or what to say where it cannot be had."""
+
+    def announce(sentence: str) -> None:
+        if progress is not None:
+            progress(sentence, 0, None)
+
     try:
-        return load_transition_model(assets.fetch("transnetv2")), []
+        return load_transition_model(assets.fetch("transnetv2", progress=announce)), []
     except InputError as error:
         return None, [f"only hard cuts between shots were looked for, no dissolves or wipes: {error}"]
 

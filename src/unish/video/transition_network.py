@@ -30,6 +30,8 @@ _DILATIONS = (1, 2, 4, 8)
 _FILTERS = (16, 32, 64)
 AROUND = 101
 """Frames that a frame is compared with: itself, and as many before it as after it."""
+OURS_POWER = 12
+"""Our head has to be this much surer than the published one: it finds wipes and circles, and calls more whip pans one."""
 _HEAD_DILATIONS = (1, 3, 9)
 _LEVELS = 8
 """Bins per colour channel."""
@@ -181,7 +183,7 @@ def _histograms(thumbnails: UInt8[Tensor, "T h w 3"]) -> Float[Tensor, "T 512"]:
 
 @lru_cache(maxsize=1)
 def load_transition_model(path: Path) -> TransitionModel:
-    """The published network with our head on it.
+    """The larger of two verdicts: that of the published network, and that of our head on its features.
 
     Raises:
         InputError: the file holds other weights.
@@ -195,6 +197,8 @@ def load_transition_model(path: Path) -> TransitionModel:
 
     @torch.inference_mode()
     def judge(thumbnails: UInt8[ndarray, "T 27 48 3"]) -> Float32[ndarray, "T"]:
-        return head(network.describe(torch.from_numpy(thumbnails))).sigmoid().numpy()
+        described = network.describe(torch.from_numpy(thumbnails))
+        published = network.cls_layer2(described.hidden)[:, 0].sigmoid()
+        return torch.maximum(published, head(described).sigmoid() ** OURS_POWER).numpy()
 
     return judge

@@ -23,9 +23,9 @@ INPUT_SIZE = (27, 48)
 """(height, width) of the pictures that the model sees."""
 _HIGHEST_RATE, _LOWEST_RATE = 16.0, 7.5
 """Frames per second that are judged at most, and at least: sparser ones show another picture each time."""
-_SURE, _POSSIBLE = 0.75, 0.2
+_SURE, _POSSIBLE = 0.5, 0.2
 """Probability that one frame of a transition has, and that all of them have."""
-_DENIED = 0.3
+_DENIED = 0.25
 """A hard cut beside which no frame has this probability is none."""
 _BESIDE = 2
 """Judged frames on each side of a hard cut that may show it."""
