@@ -15,6 +15,8 @@ install_import_hook("unish", "shape_checker.check")
 
 import torch  # noqa: E402
 
+from unish import assets  # noqa: E402
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # Two pytest workers with as many OpenMP threads as cores each are slower than one thread each.
@@ -45,6 +47,21 @@ def parity_dir() -> Path:
 def media_dir() -> Path:
     """Real clips and labelled data: ``UNISH_MEDIA_DIR``, by default beside the checkout."""
     return _find_folder("UNISH_MEDIA_DIR")
+
+
+@pytest.fixture(autouse=True)
+def _only_hard_cuts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading a video downloads nothing in tests: the model of soft changes is there for those that ask for it."""
+    if "soft_changes" not in request.fixturenames:
+        monkeypatch.setattr("unish.video.read._open_model", lambda progress: (None, []))
+
+
+@pytest.fixture
+def soft_changes() -> Path:
+    """The weights that soft changes are found with; what asks for them reads videos as users do."""
+    if not assets.is_present("transnetv2"):
+        pytest.skip("transnetv2 is not here: `unish assets fetch transnetv2`")
+    return assets.fetch("transnetv2")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

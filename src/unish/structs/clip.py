@@ -17,7 +17,8 @@ class Clip:
             the long side stays within the reader's limit. Boxes and landmarks of the people stage are in these pixels.
         timestamps_s: (T,) presentation times in seconds from the start of the source, strictly increasing.
         frame_indices: (T,) index of each used frame in the source.
-        segment: (T,) shot number, 0-based and non-decreasing; a hard cut starts a new one.
+        segment: (T,) shot number, 0-based and non-decreasing; a change of shots starts a new one. Frames within a
+            soft change (a dissolve, a wipe) are not used.
         source_size: (height, width) of the source after its rotation tag, pixels.
         picture_area: (T, 4) top, left, bottom, right of each picture in its frame, pixels: what lies outside is padding
             and no scene. ``None`` where every picture fills its frame.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
@@ -14,6 +14,16 @@ class Progress(Protocol):
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         """``done`` of ``total`` steps of ``stage`` are finished; ``total`` is ``None`` when it is not known."""
+
+
+def announce_in(progress: Progress | None) -> Callable[[str], None]:
+    """What takes sentences, such as that a file of some size and licence is fetched; each is a stage of its own."""
+
+    def announce(sentence: str) -> None:
+        if progress is not None:
+            progress(sentence, 0, None)
+
+    return announce
 
 
 class StageClock:

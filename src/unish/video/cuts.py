@@ -220,6 +220,16 @@ def _is_blend(
     return 0.1 < share < 0.9 and residual < _BLEND_RESIDUAL
 
 
+def show_same_place(first: UInt8[ndarray, "h w 3"], second: UInt8[ndarray, "h w 3"]) -> bool:
+    """Whether a part of the view is in both thumbnails, perhaps under another light."""
+    dark, bright = sorted((_describe(picture).luma for picture in (first, second)), key=lambda luma: float(luma.mean()))
+    levels = [(np.percentile(dark, share), np.percentile(bright, share)) for share in (25, 50)]
+    # Whatever clips in the bright picture also clips in the dark one when that is made as bright.
+    gains = [1.0, *(max(high, _CHANGE) / max(low, _CHANGE) for low, high in [(dark.mean(), bright.mean()), *levels])]
+    lit = (np.minimum(dark * np.float32(gain), np.float32(1)) for gain in gains)
+    return any(_shared_area(luma, bright) >= _SAME_PLACE for luma in lit)
+
+
 def _shared_area(first: Float32[ndarray, "h w"], second: Float32[ndarray, "h w"]) -> float:
     """Share of the textured area whose squares are found in the other picture, all shifted alike; 0 to 1.
 

@@ -13,12 +13,12 @@ import torch
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from unish import assets
 from unish.errors import InputError
 from unish.structs import Clip
-from unish.structs.progress import Progress
+from unish.structs.progress import Progress, announce_in
 from unish.values import check_count, check_path, check_sampling
 from unish.video.clock import describe_gaps
-from unish.video.cuts import CutFinder
 from unish.video.files import FileSource
 from unish.video.fitting import fit_into, is_same_shape
 from unish.video.folders import FolderSource, list_images
@@ -26,6 +26,8 @@ from unish.video.names import check_place
 from unish.video.photos import IMAGE_SUFFIXES
 from unish.video.resize import fit_long_side
 from unish.video.sampling import TickSampler
+from unish.video.transition_network import load_transition_model
+from unish.video.transitions import Change, ShotFinder, TransitionModel
 
 LONG_SIDE = 1280
 """Pixels. Larger pictures are shrunk to it."""
@@ -122,6 +124,7 @@ def read_clip(
     end: float | None = None,
     max_frames: int | None = None,
     long_side: int = LONG_SIDE,
+    soft_changes: bool = True,
     progress: Progress | None = None,
 ) -> Clip:
     """Read a video file, a folder of images or one image.
@@ -138,6 +141,8 @@ def read_clip(
         end: seconds; later frames are not used.
         max_frames: stop after this many used frames.
         long_side: pixels; larger pictures are shrunk to it (antialiased), smaller ones stay.
+        soft_changes: look for dissolves, wipes and the like, too, not for hard cuts alone. The model for it is fetched
+            on first use; ``warnings`` say if it cannot be had.
         progress: told after every decoded frame.
 
     Returns:
@@ -155,10 +160,11 @@ def read_clip(
     sampler: TickSampler[tuple[int, SourceFrame]] = TickSampler(
         fps=fps, start=start or 0.0, end=math.inf if end is None else end
     )
-    cuts = CutFinder()
+    model, notes = _open_model(progress) if soft_changes else (None, [])
+    shots = ShotFinder(model=model)
     taken, times = _Taken(long_side=long_side), list[float]()
     try:
-        for position, frame in _chosen(source, sampler, cuts, times, progress):
+        for position, frame in _chosen(source, sampler, shots, times, progress):
             if not taken.times and isinstance(source, FolderSource):
                 taken.source_size = source.usual_size
             taken.add(frame, position)
@@ -169,9 +175,19 @@ def read_clip(
     if not taken.times:
         span = f"between {start or 0:g} s and {'the end' if end is None else f'{end:g} s'}"
         raise InputError(f"{path}: there is no frame {span}; change --start or --end")
-    notes = [*source.warnings, *_drop_repeats(taken, cuts)]
     gap = describe_gaps([time_s for time_s in times if time_s >= taken.times[0]])
-    return _make_clip(path, taken, cuts.finish(), notes + ([gap] if gap else []))
+    changes = shots.finish()
+    notes += [*source.warnings, *_drop_repeats(taken, shots), *([gap] if gap else [])]
+    notes += _drop_transitions(taken, changes, times)
+    return _make_clip(path, taken, changes, notes)
+
+
+def _open_model(progress: Progress | None) -> tuple[TransitionModel | None, list[str]]:
+    """What finds soft changes, or what to say where it cannot be had."""
+    try:
+        return load_transition_model(assets.fetch("transnetv2", progress=announce_in(progress))), []
+    except InputError as error:
+        return None, [f"only hard cuts between shots were looked for, no dissolves or wipes: {error}"]
 
 
 def _open_source(path: Path, source_fps: float | None, fps: float, start_s: float) -> FileSource | FolderSource:
@@ -184,7 +200,7 @@ def _open_source(path: Path, source_fps: float | None, fps: float, start_s: floa
 def _chosen(
     source: FileSource | FolderSource,
     sampler: TickSampler[tuple[int, SourceFrame]],
-    cuts: CutFinder,
+    shots: ShotFinder,
     times: list[float],
     progress: Progress | None,
 ) -> Iterator[tuple[int, SourceFrame]]:
@@ -193,7 +209,7 @@ def _chosen(
     for position, frame in enumerate(frames):
         if frame.time_s > sampler.end:
             break
-        cuts.push(frame.time_s, frame.thumbnail())
+        shots.push(frame.time_s, frame.thumbnail())
         times.append(frame.time_s)
         for _, chosen in sampler.push(frame.time_s, (position, frame)):
             yield chosen
@@ -203,13 +219,13 @@ def _chosen(
         yield chosen
 
 
-def _drop_repeats(taken: _Taken, cuts: CutFinder) -> list[str]:
+def _drop_repeats(taken: _Taken, shots: ShotFinder) -> list[str]:
     """Use each picture of a video once that stores few of them many times; says so.
 
     The camera moves from one picture to the next; that it does not while one is repeated is no evidence of standing
     still.
     """
-    new = cuts.new_pictures()
+    new = shots.cuts.new_pictures()
     if new is None:
         return []
     pictures = np.searchsorted(np.asarray(new), np.asarray(taken.positions), side="right")
@@ -224,9 +240,25 @@ def _drop_repeats(taken: _Taken, cuts: CutFinder) -> list[str]:
     ]
 
 
-def _make_clip(path: Path, taken: _Taken, cuts: list[int], warnings: list[str]) -> Clip:
+def _drop_transitions(taken: _Taken, changes: list[Change], times: list[float]) -> list[str]:
+    """Use no frame that belongs to no shot, for it may show two scenes at once; says so."""
+    inside = [change for change in changes if change.last > change.first]
+    in_any = [any(one.first <= position < one.last for one in inside) for position in taken.positions]
+    # A piece that was asked for and lies within a transition is better than nothing.
+    if not any(in_any) or all(in_any):
+        return []
+    taken.keep([index for index, dropped in enumerate(in_any) if not dropped])
+    spans = [f"{times[one.first]:.1f}–{times[one.last]:.1f}" for one in inside]
+    places = ", ".join(spans[:8]) + (" …" if len(spans) > 8 else "")
+    return [
+        f"dissolves, wipes or the like at {places} s: {sum(in_any)} used frames belong to no shot and were left out"
+    ]
+
+
+def _make_clip(path: Path, taken: _Taken, changes: list[Change], warnings: list[str]) -> Clip:
     # Shots without a used frame get no number, so segments stay consecutive.
-    shots = np.searchsorted(np.asarray(cuts), np.asarray(taken.positions), side="right")
+    starts = np.asarray([change.last for change in changes])
+    shots = np.searchsorted(starts, np.asarray(taken.positions), side="right")
     segment = np.unique(shots, return_inverse=True)[1].reshape(-1)
     notes = list(warnings)
     height, width = taken.size
@@ -238,9 +270,10 @@ def _make_clip(path: Path, taken: _Taken, cuts: list[int], warnings: list[str]) 
             "what is beside them is not part of the scene"
         )
     if segment[-1] > 0:
-        starts = [taken.times[int(np.argmax(segment == shot))] for shot in range(1, segment[-1] + 1)]
-        places = ", ".join(f"{time:.1f}" for time in starts[:8]) + (" …" if len(starts) > 8 else "")
-        notes.append(f"hard cuts at {places} s: each of the {segment[-1] + 1} shots gets a world of its own")
+        opened = [taken.times[int(np.argmax(segment == shot))] for shot in range(1, segment[-1] + 1)]
+        places = ", ".join(f"{time:.1f}" for time in opened[:8]) + (" …" if len(opened) > 8 else "")
+        what = "hard cuts" if all(change.first == change.last for change in changes) else "new shots"
+        notes.append(f"{what} at {places} s: each of the {segment[-1] + 1} shots gets a world of its own")
     return Clip(
         images=torch.from_numpy(taken.finish()),
         timestamps_s=torch.tensor(taken.times, dtype=torch.float64),

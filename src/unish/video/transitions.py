@@ -1,0 +1,135 @@
+"""Changes of shots, hard and soft: what the reader needs to know to leave out frames that show two scenes at once."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from numpy import ndarray
+from PIL import Image
+
+from unish.video.cuts import CutFinder, show_same_place
+
+TransitionModel = Callable[[UInt8[ndarray, "T 27 48 3"]], Float32[ndarray, "T"]]
+"""Thumbnails of consecutive frames → probability of each that a transition is going on there."""
+
+WINDOW, CONTEXT = 100, 25
+"""Frames that the model sees at once, and how many of them at an end only help to judge the others, unless the video
+begins or ends there."""
+INPUT_SIZE = (27, 48)
+"""(height, width) of the pictures that the model sees."""
+_HIGHEST_RATE, _LOWEST_RATE = 16.0, 7.5
+"""Frames per second that are judged at most, and at least: sparser ones show another picture each time."""
+_SURE, _POSSIBLE = 0.5, 0.2
+"""Probability that one frame of a transition has, and that all of them have."""
+_DENIED = 0.25
+"""A hard cut beside which no frame has this probability is none."""
+_BESIDE = 2
+"""Judged frames on each side of a hard cut that may show it."""
+_LONGEST_CUT = 6
+"""Judged frames beside a hard cut that may seem to belong to it; more are a transition."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """Frames from ``first`` up to ``last`` belong to no shot, and ``last`` opens a new one; equal at a hard cut."""
+
+    first: int
+    last: int
+
+
+@dataclass
+class ShotFinder:
+    """Streaming: keeps a few numbers per frame, and the thumbnails of one window of the model.
+
+    Push every decoded frame in order; ``finish`` returns the changes (positions in push order). Without a model, only
+    hard cuts are found.
+    """
+
+    model: TransitionModel | None = None
+    cuts: CutFinder = field(default_factory=CutFinder)
+    _count: int = 0
+    _times: list[float] = field(default_factory=list)
+    _positions: list[int] = field(default_factory=list)
+    _probabilities: list[float] = field(default_factory=list)  # NaN: not judged
+    _window: list[UInt8[ndarray, "27 48 3"]] = field(default_factory=list)
+    _thumbnails: list[UInt8[ndarray, "h w 3"]] = field(default_factory=list)  # of the frames of the window
+    _before: UInt8[ndarray, "h w 3"] | None = None  # the last thumbnail outside every run
+    _opened: int | None = None  # first judged frame of the run that goes on
+    _runs: list[tuple[int, int]] = field(default_factory=list)
+    _returns: list[tuple[int, int]] = field(default_factory=list)  # runs after which the same place is there
+
+    def push(self, time_s: float, thumbnail: UInt8[ndarray, "h w 3"]) -> None:
+        self.cuts.push(time_s, thumbnail)
+        self._count += 1
+        # A millisecond is what times are rounded to in some files.
+        if self.model is None or (self._times and time_s - self._times[-1] < 1 / _HIGHEST_RATE - 1e-3):
+            return
+        self._times.append(time_s)
+        self._positions.append(self._count - 1)
+        small = np.asarray(Image.fromarray(thumbnail).resize(INPUT_SIZE[::-1], Image.Resampling.BOX))
+        self._window.append(small)
+        self._thumbnails.append(thumbnail)
+        if len(self._window) == WINDOW:
+            self._judge(WINDOW - CONTEXT)
+
+    def finish(self) -> list[Change]:
+        cuts = self.cuts.finish()
+        if len(self._probabilities) < len(self._positions):
+            self._judge(len(self._window))
+        # Where pictures are stored again and again, each of the few is another view, and no model has seen that.
+        if self.model is None or self.cuts.new_pictures() is not None:
+            return [Change(first=cut, last=cut) for cut in cuts]
+        return _join([cut for cut in cuts if not self._is_denied(cut)], self._runs, self._positions)
+
+    def _judge(self, stop: int) -> None:
+        """Judge what is new in the window up to its frame ``stop``, and make room for what follows."""
+        assert self.model is not None
+        start = len(self._probabilities) - (len(self._positions) - len(self._window))
+        times = self._times[-len(self._window) :]
+        sparse = len(times) > 1 and (times[-1] - times[0]) * _LOWEST_RATE > len(times) - 1
+        found = np.full(len(times), np.nan) if sparse else self.model(np.stack(self._window))
+        for probability, thumbnail in zip(found[start:stop].tolist(), self._thumbnails[start:stop], strict=True):
+            self._follow(probability, thumbnail)
+        del self._window[: WINDOW - 2 * CONTEXT], self._thumbnails[: WINDOW - 2 * CONTEXT]
+
+    def _follow(self, probability: float, thumbnail: UInt8[ndarray, "h w 3"]) -> None:
+        """Open, go on with or close a run; what begins or ends within one opens no other shot."""
+        index = len(self._probabilities)
+        self._probabilities.append(probability)
+        if probability > _POSSIBLE:
+            self._opened = index if self._opened is None else self._opened
+            return
+        if self._opened is not None and self._before is not None:
+            if show_same_place(self._before, thumbnail):
+                self._returns.append((self._opened, index))
+            elif max(self._probabilities[self._opened : index]) > _SURE:
+                self._runs.append((self._opened, index))
+        self._opened, self._before = None, thumbnail
+
+    def _is_denied(self, cut: int) -> bool:
+        """Whether the model saw nothing where pictures differ, or the same place after it: a light, or a zoom."""
+        place = bisect.bisect_left(self._positions, cut)
+        beside = self._probabilities[max(place - _BESIDE, 0) : place + _BESIDE]
+        returned = any(start <= place <= stop for start, stop in self._returns)
+        return returned or bool(np.max(beside) < _DENIED)
+
+
+def _join(cuts: list[int], soft: list[tuple[int, int]], positions: list[int]) -> list[Change]:
+    """One change each: a hard cut beside which the model saw something is either that cut, or part of what it saw."""
+    changes, explained = [], set[int]()
+    for start, stop in soft:
+        first, last = positions[start - 1] + 1, positions[stop]
+        near = [
+            cut for cut in cuts if positions[max(start - 2, 0)] < cut <= positions[min(stop + 1, len(positions) - 1)]
+        ]
+        explained.update(near)
+        if near and stop - start <= _LONGEST_CUT:
+            changes += [Change(first=cut, last=cut) for cut in near]
+        else:
+            changes.append(Change(first=min([first, *near]), last=max([last, *near])))
+    changes += [Change(first=cut, last=cut) for cut in cuts if cut not in explained]
+    return sorted(changes, key=lambda change: change.last)
