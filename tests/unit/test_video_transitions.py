@@ -8,6 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from unish import assets
@@ -16,6 +17,7 @@ from unish.people.protocols import Observation
 from unish.people.tracking import HungarianTracker
 from unish.synthetic import SynthConfig, make_clip
 from unish.video import read_clip
+from unish.video.cuts import show_same_place
 from unish.video.transition_network import TransitionNetwork, load_transition_model
 from unish.video.transitions import CONTEXT, WINDOW, Change, ShotFinder
 from written_videos import write_video
@@ -151,6 +153,17 @@ def test_a_hard_cut_that_both_see_is_exact_and_one_within_a_transition_is_part_o
     assert changes([(52, 59)], pictures) == [Change(first=60, last=60)]  # the same place is there before it
 
 
+@pytest.mark.parametrize("size", [1.1, 1.2, 1.5, 2.0, 2.3])
+def test_a_zoom_shows_the_same_place_larger(size: float) -> None:
+    noise = np.random.default_rng(4).integers(0, 255, (9, 16, 3), dtype=np.uint8)
+    place = Image.fromarray(noise).resize((640, 360), Image.Resampling.BICUBIC)
+    left, top = 320 * (1 - 1 / size), 180 * (1 - 1 / size)
+    boxes = ((0, 0, 640, 360), (left, top, 640 - left, 360 - top))
+    wide, near = (np.asarray(place.resize((64, 36), box=box)) for box in boxes)
+    other = np.asarray(Image.fromarray(noise[::-1, ::-1]).resize((64, 36), Image.Resampling.BICUBIC))
+    assert show_same_place(wide, near) and show_same_place(near, wide) and not show_same_place(wide, other)
+
+
 def film(tmp_path: Path, count: int = 75) -> Path:
     return write_video(tmp_path / "film.mp4", numbered(count).repeat(2, axis=1).repeat(2, axis=2), fps=12.5)
 
@@ -173,6 +186,11 @@ def test_frames_of_a_transition_are_left_out_and_said(tmp_path: Path, monkeypatc
     left_out, opened = clip.warnings
     assert "dissolves, wipes or the like at 2.4–3.4 s: 6 used frames" in left_out
     assert "new shots at 3.4 s: each of the 2 shots" in opened
+    # What begins before the end of what was asked for, and ends after it.
+    for part in ({"end": 2.8}, {"max_frames": 18}):
+        begun = read_clip(path, fps=6.25, **part)
+        assert begun.frame_indices.tolist() == kept[:15] and begun.segment.tolist() == [0] * 15
+        assert any("dissolves, wipes or the like" in warning for warning in begun.warnings)
     within = read_clip(path, fps=6.25, start=2.5, end=3.2)
     assert within.num_frames == 5 and within.segment.tolist() == [0] * 5
 

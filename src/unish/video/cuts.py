@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 from numpy import ndarray
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import map_coordinates, uniform_filter
 
 THUMBNAIL_SIZE = (36, 64)
 """(height, width) of the pictures that are compared, whatever the shape of the video."""
@@ -31,6 +31,8 @@ _FLASH_FRAMES = 5
 _SAME_PLACE = 0.2
 """Share of the textured area (see ``_shared_area``) from which on two pictures show the same place. Of 29 real clips,
 pictures of different ones shared at most 0.11, consecutive ones at least 0.32, a cut inside one of them 0.08."""
+_SIZES = (1.1, 1.25, 1.45, 1.75, 2.2)
+"""Enlargements at which a place is looked for after a zoom; squares are found again at a tenth more or less."""
 _PATCH = 7
 """Side, in thumbnail pixels, of the squares that are found again in the other picture."""
 _PATCH_CONTRAST, _PATCH_MATCH = 0.02, 0.8
@@ -221,13 +223,23 @@ def _is_blend(
 
 
 def show_same_place(first: UInt8[ndarray, "h w 3"], second: UInt8[ndarray, "h w 3"]) -> bool:
-    """Whether a part of the view is in both thumbnails, perhaps under another light."""
+    """Whether a part of the view is in both thumbnails, perhaps under another light, or larger."""
     dark, bright = sorted((_describe(picture).luma for picture in (first, second)), key=lambda luma: float(luma.mean()))
     levels = [(np.percentile(dark, share), np.percentile(bright, share)) for share in (25, 50)]
     # Whatever clips in the bright picture also clips in the dark one when that is made as bright.
     gains = [1.0, *(max(high, _CHANGE) / max(low, _CHANGE) for low, high in [(dark.mean(), bright.mean()), *levels])]
     lit = (np.minimum(dark * np.float32(gain), np.float32(1)) for gain in gains)
-    return any(_shared_area(luma, bright) >= _SAME_PLACE for luma in lit)
+    if any(_shared_area(luma, bright) >= _SAME_PLACE for luma in lit):
+        return True
+    pairs = [(_enlarge(one, size), other) for size in _SIZES for one, other in ((dark, bright), (bright, dark))]
+    return any(_shared_area(*pair) >= _SAME_PLACE for pair in pairs)
+
+
+def _enlarge(luma: Float32[ndarray, "h w"], size: float) -> Float32[ndarray, "h w"]:
+    """The middle of the picture, ``size`` times as large: what a lens that zooms in shows."""
+    height, width = luma.shape
+    rows, columns = ((np.arange(side) - (side - 1) / 2) / size + (side - 1) / 2 for side in (height, width))
+    return map_coordinates(luma, np.meshgrid(rows, columns, indexing="ij"), order=1)
 
 
 def _shared_area(first: Float32[ndarray, "h w"], second: Float32[ndarray, "h w"]) -> float:

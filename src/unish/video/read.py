@@ -164,19 +164,17 @@ def read_clip(
     shots = ShotFinder(model=model)
     taken, times = _Taken(long_side=long_side), list[float]()
     try:
-        for position, frame in _chosen(source, sampler, shots, times, progress):
+        for position, frame in _chosen(source, sampler, shots, times, max_frames, progress):
             if not taken.times and isinstance(source, FolderSource):
                 taken.source_size = source.usual_size
             taken.add(frame, position)
-            if max_frames is not None and len(taken.times) >= max_frames:
-                break
     except InputError as error:
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
     if not taken.times:
         span = f"between {start or 0:g} s and {'the end' if end is None else f'{end:g} s'}"
         raise InputError(f"{path}: there is no frame {span}; change --start or --end")
-    gap = describe_gaps([time_s for time_s in times if time_s >= taken.times[0]])
-    changes = shots.finish()
+    gap = describe_gaps([time_s for time_s in times if taken.times[0] <= time_s <= taken.times[-1]])
+    changes = [change for change in shots.finish() if change.first <= taken.positions[-1]]
     notes += [*source.warnings, *_drop_repeats(taken, shots), *([gap] if gap else [])]
     notes += _drop_transitions(taken, changes, times)
     return _make_clip(path, taken, changes, notes)
@@ -202,21 +200,33 @@ def _chosen(
     sampler: TickSampler[tuple[int, SourceFrame]],
     shots: ShotFinder,
     times: list[float],
+    max_frames: int | None,
     progress: Progress | None,
 ) -> Iterator[tuple[int, SourceFrame]]:
-    """Used frames with their position among the frames that were compared for cuts, whose ``times`` are taken down."""
+    """Used frames with their position among the frames that were compared for cuts, whose ``times`` are taken down.
+
+    A few frames after the last one that may be used are compared, too: what begins before it may end after it.
+    """
     frames: Iterable[SourceFrame] = source
+    last_s, left = sampler.end, math.inf if max_frames is None else max_frames
     for position, frame in enumerate(frames):
-        if frame.time_s > sampler.end:
+        if frame.time_s > last_s + shots.look_ahead_s:
             break
         shots.push(frame.time_s, frame.thumbnail())
         times.append(frame.time_s)
+        if frame.time_s > last_s:
+            continue
         for _, chosen in sampler.push(frame.time_s, (position, frame)):
             yield chosen
+            left -= 1
+            if left == 0:
+                last_s = frame.time_s
+                break
         if progress is not None:
             progress("read video", frame.index + 1, source.total)
-    for _, chosen in sampler.finish():
-        yield chosen
+    if left > 0:
+        for _, chosen in sampler.finish():
+            yield chosen
 
 
 def _drop_repeats(taken: _Taken, shots: ShotFinder) -> list[str]:

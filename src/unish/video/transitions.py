@@ -25,6 +25,7 @@ _HIGHEST_RATE, _LOWEST_RATE = 16.0, 7.5
 """Frames per second that are judged at most, and at least: sparser ones show another picture each time."""
 _SURE, _POSSIBLE = 0.5, 0.2
 """Probability that one frame of a transition has, and that all of them have."""
+_LOOK_AHEAD_S = 2.0
 _DENIED = 0.25
 """A hard cut beside which no frame has this probability is none."""
 _BESIDE = 2
@@ -61,6 +62,11 @@ class ShotFinder:
     _opened: int | None = None  # first judged frame of the run that goes on
     _runs: list[tuple[int, int]] = field(default_factory=list)
     _returns: list[tuple[int, int]] = field(default_factory=list)  # runs after which the same place is there
+
+    @property
+    def look_ahead_s(self) -> float:
+        """How much later than what is asked for a transition may end that begins within it."""
+        return 0.0 if self.model is None else _LOOK_AHEAD_S
 
     def push(self, time_s: float, thumbnail: UInt8[ndarray, "h w 3"]) -> None:
         self.cuts.push(time_s, thumbnail)
