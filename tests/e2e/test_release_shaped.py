@@ -57,6 +57,7 @@ def test_people_are_reconstructed_with_the_free_body_and_the_report_says_what_is
     assert (tmp_path / "scene.glb").stat().st_size > 1000 and (tmp_path / "preview.mp4").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_a_licensed_file_has_the_shapes_that_the_weights_speak_of(weights: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "SMPL_NEUTRAL.npz", **make_smpl_arrays())
     result = reconstruct(weights, str(tmp_path / "SMPL_NEUTRAL.npz"))

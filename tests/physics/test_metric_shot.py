@@ -120,6 +120,7 @@ def test_people_give_the_scene_its_scale(
     assert float((shot.depth_before[near] / depth[near] - 1).abs().median()) < 2 * errors.depth
 
 
+@pytest.mark.slow
 def test_bodies_stand_where_they_are_in_the_world(truth: Reconstruction, errors: MeasuredErrors) -> None:
     """An unknown principal point is taken for the middle of the picture: rays, and people on them, lean by as much."""
     shot = measure(truth, predict(truth, 2.0))

@@ -45,6 +45,7 @@ def reconstruct(world: World, case: Case, clip: Clip, *, at: tuple[int, int] = (
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bars", list(BARS))
 @pytest.mark.parametrize("name", ["small, known, off centre", "release, unknown camera"])
 def test_the_world_comes_back_in_pixels_of_the_whole_frames(name: str, bars: str) -> None:
@@ -93,6 +94,7 @@ def test_unseen_bars_spoil_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
         run(clip, settings=settings, network=network)
 
 
+@pytest.mark.slow
 def test_bars_of_one_shot_are_hidden_and_named() -> None:
     """The network sees them; nothing else does."""
     case = CASES["small, known, off centre"]

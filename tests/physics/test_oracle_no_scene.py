@@ -105,6 +105,7 @@ def test_the_same_sky_unseen_spoils_the_result(monkeypatch: pytest.MonkeyPatch) 
         reconstruct(CASES["release, unknown camera"], monkeypatch, people=2, seen=False)
 
 
+@pytest.mark.slow
 def test_clouds_are_nothing_to_stand_still_by(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[torch.Tensor] = []
     monkeypatch.setattr(pipeline, "camera_stood_still", lambda images, masks, no_scene: bool(told.append(no_scene)))
@@ -112,6 +113,7 @@ def test_clouds_are_nothing_to_stand_still_by(monkeypatch: pytest.MonkeyPatch) -
     assert torch.equal(torch.cat(told), sky) and [len(part) for part in told] == [7, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("people", [0, 2])
 def test_what_lies_beside_a_picture_spoils_nothing(people: int) -> None:
     """Four pictures do not fill their frames. Without people, the network's own scale counts them all."""

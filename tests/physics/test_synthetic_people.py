@@ -44,6 +44,7 @@ def test_what_touches_the_floor_does_not_move(index: int) -> None:
                 assert moved < 0.005 or stepped, (actor.action, region, moved)
 
 
+@pytest.mark.slow
 def test_people_are_on_the_floor_most_of_the_time() -> None:
     """Some foot or other part of them carries them in most frames: contacts are not only rare and exact.
 

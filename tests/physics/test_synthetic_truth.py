@@ -84,6 +84,7 @@ def test_parameters_pose_the_body_that_was_rendered(index: int) -> None:
             assert np.median(nearest) < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", INDICES)
 def test_camera_and_world_parameters_pose_the_same_vertices(index: int) -> None:
     """The pelvis rule, by vertices."""

@@ -71,6 +71,7 @@ def test_shards_are_a_source(shards: Path) -> None:
     assert {"person_valid", "landmarks_px", "gravity"} <= clip.keys()
 
 
+@pytest.mark.slow
 def test_landmarks_stay_on_their_pixels_when_a_clip_is_resized(shards: Path) -> None:
     """Visible joints of the truth lie on their person's pixels before and after: the same share of them."""
     source = ShardClips(shards)

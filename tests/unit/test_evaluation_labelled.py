@@ -90,6 +90,7 @@ def test_the_truth_scores_perfectly(truth_scores: Results) -> None:
     assert truth_scores.summary["coco/people_annotated"] == 2 and truth_scores.summary["coco/people_extra"] == 0
 
 
+@pytest.mark.slow
 def test_every_row_carries_its_fold(truth_scores: Results) -> None:
     folds = {part.name: part.fold for part in LABELLED.parts}
     for name, row in truth_scores.sequences.items():

@@ -43,6 +43,7 @@ def reconstruct(
     return run(world.clip, settings=settings, people_finder=lambda clip, size: (world.tracks, found), network=network)
 
 
+@pytest.mark.slow
 def test_a_run_without_any_guess_has_no_warning(world: World) -> None:
     assert reconstruct(world).report["warnings"] == []
 

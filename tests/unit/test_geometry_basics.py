@@ -114,6 +114,7 @@ def test_points_behind_the_camera_stay_finite() -> None:
     assert project(torch.tensor([[1.0, 1.0, -2.0], [0, 0, 0]]), torch.eye(3)).isfinite().all()
 
 
+@pytest.mark.slow
 def test_a_first_call_in_inference_mode_does_not_spoil_training() -> None:
     """As when a program reconstructs a video and trains afterwards; in a process in which nobody has called it yet."""
     script = (

@@ -64,6 +64,7 @@ def test_losing_a_window_changes_no_other(model: UniSH, clips, people) -> None:
         assert_same(alone, {name: value[window] for name, value in vars(together).items()})
 
 
+@pytest.mark.slow
 def test_losing_a_person_changes_nobody_else(model: UniSH, clips, people) -> None:
     images, timestamps = clips
     everybody = predict(model, images, people, timestamps)
@@ -96,6 +97,7 @@ def test_padding_with_people_who_are_never_seen_is_invisible(model: UniSH, clips
         assert_close(getattr(wider, name)[:, :3], getattr(plain, name), name)
 
 
+@pytest.mark.slow
 def test_losing_a_frame_of_one_person_changes_nobody_else(model: UniSH, clips, people) -> None:
     """Nor does it matter what the lost frame is said to have held."""
     images, timestamps = clips

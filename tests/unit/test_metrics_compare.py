@@ -172,6 +172,7 @@ def test_nobody_found_and_nothing_in_common() -> None:
         compare_with_truth(replace(TRUTH, frame_indices=TRUTH.frame_indices + 1000), TRUTH, BODY)
 
 
+@pytest.mark.slow
 def test_synthetic_benchmark_resumes_and_records_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for index in range(3):
         TRUTH.save(tmp_path / f"clip-{index:06d}.npz")

@@ -77,5 +77,6 @@ def test_damage_moves_exactly_what_it_should(name: str, truth: Reconstruction, p
     assert not wrong
 
 
+@pytest.mark.slow
 def test_every_column_is_moved_by_some_damage(perfect: dict[str, float]) -> None:
     assert set().union(*(moves for _, moves, _ in CORRUPTIONS.values())) == perfect.keys() - OWN_VALUE

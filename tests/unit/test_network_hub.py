@@ -73,6 +73,7 @@ def failure(name: str, **arguments: str) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_repository_is_downloaded_once_into_the_cache_of_the_package(hub, cache, files, model) -> None:
     hub.publish(REPOSITORY, files | {"README.md": b"not needed"})
     assert_same(UniSH.from_pretrained(REPOSITORY), model)
@@ -130,6 +131,7 @@ def test_revisions_are_branches_tags_or_commits(hub, files, model) -> None:
     assert_same(UniSH.from_pretrained(REPOSITORY, revision=commit), older)
 
 
+@pytest.mark.slow
 def test_a_cut_connection_is_resumed_where_it_broke(hub, files, model, monkeypatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 10_000)  # 10 MB, and no less is kept
     hub.publish(REPOSITORY, files)

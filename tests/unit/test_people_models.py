@@ -197,6 +197,7 @@ def picture(request) -> torch.Tensor:
     raise AssertionError("the demo video is shorter than it was")
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_detectors_and_landmarks_agree_on_a_real_picture(picture):
     yolo = YoloDetector(load_darknet(_asset("yolov4-tiny"))).detect(picture[None])[0]

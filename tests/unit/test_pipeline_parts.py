@@ -147,6 +147,7 @@ def test_the_clock_tells_beginnings_and_ends_and_keeps_the_seconds(monkeypatch: 
     assert clock.seconds == {"one": 2.5, "two": 0.25} and len(told) == 2
 
 
+@pytest.mark.slow
 def test_a_run_tells_its_progress_and_reports_how_it_was_made() -> None:
     small = dataclasses.replace(tiny_config(), long_side=128, multiple=32)
     cameras = make_intrinsics(torch.tensor([210.0, 250.0]), *CLIP_SIZE)

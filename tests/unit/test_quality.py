@@ -228,6 +228,7 @@ def test_the_command_measures_compares_and_resumes(
     assert "not better" in capsys.readouterr().out.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_page_shows_both_folds_and_every_place(bad_run: tuple[str, Path]) -> None:
     page = (bad_run[1] / "quality.md").read_text()
     table, places = page.split("## Places, fold by fold")

@@ -57,6 +57,7 @@ def test_cameras_stay_inside_and_away_from_things_and_people(shootings: list[Sho
     assert np.mean(np.array(apart) > 0.2) > 0.95
 
 
+@pytest.mark.slow
 def test_people_are_in_view_in_most_clips(shootings: list[Shooting]) -> None:
     seen = [
         find_people(

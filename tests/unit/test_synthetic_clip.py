@@ -35,6 +35,7 @@ def test_a_clip_depends_on_seed_and_index_alone() -> None:
     assert not np.array_equal(alone.images, make_clip(4, 3, SMALL).images)
 
 
+@pytest.mark.slow
 def test_the_plain_renderer_makes_the_same_clip() -> None:
     fast = make_clip(4, 1, SMALL)
     slow = make_clip(4, 1, SynthConfig(**{**SMALL.__dict__, "renderer": "plain"}))
@@ -46,6 +47,7 @@ def test_the_plain_renderer_makes_the_same_clip() -> None:
     assert np.quantile(error, 0.98) < 1e-3
 
 
+@pytest.mark.slow
 def test_clips_are_written_once_and_read_back(tmp_path: Path) -> None:
     paths = write_clips(tmp_path, num_clips=2, seed=4, config=SMALL)
     assert [path.name for path in paths] == ["clip-000000.npz", "clip-000001.npz"]

@@ -61,6 +61,7 @@ def test_a_place_is_the_same_whatever_was_made_before(kind: str) -> None:
         np.testing.assert_array_equal(one.mesh.colours, other.mesh.colours)
 
 
+@pytest.mark.slow
 def test_furniture_stays_inside_rooms_and_apart() -> None:
     stage = build("room", 2, np.zeros((0, 2)))
     low, high = stage.low[[0, 2]] - 0.2, stage.high[[0, 2]] + 0.2
@@ -142,6 +143,7 @@ def test_radiance_pictures_are_read_back(tmp_path: Path, coded: bool) -> None:
             read_radiance(tmp_path / "bad.hdr")
 
 
+@pytest.mark.slow
 def test_the_light_of_a_panorama_comes_from_its_sun(tmp_path: Path) -> None:
     sky = np.full((32, 64, 3), [0.2, 0.3, 0.5])
     sky[8, 16] = 500.0  # 43 degrees up, a quarter of the way around

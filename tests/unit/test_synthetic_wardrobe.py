@@ -65,6 +65,7 @@ def test_a_dressed_person_is_one_sound_mesh(number: int) -> None:
     assert 10_000 < len(looks.faces) < 45_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", PEOPLE)
 def test_cloth_lies_outside_the_skin_and_near_it(number: int) -> None:
     """Every cloth point is in front of the skin point that it was lifted from, by what clothes are thick."""
@@ -85,6 +86,7 @@ def test_cloth_lies_outside_the_skin_and_near_it(number: int) -> None:
             assert 0.003 < np.median(np.linalg.norm(cloth[frame] - skin, axis=1)) < 0.06
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", PEOPLE)
 def test_folds_do_not_flicker(number: int) -> None:
     """Between frames 2 ms apart cloth moves hardly farther than the body does.

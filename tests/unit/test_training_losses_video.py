@@ -150,6 +150,7 @@ def test_shrinking_the_clip_is_no_way_out() -> None:
         assert loss > 1e-3 and gradient.abs() < 1e-12
 
 
+@pytest.mark.slow
 def test_gradients_of_flow_terms() -> None:
     walk = make_walk()
     rows, columns = slice(10, 14), slice(20, 25)

@@ -91,6 +91,7 @@ def test_landmarks_are_where_the_true_body_is_seen(clips: PeopleCache, body: Bod
     assert batch.humans.landmarks_px[~valid].isnan().all()
 
 
+@pytest.mark.slow
 def test_the_masks_belong_to_the_people(clips: PeopleCache, body: Body) -> None:
     batch = clips.draw(0, 0, 4)
     where = torch.stack([batch.person_ids == person for person in range(2)], dim=1)

@@ -65,6 +65,7 @@ def test_unknown_cameras_are_refused(wrong: dict) -> None:
         make_clip(0, 0, replace(SynthConfig(num_frames=1, size=(16, 16)), **wrong))
 
 
+@pytest.mark.slow
 def test_held_back_clips_are_others(tmp_path: Path) -> None:
     world = replace(
         COARSE_WORLD,

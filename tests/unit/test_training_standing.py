@@ -87,6 +87,7 @@ def test_pieces_go_on_and_end_like_one(place: Path, finished: Path, tmp_path: Pa
         begin(place, tmp_path).train(minutes=1)
 
 
+@pytest.mark.slow
 def test_only_the_scene_branch_changes_and_all_of_it_that_trains(place: Path, finished: Path) -> None:
     before, after = load_file(place / "weights/model.safetensors"), read_candidate(begin(place, finished))
     changed = {".".join(name.split(".")[:2]) for name in before if not torch.equal(before[name], after[name])}
@@ -112,6 +113,7 @@ def test_a_killed_piece_loses_nothing_before_its_last_checkpoint(place: Path, fi
     assert_same_weights(run, begin(place, finished))
 
 
+@pytest.mark.slow
 def test_the_budget_ends_a_stage_and_the_rate(place: Path, tmp_path: Path) -> None:
     run = begin(place, tmp_path, minutes=NO_TIME)
     run.train(minutes=10)

@@ -73,12 +73,14 @@ WIDTHS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("widths", WIDTHS)
 def test_black_bars_end_where_they_were_put(widths: tuple[int, int, int, int]) -> None:
     framed = frame_with(scene(), *widths)
     assert find_bars(framed) == area_of(framed, *widths)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crf", [18, 30])
 @pytest.mark.parametrize("widths", [(22, 0, 22, 0), (23, 0, 23, 0), (0, 61, 0, 61), (17, 33, 17, 31), (16, 0, 0, 0)])
 def test_after_coding_they_end_there_to_a_pixel(widths: tuple[int, int, int, int], crf: int, tmp_path: Path) -> None:
@@ -89,12 +91,14 @@ def test_after_coding_they_end_there_to_a_pixel(widths: tuple[int, int, int, int
     assert np.abs(np.subtract(found, area_of(frame_with(scene(), *widths), *widths))).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colour", [BLUE, (255, 255, 255), (128, 128, 128), (16, 16, 16)])
 def test_bars_of_another_colour(colour: tuple[int, int, int], tmp_path: Path) -> None:
     coded = code(tmp_path, frame_with(scene(), 0, 40, 0, 40, colour))
     assert find_bars(coded) == area_of(coded, 0, 40, 0, 40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("upright", [False, True])
 @pytest.mark.parametrize(("left", "crf"), [(40, 18), (101, 23), (150, 23)])
 def test_blurred_sides(left: int, crf: int, upright: bool, tmp_path: Path) -> None:
@@ -203,6 +207,7 @@ def thin_frame(count: int) -> np.ndarray:
 NO_BARS = [night_sky, dark_floor, white_wall, clear_sky, bright_studio, spotlight, near_focus, doorway, thin_frame]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", NO_BARS)
 @pytest.mark.parametrize("count", [1, 8])
 def test_what_is_no_bar(made, count: int, tmp_path: Path) -> None:
@@ -211,6 +216,7 @@ def test_what_is_no_bar(made, count: int, tmp_path: Path) -> None:
     assert find_bars(code(tmp_path, pictures)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("light", [1.0, 0.3, 0.1, 0.0])
 def test_scenes_that_fill_their_frames(light: float) -> None:
     for seed in range(4):
@@ -269,6 +275,7 @@ def test_a_dark_shot_does_not_hide_the_bars_of_a_film() -> None:
     assert inside.size == (180, 320) and inside.picture_area is None
 
 
+@pytest.mark.slow
 def test_a_picture_inside_bars_is_read_as_finely_as_one_without(tmp_path: Path) -> None:
     """1400 pixels wide with bars: the reader would shrink it, the picture of 400 needs no shrinking."""
     framed = frame_with(scene(4, 200, 400), 0, 500, 0, 500)

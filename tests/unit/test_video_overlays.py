@@ -33,6 +33,7 @@ def with_logo(pictures: np.ndarray, *, place: tuple[int, int] = (230, 14)) -> tu
     return (pictures * (1 - share) + np.array([250, 240, 230]) * share).astype(np.uint8), np.asarray(canvas) > 128
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [(230, 14), (10, 150), (120, 80)])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_logo_before_a_moving_view_is_found(place: tuple[int, int], seed: int, tmp_path) -> None:
@@ -77,6 +78,7 @@ def turn(pictures: np.ndarray, *, seed: int = 0, strength: float = 1.0) -> tuple
     return np.stack(out), np.stack(black)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_black_that_a_stabiliser_leaves_is_found(seed: int, tmp_path) -> None:
     pictures, black = turn(scene(seed=seed), seed=seed)

@@ -219,6 +219,7 @@ def test_orientation_of_photos(tmp_path: Path) -> None:
     assert clip.size == clip.source_size == (160, 96) and numbers(clip) == [3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -57,6 +57,7 @@ def test_a_file_that_does_not_begin_at_zero_is_whole(tmp_path: Path, name: str, 
     np.testing.assert_allclose(clip.timestamps_s, np.arange(30) / 10, atol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [0.0, 10.0])
 @pytest.mark.parametrize(("name", "codec"), CONTAINERS[2:5], ids=[name for name, _ in CONTAINERS[2:5]])
 def test_and_one_that_is_broken_off_is_not(tmp_path: Path, name: str, codec: str, start: float) -> None:
@@ -325,6 +326,7 @@ def test_the_frames_after_the_start_are_those_of_the_whole_file(tmp_path: Path, 
             np.testing.assert_array_equal(frame.pixels(96), pixels)
 
 
+@pytest.mark.slow
 def test_a_clip_is_the_same_as_without_passing_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shots, too: the frames right before the start are seen."""
     path = with_a_cut(tmp_path)
@@ -338,6 +340,7 @@ def test_a_clip_is_the_same_as_without_passing_over(tmp_path: Path, monkeypatch:
     assert one.warnings == other.warnings and one.segment.max() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [mp4, open_groups, transport_stream, key_frames_only, hevc, vp9, uneven, late])
 def test_what_is_before_the_start_is_not_decoded(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     try:
@@ -361,6 +364,7 @@ def test_a_cut_after_the_start_is_found(tmp_path: Path) -> None:
     assert clip.frame_indices[int(clip.segment.argmax())] == 113 and clip.segment.max() == 1
 
 
+@pytest.mark.slow
 def test_damage_before_the_start_is_not_held_against_the_file(tmp_path: Path) -> None:
     path = damaged_before(tmp_path)
     assert read_clip(path, fps=10.0, start=12.0).warnings == ()

@@ -55,6 +55,7 @@ RECORDED = [
 pictures, the two agree to 2e-6."""
 
 
+@pytest.mark.slow
 def test_the_network_gives_the_numbers_of_the_published_one() -> None:
     with torch.inference_mode():
         found = seeded_network()(seeded_pictures())
@@ -168,6 +169,7 @@ def film(tmp_path: Path, count: int = 75) -> Path:
     return write_video(tmp_path / "film.mp4", numbered(count).repeat(2, axis=1).repeat(2, axis=2), fps=12.5)
 
 
+@pytest.mark.slow
 def test_frames_of_a_transition_are_left_out_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both sides are shots of their own. The numbers survive the codec only roughly, so the model counts itself."""
 
@@ -275,6 +277,7 @@ def test_transitions_between_two_places(kind: str, drawn: ModuleType, scenes: li
     assert found >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.parametrize("kind", ["ordinary", "still", "whip pan", "near thing", "flash", "title", "shake"])
 def test_what_only_looks_like_a_transition(kind: str, drawn: ModuleType, scenes: list, soft_changes: Path) -> None:
