@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt8
 from numpy import ndarray
 
+FEWEST_FRAMES = 6
+"""Of a shot, from which on it can be told what moves."""
 _BLACK = 12
 """Levels, of 255, up to which coding leaves black."""
 _DEEPEST = 0.25
@@ -28,6 +30,8 @@ _MARGIN = 1
 def find_black_borders(images: UInt8[ndarray, "N H W 3"]) -> Bool[ndarray, "N H W"]:
     """Of one shot: wedges of black with a straight end, at a side where they come and go."""
     found = np.zeros(images.shape[:3], bool)
+    if len(images) < FEWEST_FRAMES:
+        return found
     black = images.max(axis=-1) <= _BLACK
     lighter = images.max(axis=-1) > _BLACK + _CONTRAST
     for turns in range(4):

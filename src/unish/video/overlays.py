@@ -16,10 +16,10 @@ from scipy import ndimage
 from torch import Tensor
 
 from unish.errors import DegradedResultWarning
-from unish.video.black_borders import find_black_borders
+from unish.video.black_borders import FEWEST_FRAMES, find_black_borders
 
-_FEWEST_FRAMES, _NUM_FRAMES = 6, 24
-"""Of a shot: too few to tell, and as many as are looked at."""
+_NUM_FRAMES = 24
+"""Of a shot, evenly spread, that are looked at."""
 _GRADIENT, _FAINT = 10.0, 4.0
 """Levels per pixel, of 255, of an edge of an overlay, and of an edge that may show that the camera moves."""
 _STAYS, _MOVES = 0.95, 0.7
@@ -70,7 +70,7 @@ def _warn(message: str) -> None:
 def find_static_overlay(images: UInt8[ndarray, "N H W 3"], people: Bool[ndarray, "N H W"]) -> Bool[ndarray, "H W"]:
     """Of one shot: parts with corners that stay the same while the edges around them, and most others, move."""
     nothing = np.zeros(images.shape[1:3], bool)
-    if len(images) < _FEWEST_FRAMES:
+    if len(images) < FEWEST_FRAMES:
         return nothing
     chosen = np.linspace(0, len(images) - 1, min(len(images), _NUM_FRAMES)).round().astype(int)
     luma = images[chosen].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
