@@ -91,3 +91,12 @@ def test_paths_outside_the_checkout_stand_in_conftest_only(repository: Path) -> 
         except UnicodeDecodeError:
             continue
         assert outside not in text, f"{name} names {outside}; use the fixtures of tests/conftest.py"
+
+
+def test_no_archive_or_download_lies_in_the_checkout(repository: Path) -> None:
+    """Wheels and the like come in by ``git add`` of a folder in which something was downloaded."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=repository, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    endings = (".whl", ".zip", ".gz", ".tgz", ".tar", ".pth", ".pt", ".onnx", ".mp4", ".part")
+    assert [name for name in listed.stdout.split("\0") if name.endswith(endings)] == []

@@ -12,6 +12,10 @@ from scipy import ndimage
 from test_video_bars import clip_of, code, frame_with, scene
 
 from unish.errors import DegradedResultWarning
+from unish.network import UniSH
+from unish.network.config import tiny_config
+from unish.pipeline import run
+from unish.settings import Settings
 from unish.video import show_inside_bars
 from unish.video.black_borders import find_black_borders
 from unish.video.blank import find_blank
@@ -163,3 +167,15 @@ def test_blank_frames_inside_and_over_bars() -> None:
 def test_a_clip_that_is_blank_from_end_to_end_stays() -> None:
     clip = clip_of(np.zeros((4, 60, 80, 3), np.uint8))
     assert show_inside_bars(clip) == (clip, clip)
+
+
+def test_no_depth_is_given_at_a_logo_and_the_report_names_it() -> None:
+    """Through the whole pipeline, with a network that knows nothing."""
+    pictures, logo = with_logo(busy())
+    torch.manual_seed(0)
+    result = run(clip_of(pictures), settings=Settings(people=0, size=320), network=UniSH(tiny_config()).eval())
+    height, width = result.reconstruction.depth.shape[1:]
+    seen = np.asarray(Image.fromarray(logo).resize((width, height), Image.Resampling.NEAREST))
+    assert (result.reconstruction.point_conf[:, seen] < 1e-3).mean() > 0.85
+    assert (result.reconstruction.point_conf[:, ~seen] < 1e-3).mean() < 0.1
+    assert any("is an overlay that keeps its place" in warning for warning in result.report["warnings"])
