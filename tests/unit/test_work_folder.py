@@ -233,7 +233,10 @@ def test_killed_at_thirty_random_moments(tmp_path: Path) -> None:
         process.wait(timeout=30)
         process.stdout.close()
         left = {path.name for path in tmp_path.iterdir()} - set(NAMES)
-        assert len(marks(tmp_path) - {"none"}) == 1 and left <= {WORK_FOLDER}, (attempt, marks(tmp_path), left)
+        # Killed in the instant of the change, the folder shows nothing; the next run shows what is whole.
+        shown, whole = marks(tmp_path) - {"none"}, (tmp_path / WORK_FOLDER / "whole").exists()
+        assert len(shown) == 1 or (whole and not shown), (attempt, marks(tmp_path), left)
+        assert left <= {WORK_FOLDER}
     with replaced_whole(tmp_path) as making:
         assert len(marks(tmp_path)) == 1 and "none" not in marks(tmp_path)
         write(making, "last")
