@@ -7,12 +7,12 @@ import torch
 
 from unish.body import load_body
 from unish.geometry.camera import project
+from unish.lab.training.landmark_noise import EventRates, LandmarkNoiseConfig, happen, observe, wander
+from unish.lab.training.landmarks import LandmarkBatch, LandmarkDataConfig, make_batch
+from unish.lab.training.lifter import LifterConfig, compute_loss, loss_terms, score_batches
+from unish.lab.training.motion_pool import MotionPool
 from unish.network.human.landmark_branch import LandmarkBranch, LandmarkBranchConfig
 from unish.network.outputs import HumanOutput
-from unish.training.landmark_noise import EventRates, LandmarkNoiseConfig, happen, observe, wander
-from unish.training.landmarks import LandmarkBatch, LandmarkDataConfig, make_batch
-from unish.training.lifter import LifterConfig, compute_loss, loss_terms, score_batches
-from unish.training.motion_pool import MotionPool
 
 QUIET = LandmarkNoiseConfig(
     bias_2d=0.0, drift_2d=0.0, jitter_2d=0.0, yaw_deg=0.0, pitch_deg=0.0, roll_deg=0.0, bone_depth=0.0, bone_plane=0.0,

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from unish.errors import InputError
-from unish.synthetic.motion import (
+from unish.lab.synthetic.motion import (
     ACTIONS,
     Motion,
     mirror_motion,
@@ -14,7 +14,7 @@ from unish.synthetic.motion import (
     sample_motion,
     turn_motion,
 )
-from unish.synthetic.motion.skeleton import NOMINAL_REST_JOINTS, NUM_SOLE_POINTS, pose_skeleton
+from unish.lab.synthetic.motion.skeleton import NOMINAL_REST_JOINTS, NUM_SOLE_POINTS, pose_skeleton
 
 TIMES = torch.arange(0, 3, 1 / 15, dtype=torch.float64)
 

@@ -10,8 +10,8 @@ import torch
 from unish.geometry.camera import make_intrinsics, unproject
 from unish.geometry.rigid import make_rigid
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.training.losses.cameras import compare_cameras, list_pairs
-from unish.training.losses.penalties import (
+from unish.lab.training.losses.cameras import compare_cameras, list_pairs
+from unish.lab.training.losses.penalties import (
     angle_between,
     charbonnier,
     mean_along,
@@ -19,8 +19,8 @@ from unish.training.losses.penalties import (
     smooth_angle,
     smooth_length,
 )
-from unish.training.losses.points import confidence_loss, find_scale, local_point_loss, normal_loss
-from unish.training.losses.sampling import draw_entries, interpolate, look_up, take
+from unish.lab.training.losses.points import confidence_loss, find_scale, local_point_loss, normal_loss
+from unish.lab.training.losses.sampling import draw_entries, interpolate, look_up, take
 
 
 def random(seed: int, *shape: int) -> torch.Tensor:

@@ -10,9 +10,9 @@ import torch
 from unish.geometry.camera import make_intrinsics, pixel_grid, project, unproject
 from unish.geometry.rigid import invert_rigid, make_rigid, transform_points
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.training.losses.cameras import list_pairs
-from unish.training.losses.flow import find_consistent_flow, find_static_flow, flow_loss
-from unish.training.losses.temporal import acceleration_loss, depth_flow_loss, mean_distance, turning_loss
+from unish.lab.training.losses.cameras import list_pairs
+from unish.lab.training.losses.flow import find_consistent_flow, find_static_flow, flow_loss
+from unish.lab.training.losses.temporal import acceleration_loss, depth_flow_loss, mean_distance, turning_loss
 
 SIZE = (36, 48)
 DOUBLE = torch.float64
