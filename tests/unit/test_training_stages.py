@@ -1,7 +1,7 @@
 """Coarse and fine: what they read, that truth costs nothing, and that they train what they say."""
 
 import copy
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,8 @@ from unish.network.geometry_tokens import NUM_GEOMETRY, NUM_PLACE
 WORLD = replace(
     COARSE_WORLD, places=("hall",), sizes=((64, 48),), clips_per_shard=4, clip=replace(COARSE_WORLD.clip, num_frames=3)
 )
-NO_NOISE = LandmarkNoiseConfig(bias_2d=0.0, drift_2d=0.0, jitter_2d=0.0, events=EventRates.none())
+NO_EVENTS = EventRates(**{field.name: 0.0 for field in fields(EventRates)})
+NO_NOISE = LandmarkNoiseConfig(bias_2d=0.0, drift_2d=0.0, jitter_2d=0.0, events=NO_EVENTS)
 CONFIG = PeopleConfig(num_frames=3, num_observations=2, noise=NO_NOISE)
 FEW = FitConfig(steps=2, warmup_steps=0, learning_rate=1e-3, checkpoint_every=0)
 

@@ -25,10 +25,6 @@ class Prop:
     def of(cls, mesh: Mesh) -> Prop:
         return cls(mesh=mesh, low=mesh.vertices.min(0), high=mesh.vertices.max(0))
 
-    def overlaps(self, other: Prop, gap: float = 0.02) -> bool:
-        """Do the bounds come closer than ``gap``?"""
-        return bool(np.all(self.low < other.high + gap) and np.all(other.low < self.high + gap))
-
     def distance(self, points: Float[ndarray, "N 3"]) -> Float[ndarray, "N"]:
         """Distance of points to the bounds; 0 inside."""
         return np.linalg.norm(np.maximum(np.maximum(self.low - points, points - self.high), 0), axis=-1)

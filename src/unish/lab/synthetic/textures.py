@@ -67,13 +67,6 @@ class TextureBank:
         present = [kind for kind in kinds if kind in self._by_kind]
         return int(rng.choice(self._by_kind[present[rng.integers(len(present))]]))
 
-    def pick_any(self, rng: np.random.Generator) -> int:
-        """A random layer of any kind."""
-        return int(rng.integers(len(self.layers)))
-
-    def has(self, kind: Kind) -> bool:
-        return kind in self._by_kind
-
 
 def _draw_kin(num_layers: int, kinds: tuple[Kind, ...]) -> Int16[ndarray, "64 _"]:
     """Permutations within kinds, the same for every bank of these kinds."""

@@ -9,7 +9,7 @@ Legend: S people, N frames, L = 33 landmarks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import roma
 import torch
@@ -49,11 +49,6 @@ class EventRates:
     mirrored_bone: float = 0.10
     mirrored_legs: float = 0.08
     missing: float = 0.15
-
-    @classmethod
-    def none(cls) -> EventRates:
-        """Nothing ever happens."""
-        return cls(**{field.name: 0.0 for field in fields(cls)})
 
 
 @dataclass(frozen=True, kw_only=True)

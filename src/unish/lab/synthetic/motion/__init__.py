@@ -3,7 +3,7 @@
 from unish.lab.synthetic.motion.collection import MotionLibrary, load_library, read_motion
 from unish.lab.synthetic.motion.grounding import ground_motion
 from unish.lab.synthetic.motion.procedural import ACTIONS, sample_motion
-from unish.lab.synthetic.motion.record import Motion, mirror_motion, place_on_floor, resample_motion, turn_motion
+from unish.lab.synthetic.motion.record import Motion, mirror_motion, resample_motion, turn_motion
 
 __all__ = [
     "ACTIONS",
@@ -12,7 +12,6 @@ __all__ = [
     "ground_motion",
     "load_library",
     "mirror_motion",
-    "place_on_floor",
     "read_motion",
     "resample_motion",
     "sample_motion",

@@ -31,7 +31,7 @@ def sample_motion(rng: np.random.Generator, timestamps_s: Float64[Tensor, "N"], 
     """A random motion at the given times; some go over from one action to another (named ``a+b>c+d``).
 
     The world has **y up and the floor at y = 0**; the path starts above the origin with a heading drawn uniformly
-    (``turn_motion`` turns it). See ``Motion`` for the frames, ``place_on_floor`` for bodies of another size, and
+    (``turn_motion`` turns it). See ``Motion`` for the frames, ``ground_motion`` for bodies of another size, and
     subtract the rest pelvis from the path to get SMPL's ``transl``.
 
     Args:

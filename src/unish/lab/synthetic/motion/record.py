@@ -10,7 +10,6 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from unish.body.joints import MIRRORED_JOINTS
-from unish.lab.synthetic.motion.skeleton import NOMINAL_REST_JOINTS, leg_length, pose_skeleton
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +24,7 @@ class Motion:
         timestamps_s: (N,) seconds, increasing.
         global_orient: (N, 3, 3) rotation of the pelvis, body → world.
         body_pose: (N, 23, 3, 3) rotation of each further SMPL joint relative to its parent.
-        root: (N, 3) pelvis joint in the world for the nominal adult skeleton; use ``place_on_floor`` for another body.
+        root: (N, 3) pelvis joint in the world for the nominal adult skeleton; for another body: ``ground_motion``.
         name: what moves here, for messages.
     """
 
@@ -47,23 +46,6 @@ class Motion:
     def rotations(self) -> Float[Tensor, "N 24 3 3"]:
         """All 24 rotations, root first."""
         return torch.cat([self.global_orient[:, None], self.body_pose], dim=1)
-
-
-def place_on_floor(motion: Motion, rest_joints: Float[Tensor, "24 3"]) -> Float[Tensor, "N 3"]:
-    """Pelvis path (N, 3) for a body with these rest joints, world metres, y up.
-
-    The path over the floor and the clearance of jumps grow with the legs; the lowest contact point of every frame keeps
-    its (scaled) height above the floor, so that feet stand where they stood. The SMPL ``transl`` of a frame is
-    ``root − J0`` with the rest pelvis J0 of the body.
-    """
-    rest = (rest_joints - rest_joints[:1]).to(motion.root)
-    ratio = leg_length(rest) / leg_length(NOMINAL_REST_JOINTS)
-    _, nominal = pose_skeleton(motion.rotations)
-    _, posed = pose_skeleton(motion.rotations, rest)
-    clearance = motion.root[:, 1] + nominal[..., 1].amin(dim=-1)
-    root = motion.root * ratio
-    root[:, 1] = clearance * ratio - posed[..., 1].amin(dim=-1)
-    return root
 
 
 def mirror_motion(motion: Motion) -> Motion:

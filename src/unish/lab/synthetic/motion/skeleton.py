@@ -1,7 +1,7 @@
 """A nominal adult skeleton in SMPL joint order, and which of its points can touch a floor.
 
-Motions are made and stored for this skeleton, so that they need no body file. ``place_on_floor`` in ``record`` moves a
-motion to the proportions of a real body. Axes in the rest pose: y up, facing +z, the person's left is +x, pelvis at 0.
+Motions are made and stored for this skeleton, so that they need no body file. ``ground_motion`` moves a motion to
+the proportions of a real body. Axes in the rest pose: y up, facing +z, the person's left is +x, pelvis at 0.
 """
 
 from __future__ import annotations
@@ -43,18 +43,16 @@ NUM_SOLE_POINTS = 8
 
 
 def pose_skeleton(
-    local: Float[Tensor, "*batch 24 3 3"], rest_joints: Float[Tensor, "24 3"] = NOMINAL_REST_JOINTS
+    local: Float[Tensor, "*batch 24 3 3"],
 ) -> tuple[Float[Tensor, "*batch 24 3"], Float[Tensor, "*batch 20 3"]]:
     """Joints and contact points around the pelvis (pelvis at 0), metres, in the frame of the root rotation's target.
 
     Args:
         local: rotations relative to the parent, root first.
-        rest_joints: rest joints of the body in use; contact offsets grow with its legs.
     """
-    world, posed = chain_joints((rest_joints - rest_joints[:1]).expand(*local.shape[:-3], 24, 3), local)
+    world, posed = chain_joints(NOMINAL_REST_JOINTS.expand(*local.shape[:-3], 24, 3), local)
     carriers = list(CONTACT_JOINTS)
-    offsets = CONTACT_OFFSETS.to(rest_joints) * (leg_length(rest_joints) / leg_length(NOMINAL_REST_JOINTS))
-    contacts = posed[..., carriers, :] + (world[..., carriers, :, :] @ offsets[..., None])[..., 0]
+    contacts = posed[..., carriers, :] + (world[..., carriers, :, :] @ CONTACT_OFFSETS[..., None])[..., 0]
     return posed, contacts
 
 

@@ -99,11 +99,6 @@ def grid_faces(rows: int, columns: int, closed: bool) -> Int[ndarray, "F 3"]:
     return np.concatenate([np.stack([a, d, c], -1).reshape(-1, 3), np.stack([a, c, b], -1).reshape(-1, 3)])
 
 
-def plain_looks(num: int, colour: ndarray, part: Part) -> Looks:
-    """One colour all over."""
-    return Looks(colours=np.broadcast_to(colour, (num, 3)).astype(np.float32), uv=np.zeros((num, 2)), part=part)
-
-
 def bind(num: int, joint: int) -> Float[ndarray, "W 24"]:
     """Weights of points that one joint carries."""
     weights = np.zeros((num, 24), np.float32)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from unish.geometry.rigid import invert_rigid
 from unish.geometry.rotation import rotation_angle
-from unish.lab.training.losses.penalties import mean_where, smooth_angle, smooth_length
+from unish.lab.training.losses.penalties import smooth_angle, smooth_length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,39 +48,6 @@ def pose_loss(errors: CameraErrors) -> Tensor:
     rotation = functional.huber_loss(errors.rotation / 0.02, torch.zeros_like(errors.rotation), delta=1.0)
     translation = functional.huber_loss(errors.translation / 0.02, torch.zeros_like(errors.translation), delta=1.0)
     return rotation + translation
-
-
-def list_pairs(num_frames: int) -> Int[Tensor, "2 E"]:
-    """All ordered pairs of different frames, E = N·(N − 1)."""
-    first, second = torch.meshgrid(torch.arange(num_frames), torch.arange(num_frames), indexing="ij")
-    return torch.stack([first, second])[:, first != second]
-
-
-def compare_cameras(
-    c2w: Float[Tensor, "B N 4 4"],
-    true_c2w: Float[Tensor, "B N 4 4"],
-    *,
-    scale: Float[Tensor, "B"],
-    unit: Float[Tensor, "B"],
-    delta: float = 0.1,
-) -> dict[str, Tensor]:
-    """Relative poses over all ordered pairs of frames (π³, Wang et al. 2025); no frame is special.
-
-    ``rotation``: mean angle of R̂ᵀR, radians; ``translation``: mean Huber of ‖s·t̂ − t‖/unit, linear beyond ``delta``.
-    π³ takes the Huber of each coordinate; of the length, it does not depend on the axes.
-
-    Args:
-        scale: the one that brings the predicted *points* onto the true ones (``find_scale``), so that camera path and
-            points share one scale.
-        unit: what a translation is measured by, such as the clip's mean depth; metres.
-    """
-    pairs = list_pairs(c2w.shape[1]).to(c2w.device)
-    errors = compare_relative_poses(relative_poses(c2w, pairs), relative_poses(true_c2w, pairs), scale=scale, unit=unit)
-    huber = functional.huber_loss(
-        errors.translation, torch.zeros_like(errors.translation), delta=delta, reduction="none"
-    )
-    every = torch.ones_like(huber, dtype=torch.bool)
-    return {"rotation": mean_where(errors.rotation, every), "translation": mean_where(huber, every)}
 
 
 def angle_degrees(

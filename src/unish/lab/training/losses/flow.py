@@ -1,7 +1,8 @@
-"""The flow that points, cameras and intrinsics imply outside the people, against optical flow: for real video.
+"""Real video outside the people: flow that points, cameras and intrinsics imply against optical flow, depth along it.
 
 Legend: B clips, N frames, E pairs of frames, H×W pixels; x a pixel centre, f flow in pixels from the first frame of a
-pair to its second, b the flow back; P point, T₂₁ from the first camera to the second, K intrinsics, π projection.
+pair to its second, b the flow back; P point, P₁ one of the first frame, T₂₁ from the first camera to the second, K
+intrinsics, π projection, z₂ depth in the second frame.
 """
 
 from __future__ import annotations
@@ -89,3 +90,29 @@ def flow_loss(
     distance = smooth_length(torch.where(ahead[..., None], implied - wanted, 0.0))
     huber = functional.huber_loss(distance, torch.zeros_like(distance), delta=delta, reduction="none")
     return mean_where(huber, ahead) * (100 / (height**2 + width**2) ** 0.5)
+
+
+def depth_flow_loss(
+    local_points: Float[Tensor, "B N H W 3"],
+    c2w: Float[Tensor, "B N 4 4"],
+    flow: Float[Tensor, "B E H W 2"],
+    pairs: Int[Tensor, "2 E"],
+    mask: Bool[Tensor, "B E H W"],
+    *,
+    truncation: float = 0.25,
+) -> Tensor:
+    """Mean min(|log z(T₂₁ · P₁(x)) − log z₂(x + f(x))|, truncation) over the mask: two frames agree how far a point is.
+
+    Depths are compared as a ratio, so the scale of the clip changes nothing. The truncation lets go of pixels whose
+    target lies on a depth edge, where interpolation invents a depth.
+
+    Args:
+        flow, pairs, mask: as in ``flow_loss``.
+    """
+    height, width = flow.shape[2:4]
+    moved = move_points(local_points, c2w, pairs)[..., 2]
+    target = pixel_grid(height, width, like=flow) + flow
+    seen = interpolate(local_points[:, pairs[1], ..., 2][:, :, None], target)[:, :, 0]
+    usable = mask & (moved > 0) & (seen > 0)
+    ratio = torch.where(usable, moved, 1.0).log() - torch.where(usable, seen, 1.0).log()
+    return mean_where(smooth_length(ratio[..., None]).clamp_max(truncation), usable)

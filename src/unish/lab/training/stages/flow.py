@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from unish.lab.datasets import ClipSource
 from unish.lab.training.data.flow import FlowBatch, FlowBatches, FlowDataConfig
 from unish.lab.training.losses.distillation import forgetting_loss
-from unish.lab.training.losses.flow import flow_loss
-from unish.lab.training.losses.temporal import depth_flow_loss
+from unish.lab.training.losses.flow import depth_flow_loss, flow_loss
 from unish.lab.training.stages.scene import FROZEN_PARTS
 from unish.lab.training.trainer import FitConfig, fit
 from unish.network.outputs import SceneOutput
