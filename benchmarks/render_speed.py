@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from unish.evaluation.provenance import name_cpu
+from unish.lab.evaluation.provenance import name_cpu
+from unish.lab.synthetic import SynthConfig
+from unish.lab.synthetic.clip import plan_clip, render_clip
+from unish.lab.synthetic.furniture import THEMES, draw_piece
+from unish.lab.synthetic.shapes import place
 from unish.render import Scene, make_renderer
 from unish.render.scene import SmoothNormals, join_meshes
-from unish.synthetic import SynthConfig
-from unish.synthetic.clip import plan_clip, render_clip
-from unish.synthetic.furniture import THEMES, draw_piece
-from unish.synthetic.shapes import place
 
 MIN_SCENE_FACES = 50_000
 

@@ -22,13 +22,13 @@ import torch
 from torch import Tensor, nn
 
 from unish.cli.terminal import print_table
-from unish.evaluation.provenance import name_cpu
+from unish.lab.evaluation.provenance import name_cpu
+from unish.lab.synthetic.config import SynthConfig
+from unish.lab.synthetic.shards import ShardConfig, write_shards
+from unish.lab.training.data import SceneBatch, SceneDataConfig, SceneShards
+from unish.lab.training.scene import SceneLossWeights, scene_loss
+from unish.lab.training.trainer import FitConfig, fit
 from unish.network.small_scene import SmallScene, SmallSceneConfig
-from unish.synthetic.config import SynthConfig
-from unish.synthetic.shards import ShardConfig, write_shards
-from unish.training.data import SceneBatch, SceneDataConfig, SceneShards
-from unish.training.scene import SceneLossWeights, scene_loss
-from unish.training.trainer import FitConfig, fit
 
 _WARM_UP = 2
 _PHASES = ("data_s", "forward_s", "backward_s", "optimizer_s")

@@ -13,8 +13,8 @@ import numpy as np
 
 from unish.body import load_body
 from unish.errors import InputError
-from unish.evaluation import Answer, Request, evaluate
-from unish.evaluation.methods import People, make_record
+from unish.lab.evaluation import Answer, Request, evaluate
+from unish.lab.evaluation.methods import People, make_record
 
 
 class MyMethod:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unish.datasets import CLIP_ARRAYS, ClipArrays, ClipSource
+from unish.lab.datasets import CLIP_ARRAYS, ClipArrays, ClipSource
 
 
 def assert_is_a_clip(arrays: ClipArrays, num_frames: int) -> None:

@@ -22,9 +22,9 @@ from labelled_places import (
     write_places,
 )
 from unish.body import JOINT_NAMES, LANDMARK_NAMES
-from unish.evaluation.benchmarks.labelled import LABELLED
-from unish.evaluation.benchmarks.labelled.human36m import _SHARED
-from unish.evaluation.limits import _OVER_PEOPLE_AND_TIME, _OVER_TIME
+from unish.lab.evaluation.benchmarks.labelled import LABELLED
+from unish.lab.evaluation.benchmarks.labelled.human36m import _SHARED
+from unish.lab.evaluation.limits import _OVER_PEOPLE_AND_TIME, _OVER_TIME
 from unish.reconstruction.report import JOINT_LANDMARKS
 from unish.structs import Reconstruction
 from walking_record import SIZE, make_walk

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from unish.body import Body, load_body
-from unish.evaluation import Answer, Request
+from unish.lab.evaluation import Answer, Request
 from unish.structs import Reconstruction
 
 

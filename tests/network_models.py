@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unish.network import PRESETS, UniSH
 from unish.network.align_net import AlignNetConfig
@@ -14,6 +14,7 @@ from unish.network.heads.branch_decoder import BranchDecoderConfig
 from unish.network.human.crop_branch import CropBranchConfig
 from unish.network.human.smpl_head import SmplHeadConfig
 from unish.network.human.vit import CropVitConfig
+from unish.network.precision import choose_formats
 from unish.network.release_scene import ReleaseSceneConfig
 from unish.structs import HumanInputs
 
@@ -52,6 +53,13 @@ def make_network(family: str) -> UniSH:
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.02)
     return model.eval()
+
+
+def cast_weights(model: nn.Module, dtype: torch.dtype) -> None:
+    """Bring a network with the numbers of float32 in it into another format, tensor by tensor."""
+    formats = choose_formats(model, dtype)
+    for name, parameter in model.named_parameters():
+        parameter.data = formats[name].convert(parameter.data)
 
 
 def make_clips(rng: torch.Generator) -> tuple[Tensor, Tensor]:

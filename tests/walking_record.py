@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from unish.body import load_body
-from unish.evaluation.methods import People, make_record
-from unish.evaluation.methods.baselines import draw_floor_plane
+from unish.lab.evaluation.methods import People, make_record
+from unish.lab.evaluation.methods.baselines import draw_floor_plane
 from unish.structs import Clip, Reconstruction
 
 SIZE = (56, 42)

@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 
 from unish.errors import InputError
+from unish.lab.training.published import fetch_image_encoder, fetch_photo_prior
+from unish.lab.training.trainer import load_run_weights
 from unish.network import UniSH
 from unish.network.config import small_config
 from unish.network.weights import SHIPPED
-from unish.training.published import fetch_image_encoder, fetch_photo_prior
-from unish.training.trainer import load_run_weights
 
 MAX_MEGABYTES = 40
 

@@ -26,20 +26,20 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from unish.cli.progress import make_progress
-from unish.datasets import ClipSource
-from unish.datasets.resize import resize_clip
 from unish.errors import InputError
 from unish.geometry.camera import resize_intrinsics, unproject
 from unish.io import write_json
+from unish.lab.datasets import ClipSource
+from unish.lab.datasets.resize import resize_clip
+from unish.lab.training.data import degrade_images
+from unish.lab.training.experts import DepthExpert, ExpertView
+from unish.lab.training.recipes import DISTILL
+from unish.lab.training.stages.distill import DistillStage, open_expert, run_distill_stage
+from unish.lab.training.stages.distill_clips import DistillBatch, collate_clips, describe_clip, place_maps
+from unish.lab.training.surface_validation import score_depth, score_normals
 from unish.network import UniSH
 from unish.network.dense_layers import resize_guided
 from unish.network.small_scene import SmallScene, depth_from_log
-from unish.training.data import degrade_images
-from unish.training.experts import DepthExpert, ExpertView
-from unish.training.recipes import DISTILL
-from unish.training.stages.distill import DistillStage, open_expert, run_distill_stage
-from unish.training.stages.distill_clips import DistillBatch, collate_clips, describe_clip, place_maps
-from unish.training.surface_validation import score_depth, score_normals
 
 HELD_BACK_CLIPS = 96
 

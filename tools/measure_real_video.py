@@ -21,20 +21,20 @@ import torch
 
 from unish.body import load_body
 from unish.cli.progress import make_progress
-from unish.datasets.sequences import SequenceSource
-from unish.datasets.video_folder import VideoConfig, open_video_folder
 from unish.errors import InputError
+from unish.lab.datasets.sequences import SequenceSource
+from unish.lab.datasets.video_folder import VideoConfig, open_video_folder
+from unish.lab.training.data.flow import FlowBatches
+from unish.lab.training.recipes import FINE, FLOW
+from unish.lab.training.stages.flow import run_flow_stage, score_flow
+from unish.lab.training.stages.localise import run_localise_stage
+from unish.lab.training.stages.localiser import Localiser, build_network, plain_config
+from unish.lab.training.stages.people_cache import PeopleBatch, PeopleCache, cache_people
+from unish.lab.training.stages.people_validation import score_people
+from unish.lab.training.trainer import load_run_weights
 from unish.network import UniSH
 from unish.network.config import UniSHConfig
 from unish.network.small_scene import SmallScene
-from unish.training.data.flow import FlowBatches
-from unish.training.recipes import FINE, FLOW
-from unish.training.stages.flow import run_flow_stage, score_flow
-from unish.training.stages.localise import run_localise_stage
-from unish.training.stages.localiser import Localiser, build_network, plain_config
-from unish.training.stages.people_cache import PeopleBatch, PeopleCache, cache_people
-from unish.training.stages.people_validation import score_people
-from unish.training.trainer import load_run_weights
 
 FLOW_BATCHES = 24
 """Of the test videos."""

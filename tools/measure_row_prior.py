@@ -10,8 +10,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from unish.evaluation.row_prior import FILE, measure_row_prior
-from unish.synthetic import SynthConfig, write_clips
+from unish.lab.evaluation.row_prior import FILE, measure_row_prior
+from unish.lab.synthetic import SynthConfig, write_clips
 
 # The sensor does not change depth, and the frames of a clip are much alike.
 CONFIG = SynthConfig(num_frames=2, sensor=False, samples=1)

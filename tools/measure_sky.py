@@ -27,7 +27,7 @@ from unish.io import write_json
 from unish.network.sky import find_sky
 from unish.video import processed_size, resize_images
 
-OUTLINES = Path(unish.__file__).parent / "evaluation/benchmarks/labelled/sky_outlines.json"
+OUTLINES = Path(unish.__file__).parent / "lab/evaluation/benchmarks/labelled/sky_outlines.json"
 LONG_SIDE, MULTIPLE = 448, 16
 
 Method = Callable[[UInt8[Tensor, "T H W 3"]], Bool[Tensor, "T H W"]]

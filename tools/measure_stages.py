@@ -23,13 +23,13 @@ from unish.body import Body, load_body
 from unish.cli.progress import make_progress
 from unish.errors import InputError
 from unish.io import write_json
+from unish.lab.training.recipes import COARSE, FINE
+from unish.lab.training.stages.localise import LocaliseStage, run_localise_stage
+from unish.lab.training.stages.localiser import Localiser, build_network, plain_config
+from unish.lab.training.stages.people_cache import PeopleCache, cache_people
+from unish.lab.training.stages.people_validation import score_people
+from unish.lab.training.trainer import load_run_weights
 from unish.network import UniSH
-from unish.training.recipes import COARSE, FINE
-from unish.training.stages.localise import LocaliseStage, run_localise_stage
-from unish.training.stages.localiser import Localiser, build_network, plain_config
-from unish.training.stages.people_cache import PeopleCache, cache_people
-from unish.training.stages.people_validation import score_people
-from unish.training.trainer import load_run_weights
 
 HELD_BACK_CLIPS = 192
 SHORT_STEPS = 800

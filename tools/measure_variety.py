@@ -15,8 +15,8 @@ from pathlib import Path
 from unish.cli.arguments import at_least
 from unish.cli.progress import make_progress
 from unish.errors import InputError
-from unish.evaluation.variety import compare_rows, draw_figure, measure_videos, measure_world
-from unish.evaluation.variety.comparison import TABLE_HEADER
+from unish.lab.evaluation.variety import compare_rows, draw_figure, measure_videos, measure_world
+from unish.lab.evaluation.variety.comparison import TABLE_HEADER
 
 
 def measure(clips: int, seed: int, real: Path, work: Path, out: Path, workers: int) -> None:

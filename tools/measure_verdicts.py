@@ -18,7 +18,7 @@ import numpy as np
 
 from unish.body import load_body
 from unish.errors import InputError
-from unish.evaluation.verdict_trials import Seen, try_result
+from unish.lab.evaluation.verdict_trials import Seen, try_result
 from unish.reconstruction.verdicts import ShotFacts
 from unish.structs import Reconstruction
 

@@ -28,7 +28,7 @@ from mutations import Mutant
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = (
     "torch", "numpy", "scipy.linalg", "scipy.optimize", "scipy.spatial", "scipy.ndimage", "scipy.sparse", "roma",
-    "einops", "jaxtyping", "beartype", "safetensors.torch", "PIL.Image", "av", "pygltflib", "hypothesis", "trimesh",
+    "jaxtyping", "beartype", "safetensors.torch", "PIL.Image", "av", "pygltflib", "hypothesis", "trimesh",
     "huggingface_hub", "tqdm", "ai_edge_litert.interpreter", "matplotlib", "torch.utils.data", "unittest.mock",
     "pytest_timeout",
 )  # fmt: skip

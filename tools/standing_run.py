@@ -19,10 +19,10 @@ from unish.cli.arguments import OneLineParser, add_quiet, at_least, positive_flo
 from unish.cli.progress import make_progress
 from unish.cli.quality import MEDIA, NOT_BETTER
 from unish.errors import InputError
-from unish.evaluation.quality import comparison_lines
+from unish.lab.evaluation.quality import comparison_lines
+from unish.lab.training.recipes import STANDING
+from unish.lab.training.standing import StandingRun, open_run
 from unish.network.weights import SHIPPED
-from unish.training.recipes import STANDING
-from unish.training.standing import StandingRun, open_run
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

@@ -23,9 +23,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from unish.io import written_beside
+from unish.lab.synthetic import SynthConfig, make_clip
+from unish.lab.synthetic.panoramas import read_radiance
 from unish.network.sky import STRIDE, WEIGHTS, SkyHead, load_encoder, mean_colours
-from unish.synthetic import SynthConfig, make_clip
-from unish.synthetic.panoramas import read_radiance
 
 SIZES = ((160, 224), (224, 160), (128, 224), (192, 192))
 PLACES = (

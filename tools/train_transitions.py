@@ -36,8 +36,8 @@ from transition_set import (
     shrink,
     to_bytes,
 )
-from unish.synthetic import SynthConfig, make_clip
-from unish.synthetic.panoramas import read_radiance
+from unish.lab.synthetic import SynthConfig, make_clip
+from unish.lab.synthetic.panoramas import read_radiance
 from unish.video.transition_network import Described, TransitionHead, TransitionNetwork
 from unish.video.transitions import INPUT_SIZE, WINDOW
 

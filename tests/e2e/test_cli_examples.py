@@ -12,7 +12,7 @@ import torch
 
 from small_record import make_record
 from unish.body import load_body
-from unish.evaluation import Results
+from unish.lab.evaluation import Results
 from unish.network import UniSH
 from unish.network.config import tiny_config
 from walking_record import make_walk

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
+from network_models import cast_weights
 from unish.network import UniSH
-from unish.network.precision import cast_weights
 
 from .published_inference import published_config, run_published_call
 from .seeded_weights import SeededWeights, load_rule

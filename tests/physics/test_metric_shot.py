@@ -9,11 +9,11 @@ from unish.body import load_body
 from unish.geometry.camera import pixel_grid, unproject
 from unish.geometry.rigid import invert_rigid, transform_points
 from unish.geometry.rotation import axis_angle_to_matrix
+from unish.lab.synthetic import SynthConfig, make_clip, observe_people
+from unish.lab.synthetic.observe import camera_params
 from unish.reconstruction import MetricShot, ShotEvidence, decide_camera, measure_shot, stitch_windows
 from unish.reconstruction.anchor import DISTANCE_SIGMA, place_bodies, settle_shapes
 from unish.structs import BodyParams, Camera, Landmarks, Prediction, Reconstruction, Tracks
-from unish.synthetic import SynthConfig, make_clip, observe_people
-from unish.synthetic.observe import camera_params
 
 SIZE = (96, 128)
 

@@ -5,11 +5,11 @@ import functools
 import numpy as np
 import pytest
 
-from unish.synthetic import SynthConfig
-from unish.synthetic.clip import Shooting, plan_clip
-from unish.synthetic.people import load_cast_body
-from unish.synthetic.placement import arrange_people, bodies_touch
-from unish.synthetic.seats import needs_seat
+from unish.lab.synthetic import SynthConfig
+from unish.lab.synthetic.clip import Shooting, plan_clip
+from unish.lab.synthetic.people import load_cast_body
+from unish.lab.synthetic.placement import arrange_people, bodies_touch
+from unish.lab.synthetic.seats import needs_seat
 
 SEED = 29
 FEW, MANY = range(10), range(10, 50)

@@ -9,8 +9,8 @@ import torch
 
 from unish.body import load_body
 from unish.geometry.rotation import axis_angle_to_matrix
+from unish.lab.synthetic import SKY_DEPTH, SynthConfig, make_clip
 from unish.structs import BodyParams, Reconstruction
-from unish.synthetic import SKY_DEPTH, SynthConfig, make_clip
 
 CONFIG = SynthConfig(size=(96, 128), num_frames=4, fps=6.0, min_people=1, max_people=3, normals=True)
 SEED = 11

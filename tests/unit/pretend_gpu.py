@@ -99,8 +99,8 @@ def place_model(model: nn.Module, device: str) -> None:
 def check_scene() -> None:
     from scene_shards import make_scene_batch, make_tiny_scene
 
-    from unish.training.scene import SceneLossWeights, scene_loss
-    from unish.training.scene_validation import score_scene
+    from unish.lab.training.scene import SceneLossWeights, scene_loss
+    from unish.lab.training.scene_validation import score_scene
 
     model, batch = make_tiny_scene(), make_scene_batch()
     with start():
@@ -116,11 +116,11 @@ def check_scene() -> None:
 
 def check_lifter() -> None:
     from unish.body import load_body
+    from unish.lab.training.landmarks import make_batch
+    from unish.lab.training.lifter import compute_loss, score_batches
+    from unish.lab.training.motion_pool import MotionPool
+    from unish.lab.training.recipes import SMOKE
     from unish.network.human.landmark_branch import LandmarkBranch
-    from unish.training.landmarks import make_batch
-    from unish.training.lifter import compute_loss, score_batches
-    from unish.training.motion_pool import MotionPool
-    from unish.training.recipes import SMOKE
 
     config, body = SMOKE.lifter, load_body("free")
     pool = MotionPool.make(2, library=None, seconds=config.pool_seconds, seed=1)
@@ -136,13 +136,13 @@ def check_lifter() -> None:
 
 def check_align() -> None:
     from unish.body import load_body
+    from unish.lab.training.recipes import SMOKE
+    from unish.lab.training.stages.coarse import CoarseWeights, coarse_loss
+    from unish.lab.training.stages.fine import FineWeights, fine_loss
+    from unish.lab.training.stages.localiser import Localiser
+    from unish.lab.training.stages.people_cache import PeopleCache, cache_people
     from unish.network import UniSH
     from unish.network.ruler_start import RulerStart
-    from unish.training.recipes import SMOKE
-    from unish.training.stages.coarse import CoarseWeights, coarse_loss
-    from unish.training.stages.fine import FineWeights, fine_loss
-    from unish.training.stages.localiser import Localiser
-    from unish.training.stages.people_cache import PeopleCache, cache_people
 
     network, body = UniSH(SMOKE.config).eval(), load_body("free")
     with tempfile.TemporaryDirectory() as folder:

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
+from unish.lab.training.data import SceneBatch
 from unish.network.correspondence import CorrespondenceConfig
 from unish.network.decoder import DecoderConfig
 from unish.network.small_scene import SmallScene, SmallSceneConfig
-from unish.training.data import SceneBatch
 
 TINY = SmallSceneConfig(
     long_side=64,

@@ -11,8 +11,8 @@ import pytest
 from made_answers import Oracle, make_scene
 from small_smpl import write_smpl
 from unish.body import load_body
-from unish.datasets.bedlam import list_bedlam_sequences
-from unish.evaluation.benchmarks import BENCHMARKS
+from unish.lab.datasets.bedlam import list_bedlam_sequences
+from unish.lab.evaluation.benchmarks import BENCHMARKS
 from unish.structs import Clip, Reconstruction
 from written_bedlam import FRAMES, PLAIN, write_labels, write_scene
 
@@ -85,7 +85,7 @@ def test_without_a_body_model_depth_and_cameras_are_scored(tmp_path: Path) -> No
 def test_large_pictures_are_compared_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_scene(tmp_path, PLAIN)
     answer = make_answer(tmp_path, with_people=False)
-    monkeypatch.setattr("unish.evaluation.benchmarks.bedlam.LONG_SIDE", 32)
+    monkeypatch.setattr("unish.lab.evaluation.benchmarks.bedlam.LONG_SIDE", 32)
     oracle = Oracle(lambda request: answer)
     row = BEDLAM.score(tmp_path, NAME, oracle)
     assert isinstance(oracle.requests[0].source, Clip) and oracle.requests[0].source.size == (36, 64)

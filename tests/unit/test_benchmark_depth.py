@@ -14,11 +14,11 @@ from scipy.spatial.transform import Rotation
 
 from made_answers import Oracle, make_scene
 from unish.errors import InputError
-from unish.evaluation.benchmarks import BENCHMARKS, Benchmark
-from unish.evaluation.benchmarks.depth.bonn import FIRST_FRAME, NUM_FRAMES
-from unish.evaluation.benchmarks.depth.kitti import KITTI
-from unish.evaluation.benchmarks.depth.sintel import read_cam, read_dpt
-from unish.evaluation.benchmarks.depth.video import VideoDepthBenchmark
+from unish.lab.evaluation.benchmarks import BENCHMARKS, Benchmark
+from unish.lab.evaluation.benchmarks.depth.bonn import FIRST_FRAME, NUM_FRAMES
+from unish.lab.evaluation.benchmarks.depth.kitti import KITTI
+from unish.lab.evaluation.benchmarks.depth.sintel import read_cam, read_dpt
+from unish.lab.evaluation.benchmarks.depth.video import VideoDepthBenchmark
 from unish.structs import Clip
 
 SIZE = (6, 8)

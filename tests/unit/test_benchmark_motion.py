@@ -16,12 +16,12 @@ from made_answers import Oracle
 from small_smpl import SMPLX_PARENTS
 from unish.body import Body, load_body, move_body
 from unish.errors import InputError
-from unish.evaluation.benchmarks import BENCHMARKS
-from unish.evaluation.benchmarks.motion.body_files import load_smplx_to_smpl
-from unish.evaluation.benchmarks.motion.scoring import IN_CAMERA, IN_WORLD
-from unish.evaluation.benchmarks.motion.smplx import load_smplx
-from unish.evaluation.results import Row
 from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from unish.lab.evaluation.benchmarks import BENCHMARKS
+from unish.lab.evaluation.benchmarks.motion.body_files import load_smplx_to_smpl
+from unish.lab.evaluation.benchmarks.motion.scoring import IN_CAMERA, IN_WORLD
+from unish.lab.evaluation.benchmarks.motion.smplx import load_smplx
+from unish.lab.evaluation.results import Row
 from unish.structs import BodyParams, Reconstruction
 from written_motion import (
     FPS,

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation, Slerp
 
-from unish.evaluation.benchmarks.motion.resampling import (
+from unish.lab.evaluation.benchmarks.motion.resampling import (
     bracket_times,
     resample_points,
     resample_poses,

@@ -14,10 +14,10 @@ from scipy.ndimage import map_coordinates
 from labelled_places import COLOUR_PX, DEPTH_PX, ROOM_SIZE, colour_poses, look_at_room
 from made_answers import Oracle, make_scene
 from unish.errors import InputError
-from unish.evaluation.benchmarks.labelled.places import PlaceBenchmark, read_views
-from unish.evaluation.benchmarks.lenses import distort, undistort
-from unish.evaluation.benchmarks.rgbd import SEVEN_SCENES
-from unish.evaluation.benchmarks.views import (
+from unish.lab.evaluation.benchmarks.labelled.places import PlaceBenchmark, read_views
+from unish.lab.evaluation.benchmarks.lenses import distort, undistort
+from unish.lab.evaluation.benchmarks.rgbd import SEVEN_SCENES
+from unish.lab.evaluation.benchmarks.views import (
     SMALLEST_MOVE,
     TrueViews,
     ask_about_views,

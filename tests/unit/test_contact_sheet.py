@@ -10,9 +10,9 @@ from safetensors.numpy import save_file
 
 from unish.cli import main
 from unish.errors import InputError
-from unish.synthetic import SynthConfig, make_clip, write_clips
-from unish.synthetic.contact_sheet import SheetClip, SheetConfig, draw_sheet, read_sheet_clips, write_sheet
-from unish.synthetic.shards import ShardConfig, write_shards
+from unish.lab.synthetic import SynthConfig, make_clip, write_clips
+from unish.lab.synthetic.contact_sheet import SheetClip, SheetConfig, draw_sheet, read_sheet_clips, write_sheet
+from unish.lab.synthetic.shards import ShardConfig, write_shards
 
 SMALL = SynthConfig(size=(32, 48), num_frames=3, fps=6.0)
 

@@ -10,10 +10,10 @@ import torch
 
 from clip_checks import assert_keeps_its_promises
 from unish.body import load_body
-from unish.datasets import ClipArrays
-from unish.datasets.bedlam import open_bedlam, turn_camera
 from unish.errors import InputError
 from unish.geometry.rotation import axis_angle_to_matrix
+from unish.lab.datasets import ClipArrays
+from unish.lab.datasets.bedlam import open_bedlam, turn_camera
 from unish.structs import BodyParams
 from written_bedlam import (
     BACKDROP,
@@ -124,7 +124,7 @@ def test_labels_of_smplx_have_poses_alone(tmp_path: Path) -> None:
 
 
 def test_more_people_than_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unish.datasets.bedlam.SHARD_PEOPLE", 4)
+    monkeypatch.setattr("unish.lab.datasets.bedlam.SHARD_PEOPLE", 4)
     write_scene(tmp_path, PLAIN, num_people=6)
     clip = assert_keeps_its_promises(open_bedlam(tmp_path), 3)
     assert set(np.unique(clip["ids"])) == {-1, 0, 1, 2, 3, 4}

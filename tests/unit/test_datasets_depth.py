@@ -13,17 +13,17 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from clip_checks import assert_keeps_its_promises
-from unish.datasets import ClipArrays
-from unish.datasets.depth_folder import open_depth_folder
-from unish.datasets.rgbd_sequence import (
+from unish.errors import InputError
+from unish.geometry.camera import unproject
+from unish.geometry.rigid import transform_points
+from unish.lab.datasets import ClipArrays
+from unish.lab.datasets.depth_folder import open_depth_folder
+from unish.lab.datasets.rgbd_sequence import (
     list_slambook2_frames,
     make_slambook2_sequence,
     open_seven_scenes,
     open_tum,
 )
-from unish.errors import InputError
-from unish.geometry.camera import unproject
-from unish.geometry.rigid import transform_points
 from written_exr import write_exr
 
 SIZE = (48, 64)
@@ -89,7 +89,7 @@ def write_seven_scenes(folder: Path, numbers: range, recording: Recording) -> No
 @pytest.fixture
 def seven_scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     camera = (60.0, 60.0, 32.0, 24.0)
-    monkeypatch.setattr("unish.datasets.rgbd_sequence._SEVEN_SCENES_CAMERA", camera)
+    monkeypatch.setattr("unish.lab.datasets.rgbd_sequence._SEVEN_SCENES_CAMERA", camera)
     scene = tmp_path / "chess"
     for number in (1, 2, 3):
         write_seven_scenes(scene / f"seq-{number:02d}", range(10, 10 + 2 * NUM_FRAMES, 2), record(camera))

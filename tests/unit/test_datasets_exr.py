@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unish.datasets.exr import read_exr, read_exr_depth
 from unish.errors import InputError
+from unish.lab.datasets.exr import read_exr, read_exr_depth
 from written_exr import write_exr
 
 

@@ -11,12 +11,12 @@ from test_datasets_depth import write_depth_folder
 from test_training_data import make_clips
 
 from clip_checks import assert_keeps_its_promises
-from unish.datasets import ClipArrays, LiveClips, MixedSource, ShardClips, names_source, open_source
-from unish.datasets.kinds import KINDS
 from unish.errors import InputError
-from unish.training.data import SceneBatches, SceneDataConfig
-from unish.training.recipes import SCENE_MIX
-from unish.training.stages.scene import open_scene_data
+from unish.lab.datasets import ClipArrays, LiveClips, MixedSource, ShardClips, names_source, open_source
+from unish.lab.datasets.kinds import KINDS
+from unish.lab.training.data import SceneBatches, SceneDataConfig
+from unish.lab.training.recipes import SCENE_MIX
+from unish.lab.training.stages.scene import open_scene_data
 
 
 @pytest.fixture

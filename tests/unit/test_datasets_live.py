@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from clip_checks import assert_keeps_its_promises
-from unish.datasets import ClipStream, LiveClips, MixedSource, ShardClips
 from unish.errors import InputError
-from unish.synthetic import HELD_BACK_SEED, SynthConfig
-from unish.synthetic.shards import ShardConfig, write_shards
-from unish.training.data import BatchWorkers, SceneBatches, SceneDataConfig
+from unish.lab.datasets import ClipStream, LiveClips, MixedSource, ShardClips
+from unish.lab.synthetic import HELD_BACK_SEED, SynthConfig
+from unish.lab.synthetic.shards import ShardConfig, write_shards
+from unish.lab.training.data import BatchWorkers, SceneBatches, SceneDataConfig
 
 SHARDS = ShardConfig(
     sizes=((48, 64), (64, 48)), clips_per_shard=2, clip=SynthConfig(num_frames=3, max_people=1, samples=1)
@@ -110,10 +110,10 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     script.write_text(
         textwrap.dedent("""
         import os
-        from unish.datasets import LiveClips
-        from unish.synthetic import SynthConfig
-        from unish.synthetic.shards import ShardConfig
-        from unish.training.data import BatchWorkers, SceneBatches, SceneDataConfig
+        from unish.lab.datasets import LiveClips
+        from unish.lab.synthetic import SynthConfig
+        from unish.lab.synthetic.shards import ShardConfig
+        from unish.lab.training.data import BatchWorkers, SceneBatches, SceneDataConfig
 
         if __name__ == "__main__":
             clip = SynthConfig(num_frames=2, max_people=0, samples=1)

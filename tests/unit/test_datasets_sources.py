@@ -12,12 +12,12 @@ import torch
 from safetensors.numpy import save_file
 
 from clip_checks import assert_keeps_its_promises
-from unish.datasets import ClipArrays, MixedSource, ShardClips, SourceNotes
-from unish.datasets.resize import resize_clip
 from unish.errors import InputError
-from unish.synthetic.config import SynthConfig
-from unish.synthetic.shards import ShardConfig, write_shards
-from unish.training.data import SceneBatches, SceneDataConfig
+from unish.lab.datasets import ClipArrays, MixedSource, ShardClips, SourceNotes
+from unish.lab.datasets.resize import resize_clip
+from unish.lab.synthetic.config import SynthConfig
+from unish.lab.synthetic.shards import ShardConfig, write_shards
+from unish.lab.training.data import SceneBatches, SceneDataConfig
 
 SHARDS = ShardConfig(
     sizes=((48, 64),), clips_per_shard=3, clip=SynthConfig(num_frames=4, max_people=2, min_people=1, samples=1)

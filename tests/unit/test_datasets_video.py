@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from clip_checks import assert_keeps_its_promises
-from unish.datasets.video_folder import VideoConfig, find_shots, open_video_folder, prepare_video
 from unish.errors import DegradedResultWarning, InputError
+from unish.lab.datasets.video_folder import VideoConfig, find_shots, open_video_folder, prepare_video
 from unish.people import PeopleConfig
 from unish.structs import Clip, Landmarks, Tracks
 from written_videos import numbered_pictures, read_number, write_video
@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_clips_of_people(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unish.datasets.video_folder.SHARD_PEOPLE", 4)
+    monkeypatch.setattr("unish.lab.datasets.video_folder.SHARD_PEOPLE", 4)
     finder = Finder()
     source = open_video_folder(folder, CONFIG, finder=finder)
     assert len(source) == 3  # 20 frames in windows of about 6

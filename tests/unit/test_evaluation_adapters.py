@@ -14,15 +14,15 @@ import torch
 
 from unish.body import load_body, move_body
 from unish.errors import InputError
-from unish.evaluation import Request, compare_with_truth
-from unish.evaluation.methods import AdapterPredictor, make_predictor
-from unish.evaluation.methods.parameters import SMPL_PELVIS, SMPLX_PELVIS
-from unish.evaluation.methods.point_maps import fit_intrinsics
-from unish.evaluation.methods.stored_arrays import read_arrays
 from unish.geometry.rigid import invert_rigid
 from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from unish.lab.evaluation import Request, compare_with_truth
+from unish.lab.evaluation.methods import AdapterPredictor, make_predictor
+from unish.lab.evaluation.methods.parameters import SMPL_PELVIS, SMPLX_PELVIS
+from unish.lab.evaluation.methods.point_maps import fit_intrinsics
+from unish.lab.evaluation.methods.stored_arrays import read_arrays
+from unish.lab.synthetic import clip_from_truth
 from unish.structs import BodyParams, Reconstruction
-from unish.synthetic import clip_from_truth
 from walking_record import make_walk
 
 BODY = load_body("free")
@@ -183,7 +183,7 @@ def test_people_of_different_worlds_meet_where_they_share_a_camera(tmp_path: Pat
 def test_a_licensed_body_takes_the_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_wham(tmp_path)
     licensed = replace(BODY, name="SMPL.pkl")
-    monkeypatch.setattr("unish.evaluation.methods.adapters.load_body", lambda _: licensed)
+    monkeypatch.setattr("unish.lab.evaluation.methods.adapters.load_body", lambda _: licensed)
     record = AdapterPredictor("wham", tmp_path, body="SMPL.pkl").predict(request()).reconstruction
     assert (record.betas == 3).all() and record.body_model == "SMPL.pkl"
 

@@ -13,11 +13,11 @@ import torch
 
 from labelled_tree import write_answers
 from unish.body import load_body
-from unish.evaluation import evaluate
-from unish.evaluation.benchmarks.clips import CLIPS, MIN_PERSON_FRAMES, SUFFIXES
-from unish.evaluation.clip_facts import PEOPLE_RANGES, STATIC_CAMERAS, TRAINING_CLIPS, load_people_ranges
-from unish.evaluation.methods.baselines import draw_floor_plane
-from unish.evaluation.results import Row
+from unish.lab.evaluation import evaluate
+from unish.lab.evaluation.benchmarks.clips import CLIPS, MIN_PERSON_FRAMES, SUFFIXES
+from unish.lab.evaluation.clip_facts import PEOPLE_RANGES, STATIC_CAMERAS, TRAINING_CLIPS, load_people_ranges
+from unish.lab.evaluation.methods.baselines import draw_floor_plane
+from unish.lab.evaluation.results import Row
 from unish.structs import Reconstruction
 from walking_record import SIZE, make_walk
 

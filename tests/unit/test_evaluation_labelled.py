@@ -12,10 +12,10 @@ import pytest
 
 from labelled_tree import NUM_FRAMES, PAIR, PICTURE, list_answers, make_truth, write_answers, write_tree
 from unish.errors import InputError
-from unish.evaluation import BENCHMARKS, evaluate
-from unish.evaluation.benchmarks.labelled import LABELLED
-from unish.evaluation.benchmarks.views import NO_DIRECTION_DEG
-from unish.evaluation.results import Results, Row
+from unish.lab.evaluation import BENCHMARKS, evaluate
+from unish.lab.evaluation.benchmarks.labelled import LABELLED
+from unish.lab.evaluation.benchmarks.views import NO_DIRECTION_DEG
+from unish.lab.evaluation.results import Results, Row
 from unish.structs import Reconstruction
 
 WALK = make_truth()
@@ -293,8 +293,8 @@ def test_the_samples_beside_the_project(media_dir: Path) -> None:
 @pytest.mark.slow
 def test_finished_files_of_our_own_score_like_the_run_that_made_them(media_dir: Path, tmp_path: Path) -> None:
     """One picture of each kind: what was reconstructed, written and read again gives the same rows."""
-    from unish.evaluation.methods import make_predictor
-    from unish.evaluation.predictor import Answer, Request
+    from unish.lab.evaluation.methods import make_predictor
+    from unish.lab.evaluation.predictor import Answer, Request
 
     data = media_dir / "labelled"
     only = ["7scenes/frame-000000", "kitti/0000000100", "h36m/S1_Directions_1.54138969_000001", "coco/000000040083.jpg"]

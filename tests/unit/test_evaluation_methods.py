@@ -11,14 +11,14 @@ import torch
 
 from unish.body import load_body
 from unish.errors import InputError
-from unish.evaluation import Request, compare_with_truth
-from unish.evaluation.limits import FirstFrames, keep_first_of_record
-from unish.evaluation.methods import BASELINES, BaselinePredictor, FilesPredictor, make_predictor
-from unish.evaluation.methods.baselines import CAMERA_HEIGHT_M, CONSTANT_DEPTH_M, WALL_M, draw_floor_plane
-from unish.evaluation.methods.files import find_file, hash_folder
-from unish.evaluation.row_prior import load_row_prior, row_prior_depth
+from unish.lab.evaluation import Request, compare_with_truth
+from unish.lab.evaluation.limits import FirstFrames, keep_first_of_record
+from unish.lab.evaluation.methods import BASELINES, BaselinePredictor, FilesPredictor, make_predictor
+from unish.lab.evaluation.methods.baselines import CAMERA_HEIGHT_M, CONSTANT_DEPTH_M, WALL_M, draw_floor_plane
+from unish.lab.evaluation.methods.files import find_file, hash_folder
+from unish.lab.evaluation.row_prior import load_row_prior, row_prior_depth
+from unish.lab.synthetic import clip_from_truth, observe_people
 from unish.structs import Reconstruction
-from unish.synthetic import clip_from_truth, observe_people
 from walking_record import SIZE, make_walk
 
 BODY = load_body("free")

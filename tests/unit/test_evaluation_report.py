@@ -14,11 +14,11 @@ import pytest
 from unish.body import load_body
 from unish.cli import main
 from unish.errors import InputError
-from unish.evaluation import compare_with_truth, evaluate
-from unish.evaluation.frame_data import FrameData, compare_frames, frame_file
-from unish.evaluation.methods import BaselinePredictor
-from unish.evaluation.report import write_page
-from unish.evaluation.report.charts import check_charts
+from unish.lab.evaluation import compare_with_truth, evaluate
+from unish.lab.evaluation.frame_data import FrameData, compare_frames, frame_file
+from unish.lab.evaluation.methods import BaselinePredictor
+from unish.lab.evaluation.report import write_page
+from unish.lab.evaluation.report.charts import check_charts
 from walking_record import make_walk
 
 BODY = load_body("free")

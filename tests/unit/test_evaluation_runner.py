@@ -12,8 +12,9 @@ import torch
 import unish
 from unish.cli import main
 from unish.errors import InputError
-from unish.evaluation import Answer, Request, Results, evaluate, provenance
-from unish.evaluation.methods import BaselinePredictor
+from unish.lab.evaluation import Answer, Request, Results, evaluate, provenance
+from unish.lab.evaluation.methods import BaselinePredictor
+from unish.lab.evaluation.variety import sources
 from walking_record import make_walk
 
 
@@ -121,6 +122,12 @@ def test_commit_is_that_of_this_checkout_only(monkeypatch: pytest.MonkeyPatch, t
 
     monkeypatch.setattr(provenance, "_ask_git", fail)
     assert provenance.find_commit() is None
+
+
+def test_everything_that_decides_scores_or_clips_is_there() -> None:
+    """A folder that was renamed would drop out of the hash without a word."""
+    parts = {*provenance._DECIDES_SCORES, *provenance._SHOWS_SCORES, *sources._DECIDES_CLIPS}
+    assert {part for part in parts if not (provenance.PACKAGE / part).exists()} == set()
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 
 from unish.cli import main
 from unish.errors import InputError
-from unish.evaluation import Results
-from unish.evaluation.columns import describe_column
-from unish.evaluation.tables import format_tables, load_published, make_tables
+from unish.lab.evaluation import Results
+from unish.lab.evaluation.columns import describe_column
+from unish.lab.evaluation.tables import format_tables, load_published, make_tables
 
 
 def results(benchmark: str, method: str, summary: dict[str, Any], **header: Any) -> Results:

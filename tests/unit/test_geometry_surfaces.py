@@ -9,7 +9,7 @@ import pytest
 import torch
 import trimesh
 
-from unish.geometry.camera import make_intrinsics
+from unish.geometry.camera import make_intrinsics, unproject
 from unish.geometry.mesh_distance import distance_to_mesh, point_triangle_distance
 from unish.geometry.plane import fit_floor, median_direction
 from unish.geometry.surfaces import (
@@ -18,7 +18,7 @@ from unish.geometry.surfaces import (
     draw_depth,
     erode,
     link_neighbours,
-    normals_from_depth,
+    normals_from_points,
     visible_points,
 )
 from unish.render.plain import rasterize
@@ -36,7 +36,8 @@ def depth_of_plane(normal: torch.Tensor, distance: float) -> torch.Tensor:
 
 def test_normals_of_a_plane_face_the_camera() -> None:
     normal = torch.nn.functional.normalize(torch.tensor([0.2, -0.4, -0.9]), dim=0)
-    found, exists = normals_from_depth(depth_of_plane(normal, 3.0), INTRINSICS)
+    depth = depth_of_plane(normal, 3.0)
+    found, exists = normals_from_points(unproject(depth, INTRINSICS), depth > 0)
     assert exists.all()
     torch.testing.assert_close(found, normal.expand(48, 64, 3), atol=1e-4, rtol=0)  # rounding; measured: 1.3e-5
 
@@ -44,7 +45,7 @@ def test_normals_of_a_plane_face_the_camera() -> None:
 def test_normals_do_not_exist_where_depth_does_not() -> None:
     depth = depth_of_plane(torch.tensor([0.0, 0.0, -1.0]), 2.0).expand(2, 48, 64).clone()
     depth[1, 10:20, 10:20] = 0
-    found, exists = normals_from_depth(depth, INTRINSICS.expand(2, 3, 3))
+    found, exists = normals_from_points(unproject(depth, INTRINSICS.expand(2, 3, 3)), depth > 0)
     assert exists[0].all()
     assert torch.equal(exists[1], depth[1] > 0)
     assert (found[~exists] == 0).all()

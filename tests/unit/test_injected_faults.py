@@ -10,7 +10,7 @@ import torch
 
 from made_room import CAMERA_HEIGHT, SOLE, STATURE, make_room, turn_world
 from unish.body import Body, load_body
-from unish.evaluation.injected_faults import (
+from unish.lab.evaluation.injected_faults import (
     add_ray_noise,
     compress_far_half,
     double_person,
@@ -25,7 +25,7 @@ from unish.evaluation.injected_faults import (
     swap_tracks,
     tilt_floor,
 )
-from unish.evaluation.verdict_trials import make_trials, try_result
+from unish.lab.evaluation.verdict_trials import make_trials, try_result
 from unish.reconstruction.checks.ground import read_ground, unproject_pixels
 from unish.reconstruction.checks.people import lowest_over_floor, to_camera, to_pixels
 from unish.reconstruction.report import JOINT_LANDMARKS

@@ -1,22 +1,23 @@
 """Training data of the landmark branch: the noise has the size and persistence it claims, the truth is consistent."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
 from unish.body import load_body
 from unish.geometry.camera import project
+from unish.lab.training.landmark_noise import EventRates, LandmarkNoiseConfig, happen, observe, wander
+from unish.lab.training.landmarks import LandmarkBatch, LandmarkDataConfig, make_batch
+from unish.lab.training.lifter import LifterConfig, compute_loss, loss_terms, score_batches
+from unish.lab.training.motion_pool import MotionPool
 from unish.network.human.landmark_branch import LandmarkBranch, LandmarkBranchConfig
 from unish.network.outputs import HumanOutput
-from unish.training.landmark_noise import EventRates, LandmarkNoiseConfig, happen, observe, wander
-from unish.training.landmarks import LandmarkBatch, LandmarkDataConfig, make_batch
-from unish.training.lifter import LifterConfig, compute_loss, loss_terms, score_batches
-from unish.training.motion_pool import MotionPool
 
+NO_EVENTS = EventRates(**{field.name: 0.0 for field in fields(EventRates)})
 QUIET = LandmarkNoiseConfig(
     bias_2d=0.0, drift_2d=0.0, jitter_2d=0.0, yaw_deg=0.0, pitch_deg=0.0, roll_deg=0.0, bone_depth=0.0, bone_plane=0.0,
-    jitter_m=(0.0, 0.0, 0.0), severity=0.0, stature=(0.0, 1.0, 1.0), events=EventRates.none(),
+    jitter_m=(0.0, 0.0, 0.0), severity=0.0, stature=(0.0, 1.0, 1.0), events=NO_EVENTS,
 )  # fmt: skip
 DATA = LandmarkDataConfig(batch_size=6, num_frames=5)
 
@@ -99,7 +100,7 @@ def test_default_noise_has_the_measured_size(rng: torch.Generator) -> None:
 
 
 def test_what_is_outside_the_picture_is_marked_by_low_visibility(rng: torch.Generator) -> None:
-    px, out = observed(standing(50, 3), LandmarkNoiseConfig(events=EventRates.none()), rng, bottom=430.0)
+    px, out = observed(standing(50, 3), LandmarkNoiseConfig(events=NO_EVENTS), rng, bottom=430.0)
     below = px[..., 1] > 430.0
     assert below.any() and out.px[..., 2][below].max() <= 0.4
     assert out.px[..., 2][~below].min() > 0.5

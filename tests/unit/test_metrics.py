@@ -7,7 +7,9 @@ import math
 import pytest
 import torch
 
-from unish.evaluation.metrics import (
+from unish.geometry.rigid import make_rigid, transform_points
+from unish.geometry.rotation import axis_angle_to_matrix
+from unish.lab.evaluation.metrics import (
     acceleration_error,
     foot_sliding,
     jitter,
@@ -21,8 +23,6 @@ from unish.evaluation.metrics import (
     score_depth,
     world_joint_error,
 )
-from unish.geometry.rigid import make_rigid, transform_points
-from unish.geometry.rotation import axis_angle_to_matrix
 
 
 def random(seed: int, *shape: int) -> torch.Tensor:

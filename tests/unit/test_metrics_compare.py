@@ -16,10 +16,10 @@ from PIL import Image
 from labelled_places import answer_kitchen, write_kitchen
 from unish.body import load_body
 from unish.errors import InputError
-from unish.evaluation import Answer, Request, compare_with_truth, evaluate
-from unish.evaluation.benchmarks.rgbd import CLIP_FRAMES
-from unish.evaluation.row_prior import load_row_prior, measure_row_prior, row_prior_depth
 from unish.geometry.rotation import axis_angle_to_matrix
+from unish.lab.evaluation import Answer, Request, compare_with_truth, evaluate
+from unish.lab.evaluation.benchmarks.rgbd import CLIP_FRAMES
+from unish.lab.evaluation.row_prior import load_row_prior, measure_row_prior, row_prior_depth
 from unish.reconstruction.report import JOINT_LANDMARKS
 from unish.structs import BodyParams, Clip, Reconstruction
 

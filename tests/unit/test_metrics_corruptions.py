@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from corruptions import BODY, CORRUPTIONS
 
-from unish.evaluation import compare_with_truth, compared_people, compared_views
+from unish.lab.evaluation import compare_with_truth, compared_people, compared_views
+from unish.lab.synthetic import SynthConfig, make_clip
 from unish.structs import Reconstruction
-from unish.synthetic import SynthConfig, make_clip
 
 PERFECT_ONE = {
     "depth_delta", "depth_delta_metric", "world_size_ratio", "people_matched", "points_normal_consistency",

@@ -8,7 +8,7 @@ import pytest
 import torch
 from evo_paths import ALIGNMENTS, NUMBERS, make_paths
 
-from unish.evaluation.metrics import (
+from unish.lab.evaluation.metrics import (
     absolute_trajectory_error,
     relative_rotation_errors,
     relative_translation_errors,

@@ -16,7 +16,9 @@ from torch import Tensor
 
 from unish.body import load_body
 from unish.errors import InputError
-from unish.evaluation.metrics import (
+from unish.geometry.rigid import make_rigid
+from unish.geometry.rotation import axis_angle_to_matrix
+from unish.lab.evaluation.metrics import (
     absolute_trajectory_error,
     acceleration_error,
     align_camera_path,
@@ -48,8 +50,6 @@ from unish.evaluation.metrics import (
     world_joint_error,
     world_size_ratio,
 )
-from unish.geometry.rigid import make_rigid
-from unish.geometry.rotation import axis_angle_to_matrix
 
 
 def random(seed: int, *shape: int) -> Tensor:

@@ -17,11 +17,11 @@ import twins_scene
 from torch import Tensor
 
 from unish.body import load_body
-from unish.evaluation import metrics
-from unish.evaluation.metrics import DepthScores
 from unish.geometry.alignment import Similarity
 from unish.geometry.rigid import make_rigid
 from unish.geometry.rotation import axis_angle_to_matrix
+from unish.lab.evaluation import metrics
+from unish.lab.evaluation.metrics import DepthScores
 
 BATCH = 2
 BODY = load_body("free")

@@ -5,16 +5,15 @@ import pytest
 import torch
 
 from unish.errors import InputError
-from unish.synthetic.motion import (
+from unish.lab.synthetic.motion import (
     ACTIONS,
     Motion,
     mirror_motion,
-    place_on_floor,
     resample_motion,
     sample_motion,
     turn_motion,
 )
-from unish.synthetic.motion.skeleton import NOMINAL_REST_JOINTS, NUM_SOLE_POINTS, pose_skeleton
+from unish.lab.synthetic.motion.skeleton import NUM_SOLE_POINTS, pose_skeleton
 
 TIMES = torch.arange(0, 3, 1 / 15, dtype=torch.float64)
 
@@ -105,15 +104,6 @@ def test_resampling_at_own_times_changes_nothing_and_ends_are_held() -> None:
     torch.testing.assert_close(resample_motion(motion, TIMES).rotations, motion.rotations, atol=1e-5, rtol=0)
     outside = resample_motion(motion, torch.tensor([-1.0, 99.0], dtype=torch.float64))
     torch.testing.assert_close(outside.root, motion.root[[0, -1]])
-
-
-def test_a_larger_body_stands_on_the_floor_too() -> None:
-    motion = sample_motion(np.random.default_rng(7), TIMES, action="squat")
-    rest = NOMINAL_REST_JOINTS * 1.2 + torch.tensor([0.1, 0.3, -0.2])
-    root = place_on_floor(motion, rest)
-    _, contacts = pose_skeleton(motion.rotations, rest - rest[:1])
-    assert (contacts[..., 1].amin(dim=-1) + root[:, 1]).abs().max() < 0.02
-    torch.testing.assert_close(root[:, [0, 2]], motion.root[:, [0, 2]] * 1.2, atol=1e-4, rtol=1e-4)
 
 
 def test_same_seed_same_motion_and_unknown_action_is_refused() -> None:

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from unish.errors import DegradedResultWarning, InputError
-from unish.synthetic import SynthConfig
-from unish.synthetic.clip import plan_clip
-from unish.synthetic.motion import MotionLibrary, read_motion
-from unish.synthetic.motion.bvh import read_bvh
-from unish.synthetic.motion.deepmimic import read_deepmimic
-from unish.synthetic.motion.skeleton import pose_skeleton
+from unish.lab.synthetic import SynthConfig
+from unish.lab.synthetic.clip import plan_clip
+from unish.lab.synthetic.motion import MotionLibrary, read_motion
+from unish.lab.synthetic.motion.bvh import read_bvh
+from unish.lab.synthetic.motion.deepmimic import read_deepmimic
+from unish.lab.synthetic.motion.skeleton import pose_skeleton
 
 # (name, depth in the tree, offset in centimetres); the rest pose is a T.
 _SKELETON = (

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from unish.body import Body, load_body
+from unish.lab.synthetic.motion import Motion, ground_motion, resample_motion, sample_motion
+from unish.lab.synthetic.motion.legs import Legs, reach_ankles, swing_between
+from unish.lab.synthetic.motion.soles import SupportBody, make_soles
 from unish.structs import BodyParams
-from unish.synthetic.motion import Motion, ground_motion, resample_motion, sample_motion
-from unish.synthetic.motion.legs import Legs, reach_ankles, swing_between
-from unish.synthetic.motion.soles import SupportBody, make_soles
 
 RATE = 60.0
 GRID = torch.arange(-0.6, 3.6, 1 / RATE, dtype=torch.float64)

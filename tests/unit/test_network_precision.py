@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from network_models import make_camera, make_clips, make_human_inputs, make_network
+from network_models import cast_weights, make_camera, make_clips, make_human_inputs, make_network
 from unish.errors import InputError
 from unish.network import UniSH
 from unish.network.linear import Linear
-from unish.network.precision import TRUNKS, WeightFormat, cast_like, cast_weights, choose_formats
+from unish.network.precision import TRUNKS, WeightFormat, cast_like, choose_formats
 from unish.network.rope import grid_positions, rotary_2d
 from unish.structs import Prediction
 

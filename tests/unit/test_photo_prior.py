@@ -11,13 +11,13 @@ from torch.nn import functional
 
 from unish.errors import InputError
 from unish.geometry.camera import make_intrinsics
+from unish.lab.training import photo_help
+from unish.lab.training.data import SceneBatch
+from unish.lab.training.photo_help import LEVEL_HELP, SHAPE_HELP, see_helped_prior, smooth_error
+from unish.lab.training.published import fetch_photo_prior
 from unish.network.config import tiny_config
 from unish.network.encoders.fastdepth import FOCAL_PX, NEAREST_M, FastDepth, convert_published_weights, input_size
 from unish.network.small_scene import SmallScene, SmallSceneConfig
-from unish.training import photo_help
-from unish.training.data import SceneBatch
-from unish.training.photo_help import LEVEL_HELP, SHAPE_HELP, see_helped_prior, smooth_error
-from unish.training.published import fetch_photo_prior
 
 _LAYERS = 38
 

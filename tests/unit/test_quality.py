@@ -14,9 +14,9 @@ import pytest
 from labelled_tree import list_answers, make_truth, take, write_answers, write_tree
 from unish.cli.quality import NOT_BETTER, main
 from unish.errors import InputError
-from unish.evaluation.benchmarks.labelled import LABELLED
-from unish.evaluation.quality import FORMAT, Dashboard, is_better, load_dashboard, relative_changes
-from unish.evaluation.quality_lines import LINES, Line
+from unish.lab.evaluation.benchmarks.labelled import LABELLED
+from unish.lab.evaluation.quality import FORMAT, Dashboard, is_better, load_dashboard, relative_changes
+from unish.lab.evaluation.quality_lines import LINES, Line
 from unish.structs import Reconstruction
 
 WALK = make_truth()

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from unish.errors import DegradedResultWarning, InputError
+from unish.lab.synthetic.cameras import look_matrices
+from unish.lab.synthetic.shapes import Paint, make_blob, make_box, make_quad, place
 from unish.render import SKY_ID, Frame, Lighting, Renderer, Scene, make_renderer
 from unish.render.drawables import BLOCK
 from unish.render.egl import DEVICE_VARIABLE, fit_shadow, view_planes
 from unish.render.scene import MAX_LAMPS, empty_mesh, join_meshes
-from unish.synthetic.cameras import look_matrices
-from unish.synthetic.shapes import Paint, make_blob, make_box, make_quad, place
 
 SIZE = (60, 80)
 INTRINSICS = np.array([[62.0, 0, 41.0], [0, 62.0, 29.0], [0, 0, 1]])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from unish.lab.synthetic.shapes import grid_faces
 from unish.render.scene import SmoothNormals, vertex_normals
-from unish.synthetic.shapes import grid_faces
 
 
 @pytest.fixture

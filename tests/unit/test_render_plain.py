@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from unish.lab.synthetic.shapes import Paint, grid_faces, make_box
 from unish.render.plain import rasterize, render_mesh
-from unish.synthetic.shapes import Paint, grid_faces, make_box
 
 SIZE = (48, 64)
 INTRINSICS = np.array([[50.0, 0, 31.3], [0, 55.0, 24.9], [0, 0, 1]])

@@ -14,10 +14,10 @@ from test_stitch import CAMERA, make_world
 
 from standing_shots import HEIGHT as SHOT_HEIGHT
 from standing_shots import WIDTH as SHOT_WIDTH
+from unish.lab.synthetic import SynthConfig, make_clip
 from unish.network.sky import STRIDE, SkyHead, find_sky, refine
 from unish.reconstruction import camera_stood_still, leave_out, stitch_windows
 from unish.structs import Reconstruction
-from unish.synthetic import SynthConfig, make_clip
 
 
 def test_a_prediction_without_sky_is_the_very_same() -> None:

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from unish.synthetic.cameras import draw_camera_path, draw_intrinsics
-from unish.synthetic.cameras.hands import SHAKE, draw_shake, draw_steps
-from unish.synthetic.cameras.movements import MOVEMENTS
-from unish.synthetic.cameras.poses import look_angles, look_matrices
-from unish.synthetic.cameras.scans import move_scan
-from unish.synthetic.cameras.subjects import Subjects, draw_distance, draw_side
-from unish.synthetic.cameras.views import cast_rays, find_people
-from unish.synthetic.clip import Shooting, plan_clip
-from unish.synthetic.config import SynthConfig
-from unish.synthetic.stage import Prop, Stage
+from unish.lab.synthetic.cameras import draw_camera_path, draw_intrinsics
+from unish.lab.synthetic.cameras.hands import SHAKE, draw_shake, draw_steps
+from unish.lab.synthetic.cameras.movements import MOVEMENTS
+from unish.lab.synthetic.cameras.poses import look_angles, look_matrices
+from unish.lab.synthetic.cameras.scans import move_scan
+from unish.lab.synthetic.cameras.subjects import Subjects, draw_distance, draw_side
+from unish.lab.synthetic.cameras.views import cast_rays, find_people
+from unish.lab.synthetic.clip import Shooting, plan_clip
+from unish.lab.synthetic.config import SynthConfig
+from unish.lab.synthetic.stage import Prop, Stage
 
 ALL_MOVES = MOVEMENTS | {"scan": move_scan}
 

@@ -8,12 +8,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from unish.errors import InputError
+from unish.lab.synthetic import HELD_BACK_SEED, SKY_DEPTH, SynthConfig, make_clip, write_clips
+from unish.lab.synthetic.cameras import draw_intrinsics, look_matrices
+from unish.lab.synthetic.clip import plan_clip
+from unish.lab.synthetic.shards import ShardConfig, write_shards
+from unish.lab.synthetic.textures import make_texture_bank
 from unish.structs import Reconstruction
-from unish.synthetic import HELD_BACK_SEED, SKY_DEPTH, SynthConfig, make_clip, write_clips
-from unish.synthetic.cameras import draw_intrinsics, look_matrices
-from unish.synthetic.clip import plan_clip
-from unish.synthetic.shards import ShardConfig, write_shards
-from unish.synthetic.textures import make_texture_bank
 
 SMALL = SynthConfig(size=(48, 64), num_frames=3, min_people=1, max_people=2)
 

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from unish.errors import InputError
+from unish.lab.synthetic.clip import PLACES
+from unish.lab.synthetic.forms import make_cushion, make_rods, make_rounded_box, make_tube
+from unish.lab.synthetic.grounds import make_ground
+from unish.lab.synthetic.panoramas import develop_sky, read_radiance
+from unish.lab.synthetic.rooms import SIZES, make_room
+from unish.lab.synthetic.shapes import Paint
+from unish.lab.synthetic.stage import Furnishing, KeepOut, Stage
+from unish.lab.synthetic.textures import make_texture_bank
+from unish.lab.synthetic.walls import Opening, Wall, make_wall
 from unish.render.scene import Mesh
-from unish.synthetic.clip import PLACES
-from unish.synthetic.forms import make_cushion, make_rods, make_rounded_box, make_tube
-from unish.synthetic.grounds import make_ground
-from unish.synthetic.panoramas import develop_sky, read_radiance
-from unish.synthetic.rooms import SIZES, make_room
-from unish.synthetic.shapes import Paint
-from unish.synthetic.stage import Furnishing, KeepOut, Stage
-from unish.synthetic.textures import make_texture_bank
-from unish.synthetic.walls import Opening, Wall, make_wall
 
 
 def build(kind: str, seed: int, people: np.ndarray) -> Stage:

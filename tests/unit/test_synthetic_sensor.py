@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
+from unish.lab.synthetic import SynthConfig, make_clip
+from unish.lab.synthetic.cameras import look_matrices
+from unish.lab.synthetic.sensor import blur_images, codec, compress_images, encode_video, record_images
+from unish.lab.synthetic.sensor.filters import defocus_images, smear_images
+from unish.lab.synthetic.sensor.motion import measure_motion
+from unish.lab.synthetic.sensor.record import add_noise, draw_shutter_s
 from unish.render import Frame
-from unish.synthetic import SynthConfig, make_clip
-from unish.synthetic.cameras import look_matrices
-from unish.synthetic.sensor import blur_images, codec, compress_images, encode_video, record_images
-from unish.synthetic.sensor.filters import defocus_images, smear_images
-from unish.synthetic.sensor.motion import measure_motion
-from unish.synthetic.sensor.record import add_noise, draw_shutter_s
 
 INTRINSICS = np.array([[60.0, 0, 32], [0, 60, 24], [0, 0, 1]])
 TIMES = np.arange(4) / 10

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
+from unish.lab.synthetic import SynthConfig, make_clip
+from unish.lab.synthetic.motion import sample_motion
+from unish.lab.synthetic.people import _draw_shape, load_cast_body, rest_params
+from unish.lab.synthetic.textures import make_texture_bank
+from unish.lab.synthetic.truth import split_ids
+from unish.lab.synthetic.wardrobe import PART_STEP, Outfit, Part
+from unish.lab.synthetic.wardrobe.anatomy import load_anatomy
+from unish.lab.synthetic.wardrobe.dressing import dress_person
+from unish.lab.synthetic.wardrobe.surfaces import trim
 from unish.render.scene import vertex_normals
 from unish.structs import BodyParams
-from unish.synthetic import SynthConfig, make_clip
-from unish.synthetic.motion import sample_motion
-from unish.synthetic.people import _draw_shape, load_cast_body, rest_params
-from unish.synthetic.textures import make_texture_bank
-from unish.synthetic.truth import split_ids
-from unish.synthetic.wardrobe import PART_STEP, Outfit, Part
-from unish.synthetic.wardrobe.anatomy import load_anatomy
-from unish.synthetic.wardrobe.dressing import dress_person
-from unish.synthetic.wardrobe.surfaces import trim
 
 PEOPLE = range(12)
 CLOSE = 1 / 480

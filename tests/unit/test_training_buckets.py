@@ -5,11 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from unish.datasets.source import ClipArrays, SourceNotes, draw_frames
 from unish.errors import InputError
-from unish.training.data import SceneBatches, SceneDataConfig
-from unish.training.data.buckets import ClipBuckets, draw_shape
-from unish.training.data.workers import _Turns
+from unish.lab.datasets.source import ClipArrays, SourceNotes, draw_frames
+from unish.lab.training.data import SceneBatches, SceneDataConfig
+from unish.lab.training.data.buckets import ClipBuckets, draw_shape
+from unish.lab.training.data.workers import _Turns
 
 SHAPES = ((24, 32, 4), (24, 32, 12), (32, 24, 12), (25, 32, 8))
 """(height, width, frames) of clip i modulo 4."""

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from unish.errors import InputError
 from unish.geometry.camera import unproject
 from unish.geometry.rigid import invert_rigid, transform_points
-from unish.training.data import (
+from unish.lab.training.data import (
     BatchWorkers,
     SceneDataConfig,
     SceneShards,

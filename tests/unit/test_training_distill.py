@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-from unish.datasets.source import ClipArrays, SourceNotes
-from unish.datasets.video_folder import VideoConfig, open_video_folder
 from unish.errors import InputError
 from unish.geometry.camera import make_intrinsics, unproject
+from unish.lab.datasets.source import ClipArrays, SourceNotes
+from unish.lab.datasets.video_folder import VideoConfig, open_video_folder
+from unish.lab.training.experts import CropExpert, CropNet, CropNetConfig, ExpertView
+from unish.lab.training.losses.distillation import place_loss
+from unish.lab.training.losses.points import normal_loss, posture_loss
+from unish.lab.training.recipes import DISTILL
+from unish.lab.training.stages.distill import distill_loss, open_expert, run_distill_stage
+from unish.lab.training.stages.distill_clips import DistillClips, cache_clips, collate_clips
+from unish.lab.training.surface_validation import score_depth, score_normals
+from unish.lab.training.trainer import FitConfig
 from unish.network.config import tiny_config
 from unish.network.small_scene import SmallScene
 from unish.structs import Clip, Landmarks, Tracks
-from unish.training.experts import CropExpert, CropNet, CropNetConfig, ExpertView
-from unish.training.losses.distillation import place_loss
-from unish.training.losses.points import normal_loss, posture_loss
-from unish.training.recipes import DISTILL
-from unish.training.stages.distill import distill_loss, open_expert, run_distill_stage
-from unish.training.stages.distill_clips import DistillClips, cache_clips, collate_clips
-from unish.training.surface_validation import score_depth, score_normals
-from unish.training.trainer import FitConfig
 from written_videos import numbered_pictures, write_video
 
 SIZE = (96, 128)

@@ -11,14 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from unish.datasets.source import SourceNotes
 from unish.errors import InputError
 from unish.geometry.camera import make_intrinsics, unproject
 from unish.geometry.surfaces import normals_from_points
-from unish.training.experts import CropExpert, CropNet, CropNetConfig, FileExpert, MogeExpert, write_frames
-from unish.training.experts.crop import CropBox, find_boxes
-from unish.training.experts.crop_training import CropBatch, CropBatches, CropWeights, crop_loss, true_relief
-from unish.training.experts.protocol import DepthExpert, ExpertView
+from unish.lab.datasets.source import SourceNotes
+from unish.lab.training.experts import CropExpert, CropNet, CropNetConfig, FileExpert, MogeExpert, write_frames
+from unish.lab.training.experts.crop import CropBox, find_boxes
+from unish.lab.training.experts.crop_training import CropBatch, CropBatches, CropWeights, crop_loss, true_relief
+from unish.lab.training.experts.protocol import DepthExpert, ExpertView
 
 SIZE = (60, 80)
 TINY = CropNetConfig(size=32, widths=(8, 8, 8, 8))

@@ -10,13 +10,13 @@ import torch
 from numpy import ndarray
 from scipy.ndimage import gaussian_filter
 
-from unish.datasets.resize import resize_clip
-from unish.datasets.source import ClipArrays, SourceNotes
 from unish.errors import InputError
+from unish.lab.datasets.resize import resize_clip
+from unish.lab.datasets.source import ClipArrays, SourceNotes
+from unish.lab.training.data.flow import FlowBatches, FlowDataConfig, list_neighbours, measure_flow
+from unish.lab.training.stages.flow import FlowStage, FlowWeights, run_flow_stage, score_flow
+from unish.lab.training.trainer import FitConfig
 from unish.network import UniSH
-from unish.training.data.flow import FlowBatches, FlowDataConfig, list_neighbours, measure_flow
-from unish.training.stages.flow import FlowStage, FlowWeights, run_flow_stage, score_flow
-from unish.training.trainer import FitConfig
 
 CONFIG = FlowDataConfig(num_clips=2, num_frames=3, long_sides=(64,), max_stride=1, mirror=False)
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from unish.training.interpolation import interpolate
+from unish.lab.training.interpolation import interpolate
 
 
 def test_ends_and_middle() -> None:

@@ -8,9 +8,9 @@ import torch
 from unish.geometry.camera import make_intrinsics, unproject
 from unish.geometry.rigid import make_rigid
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.training.losses.cameras import compare_relative_poses, focal_loss, pose_loss, relative_poses
-from unish.training.losses.matches import find_true_matches, match_losses
-from unish.training.losses.points import compare_points, find_scale
+from unish.lab.training.losses.cameras import compare_relative_poses, focal_loss, pose_loss, relative_poses
+from unish.lab.training.losses.matches import find_true_matches, match_losses
+from unish.lab.training.losses.points import compare_points, find_scale
 
 SIZE = (48, 64)
 

@@ -10,8 +10,8 @@ import torch
 from unish.geometry.camera import make_intrinsics, unproject
 from unish.geometry.rigid import make_rigid
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.training.losses.cameras import compare_cameras, list_pairs
-from unish.training.losses.penalties import (
+from unish.lab.training.losses.cameras import CameraErrors, compare_relative_poses, pose_loss, relative_poses
+from unish.lab.training.losses.penalties import (
     angle_between,
     charbonnier,
     mean_along,
@@ -19,8 +19,8 @@ from unish.training.losses.penalties import (
     smooth_angle,
     smooth_length,
 )
-from unish.training.losses.points import confidence_loss, find_scale, local_point_loss, normal_loss
-from unish.training.losses.sampling import draw_entries, interpolate, look_up, take
+from unish.lab.training.losses.points import confidence_loss, find_scale, local_point_loss, normal_loss
+from unish.lab.training.losses.sampling import draw_entries, interpolate, look_up, take
 
 
 def random(seed: int, *shape: int) -> torch.Tensor:
@@ -195,49 +195,42 @@ def make_path(seed: int, *lead: int) -> torch.Tensor:
     return make_rigid(axis_angle_to_matrix(0.3 * random(seed, *lead, 3)), random(seed + 1, *lead, 3))
 
 
-def test_all_pairs_are_all_ordered_pairs() -> None:
-    pairs = list_pairs(4)
-    assert pairs.shape == (2, 12)
-    assert len({tuple(pair) for pair in pairs.T.tolist()}) == 12
-    assert (pairs[0] != pairs[1]).all()
-    assert list_pairs(1).shape == (2, 0)
+def compare(guess: torch.Tensor, truth: torch.Tensor, scale: torch.Tensor, unit: torch.Tensor) -> CameraErrors:
+    """Over all ordered pairs of frames."""
+    num = truth.shape[1]
+    pairs = torch.tensor([(i, j) for i in range(num) for j in range(num) if i != j]).T
+    return compare_relative_poses(relative_poses(guess, pairs), relative_poses(truth, pairs), scale=scale, unit=unit)
 
 
 def test_cameras_vanish_on_truth_in_any_world_and_scale() -> None:
     truth = make_path(0, 2, 4)
     other_world = make_path(9, 2, 1) @ truth
     other_world[..., :3, 3] *= 0.25
-    losses = compare_cameras(other_world, truth, scale=torch.full((2,), 4.0).double(), unit=torch.ones(2).double())
-    assert losses["rotation"] < 1e-6 and losses["translation"] < 1e-12
-    single = compare_cameras(truth[:, :1], truth[:, :1], scale=torch.ones(2).double(), unit=torch.ones(2).double())
-    assert single["rotation"] == 0 and single["translation"] == 0
+    errors = compare(other_world, truth, torch.full((2,), 4.0).double(), torch.ones(2).double())
+    assert errors.rotation.max() < 1e-6 and errors.translation.max() < 1e-6 and pose_loss(errors).max() < 1e-9
 
 
-def test_cameras_equal_the_slow_twin_and_batch_equals_single() -> None:
+def test_cameras_equal_the_slow_twin() -> None:
     guess, truth = make_path(0, 2, 3), make_path(5, 2, 3)
     scale, unit = torch.tensor([1.5, 0.7]).double(), torch.tensor([2.0, 3.0]).double()
-    losses = compare_cameras(guess, truth, scale=scale, unit=unit)
-    angles, hubers = [], []
+    errors = compare(guess, truth, scale, unit)
+    pairs = [(i, j) for i in range(3) for j in range(3) if i != j]
     for clip in range(2):
-        for i in range(3):
-            for j in set(range(3)) - {i}:
-                a, b = (torch.linalg.inv(c2w[clip, j]) @ c2w[clip, i] for c2w in (guess, truth))
-                angles.append(torch.acos(((a[:3, :3].T @ b[:3, :3]).trace() - 1) / 2))
-                length = (scale[clip] * a[:3, 3] - b[:3, 3]).norm() / unit[clip]
-                hubers.append(0.5 * length**2 if length < 0.1 else 0.1 * (length - 0.05))
-    torch.testing.assert_close(losses["rotation"], torch.stack(angles).mean(), atol=4e-4, rtol=0)
-    torch.testing.assert_close(losses["translation"], torch.stack(hubers).mean(), atol=2e-5, rtol=0)
-    parts = [compare_cameras(guess[i, None], truth[i, None], scale=scale[i, None], unit=unit[i, None]) for i in (0, 1)]
-    for name, loss in losses.items():
-        torch.testing.assert_close(loss, (parts[0][name] + parts[1][name]) / 2)
+        for pair, (i, j) in enumerate(pairs):
+            a, b = (torch.linalg.inv(c2w[clip, j]) @ c2w[clip, i] for c2w in (guess, truth))
+            angle = torch.acos(((a[:3, :3].T @ b[:3, :3]).trace() - 1) / 2)
+            length = (scale[clip] * a[:3, 3] - b[:3, 3]).norm() / unit[clip]
+            # What is left is the smoothing at zero; measured: 3e-4 and 5e-5.
+            torch.testing.assert_close(errors.rotation[clip, pair], angle, atol=6e-4, rtol=0)
+            torch.testing.assert_close(errors.translation[clip, pair], length, atol=1e-4, rtol=0)
 
 
 def test_camera_gradients() -> None:
     turn, place = 0.3 * random(0, 1, 3, 3), random(1, 1, 3, 3)
     truth, one = make_path(5, 1, 3), torch.ones(1).double()
 
-    def compare(turn: torch.Tensor, place: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        guess = make_rigid(axis_angle_to_matrix(turn), place)
-        return tuple(compare_cameras(guess, truth, scale=one, unit=one).values())
+    def measure(turn: torch.Tensor, place: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        errors = compare(make_rigid(axis_angle_to_matrix(turn), place), truth, one, one)
+        return errors.rotation, errors.translation
 
-    assert torch.autograd.gradcheck(compare, (turn.requires_grad_(), place.requires_grad_()))
+    assert torch.autograd.gradcheck(measure, (turn.requires_grad_(), place.requires_grad_()))

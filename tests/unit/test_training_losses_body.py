@@ -10,8 +10,8 @@ import torch
 from unish.body import Body, load_body
 from unish.geometry.camera import make_intrinsics, unproject
 from unish.geometry.rotation import axis_angle_to_matrix
+from unish.lab.training.losses.body import compare_bodies, picture_loss, recover_cameras, scale_loss, translation_loss
 from unish.structs import BodyParams
-from unish.training.losses.body import compare_bodies, picture_loss, recover_cameras, scale_loss, translation_loss
 
 LEAD = (2, 2, 3)
 

@@ -12,9 +12,7 @@ from unish.body import load_body
 from unish.geometry.camera import make_intrinsics, project, unproject
 from unish.geometry.rotation import axis_angle_to_matrix
 from unish.geometry.surfaces import draw_depth
-from unish.render.plain import rasterize
-from unish.structs import BodyParams
-from unish.training.losses.correspondence import (
+from unish.lab.training.losses.correspondence import (
     draw_person_points,
     find_visible_vertices,
     landmark_loss,
@@ -22,6 +20,8 @@ from unish.training.losses.correspondence import (
     order_loss,
     surface_loss,
 )
+from unish.render.plain import rasterize
+from unish.structs import BodyParams
 
 SIZE = (96, 80)
 DOUBLE = torch.float64

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from unish.geometry.camera import make_intrinsics, unproject
-from unish.training.losses.distillation import DistillationConfig, detail_loss, forgetting_loss
+from unish.lab.training.losses.distillation import DistillationConfig, detail_loss, forgetting_loss
 
 SIZE = (40, 32)
 CONFIG = DistillationConfig(num_anchors=12, radius=0.12, num_samples=32)

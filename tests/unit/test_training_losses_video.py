@@ -1,4 +1,4 @@
-"""Flow and time: nothing is wrong with a rendered walk past a room, and no term can be lowered by shrinking it."""
+"""Flow, and depth along it: nothing is wrong with a rendered walk past a room, and shrinking it lowers no term."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import torch
 from unish.geometry.camera import make_intrinsics, pixel_grid, project, unproject
 from unish.geometry.rigid import invert_rigid, make_rigid, transform_points
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.training.losses.cameras import list_pairs
-from unish.training.losses.flow import find_consistent_flow, find_static_flow, flow_loss
-from unish.training.losses.temporal import acceleration_loss, depth_flow_loss, mean_distance, turning_loss
+from unish.lab.training.losses.flow import depth_flow_loss, find_consistent_flow, find_static_flow, flow_loss
 
 SIZE = (36, 48)
 DOUBLE = torch.float64
-PAIRS = list_pairs(3)
+PAIRS = torch.tensor([(i, j) for i in range(3) for j in range(3) if i != j]).T
 
 
 def random(seed: int, *shape: int) -> torch.Tensor:
@@ -185,94 +183,3 @@ def test_nothing_to_compare_costs_nothing() -> None:
     for loss in replace(walk, points=points, c2w=turned).measure(torch.ones_like(walk.mask)):
         (gradient,) = torch.autograd.grad(loss, points)
         assert loss.isfinite() and gradient.isfinite().all()
-
-
-# Bodies over time -----------------------------------------------------------------------------------------------------
-
-TIMES = torch.tensor([[0.0, 0.2, 0.3, 0.7, 0.8, 1.0]], dtype=DOUBLE)
-
-
-def make_motion() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Two people: uniform motion and a fall under 9.81 m/s²; uniform and accelerated turning."""
-    t = TIMES[0]
-    fall = torch.stack([0 * t, 9.81 / 2 * t**2, 3 + 0 * t], -1)
-    walk = torch.stack([1.5 * t, 0 * t, 4 - t], -1)
-    angle = torch.stack([2 * t, 0.5 * 3 * t**2])
-    axis = torch.nn.functional.normalize(torch.tensor([0.3, 1.0, -0.2], dtype=DOUBLE), dim=0)
-    rotations = axis_angle_to_matrix(angle[..., None] * axis)[None, :, :, None]
-    return torch.stack([walk, fall])[None], rotations, torch.ones(1, 2, 6, dtype=torch.bool)
-
-
-def test_uniform_motion_costs_nothing_and_acceleration_is_measured_at_uneven_times() -> None:
-    positions, rotations, valid = make_motion()
-    size = torch.tensor([[1.0, 2.0]], dtype=DOUBLE)
-    walking, falling = (valid & (torch.arange(2) == i)[:, None] for i in (0, 1))
-    assert acceleration_loss(positions, TIMES, size, walking) < 1e-9
-    assert acceleration_loss(positions, TIMES, size, falling).item() == pytest.approx(9.81 / 2, rel=1e-4)
-    assert turning_loss(rotations, TIMES, walking) < 1e-9
-    assert turning_loss(rotations, TIMES, falling).item() == pytest.approx(3.0, rel=1e-4)
-
-
-def test_smoothness_does_not_depend_on_scale_nor_on_missing_people() -> None:
-    positions, rotations, valid = make_motion()
-    valid[0, 1, 4:] = False
-    spoilt, unknown = positions.clone(), rotations.clone()
-    spoilt[~valid], unknown[~valid] = torch.nan, torch.nan
-    scale = torch.ones((), dtype=DOUBLE, requires_grad=True)
-    moved = scale * spoilt
-    loss = acceleration_loss(moved, TIMES, mean_distance(moved, valid), valid)
-    assert loss > 1
-    torch.testing.assert_close(acceleration_loss(7 * moved, TIMES, mean_distance(7 * moved, valid), valid), loss)
-    parts = acceleration_loss(positions[..., :4, :], TIMES[:, :4], mean_distance(positions, valid), valid[..., :4])
-    torch.testing.assert_close(loss * 6, parts * 4)  # four frames of the walk cost nothing, two of the fall
-    unknown.requires_grad_()
-    turning = turning_loss(unknown, TIMES, valid)
-    torch.testing.assert_close(turning, turning_loss(rotations, TIMES, valid))
-    turning.backward()
-    assert unknown.grad is not None and unknown.grad.isfinite().all()
-
-
-def test_shrinking_bodies_is_no_way_out() -> None:
-    positions, _, valid = make_motion()
-    scale = torch.ones((), dtype=DOUBLE, requires_grad=True)
-    loss = acceleration_loss(scale * positions, TIMES, mean_distance(scale * positions, valid), valid)
-    assert loss > 1 and torch.autograd.grad(loss, scale)[0].abs() < 1e-12
-
-
-def test_short_or_empty_tracks_cost_nothing() -> None:
-    positions, rotations, valid = make_motion()
-    positions.requires_grad_(), rotations.requires_grad_()
-    for mask in (valid & False, valid & (torch.arange(6) % 2 == 0)):
-        loss = acceleration_loss(positions, TIMES, mean_distance(positions, mask), mask)
-        loss = loss + turning_loss(rotations, TIMES, mask)
-        assert loss == 0
-        for gradient in torch.autograd.grad(loss, (positions, rotations)):
-            assert (gradient == 0).all()
-    for num in (1, 2):
-        few, seen, times = positions[..., :num, :], valid[..., :num], TIMES[:, :num]
-        assert acceleration_loss(few, times, mean_distance(few, seen), seen) == 0
-        assert turning_loss(rotations[:, :, :num], times, seen) == 0
-
-
-def test_gradients_of_smoothness() -> None:
-    positions, turns, valid = (
-        random(0, 1, 2, 6, 3),
-        0.3 * random(1, 1, 2, 6, 2, 3),
-        torch.ones(1, 2, 6, dtype=torch.bool),
-    )
-
-    def losses(positions: torch.Tensor, turns: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        acceleration = acceleration_loss(positions, TIMES, mean_distance(positions, valid), valid)
-        return acceleration, turning_loss(axis_angle_to_matrix(turns), TIMES, valid)
-
-    assert torch.autograd.gradcheck(losses, (positions.requires_grad_(), turns.requires_grad_()))
-
-
-def test_a_body_that_rests_has_finite_gradients() -> None:
-    _, _, valid = make_motion()
-    positions = torch.ones(1, 2, 6, 3, dtype=DOUBLE, requires_grad=True)
-    rotations = torch.eye(3, dtype=DOUBLE).repeat(1, 2, 6, 4, 1, 1).requires_grad_()
-    loss = acceleration_loss(positions, TIMES, mean_distance(positions, valid), valid)
-    (loss + turning_loss(rotations, TIMES, valid)).backward()
-    for tensor in (positions, rotations):
-        assert tensor.grad is not None and tensor.grad.isfinite().all()

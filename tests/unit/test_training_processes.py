@@ -15,8 +15,8 @@ import trainer_runs
 from torch import Tensor
 
 from unish.errors import InputError
-from unish.training.trainer import load_run_weights
-from unish.training.trainer.reading import BatchShare
+from unish.lab.training.trainer import load_run_weights
+from unish.lab.training.trainer.reading import BatchShare
 
 SCRIPT = Path(trainer_runs.__file__)
 LIMIT_S = 500

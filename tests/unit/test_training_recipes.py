@@ -8,18 +8,18 @@ import torch
 from scene_shards import make_tiny_scene, write_shard
 
 from network_models import tiny_release
-from unish import training
 from unish.cli import main, train
 from unish.errors import InputError
+from unish.lab import training
+from unish.lab.training import recipes
+from unish.lab.training.experts.crop_training import CropExpertStage
+from unish.lab.training.recipes import CAMERAS, DEPTH, PAPER, RECIPES, SCENE_MIX, SMOKE
+from unish.lab.training.stages.distill import DistillStage
+from unish.lab.training.stages.paper import run_paper_plan
+from unish.lab.training.stages.people_clips import PeopleConfig
+from unish.lab.training.stages.scene import run_scene_stage
+from unish.lab.training.trainer import FitConfig
 from unish.network import UniSH
-from unish.training import recipes
-from unish.training.experts.crop_training import CropExpertStage
-from unish.training.recipes import CAMERAS, DEPTH, PAPER, RECIPES, SCENE_MIX, SMOKE
-from unish.training.stages.distill import DistillStage
-from unish.training.stages.paper import run_paper_plan
-from unish.training.stages.people_clips import PeopleConfig
-from unish.training.stages.scene import run_scene_stage
-from unish.training.trainer import FitConfig
 
 ONE = FitConfig(steps=1, warmup_steps=0, log_every=1, checkpoint_every=0)
 

@@ -1,7 +1,7 @@
 """Coarse and fine: what they read, that truth costs nothing, and that they train what they say."""
 
 import copy
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,24 +13,25 @@ from torch import nn
 from unish.body import Body, load_body
 from unish.errors import InputError
 from unish.geometry.camera import project
+from unish.lab.training.landmark_noise import EventRates, LandmarkNoiseConfig
+from unish.lab.training.recipes import COARSE, FINE
+from unish.lab.training.stages.coarse import CoarseWeights, coarse_loss
+from unish.lab.training.stages.domains import COARSE_WORLD
+from unish.lab.training.stages.fine import FineWeights, fine_loss, keep_scale, shrink_people
+from unish.lab.training.stages.localise import hide_learnt_tokens, run_localise_stage, train_localise_stage
+from unish.lab.training.stages.localiser import Localiser, Located, plain_config
+from unish.lab.training.stages.people_cache import PeopleBatch, PeopleCache, cache_people
+from unish.lab.training.stages.people_clips import PeopleConfig, describe_clips, pick_people
+from unish.lab.training.stages.people_validation import score_people
+from unish.lab.training.trainer import FitConfig
 from unish.network import PRESETS, UniSH
 from unish.network.geometry_tokens import NUM_GEOMETRY, NUM_PLACE
-from unish.training.landmark_noise import EventRates, LandmarkNoiseConfig
-from unish.training.recipes import COARSE, FINE
-from unish.training.stages.coarse import CoarseWeights, coarse_loss
-from unish.training.stages.domains import COARSE_WORLD
-from unish.training.stages.fine import FineWeights, fine_loss, keep_scale, shrink_people
-from unish.training.stages.localise import hide_learnt_tokens, run_localise_stage, train_localise_stage
-from unish.training.stages.localiser import Localiser, Located, plain_config
-from unish.training.stages.people_cache import PeopleBatch, PeopleCache, cache_people
-from unish.training.stages.people_clips import PeopleConfig, describe_clips, pick_people
-from unish.training.stages.people_validation import score_people
-from unish.training.trainer import FitConfig
 
 WORLD = replace(
     COARSE_WORLD, places=("hall",), sizes=((64, 48),), clips_per_shard=4, clip=replace(COARSE_WORLD.clip, num_frames=3)
 )
-NO_NOISE = LandmarkNoiseConfig(bias_2d=0.0, drift_2d=0.0, jitter_2d=0.0, events=EventRates.none())
+NO_EVENTS = EventRates(**{field.name: 0.0 for field in fields(EventRates)})
+NO_NOISE = LandmarkNoiseConfig(bias_2d=0.0, drift_2d=0.0, jitter_2d=0.0, events=NO_EVENTS)
 CONFIG = PeopleConfig(num_frames=3, num_observations=2, noise=NO_NOISE)
 FEW = FitConfig(steps=2, warmup_steps=0, learning_rate=1e-3, checkpoint_every=0)
 

@@ -9,12 +9,12 @@ import torch
 
 from unish.errors import InputError
 from unish.geometry.camera import unproject
-from unish.synthetic.cameras.lenses import LENSES, draw_intrinsics
-from unish.synthetic.cameras.subjects import HEIGHTS, draw_height
-from unish.synthetic.clip import make_clip
-from unish.synthetic.config import SynthConfig
-from unish.training.losses.body import recover_cameras
-from unish.training.stages.domains import COARSE_WORLD, DISTILL_WORLD, EXPERT_WORLD, HELD_BACK, STRANGE_WORLD
+from unish.lab.synthetic.cameras.lenses import LENSES, draw_intrinsics
+from unish.lab.synthetic.cameras.subjects import HEIGHTS, draw_height
+from unish.lab.synthetic.clip import make_clip
+from unish.lab.synthetic.config import SynthConfig
+from unish.lab.training.losses.body import recover_cameras
+from unish.lab.training.stages.domains import COARSE_WORLD, DISTILL_WORLD, EXPERT_WORLD, HELD_BACK, STRANGE_WORLD
 
 
 def test_worlds_share_nothing_that_is_meant_to_differ() -> None:

@@ -17,12 +17,12 @@ from scene_shards import write_shard
 from torch import Tensor
 
 from unish.errors import InputError
-from unish.evaluation.quality import LINES, Dashboard
+from unish.lab.evaluation.quality import LINES, Dashboard
+from unish.lab.training import standing
+from unish.lab.training.recipes import SMOKE, STANDING
+from unish.lab.training.standing import StandingRun, open_run
+from unish.lab.training.trainer import loop
 from unish.network import UniSH
-from unish.training import standing
-from unish.training.recipes import SMOKE, STANDING
-from unish.training.standing import StandingRun, open_run
-from unish.training.trainer import loop
 
 STEPS = 4
 STAGES = ("depth", "cameras", "coarse", "fine")

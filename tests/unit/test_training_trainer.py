@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from unish.errors import InputError
-from unish.training.trainer import FitConfig, fit, load_run_weights, rate_fraction
-from unish.training.trainer.reading import BatchShare, read_ahead
+from unish.lab.training.trainer import FitConfig, fit, load_run_weights, rate_fraction
+from unish.lab.training.trainer.reading import BatchShare, read_ahead
 
 CONFIG = FitConfig(steps=12, warmup_steps=3, learning_rate=0.01, log_every=1, checkpoint_every=4)
 

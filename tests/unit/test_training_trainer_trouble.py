@@ -17,7 +17,7 @@ from test_training_trainer import CONFIG, compute_loss, make_batch, make_model, 
 from torch import nn
 
 from unish.errors import DegradedResultWarning, InputError
-from unish.training.trainer import FitConfig, fit, join_checkpoint, load_run_weights, split_checkpoint
+from unish.lab.training.trainer import FitConfig, fit, join_checkpoint, load_run_weights, split_checkpoint
 
 
 def read_lines(run_dir: Path) -> list[dict]:

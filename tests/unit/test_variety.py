@@ -16,7 +16,7 @@ from scipy.stats import wasserstein_distance
 from small_record import make_figure, make_record
 from unish.body import Body, load_body
 from unish.errors import InputError
-from unish.evaluation.variety import (
+from unish.lab.evaluation.variety import (
     QUANTITIES,
     Quantity,
     compare_rows,
@@ -26,9 +26,9 @@ from unish.evaluation.variety import (
     measure_world,
     sources,
 )
-from unish.evaluation.variety.comparison import BINS, axis_position, axis_value
+from unish.lab.evaluation.variety.comparison import BINS, axis_position, axis_value
+from unish.lab.synthetic import SynthConfig, make_clip
 from unish.structs import Reconstruction
-from unish.synthetic import SynthConfig, make_clip
 
 BY_NAME = {quantity.name: quantity for quantity in QUANTITIES}
 Row = dict[str, list[float]]

@@ -13,9 +13,9 @@ from scipy.ndimage import gaussian_filter
 
 from unish import assets
 from unish.errors import InputError
+from unish.lab.synthetic import SynthConfig, make_clip
 from unish.people.protocols import Observation
 from unish.people.tracking import HungarianTracker
-from unish.synthetic import SynthConfig, make_clip
 from unish.video import read_clip
 from unish.video.cuts import show_same_place
 from unish.video.transition_network import TransitionNetwork, load_transition_model

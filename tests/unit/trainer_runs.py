@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from unish.errors import InputError
-from unish.training.trainer import FitConfig, end_processes, fit
+from unish.lab.training.trainer import FitConfig, end_processes, fit
 
 STEPS = 20
 CONFIG = FitConfig(
@@ -124,7 +124,7 @@ def _die(*_: object) -> None:
 
 
 def _die_in_step(step: int) -> None:
-    from unish.training.trainer import loop
+    from unish.lab.training.trainer import loop
 
     def die_in_time(step_function: Callable) -> Callable:
         return lambda *args: _die() if args[3].counters.step == step else step_function(*args)
@@ -139,7 +139,7 @@ def _die_while_reading(step: int) -> None:
 
 
 def _die_while_saving(step: int) -> None:
-    from unish.training.trainer import loop
+    from unish.lab.training.trainer import loop
 
     def save_halfway(run_dir: Path, record: dict) -> None:
         if record["counters"]["step"] >= step:

@@ -5,7 +5,6 @@ from unish.body.joints import JOINT_LANDMARKS, JOINT_NAMES, LANDMARK_NAMES, PARE
 from unish.body.loading import load_body
 from unish.body.matching import match_shape
 from unish.body.model import Body, PosedSkeleton, ShapedBody
-from unish.body.population import sample_betas
 
 __all__ = [
     "JOINT_LANDMARKS",
@@ -18,5 +17,4 @@ __all__ = [
     "load_body",
     "match_shape",
     "move_body",
-    "sample_betas",
 ]

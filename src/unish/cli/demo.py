@@ -52,8 +52,8 @@ def _show_video(video: Path, out: Path, *, stated_height_m: float | None) -> int
 def _show_synthetic() -> int:
     """The rendered clip carries its own observations of people, so that no model file has to be fetched."""
     from unish.body import load_body
-    from unish.evaluation.compare import compare_with_truth
-    from unish.synthetic import SynthConfig, clip_from_truth, make_clip, observe_people
+    from unish.lab.evaluation.compare import compare_with_truth
+    from unish.lab.synthetic import SynthConfig, clip_from_truth, make_clip, observe_people
 
     progress = make_progress()
     progress("render", 0, None)

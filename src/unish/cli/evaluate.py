@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
     if missing:
         raise InputError(f"the following arguments are required: {', '.join(missing)}; see `unish evaluate --help`")
     with output_folder(args.out.parent):
-        from unish.evaluation import evaluate
+        from unish.lab.evaluation import evaluate
 
         progress = make_progress(quiet=args.quiet)
         try:
@@ -103,8 +103,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _run_table(args: argparse.Namespace) -> None:
-    from unish.evaluation.results import Results
-    from unish.evaluation.tables import format_tables, make_tables
+    from unish.lab.evaluation.results import Results
+    from unish.lab.evaluation.tables import format_tables, make_tables
 
     results = [Results.load(path) for path in args.files]
     tables = make_tables(results, columns=args.columns, published=not args.no_published)
@@ -112,7 +112,7 @@ def _run_table(args: argparse.Namespace) -> None:
 
 
 def _run_report(args: argparse.Namespace) -> None:
-    from unish.evaluation.report import write_page
+    from unish.lab.evaluation.report import write_page
 
     with output_folder(args.out.parent):
         write_page(

@@ -10,7 +10,7 @@ from pathlib import Path
 from unish.cli.arguments import OneLineParser, add_quiet, at_least, output_folder
 from unish.cli.progress import make_progress
 from unish.errors import InputError
-from unish.evaluation.quality import (
+from unish.lab.evaluation.quality import (
     DASHBOARD_FRAMES,
     check_same,
     comparison_lines,

@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> None:
     if args.tiles or args.strip or args.views:
         raise InputError("--tiles, --strip and --with are for contact sheets; add --sheet SOURCE or leave them out")
     with output_folder(args.out) as out:
-        from unish.synthetic import write_clips
-        from unish.synthetic.shards import write_shards
+        from unish.lab.synthetic import write_clips
+        from unish.lab.synthetic.shards import write_shards
 
         progress = make_progress(quiet=args.quiet)
         try:
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _write_sheet(args: argparse.Namespace) -> None:
     with output_folder(args.out.parent):
-        from unish.synthetic.contact_sheet import SheetConfig, write_sheet
+        from unish.lab.synthetic.contact_sheet import SheetConfig, write_sheet
 
         config = SheetConfig(strip=args.strip, views=tuple(dict.fromkeys(args.views)))
         shown = write_sheet(args.sheet, args.out, replace(config, tiles=args.tiles) if args.tiles else config)

@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> None:
     warnings.simplefilter("always", DegradedResultWarning)
     warnings.showwarning = _say_warning
     with output_folder(args.out) as out:
-        from unish import training
-        from unish.training.trainer import end_processes
+        from unish.lab import training
+        from unish.lab.training.trainer import end_processes
 
         data = args.data or out / (f"{args.recipe}-data" if args.recipe in _OWN_WORLD else "shards")
         training.run(args.recipe, out=out, data=data, resume=args.resume, minutes=args.minutes, start=args.start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from unish.geometry.rigid import make_rigid
@@ -15,7 +15,6 @@ from unish.geometry.statistics import MAD_TO_SIGMA, weighted_mean, weighted_medi
 _CAUCHY_TUNING = 2.385
 """Cauchy weight constant that keeps 95 % efficiency on normal noise (in units of its σ)."""
 
-_SETTLED_ANCHORS, _SETTLING_ROUNDS = 8, 4
 _EVENTS_AT_ONCE = 2**23
 """Elements that the search over anchors sorts at once; it goes in blocks above."""
 
@@ -89,37 +88,14 @@ def solve_exact_scale_shift(
     ``solve_scale_shift`` takes O(N). Differentiable through the samples that are picked. Where the source does not
     vary, the scale is 1; without any weight, scale 1 and shift 0.
     """
-    scale, shift = _solve_from_anchors(source[..., None], target[..., None], weights, (True,), truncation)
-    return scale, shift[..., 0]
-
-
-def solve_scale_z_shift(
-    source: Float[Tensor, "*batch N 3"],
-    target: Float[Tensor, "*batch N 3"],
-    weights: Float[Tensor, "*batch N"],
-    *,
-    truncation: float | None = None,
-) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """``solve_exact_scale_shift`` of points of which only z is shifted; each coordinate is a residual of its own."""
-    scale, shift = _solve_from_anchors(source, target, weights, (False, False, True), truncation)
-    return scale, shift[..., 2]
-
-
-def solve_scale_translation(
-    source: Float[Tensor, "*batch N 3"],
-    target: Float[Tensor, "*batch N 3"],
-    weights: Float[Tensor, "*batch N"],
-    *,
-    truncation: float | None = None,
-) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch 3"]]:
-    """Scale and 3-D translation that minimise Σ min(w·|scale · source + translation − target|, truncation).
-
-    The sum goes over points and coordinates. As in MoGe (Wang et al. 2024) every point is tried as anchor, brought
-    exactly into place. The true minimum may have an anchor for each coordinate, so from the best few points scale and
-    the three anchors are settled in turn, which only lowers the sum. Of 84 random problems this missed the true
-    minimum (O(N⁴) to find) in three, by less than half a percent. Otherwise like ``solve_exact_scale_shift``.
-    """
-    return _solve_from_anchors(source, target, weights, (True, True, True), truncation)
+    used = weights > 0
+    source, target = torch.where(used, source, 0.0), torch.where(used, target, 0.0)
+    weights = torch.where(used, weights, 0.0)
+    with torch.no_grad():
+        anchor = _try_anchors(source, target, weights, truncation).argmin(-1, keepdim=True)
+    at_source, at_target = source.gather(-1, anchor), target.gather(-1, anchor)
+    scale = _or_one(solve_scale(source - at_source, target - at_target, weights, truncation=truncation))
+    return scale, at_target[..., 0] - scale * at_source[..., 0]
 
 
 def solve_scale_shift(
@@ -210,92 +186,23 @@ def _find_median(
     return torch.where(used, cost[..., num : 2 * num], torch.inf).argmin(-1)
 
 
-def _solve_from_anchors(
-    source: Float[Tensor, "*batch N C"],
-    target: Float[Tensor, "*batch N C"],
-    weights: Float[Tensor, "*batch N"],
-    shifted: tuple[bool, ...],
-    truncation: float | None,
-) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch C"]]:
-    """Scale and shift with the shift (of the coordinates that are ``shifted``) from the best anchor."""
-    used = (weights > 0)[..., None]
-    source, target = torch.where(used, source, 0.0), torch.where(used, target, 0.0)
-    weights = torch.where(used[..., 0], weights, 0.0)
-    free = torch.tensor(shifted, device=source.device)
-    with torch.no_grad():
-        costs = _try_anchors(source, target, weights, free, truncation)
-        if sum(shifted) > 1:
-            starts = costs.topk(min(_SETTLED_ANCHORS, costs.shape[-1]), largest=False).indices
-            anchors = _settle_anchors(source, target, weights, starts, free, truncation)
-        else:
-            anchors = costs.argmin(-1)[..., None].repeat_interleave(len(shifted), -1)
-    return _fit_anchored(source, target, weights, anchors, free, truncation)
-
-
 def _try_anchors(
-    source: Float[Tensor, "*batch N C"],
-    target: Float[Tensor, "*batch N C"],
+    source: Float[Tensor, "*batch N"],
+    target: Float[Tensor, "*batch N"],
     weights: Float[Tensor, "*batch N"],
-    free: Bool[Tensor, "C"],
     truncation: float | None,
 ) -> Float[Tensor, "*batch N"]:
     """The sum that the exact fit of each sample leaves, with the scale that is best then; ∞ for those of weight 0."""
     num = weights.shape[-1]
     costs = []
     for block in torch.arange(num, device=source.device).split(max(1, _EVENTS_AT_ONCE // (3 * source.numel()))):
-        # (..., anchors, N, C): every sample relative to every anchor
-        near, wanted = (x[..., None, :, :] - torch.where(free, x[..., block, None, :], 0.0) for x in (source, target))
-        mass = weights[..., None, :, None].expand_as(near).flatten(-2)
-        near, wanted = near.flatten(-2), wanted.flatten(-2)
+        # (..., anchors, N): every sample relative to every anchor
+        near, wanted = (x[..., None, :] - x[..., block, None] for x in (source, target))
+        mass = weights[..., None, :].expand_as(near)
         scale = _or_one(solve_scale(near, wanted, mass, truncation=truncation))
-        costs.append(_truncate(mass * (scale[..., None] * near - wanted).abs(), truncation).sum(-1))
+        residual = mass * (scale[..., None] * near - wanted).abs()
+        costs.append((residual if truncation is None else residual.clamp_max(truncation)).sum(-1))
     return torch.where(weights > 0, torch.cat(costs, dim=-1), torch.inf)
-
-
-def _settle_anchors(
-    source: Float[Tensor, "*batch N C"],
-    target: Float[Tensor, "*batch N C"],
-    weights: Float[Tensor, "*batch N"],
-    starts: Int[Tensor, "*batch K"],
-    free: Bool[Tensor, "C"],
-    truncation: float | None,
-) -> Int[Tensor, "*batch C"]:
-    """An anchor per coordinate: from each start, scale and anchors in turn; the best end of all."""
-    anchors = starts[..., None].repeat_interleave(len(free), -1)
-    source, target = (x[..., None, :, :].expand(*starts.shape, *x.shape[-2:]) for x in (source, target))
-    weights = weights[..., None, :].expand(*starts.shape, -1)
-    mass = weights[..., None, :].expand(*starts.shape, len(free), -1)
-    for _ in range(_SETTLING_ROUNDS):
-        scale, _ = _fit_anchored(source, target, weights, anchors, free, truncation)
-        rest = (target - scale[..., None, None] * source).transpose(-1, -2)
-        level = solve_scale(torch.ones_like(rest), rest, mass, truncation=truncation)
-        # Two samples have no residual in one of the coordinates. Rounding must not choose between them.
-        near = (rest - level[..., None]).abs() <= torch.finfo(rest.dtype).eps ** 0.75 * rest.abs().amax(-1, True)
-        anchors = (near & (mass > 0)).byte().argmax(-1)
-    scale, shift = _fit_anchored(source, target, weights, anchors, free, truncation)
-    residual = weights[..., None] * (scale[..., None, None] * source + shift[..., None, :] - target).abs()
-    best = _truncate(residual, truncation).sum((-1, -2)).argmin(-1)
-    return anchors.gather(-2, best[..., None, None].expand(*best.shape, 1, len(free)))[..., 0, :]
-
-
-def _truncate(residual: Float[Tensor, "*batch N"], truncation: float | None) -> Float[Tensor, "*batch N"]:
-    return residual if truncation is None else residual.clamp_max(truncation)
-
-
-def _fit_anchored(
-    source: Float[Tensor, "*batch N C"],
-    target: Float[Tensor, "*batch N C"],
-    weights: Float[Tensor, "*batch N"],
-    anchors: Int[Tensor, "*batch C"],
-    free: Bool[Tensor, "C"],
-    truncation: float | None,
-) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch C"]]:
-    """Best scale when the anchor of each free coordinate has no residual, and the shift that this means."""
-    at_source, at_target = (torch.where(free, x.gather(-2, anchors[..., None, :]), 0.0) for x in (source, target))
-    near, wanted = (source - at_source).flatten(-2), (target - at_target).flatten(-2)
-    mass = weights[..., None].expand_as(source).flatten(-2)
-    scale = _or_one(solve_scale(near, wanted, mass, truncation=truncation))
-    return scale, (at_target - scale[..., None, None] * at_source)[..., 0, :]
 
 
 def _or_one(scale: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

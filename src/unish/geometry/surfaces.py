@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unish.geometry.camera import project, unproject
+from unish.geometry.camera import project
 
 _NEIGHBOURS = ((0, 1), (1, 2), (2, 1), (1, 0))
 """(row, column) of the neighbours in a 3×3 window: up, right, down, left, turning clockwise in the image."""
@@ -41,13 +41,6 @@ def normals_from_points(
     length = normal.norm(dim=-1, keepdim=True)
     exists = length[..., 0] > 0
     return normal / torch.where(exists[..., None], length, 1.0), exists
-
-
-def normals_from_depth(
-    depth: Float[Tensor, "*batch H W"], intrinsics: Float[Tensor, "*batch 3 3"]
-) -> tuple[Float[Tensor, "*batch H W 3"], Bool[Tensor, "*batch H W"]]:
-    """``normals_from_points`` of a z-depth map; depths that are not positive are not valid."""
-    return normals_from_points(unproject(depth, intrinsics), depth > 0)
 
 
 def link_neighbours(

@@ -80,17 +80,6 @@ def choose_formats(model: nn.Module, dtype: torch.dtype) -> dict[str, WeightForm
     return formats
 
 
-def cast_weights(model: nn.Module, dtype: torch.dtype) -> None:
-    """Bring a network that is in memory, with the numbers of float32 in it, into another format, tensor by tensor.
-
-    Raises:
-        InputError: see ``choose_formats``.
-    """
-    formats = choose_formats(model, dtype)
-    for name, parameter in model.named_parameters():
-        parameter.data = formats[name].convert(parameter.data)
-
-
 def cast_like(x: Float[Tensor, "*shape"], part: nn.Module) -> Float[Tensor, "*shape"]:
     """``x`` in the dtype of a part's weights, where it enters that part."""
     return x.to(next(part.parameters()).dtype)

@@ -1,5 +1,0 @@
-"""One page to look at: tables, bars by sequence, paths from above, errors over time, depth maps."""
-
-from unish.evaluation.report.page import write_page
-
-__all__ = ["write_page"]
