@@ -23,7 +23,7 @@ body = load_body("free")
 args.out.mkdir(parents=True, exist_ok=True)
 
 write_glb(args.out / "scene.glb", result, body, max_points=100_000)
-write_ply(args.out / "scene.ply", result, max_points=500_000)
+write_ply(args.out / "scene.ply", result, body, max_points=500_000)
 write_preview(args.out / "preview.mp4", result, body, fps=6.0)
 for path in sorted(args.out.iterdir()):
     print(f"{path} {path.stat().st_size / 1e6:.1f} MB")

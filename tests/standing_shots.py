@@ -51,7 +51,8 @@ def make_shot(*, num_people: int = 1, num_frames: int = NUM_FRAMES, sit: float =
     nothing = torch.full(shape, torch.nan)
     return MetricShot(
         camera=Camera(matrix=INTRINSICS, size=(HEIGHT, WIDTH), focal_source="given"),
-        intrinsics=INTRINSICS.expand(num_frames, 3, 3), c2w=c2w, conf=torch.full(depth.shape, 0.9),
+        intrinsics=INTRINSICS.expand(num_frames, 3, 3), c2w=c2w, dense=torch.arange(num_frames),
+        conf=torch.full(depth.shape, 0.9),
         depth_before=depth, depth=depth, params=params, valid=torch.ones(shape, dtype=torch.bool),
         distance_sigma=torch.full(shape, 0.05), by_network=torch.zeros(shape, dtype=torch.bool),
         joints=body.joints(params),

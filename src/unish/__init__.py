@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unish.network import UniSH
-    from unish.pipeline import reconstruct
+    from unish.pipeline import Reconstructor, reconstruct
     from unish.structs import Reconstruction
     from unish.video import read_clip
 
-__all__ = ["Reconstruction", "UniSH", "__version__", "read_clip", "reconstruct"]
+__all__ = ["Reconstruction", "Reconstructor", "UniSH", "__version__", "read_clip", "reconstruct"]
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Reconstruction": "unish.structs",
+    "Reconstructor": "unish.pipeline",
     "UniSH": "unish.network",
     "read_clip": "unish.video",
     "reconstruct": "unish.pipeline",

@@ -19,7 +19,8 @@ class Settings:
 
     Attributes:
         model: name, path or hub id of the weights.
-        fps: frames used per second of video.
+        fps: frames used per second of video: people and cameras are given for each.
+        scene_fps: of these, frames per second with depth; all where it is not below ``fps``.
         source_fps: of a folder of images or a raw stream, which have no times of their own; ``None`` lets the reader
             decide and say what it assumed.
         size: long side of the processed frames in pixels; ``None`` takes the model's own.
@@ -38,6 +39,7 @@ class Settings:
 
     model: str = "small"
     fps: float = 6.0
+    scene_fps: float = 6.0
     source_fps: float | None = None
     size: int | None = None
     start: float | None = None
@@ -54,6 +56,7 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_number("scene fps", self.scene_fps, above=0)
         check_sampling(self.fps, self.source_fps, self.start, self.end, self.max_frames)
         for name, lowest in (("window", 1), ("overlap", 0), ("seed", 0)):
             check_count(name, getattr(self, name), at_least=lowest)

@@ -34,6 +34,7 @@ PUBLISHED = {
     "body_pose_aa": ("f4", "P T 69"),
     "transl": ("f4", "P T 3"),
     "joints": ("f4", "P T 24 3"),
+    "dense_frames": ("i8", "T"),
     "gravity": ("f4", "S 3"),
     "floor": ("f4", "S 4"),
 }
@@ -48,6 +49,7 @@ def make_reconstruction(num_people: int) -> Reconstruction:
     }
     arrays["intrinsics"][:] = np.eye(3)
     arrays["c2w"][:] = np.eye(4)
+    arrays["dense_frames"][:] = np.arange(3)
     return Reconstruction(
         **arrays,
         faces=np.zeros((1, 3), np.int32),
@@ -74,7 +76,7 @@ def test_files_hold_what_is_published(tmp_path: Path, num_people: int) -> None:
 
 def test_attributes_are_the_keys() -> None:
     names = {field.name for field in fields(Reconstruction)}
-    assert names == set(PUBLISHED) | STRINGS | {"faces", "extra", "sky"}
+    assert names == set(PUBLISHED) | STRINGS | {"faces", "extra", "sky", "dense", "camera_interpolated"}
 
 
 @pytest.mark.parametrize("num_people", [0, 2])
@@ -121,6 +123,16 @@ def test_shots_and_their_frames_are_told_from_segments() -> None:
     )  # fmt: skip
     assert record.shot_frames() == [slice(0, 2), slice(2, 5), slice(5, 6)]
     assert record.shot_of_frame().tolist() == [0, 0, 1, 1, 1, 2]
+
+
+def test_dense_frames_say_which_frames_the_dense_arrays_are_of() -> None:
+    record = make_reconstruction(1)
+    dense = {name: getattr(record, name)[:2] for name in ("images", "depth", "point_conf", "person_masks")}
+    some = replace(record, **dense, dense_frames=np.array([0, 2]))
+    assert some.num_frames == 3 and len(some.world_points()) == len(some.points(person=0)) == 2
+    with pytest.raises(ValueError, match="which of 3 frames the 2 dense ones are"):
+        replace(record, **dense)
+    assert replace(some, **{name: getattr(record, name) for name in dense}).dense_frames.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("kind", ["missing", "text", "foreign", "short"])

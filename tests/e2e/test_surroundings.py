@@ -16,9 +16,9 @@ import av
 import pytest
 from input_place import Place
 
-from unish import pipeline
 from unish.cli import main, reconstruct, terminal
 from unish.io import WORK_FOLDER, replaced_whole
+from unish.passes import outputs
 from unish.structs import Reconstruction
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX processes")
@@ -31,9 +31,9 @@ STAGES = (
     "network",
     "reconstruct",
     "measure",
-    "save",
     "preview",
     "export scene",
+    "save",
 )
 PLAIN = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
 
@@ -67,7 +67,8 @@ def old(place: Place) -> dict[str, bytes]:
 
 
 def read_all(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """The files of a result; what an ended run keeps beside them does not count."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != WORK_FOLDER}
 
 
 # A user without a name
@@ -223,6 +224,11 @@ def test_a_signal_at_every_stage(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and "nothing half-written was left" in lines[0]
     assert read_all(place.folder / "out") == old
+    kept = stage not in STAGES[: STAGES.index("network") + 1]
+    assert (place.folder / "out" / WORK_FOLDER / "kept").exists() == kept == ("up to frame 3 is kept" in lines[0])
+    monkeypatch.undo()
+    assert main(place.command()) == 0 and ("resuming at frame 3" in capsys.readouterr().out) == kept
+    assert_whole(place.folder / "out")
 
 
 def test_a_signal_leaves_no_folder_that_was_made_for_the_run(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,11 +246,11 @@ def test_a_signal_that_is_ignored_stays_ignored(place: Place, monkeypatch: pytes
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_and_the_run_after_it(place: Place, old: dict[str, bytes]) -> None:
-    """No handler runs on SIGKILL: the old result stays as it was, and the next run removes what is left."""
+    """No handler runs on SIGKILL: the old result stays as it was, and the next run goes on with what is left."""
     out = place.folder / "out"
     script = (
-        "import os, sys; from unish import cli, pipeline\n"
-        "pipeline.write_glb = lambda *args: os.kill(os.getpid(), 9)\n"
+        "import os, sys; from unish import cli\nfrom unish.passes import outputs\n"
+        "outputs.write_glb = lambda *args: os.kill(os.getpid(), 9)\n"
         f"cli.main({place.command()!r})"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
@@ -319,6 +325,6 @@ def test_trouble_of_each_writer(
     def fail(*args: object, **options: object) -> None:
         raise trouble
 
-    monkeypatch.setattr(pipeline, writer, fail)
+    monkeypatch.setattr(outputs, writer, fail)
     assert main(place.command()) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1 and read_all(place.folder / "out") == old

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from joined import join
 from unish.body import load_body
 from unish.geometry.camera import pixel_grid, unproject
 from unish.geometry.rigid import invert_rigid, transform_points
 from unish.geometry.rotation import axis_angle_to_matrix
 from unish.lab.synthetic import SynthConfig, make_clip, observe_people
 from unish.lab.synthetic.observe import camera_params
-from unish.reconstruction import MetricShot, ShotEvidence, decide_camera, measure_shot, stitch_windows
+from unish.reconstruction import MetricShot, ShotEvidence, decide_camera, measure_shot
 from unish.reconstruction.anchor import DISTANCE_SIGMA, place_bodies, settle_shapes
 from unish.structs import BodyParams, Camera, Landmarks, Prediction, Reconstruction, Tracks
 
@@ -92,7 +93,7 @@ def true_camera(truth: Reconstruction) -> Camera:
 def measure(truth: Reconstruction, prediction: Prediction, *, known_camera: bool = False) -> MetricShot:
     tracks, landmarks = observe(truth)
     camera = true_camera(truth) if known_camera else decide_camera(prediction, SIZE, predicted=False)
-    shot = stitch_windows([prediction], [range(truth.num_frames)], tracks.valid, camera)
+    shot = join([prediction], [range(truth.num_frames)], tracks.valid, camera)
     evidence = ShotEvidence(
         timestamps_s=torch.from_numpy(truth.timestamps_s).float(),
         valid=tracks.valid,
@@ -140,7 +141,7 @@ def test_bodies_stand_where_they_are_in_the_world(truth: Reconstruction, errors:
 
 def test_units_of_the_network_do_not_matter(truth: Reconstruction) -> None:
     one, other = measure(truth, predict(truth, 1.0)), measure(truth, predict(truth, 7.0))
-    torch.testing.assert_close(one.depth, other.depth, rtol=1e-5, atol=1e-5)  # rounding; measured: 3e-7
+    torch.testing.assert_close(one.depth[:], other.depth[:], rtol=1e-5, atol=1e-5)  # rounding; measured: 3e-7
     torch.testing.assert_close(one.joints, other.joints, rtol=0, atol=1e-5)
 
 
@@ -195,7 +196,7 @@ def test_the_depth_shift_moves_people_with_the_points(truth: Reconstruction) -> 
     # The scale says how far the points are on average, and these are nearer.
     near = shifted.local_points.norm(dim=-1)[shifted.point_conf_logits > 0].mean()
     scaled = Prediction(**vars(shifted) | {"scale": near[None] * unit})
-    shot = stitch_windows([scaled], [range(4)], tracks.valid, true_camera(truth))
+    shot = join([scaled], [range(4)], tracks.valid, true_camera(truth))
     evidence = ShotEvidence(
         timestamps_s=torch.from_numpy(truth.timestamps_s).float(),
         valid=tracks.valid,
@@ -221,7 +222,7 @@ def test_who_was_seen_as_a_box_only_stands_where_the_scene_is(truth: Reconstruct
     tracks, landmarks = observe(truth)
     prediction = predict(truth, 2.0)
     lost = Prediction(**vars(prediction) | {"transl": torch.full_like(prediction.transl, 40.0)})
-    shot = stitch_windows([lost], [range(truth.num_frames)], tracks.valid, true_camera(truth))
+    shot = join([lost], [range(truth.num_frames)], tracks.valid, true_camera(truth))
     evidence = ShotEvidence(
         timestamps_s=torch.from_numpy(truth.timestamps_s).float(),
         valid=tracks.valid,
@@ -231,7 +232,7 @@ def test_who_was_seen_as_a_box_only_stands_where_the_scene_is(truth: Reconstruct
         box_only=tracks.valid,
     )
     measured = measure_shot(shot, evidence, prediction.betas[0], load_body("free"))
-    torch.testing.assert_close(measured.depth, measured.depth_before)
+    torch.testing.assert_close(measured.depth[:], measured.depth_before[:])
     pelvis = transform_points(invert_rigid(measured.c2w), measured.joints[:, :, 0].transpose(0, 1)).transpose(0, 1)
     for person, frame in measured.valid.nonzero().tolist():
         own = measured.depth[frame][tracks.masks[frame] == person]
@@ -254,7 +255,7 @@ def test_without_people_the_network_scale_is_used(truth: Reconstruction) -> None
     )
     nobody = torch.zeros(0, truth.num_frames, dtype=torch.bool)
     camera = decide_camera(alone, SIZE, predicted=False)
-    shot = stitch_windows([alone], [range(truth.num_frames)], nobody, camera)
+    shot = join([alone], [range(truth.num_frames)], nobody, camera)
     evidence = ShotEvidence(
         timestamps_s=torch.from_numpy(truth.timestamps_s).float(),
         valid=torch.zeros(0, truth.num_frames, dtype=torch.bool),

@@ -10,9 +10,9 @@ import torch
 from test_oracle_pipeline import CASES, Case
 
 from oracle_world import CLIP_SIZE, SIZE, OracleNetwork, World, make_world
-from unish import pipeline
 from unish.body import load_body
 from unish.export.points import choose_points
+from unish.passes import observations
 from unish.pipeline import Result, Settings, run
 from unish.structs import Prediction
 
@@ -46,7 +46,7 @@ def reconstruct(
     sky = rows & (world.tracks.masks < 0)
     network = UnderSky(world=world, config=case.config, betas=shapes, sky=sky)
     # The pictures are noise; whoever looks is told. People are in front, whatever is said behind them.
-    monkeypatch.setattr(pipeline, "find_sky", lambda images: rows.expand(len(images), *SIZE) & seen)
+    monkeypatch.setattr(observations, "find_sky", lambda images: rows.expand(len(images), *SIZE) & seen)
     fx, fy, cx, cy = (case.cameras[0, i, j].item() * 2 for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
     settings = Settings(sky=True, window=5, overlap=2, intrinsics=(fx, fy, cx, cy) if case.known else None)
     result = run(
@@ -108,7 +108,9 @@ def test_the_same_sky_unseen_spoils_the_result(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.slow
 def test_clouds_are_nothing_to_stand_still_by(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[torch.Tensor] = []
-    monkeypatch.setattr(pipeline, "camera_stood_still", lambda images, masks, no_scene: bool(told.append(no_scene)))
+    monkeypatch.setattr(
+        observations, "camera_stood_still", lambda images, masks, no_scene: bool(told.append(no_scene[:]))
+    )
     _, sky, _ = reconstruct(CASES["small, known, off centre"], monkeypatch, people=2)
     assert torch.equal(torch.cat(told), sky) and [len(part) for part in told] == [7, 4]
 

@@ -109,10 +109,12 @@ def test_as_many_for_as_against_keep_a_point() -> None:
 
 def test_how_far_is_far() -> None:
     """Thirty metres, or five times the median depth where that is more."""
-    assert far_limit(np.full((1, 4, 4), 2.0, np.float32)) == 30.0
-    assert far_limit(np.full((1, 4, 4), 8.0, np.float32)) == 40.0
-    assert far_limit(np.array([[[0.0, 0.0, 0.0, 10.0, 7.0, 8.0]]], np.float32)) == 40.0
-    assert far_limit(np.zeros((1, 4, 4), np.float32)) == 30.0
+    near, far = still_record(3, np.full(SIZE, 2.0)), still_record(3, np.full(SIZE, 8.0))
+    assert far_limit(near, np.arange(3)) == 30.0 and far_limit(far, np.arange(3)) == 40.0
+    depth = np.zeros((2, 1, 6), np.float32)
+    depth[1, 0, 3:] = 10.0, 7.0, 8.0
+    mixed = replace(still_record(2, np.full((1, 6), 1.0), size=(1, 6)), depth=depth)
+    assert far_limit(mixed, np.array([1])) == 40.0 and far_limit(mixed, np.array([0])) == 30.0
     depth = np.full(SIZE, 10.0)
     depth[:, 40:] = 49.0
     assert fuse(still_record(2, depth))[:, 2].max() == pytest.approx(49.0)

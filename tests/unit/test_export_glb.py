@@ -15,8 +15,8 @@ from gltf_player import GltfPlayer
 from golden_record import INTRINSICS, NUM_FRAMES, PLACES, SIZE, make_golden, paint, reliable_pixels
 from small_record import make_figure, make_record
 from unish.body import Body
-from unish.export import write_glb
 from unish.export.axes import FLIP_YZ, keep_hemisphere, to_quaternions, upright
+from unish.export.glb import write_glb
 from unish.render.colours import person_colour
 from unish.structs import Reconstruction
 

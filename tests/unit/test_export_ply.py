@@ -11,7 +11,7 @@ import trimesh
 
 from golden_record import make_golden, reliable_pixels
 from small_record import make_figure, make_record
-from unish.export import write_ply
+from unish.export.ply import write_ply
 from unish.export.points import choose_points
 from unish.structs import Reconstruction
 
@@ -26,7 +26,7 @@ def test_everything_comes_back(tmp_path: Path, golden: Reconstruction) -> None:
     depth = golden.depth.copy()
     depth[:, 30:34, 30:34] = 0.0
     record = replace(golden, depth=depth)
-    write_ply(tmp_path / "scene.ply", record)
+    write_ply(tmp_path / "scene.ply", record, make_figure())
     cloud = trimesh.load(tmp_path / "scene.ply")
     keep = np.stack([reliable_pixels(record, frame) for frame in range(8)])
     assert 0.3 < keep.mean() < 0.95
@@ -41,7 +41,7 @@ def test_everything_comes_back(tmp_path: Path, golden: Reconstruction) -> None:
 
 
 def test_the_header_names_and_types(tmp_path: Path, golden: Reconstruction) -> None:
-    write_ply(tmp_path / "scene.ply", golden, max_points=100)
+    write_ply(tmp_path / "scene.ply", golden, make_figure(), max_points=100)
     header, _, content = (tmp_path / "scene.ply").read_bytes().partition(b"end_header\n")
     lines = header.decode("ascii").splitlines()
     assert lines[:3] == ["ply", "format binary_little_endian 1.0", "comment metres; OpenCV axes of the first camera"]
@@ -71,5 +71,5 @@ def test_the_number_of_points_is_bounded_and_repeatable(golden: Reconstruction) 
 
 def test_no_points(tmp_path: Path) -> None:
     record = make_record(make_figure(), num_people=0)
-    write_ply(tmp_path / "empty.ply", replace(record, depth=np.zeros_like(record.depth)))
+    write_ply(tmp_path / "empty.ply", replace(record, depth=np.zeros_like(record.depth)), make_figure())
     assert b"element vertex 0" in (tmp_path / "empty.ply").read_bytes()

@@ -14,9 +14,8 @@ from scipy.ndimage import binary_erosion
 from golden_record import make_golden
 from small_record import make_figure, make_record
 from unish.body import Body, load_body
-from unish.export import write_preview
 from unish.export.plan_views import PlacedBody, PlanViews
-from unish.export.preview import _facing, _Painter, _region_of, _shade, paint_frame
+from unish.export.preview import _facing, _Painter, _region_of, _shade, paint_frame, write_preview
 from unish.render.colours import depth_colours, depth_range, person_colour
 from unish.render.plain import render_mesh
 from unish.structs import Reconstruction

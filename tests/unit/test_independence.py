@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from joined import join, own_depth
 from network_models import CONFIGS, HEIGHT, WIDTH, make_clips, make_human_inputs, make_network
 from unish.network import UniSH
-from unish.reconstruction.stitch import plan_windows, stitch_windows
+from unish.reconstruction.window import plan_windows
 from unish.structs import Camera, HumanInputs, Prediction
 
 SCENE = ("local_points", "point_conf_logits", "c2w", "intrinsics")
@@ -127,8 +128,8 @@ def test_losing_the_last_window_changes_no_frame_of_the_others(rng) -> None:
     predictions = [predict(model, images[:, list(w)], None, times[:, list(w)]) for w in windows]
     nobody = torch.zeros(0, num_frames, dtype=torch.bool)
     camera = Camera(matrix=torch.eye(3), size=(HEIGHT, WIDTH), focal_source="given")
-    whole = stitch_windows(predictions, windows, nobody, camera).prediction
+    whole = join(predictions, windows, nobody, camera)
     kept = windows[-1].start + 1  # frames that the last window does not own
-    shorter = stitch_windows(predictions[:-1], windows[:-1], nobody[:, : windows[-2].stop], camera).prediction
-    for name in ("local_points", "point_conf_logits", "c2w"):
-        assert torch.equal(getattr(shorter, name)[:, :kept], getattr(whole, name)[:, :kept])
+    shorter = join(predictions[:-1], windows[:-1], nobody[:, : windows[-2].stop], camera)
+    assert torch.equal(own_depth(shorter)[:kept], own_depth(whole)[:kept])
+    assert torch.equal(shorter.conf[:kept], whole.conf[:kept]) and torch.equal(shorter.c2w[:kept], whole.c2w[:kept])

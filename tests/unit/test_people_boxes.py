@@ -9,7 +9,7 @@ import pytest
 import torch
 import twins_finding as twins
 
-from unish.errors import DegradedResultWarning, InputError
+from unish.errors import InputError
 from unish.people import PeopleConfig
 from unish.people.appearance import appearance_similarity, describe_appearance
 from unish.people.boxes import box_area, box_containment, box_iou, clip_box, pose_similarity, suppress
@@ -200,10 +200,8 @@ def test_records_hold_what_was_seen_and_nan_elsewhere():
     pose = Pose(px=marks, world=marks + 1, score=0.75, region=region, next_region=region)
     people = {7: {1: _seen(pose=pose), 2: _seen((1.0, 2, 3, 4))}, 9: {0: _seen()}}
     labels = torch.full((3, 4, 6), -1, dtype=torch.int16)
-    with pytest.warns(DegradedResultWarning) as caught:
-        tracks, landmarks = pack(people, _clip(3), labels, ["only just"])
+    tracks, landmarks = pack(people, _clip(3), labels, ["only just"])
     assert tracks.person_ids.tolist() == [7, 9] and tracks.warnings[0] == "only just"
-    assert tuple(str(one.message) for one in caught) == tracks.warnings
     assert tracks.valid.tolist() == [[False, True, True], [True, False, False]]
     assert tracks.boxes_xyxy[0, 1:].tolist() == [[10, 5, 20, 35], [1, 2, 3, 4]]
     assert torch.equal(landmarks.px[0, 1], torch.from_numpy(marks))
@@ -217,7 +215,7 @@ def test_records_hold_what_was_seen_and_nan_elsewhere():
 
 
 @pytest.mark.parametrize(("unread", "said"), [(2, False), (3, True)])
-def test_missing_landmarks_in_more_than_a_quarter_of_the_frames_are_said(unread, said, recwarn):
+def test_missing_landmarks_in_more_than_a_quarter_of_the_frames_are_said(unread, said):
     marks, region = np.zeros((33, 3), np.float32), Region(x=0.0, y=0.0, side=1.0)
     pose = Pose(px=marks, world=marks, score=0.75, region=region, next_region=region)
     people = {
@@ -226,7 +224,7 @@ def test_missing_landmarks_in_more_than_a_quarter_of_the_frames_are_said(unread,
     }
     labels = torch.full((8, 4, 6), -1, dtype=torch.int16)
     tracks, _ = pack(people, _clip(8), labels)
-    assert len(tracks.warnings) == len(recwarn.list) == said
+    assert len(tracks.warnings) == said
     assert all(text.startswith("landmarks of person 3 are missing in more") for text in tracks.warnings)
     tracks, _ = pack(people | {6: people[3]}, _clip(8), labels)
     assert all(text.startswith("landmarks of people 3, 6 are missing in more") for text in tracks.warnings)

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from unish.errors import DegradedResultWarning
-from unish.people import PeopleConfig, find, find_people
+from unish.people import PeopleConfig, PeopleModels, find, find_people
 from unish.people.blazepose import BlazePoseLandmarks
 from unish.people.protocols import Detection, Observation, Pose
 from unish.people.regions import Region
@@ -84,16 +83,17 @@ def _seen(x: float) -> Observation:
 
 
 def _find(clip: Clip, **parts):
-    parts = {"detector": Levels(), "support": Nobody(), "landmarks": NoLandmarks(), **parts}
-    return find_people(clip, mask_size=(6, 8), **parts)
+    models = {"detector": Levels(), "support": Nobody(), "landmarks": NoLandmarks()}
+    models |= {name: parts.pop(name) for name in models.keys() & parts.keys()}
+    return find_people(clip, mask_size=(6, 8), models=PeopleModels(**models), **parts)
 
 
 def test_every_frame_is_seen_once_in_order_with_its_own_time_and_shot():
     clip, tracker, detector, support, landmarks = _clip(10), Notes(), Levels(), Nobody(), NoLandmarks()
     calls: list[tuple] = []
-    with pytest.warns(DegradedResultWarning, match="nobody was found"):
-        _find(clip, tracker=tracker, detector=detector, support=support, landmarks=landmarks,
-              progress=lambda *call: calls.append(call))  # fmt: skip
+    tracks, _ = _find(clip, tracker=tracker, detector=detector, support=support, landmarks=landmarks,
+          progress=lambda *call: calls.append(call))  # fmt: skip
+    assert len(tracks.warnings) == 1 and "nobody was found" in tracks.warnings[0]
     assert detector.calls == support.calls == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert calls == [("find people", done, 10) for done in (4, 8, 10)]
     times = [(1e6 + t / 8, int(t > 5)) for t in range(10)]
@@ -108,8 +108,7 @@ def test_every_frame_is_seen_once_in_order_with_its_own_time_and_shot():
 )
 def test_settings_reach_the_observation(settings, score, people):
     tracker = Notes()
-    with pytest.warns(DegradedResultWarning):
-        _find(_clip(1), tracker=tracker, detector=Levels(score), config=PeopleConfig(**settings))
+    _find(_clip(1), tracker=tracker, detector=Levels(score), config=PeopleConfig(**settings))
     assert tracker.told[0][2] == people
 
 
@@ -120,8 +119,7 @@ def test_the_limit_for_landmarks_is_the_user_s(limit, poses):
             self.told.append(people)
 
     tracker = Keeps()
-    with pytest.warns(DegradedResultWarning):
-        _find(_clip(1), tracker=tracker, landmarks=NoLandmarks(0.9), config=PeopleConfig(min_landmark_score=limit))
+    _find(_clip(1), tracker=tracker, landmarks=NoLandmarks(0.9), config=PeopleConfig(min_landmark_score=limit))
     assert [one.pose is not None for one in tracker.told[0]] == [poses]
 
 
@@ -129,16 +127,14 @@ def test_the_second_detector_and_the_expectation_are_heard():
     region = Region(x=20.0, y=30.0, side=50.0)
     for parts in ({"support": Levels(region=region)}, {"tracker": Notes(expected=[region])}):
         tracker = parts.setdefault("tracker", Notes())
-        with pytest.warns(DegradedResultWarning):
-            _find(_clip(1), detector=Nobody(), landmarks=NoLandmarks(0.9), **parts)
+        _find(_clip(1), detector=Nobody(), landmarks=NoLandmarks(0.9), **parts)
         assert tracker.told[0][2] == 1
 
 
 def test_identities_are_renumbered_without_holes_and_drawn_in_that_order():
     short, long, later = {0: _seen(1.0)}, {t: _seen(20.0) for t in range(6)}, {t: _seen(60.0) for t in range(4, 10)}
-    with pytest.warns(DegradedResultWarning) as caught:
-        tracks, landmarks = _find(_clip(10), tracker=Notes([short, long, later]))
-    assert "1 person was left out" in str(caught[0].message) and len(caught) == 2
+    tracks, landmarks = _find(_clip(10), tracker=Notes([short, long, later]))
+    assert "1 person was left out" in tracks.warnings[0] and len(tracks.warnings) == 2
     assert tracks.person_ids.tolist() == [0, 1] and landmarks.px.shape == (2, 10, 33, 3)
     assert tracks.boxes_xyxy[:, 4, 0].tolist() == [20, 60]
     assert [tracks.masks[t].unique().tolist() for t in (0, 4, 9)] == [[-1, 0], [-1, 0, 1], [-1, 1]]
@@ -146,21 +142,21 @@ def test_identities_are_renumbered_without_holes_and_drawn_in_that_order():
 
 def test_a_segmenter_of_one_s_own_draws_the_masks():
     class Corner:
-        def segment(self, image, people, size):
+        def segment(self, images, frame, people, size):
             masks = np.zeros((len(people), *size), np.float32)
             masks[:, 0, 0] = 1
             return masks
 
-    with pytest.warns(DegradedResultWarning, match="landmarks of person 0"):
-        tracks, _ = _find(_clip(6), tracker=Notes([{t: _seen(20.0) for t in range(6)}]), segmenter=Corner())
-    assert (tracks.masks[:, 0, 0] == 0).all() and int((tracks.masks >= 0).sum()) == 6
+    tracks, _ = _find(_clip(6), tracker=Notes([{t: _seen(20.0) for t in range(6)}]), segmenter=Corner())
+    assert (tracks.masks[:, 0, 0] == 0).all() and int((tracks.masks[:] >= 0).sum()) == 6
+    assert "landmarks of person 0" in tracks.warnings[0]
 
 
-def test_nobody_is_looked_for_when_nobody_is_wanted(recwarn):
+def test_nobody_is_looked_for_when_nobody_is_wanted():
     detector = Levels()
     tracks, landmarks = _find(_clip(3), detector=detector, config=PeopleConfig(max_people=0))
-    assert detector.calls == [] and tracks.num_people == 0 and tracks.warnings == () and not recwarn.list
-    assert tracks.masks.shape == (3, 6, 8) and (tracks.masks == -1).all() and landmarks.px.shape == (0, 3, 33, 3)
+    assert detector.calls == [] and tracks.num_people == 0 and tracks.warnings == ()
+    assert tracks.masks.shape == (3, 6, 8) and (tracks.masks[:] == -1).all() and landmarks.px.shape == (0, 3, 33, 3)
 
 
 def test_the_parts_that_ship_are_made_of_the_named_assets(monkeypatch):
@@ -199,8 +195,7 @@ def test_a_download_is_announced_with_its_size_and_licence(monkeypatch):
         monkeypatch.setattr(find, part, lambda *args, **options: Nobody())
     monkeypatch.setattr(find, "BlazePoseLandmarks", lambda *args, **options: NoLandmarks())
     monkeypatch.setattr(find, "TwoScaleDetector", lambda *args, **options: Levels())
-    find_people(_clip(2), mask_size=(6, 8), landmarks=NoLandmarks(), progress=lambda *step: said.append(step))
-    find.default_landmarks(PeopleConfig(), lambda *step: said.append(step))
+    find_people(_clip(2), mask_size=(6, 8), progress=lambda *step: said.append(step))
     find.default_landmarks(PeopleConfig())
     names = ("yolov4-tiny", "blazepose-detector", "blazepose-full")
     announced = [stage for stage, done, total in said if (done, total) == (0, None)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import sys
 
@@ -288,11 +289,13 @@ class _Counted(Observation):
 def _count_steps(action) -> int:
     """Calls of functions, Python's and C's, and reads of observations."""
     count, before = itertools.count(), _Counted.reads
+    gc.disable()  # what it finalises would be counted, too
     sys.setprofile(lambda frame, event, argument: next(count) if "call" in event else None)
     try:
         action()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return next(count) + _Counted.reads - before
 
 

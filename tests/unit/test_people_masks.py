@@ -72,7 +72,7 @@ def test_silhouettes_overlap_by_shared_over_joint_area():
 
 def test_a_person_without_landmarks_is_an_ellipse_in_the_box():
     box, size = [12.0, 20, 52, 80], (25, 40)
-    (found,) = LandmarkSegmenter().segment(torch.zeros(100, 80, 3, dtype=torch.uint8), [_seen(box)], size)
+    (found,) = LandmarkSegmenter().segment(torch.zeros(1, 100, 80, 3, dtype=torch.uint8), 0, [_seen(box)], size)
     for row, column in itertools.product(range(25), range(40)):
         # The picture is 4 rows and 2 columns per pixel.
         across, down = ((column + 0.5) * 2 - 32) / 20, ((row + 0.5) * 4 - 50) / 30
@@ -81,7 +81,9 @@ def test_a_person_without_landmarks_is_an_ellipse_in_the_box():
 
 def test_boxes_without_extent_and_beyond_the_border_are_harmless():
     image = torch.zeros(100, 80, 3, dtype=torch.uint8)
-    found = LandmarkSegmenter().segment(image, [_seen([90.0, 5, 120, 30]), _seen([10.0, 10, 10.2, 50])], (100, 80))
+    found = LandmarkSegmenter().segment(
+        image[None], 0, [_seen([90.0, 5, 120, 30]), _seen([10.0, 10, 10.2, 50])], (100, 80)
+    )
     assert not found[0].any() and found.shape == (2, 100, 80)
     # Half a pixel is the thinnest.
     assert found[1][:, 9:11].any() and not found[1][:, 11:].any() and not found[1][:, :9].any()
@@ -91,13 +93,13 @@ def test_a_mask_is_laid_over_its_region_only():
     mask = np.full((8, 8), 255, np.uint8)
     region = Region(x=30.0, y=60.0, side=40.0)
     person = _seen([0.0, 0, 80, 100], _post(30.0, region, mask))
-    (found,) = LandmarkSegmenter().segment(torch.zeros(100, 80, 3, dtype=torch.uint8), [person], (50, 40))
+    (found,) = LandmarkSegmenter().segment(torch.zeros(1, 100, 80, 3, dtype=torch.uint8), 0, [person], (50, 40))
     assert (found[22:38, 7:23] == 1).all() and found.dtype == np.float32
     found[20:40, 5:25] = 0
     assert not found.any()
     # A pose whose model gives no mask has the ellipse of the box.
     bare = _seen([0.0, 0, 80, 100], _post(30.0, region))
-    (found,) = LandmarkSegmenter().segment(torch.zeros(100, 80, 3, dtype=torch.uint8), [bare], (50, 40))
+    (found,) = LandmarkSegmenter().segment(torch.zeros(1, 100, 80, 3, dtype=torch.uint8), 0, [bare], (50, 40))
     assert found.max() == np.float32(0.51)
 
 
@@ -181,8 +183,8 @@ class _Everything:
     def __init__(self):
         self.asked: list[list[float]] = []
 
-    def segment(self, image, people, size):
-        self.asked.append([float(image[0, 0, 0]), *(person.box_xyxy[0] for person in people)])
+    def segment(self, images, frame, people, size):
+        self.asked.append([float(images[frame, 0, 0, 0]), *(person.box_xyxy[0] for person in people)])
         return np.full((len(people), *size), 0.9, np.float32)
 
 

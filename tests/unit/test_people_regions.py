@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from unish.people.crops import cut_crops, sample_square
 from unish.people.regions import Region, cut_region
-from unish.structs import Tracks
 
 regions = st.builds(
     Region,
@@ -86,18 +85,13 @@ def test_around_body_turns_the_head_up(top, angle):
     assert head == pytest.approx([0.5, 0.1], abs=1e-9)
 
 
-def _tracks(boxes: torch.Tensor) -> Tracks:
-    return Tracks(
-        person_ids=torch.arange(boxes.shape[0]),
-        valid=boxes.isfinite().all(dim=-1),
-        boxes_xyxy=boxes,
-        masks=torch.full((boxes.shape[1], 2, 2), -1, dtype=torch.int16),
-    )
+def _boxes(boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return boxes, boxes.isfinite().all(dim=-1)
 
 
 def test_crops_of_absent_people_are_black():
     boxes = torch.tensor([[[2.0, 2.0, 10.0, 12.0], [math.nan] * 4]])
-    crops = cut_crops(torch.full((2, 20, 30, 3), 200, dtype=torch.uint8), _tracks(boxes))
+    crops = cut_crops(torch.full((2, 20, 30, 3), 200, dtype=torch.uint8), *_boxes(boxes))
     assert crops.valid.tolist() == [[True, False]]
     assert crops.patches[0, 1].abs().max() == 0 and crops.bbox_info[0, 1].abs().max() == 0
     assert crops.bbox_info[0, 0].tolist() == [6 - 15, 7 - 10, 10]
@@ -127,7 +121,7 @@ def test_crops_agree_with_the_published_preprocessing(parity_dir, scale):
         shares = torch.from_numpy(file["crop_boxes"])
         patches, info, row = (file[f"crop_scale{scale}_{name}"] for name in ("patches_sub4", "bbox_info", "row128"))
     boxes = shares * torch.tensor([frames.shape[2], frames.shape[1]]).repeat(2)
-    crops = cut_crops(frames, _tracks(boxes), box_scale=float(scale))
+    crops = cut_crops(frames, *_boxes(boxes), box_scale=float(scale))
     # OpenCV computes the positions in single precision.
     assert np.abs(crops.patches[..., ::4, ::4].numpy() - patches).max() < 1e-5
     assert np.abs(crops.patches[..., 128, :].numpy() - row).max() < 1e-5

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from unish.errors import DegradedResultWarning, InputError
+from unish.errors import InputError
 from unish.people import read_tracks
 from unish.people.protocols import Pose
 from unish.structs import Clip
@@ -64,8 +64,7 @@ def test_boxes_are_scaled_to_the_clip_and_sorted_by_id(tmp_path, clip):
 def test_absent_boxes_and_frames_that_are_not_named_have_nobody(tmp_path, clip):
     arrays = _arrays(1, 13)
     arrays["boxes_xyxy"][0, 5] = NAN
-    with pytest.warns(UserWarning, match="left out"), pytest.warns(UserWarning, match="nobody is in"):
-        tracks, _ = _read(tmp_path, clip, arrays)
+    tracks, _ = _read(tmp_path, clip, arrays)
     assert tracks.num_people == 0
     arrays = _arrays(1, 20)
     arrays["boxes_xyxy"][0, 5] = NAN
@@ -81,7 +80,7 @@ def test_masks_are_taken_over(tmp_path, clip):
     arrays["masks"][1, 5, 80:, 120:] = True
     tracks, _ = _read(tmp_path, clip, arrays)
     # Rows follow the sorted ids: 4 (second in the file), then 7.
-    assert bool((tracks.masks[:, 6:14, 11:19] == 1).all()) and int((tracks.masks == 1).sum()) < 4 * 110
+    assert bool((tracks.masks[:, 6:14, 11:19] == 1).all()) and int((tracks.masks[:] == 1).sum()) < 4 * 110
     assert bool((tracks.masks[1, 21:, 31:] == 0).all()) and not bool((tracks.masks[0] == 0).any())
 
 
@@ -96,15 +95,12 @@ def test_what_of_the_file_was_left_out_is_said(tmp_path, clip):
     arrays = _arrays()
     arrays["boxes_xyxy"][0, 5] += 1000
     arrays["boxes_xyxy"][1, :6] = NAN
-    with pytest.warns(DegradedResultWarning) as caught:
-        tracks, _ = _read(tmp_path, clip, arrays)
+    tracks, _ = _read(tmp_path, clip, arrays)
     name = tmp_path / "tracks.npz"
     assert f"{name}: 1 of its boxes are outside the picture and were left out" in tracks.warnings
     assert not any("names" in text for text in tracks.warnings)
-    assert [str(one.message) for one in caught] == list(tracks.warnings)
     arrays = _arrays(1, 14)
-    with pytest.warns(DegradedResultWarning):
-        tracks, _ = _read(tmp_path, clip, arrays)
+    tracks, _ = _read(tmp_path, clip, arrays)
     assert f"{name}: names 3 of the 4 used frames; nobody is in the others" in tracks.warnings
     assert not any("outside" in text for text in tracks.warnings)
 
@@ -131,14 +127,13 @@ def test_landmarks_are_read_inside_each_box_of_each_frame(tmp_path, clip):
     arrays["frame_indices"] = arrays["frame_indices"] + 5
     np.savez(tmp_path / "tracks.npz", **arrays)
     model, calls = Middle(), []
-    with pytest.warns(DegradedResultWarning, match="3 of the 4"):
-        tracks, landmarks = read_tracks(
-            tmp_path / "tracks.npz",
-            clip,
-            mask_size=(25, 40),
-            landmarks=model,
-            progress=lambda *call: calls.append(call),
-        )
+    tracks, landmarks = read_tracks(
+        tmp_path / "tracks.npz",
+        clip,
+        mask_size=(25, 40),
+        landmarks=model,
+        progress=lambda *call: calls.append(call),
+    )
     assert calls == [("find people", done, 3) for done in (1, 2, 3)]
     assert tracks.valid.tolist() == [[False, True, True, True]] and landmarks.score[0].tolist() == pytest.approx(
         [0, 0.8, 0.8, 0.8]
@@ -164,16 +159,15 @@ def test_masks_are_averaged_down_and_half_a_pixel_is_enough(tmp_path, clip):
     assert (labels[13:, :20] == -1).all() and (labels[13:, 20:] == 1).all()
     arrays["masks"] = np.ones((2, 20, 10, 16), bool)
     tracks, _ = _read(tmp_path, clip, arrays)
-    assert (tracks.masks == 0).all()
+    assert (tracks.masks[:] == 0).all()
 
 
 def test_masks_without_people_label_nothing(tmp_path, clip):
     arrays = _arrays(1)
     arrays["masks"] = np.ones((1, 20, 10, 16), bool)
     arrays["boxes_xyxy"][:] = NAN
-    with pytest.warns(DegradedResultWarning, match="nobody is in the used frames"):
-        tracks, _ = _read(tmp_path, clip, arrays)
-    assert tracks.num_people == 0 and (tracks.masks == -1).all()
+    tracks, _ = _read(tmp_path, clip, arrays)
+    assert tracks.num_people == 0 and (tracks.masks[:] == -1).all()
 
 
 def _without(name):

@@ -14,21 +14,19 @@ import torch
 import unish
 from oracle_world import CLIP_SIZE, NUM_FRAMES, SHOTS, SIZE, SOURCE_SIZE, OracleNetwork, make_world
 from small_smpl import make_smpl_arrays
-from unish import pipeline
 from unish.body import load_body, match_shape
-from unish.errors import DegradedResultWarning, InputError
+from unish.errors import InputError
 from unish.geometry.camera import make_intrinsics
 from unish.network import UniSH
 from unish.network.config import tiny_config
-from unish.pipeline import (
-    Settings,
-    _average_betas,
-    _find_nobody,
-    _rescale_people,
-    choose_people_finder,
-    run,
-)
+from unish.passes import Models, models
+from unish.passes.models import find_nobody
+from unish.passes.observations import rescale_people
+from unish.passes.settled import average_betas
+from unish.people import PeopleConfig, PeopleModels
+from unish.pipeline import run
 from unish.reconstruction import Shot, find_padding, leave_out
+from unish.settings import Settings
 from unish.structs import Camera, Clip, Landmarks, Prediction, Tracks
 from unish.structs.progress import StageClock
 
@@ -36,10 +34,9 @@ from unish.structs.progress import StageClock
 def shot(betas: torch.Tensor | None, seen: list[int]) -> Shot:
     """A shot of one frame of which only the people's shapes matter."""
     return Shot(
-        prediction=Prediction(
-            local_points=torch.ones(1, 1, 2, 2, 3), point_conf_logits=torch.ones(1, 1, 2, 2),
-            c2w=torch.eye(4).expand(1, 1, 4, 4), betas=None if betas is None else betas[None],
-        ),
+        dense=torch.arange(1), depth=torch.ones(1, 2, 2), conf=torch.ones(1, 2, 2), c2w=torch.eye(4)[None],
+        rotations=None, transl=None,
+        betas=betas,
         camera=Camera(matrix=torch.eye(3), size=(2, 2), focal_source="given"), intrinsics=torch.eye(3), shift=0.0,
         network_scale=None, residual=0.0, seen=torch.tensor(seen, dtype=torch.int64), still=False, unjoined=0,
     )  # fmt: skip
@@ -48,21 +45,22 @@ def shot(betas: torch.Tensor | None, seen: list[int]) -> Shot:
 def test_shapes_count_by_the_frames_in_which_a_shot_saw_the_person(rng) -> None:
     first, second = torch.randn(2, 3, 10, generator=rng)
     shots = [shot(first, [6, 0, 0]), shot(None, [9, 9, 9]), shot(second, [2, 5, 0])]
-    found = _average_betas(shots, "free", load_body())
+    found, notes = average_betas(shots, "free", load_body())
+    assert not notes
     torch.testing.assert_close(found[0], 0.75 * first[0] + 0.25 * second[0])
     torch.testing.assert_close(found[1], second[1])
     assert not found[2].any(), "nobody saw them"
-    assert _average_betas([shot(None, [])], "free", load_body()).shape == (0, 10)
+    assert average_betas([shot(None, [])], "free", load_body())[0].shape == (0, 10)
 
 
 def test_shapes_are_handed_to_the_body_that_is_asked_for(rng, tmp_path: Path) -> None:
     np.savez(tmp_path / "SMPL_NEUTRAL.npz", **make_smpl_arrays())
     licensed, shape = load_body(tmp_path / "SMPL_NEUTRAL.npz"), torch.randn(1, 10, generator=rng)
     shots = [shot(shape, [3])]
-    torch.testing.assert_close(_average_betas(shots, "smpl", licensed), shape)
-    torch.testing.assert_close(_average_betas(shots, "free", licensed), match_shape(load_body(), shape, licensed))
-    with pytest.warns(DegradedResultWarning, match="mean shape"):
-        assert not _average_betas(shots, "smpl", load_body()).any()
+    torch.testing.assert_close(average_betas(shots, "smpl", licensed)[0], shape)
+    torch.testing.assert_close(average_betas(shots, "free", licensed)[0], match_shape(load_body(), shape, licensed))
+    mean, notes = average_betas(shots, "smpl", load_body())
+    assert not mean.any() and len(notes) == 1 and "mean shape" in notes[0]
 
 
 def people(rng: torch.Generator) -> tuple[Tracks, Landmarks]:
@@ -77,7 +75,7 @@ def people(rng: torch.Generator) -> tuple[Tracks, Landmarks]:
 
 def test_people_are_brought_to_other_pixels_and_nothing_else_of_them_changes(rng) -> None:
     tracks, landmarks = people(rng)
-    scaled, marks = _rescale_people(tracks, landmarks, (50, 100), (25, 25))
+    scaled, marks = rescale_people(tracks, landmarks, (50, 100), (25, 25))
     assert scaled.boxes_xyxy.tolist() == [[[2.5, 10.0, 7.5, 30.0], [0.0, 0.0, 25.0, 25.0]]]
     torch.testing.assert_close(marks.px, landmarks.px * torch.tensor([0.25, 0.5, 1.0]))
     assert marks.world is landmarks.world and scaled.masks is tracks.masks and scaled.person_ids is tracks.person_ids
@@ -92,25 +90,48 @@ def make_clip(num_frames: int) -> Clip:
 
 
 def test_nobody_is_nobody() -> None:
-    assert choose_people_finder(Settings(people=0, tracks=Path("none.npz")), None) is _find_nobody
-    tracks, landmarks = _find_nobody(make_clip(3), (5, 7))
+    assert Models().people_finder(Settings(people=0, tracks=Path("none.npz"))) is find_nobody
+    tracks, landmarks = find_nobody(make_clip(3), (5, 7))
     assert tracks.num_people == 0 and tracks.valid.shape == (0, 3) and tracks.boxes_xyxy.shape == (0, 3, 4)
-    assert tracks.masks.shape == (3, 5, 7) and (tracks.masks == -1).all()
+    assert tracks.masks.shape == (3, 5, 7) and (tracks.masks[:] == -1).all()
     assert landmarks.px.shape == landmarks.world.shape == (0, 3, 33, 3) and landmarks.score.shape == (0, 3)
+
+
+class Nobody:
+    """A detector, and a landmark model, that is never asked."""
+
+    def detect(self, images: object) -> None:
+        raise AssertionError
+
+    def read_pose(self, picture: object, region: object) -> None:
+        raise AssertionError
 
 
 def test_who_finds_the_people(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple] = []
-    monkeypatch.setattr(pipeline, "read_tracks", lambda path, clip, *, mask_size: calls.append((path, mask_size)))
+    loaded: list[PeopleModels] = []
+    monkeypatch.setattr(models, "read_tracks", lambda path, clip, **options: calls.append((path, options["mask_size"])))
     monkeypatch.setattr(
-        pipeline, "find_people",
-        lambda clip, *, mask_size, config, progress: calls.append((config.max_people, mask_size, progress)),
+        models, "find_people",
+        lambda clip, **options: calls.append(
+            (options["config"].max_people, options["mask_size"], options["progress"], options["models"])
+        ),
     )  # fmt: skip
+
+    def load(config: PeopleConfig, progress: object) -> PeopleModels:
+        loaded.append(PeopleModels(detector=Nobody(), support=Nobody(), landmarks=Nobody()))
+        return loaded[-1]
+
+    monkeypatch.setattr(models.PeopleModels, "load", load)
     note = lambda name, done, total: None  # noqa: E731
-    choose_people_finder(Settings(tracks=Path("mine.npz"), people=2), None)(make_clip(1), (5, 7))
-    choose_people_finder(Settings(people=2), note)(make_clip(1), (5, 7))
-    choose_people_finder(Settings(), note)(make_clip(1), (5, 7))
-    assert calls == [(Path("mine.npz"), (5, 7)), (2, (5, 7), note), (None, (5, 7), note)]
+    mine = Models()
+    mine.people_finder(Settings(tracks=Path("mine.npz"), people=2))(make_clip(1), (5, 7))
+    for settings in (Settings(people=2), Settings(), Settings()):
+        mine.people_finder(settings, None, note)(make_clip(1), (5, 7))
+    first, second = loaded  # what is loaded is used again
+    assert calls == [
+        (Path("mine.npz"), (5, 7)), (2, (5, 7), note, first), (None, (5, 7), note, second), (None, (5, 7), note, second)
+    ]  # fmt: skip
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,12 +145,12 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(UniSH, "from_pretrained", load)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="--device cpu"):
-        pipeline._load(Settings(device="cuda"))
-    assert pipeline._load(Settings(model="mine")) is tiny and not tiny.training
-    pipeline._load(Settings(device="cpu"))
+        Models().network("small", "cuda")
+    assert Models().network("mine", "auto") is tiny and not tiny.training
+    Models().network("small", "cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for device in ("cuda", "auto", "cpu"):
-        pipeline._load(Settings(device=device))
+        Models().network("small", device)
     assert asked == [("mine", "cpu"), ("small", "cpu"), ("small", "cuda"), ("small", "cuda"), ("small", "cpu")]
 
 

@@ -38,7 +38,9 @@ def assemble_two(*, sky: torch.Tensor | None = None, **changes: object) -> Recon
     landmarks = Landmarks(px=torch.ones(2, 5, 33, 3), world=torch.zeros(2, 5, 33, 3), score=torch.ones(2, 5))
     images = np.zeros((5, HEIGHT, WIDTH, 3), np.uint8)
     betas = torch.arange(20.0).reshape(2, 10)
-    return assemble(clip, images, tracks, landmarks, [first, second], GROUNDS, betas, BODY, "a model", sky)
+    return assemble(
+        clip, images, tracks.masks, tracks, landmarks, [first, second], GROUNDS, betas, BODY, "a model", sky
+    )
 
 
 def test_depth_is_zero_where_it_is_unknown_and_only_there() -> None:

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from joined import join
 from unish.geometry.camera import unproject
 from unish.geometry.focal import recover_shift
-from unish.reconstruction.camera import decide_camera, know_camera
-from unish.reconstruction.stitch import intrinsics_at, stitch_windows
+from unish.reconstruction.camera import decide_camera, intrinsics_at, know_camera
 from unish.structs import Camera, Clip, Prediction
 
 PICTURE, SIZE = (90, 160), (32, 64)
@@ -95,12 +95,12 @@ def test_an_off_centre_camera_does_not_bend_depth(centre: tuple[float, float]) -
     matrix = torch.tensor([[150.0, 0, centre[0]], [0, 130, centre[1]], [0, 0, 1]])
     prediction = make_prediction(matrix)
     camera = Camera(matrix=matrix, size=PICTURE, focal_source="given")
-    shot = stitch_windows([prediction], [range(3)], torch.zeros(0, 3, dtype=torch.bool), camera)
+    shot = join([prediction], [range(3)], torch.zeros(0, 3, dtype=torch.bool), camera)
     # Asked for: 0.5 % of the depth, which is 2 to 3 here.
     assert abs(shot.shift) < 1e-5
     moved = prediction.local_points - torch.tensor([0.0, 0.0, 0.3])
     near = Prediction(**vars(prediction) | {"local_points": moved})
-    again = stitch_windows([near], [range(3)], torch.zeros(0, 3, dtype=torch.bool), camera)
+    again = join([near], [range(3)], torch.zeros(0, 3, dtype=torch.bool), camera)
     assert again.shift == pytest.approx(0.3, abs=1e-5)
 
 

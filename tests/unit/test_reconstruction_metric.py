@@ -28,6 +28,8 @@ from unish.render.plain import rasterize
 SIZE = (96, 64)
 INTRINSICS = torch.tensor([[110.0, 0, 32], [0, 100, 48], [0, 0, 1]])
 
+ALL = torch.tensor([0])
+
 
 def draw(pelvis: Tensor) -> tuple[Tensor, Tensor]:
     """(H, W) depth of the body alone, 0 elsewhere, and its mask (0 there, −1 elsewhere)."""
@@ -46,7 +48,7 @@ PLACED = make_placed(PELVIS[None, None])
 def test_a_body_explains_its_own_depth(long_side: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where only some pixels are compared: they are pixels of the picture, not of a shrunken one."""
     monkeypatch.setattr(metric, "COMPARE_LONG_SIDE", long_side)
-    found = compare_depths(BODY, PLACED, DEPTH[None] / 3.0, MASK[None], INTRINSICS[None])
+    found = compare_depths(BODY, PLACED, DEPTH[None] / 3.0, MASK[None], INTRINSICS[None], ALL)
     assert float(found.level) == pytest.approx(math.log(3.0), abs=1e-6)
     assert float(found.tilt.abs().max()) < 1e-5 and float(found.relief) == pytest.approx(1.0, abs=1e-5)
     assert float(found.scene_level) == pytest.approx(float((DEPTH[MASK == 0] / 3).log().median()), abs=0.02)
@@ -73,11 +75,11 @@ def test_too_few_pixels_say_nothing() -> None:
     for count, known in ((MIN_PIXELS, True), (MIN_PIXELS - 1, False)):
         few = torch.full_like(MASK, -1)
         few[rows[:count], columns[:count]] = 0
-        found = compare_depths(BODY, PLACED, DEPTH[None], few[None], INTRINSICS[None])
+        found = compare_depths(BODY, PLACED, DEPTH[None], few[None], INTRINSICS[None], ALL)
         assert bool(torch.isfinite(found.level).all()) == known
     undefined = DEPTH.clone()
     undefined[rows[MIN_PIXELS - 1 :], columns[MIN_PIXELS - 1 :]] = 0.0
-    assert bool(compare_depths(BODY, PLACED, undefined[None], MASK[None], INTRINSICS[None]).level.isnan().all())
+    assert bool(compare_depths(BODY, PLACED, undefined[None], MASK[None], INTRINSICS[None], ALL).level.isnan().all())
 
 
 def test_a_wrong_relief_and_a_tilt_are_found_and_taken_back() -> None:
@@ -86,9 +88,9 @@ def test_a_wrong_relief_and_a_tilt_are_found_and_taken_back() -> None:
     extent = float(grid[mine].amax(0)[1] - grid[mine].amin(0)[1])
     lean = (grid[..., 1] - grid[mine][:, 1].mean()) / extent * 0.2
     bent = torch.where(mine, DEPTH * lean.exp() / 2.0, 0.0)
-    found = compare_depths(BODY, PLACED, bent[None], MASK[None], INTRINSICS[None])
+    found = compare_depths(BODY, PLACED, bent[None], MASK[None], INTRINSICS[None], ALL)
     assert float(found.tilt[0, 0, 1]) == pytest.approx(-0.2, abs=0.03)
-    after = correct_people(bent[None], MASK[None], found)[0]
+    after = correct_people(bent[None], MASK[None], found, ALL)[0]
     # Measured 0.8 % at most: the prior draws the tilt a little towards none.
     assert float((after[mine] / DEPTH[mine]).log().abs().max()) < 0.016
 
@@ -105,7 +107,7 @@ def test_people_whose_frame_is_unknown_take_their_usual_level_and_nobody_elses_p
         centre=torch.full((2, 3, 2), 4.0),
         extent=torch.full((2, 3), 4.0),
     )
-    after = correct_people(depth, masks, comparison)
+    after = correct_people(depth, masks, comparison, torch.arange(len(depth)))
     for frame, level in enumerate((0.1, 0.1, 0.3)):
         torch.testing.assert_close(after[frame][masks[frame] == 0], torch.full((8,), 2 * math.exp(level)))
     assert torch.equal(after[masks != 0], depth[masks != 0])
@@ -121,7 +123,7 @@ def test_the_correction_is_its_formula_with_its_limits() -> None:
         level=0.3 * one, scene_level=math.log(2.0) * one, tilt=torch.tensor([[[0.1, -0.2]]]), relief=0.5 * one,
         centre=torch.tensor([[[4.5, 3.5]]]), extent=2.0 * one,
     )  # fmt: skip
-    after = correct_people(depth, masks, comparison)[0]
+    after = correct_people(depth, masks, comparison, torch.arange(len(depth)))[0]
 
     def expected(row: int, column: int, own: float) -> float:
         offset = [max(-0.75, min(0.75, (place + 0.5 - middle) / 2)) for place, middle in ((column, 4.5), (row, 3.5))]
@@ -219,7 +221,9 @@ def test_a_box_alone_stands_at_its_centre_where_the_scene_is() -> None:
         centre=torch.zeros(1, 2, 2), extent=torch.ones(1, 2),
     )  # fmt: skip
     placed = make_placed(torch.tensor([[[0.0, 0.0, 1.0]] * 2]))
-    moved, after = _stand_in_boxes(BODY, placed, comparison, depth, evidence, INTRINSICS.expand(2, 3, 3))
+    moved, after = _stand_in_boxes(
+        BODY, placed, comparison, depth, evidence, INTRINSICS.expand(2, 3, 3), torch.arange(2)
+    )
     ray = torch.tensor([(20 - 32) / 110.0, (40 - 48) / 100.0, 1.0])
     torch.testing.assert_close(pelvis_of(moved)[0, 0], 5.0 * ray, rtol=0, atol=1e-5)
     assert float(after.level[0, 0]) == 0.0 and float(after.scene_level[0, 0]) == pytest.approx(math.log(5.0))

@@ -12,11 +12,12 @@ from test_reconstruction_assemble import assemble_two
 from test_stillness import HEIGHT, NOBODY, WIDTH, film
 from test_stitch import CAMERA, make_world
 
+from joined import join
 from standing_shots import HEIGHT as SHOT_HEIGHT
 from standing_shots import WIDTH as SHOT_WIDTH
 from unish.lab.synthetic import SynthConfig, make_clip
 from unish.network.sky import STRIDE, SkyHead, find_sky, refine
-from unish.reconstruction import camera_stood_still, leave_out, stitch_windows
+from unish.reconstruction import camera_stood_still, leave_out
 from unish.structs import Reconstruction
 
 
@@ -36,12 +37,12 @@ def test_the_sky_is_not_confident_and_a_unit_stays_as_many_metres() -> None:
     assert (cleared.point_conf_logits.sigmoid()[0][sky] < 1e-12).all()
     torch.testing.assert_close(cleared.point_conf_logits[0][~sky], world.point_conf_logits[0][~sky], rtol=0, atol=0)
     valid = torch.ones(1, 4, dtype=torch.bool)
-    shots = [stitch_windows([one], [range(4)], valid, CAMERA) for one in (far, cleared)]
+    shots = [join([one], [range(4)], valid, CAMERA) for one in (far, cleared)]
     assert shots[0].network_scale == pytest.approx(2.0, rel=1e-5)
     assert shots[1].network_scale == pytest.approx(2.0, rel=1e-5)
     assert leave_out(replace(far, scale=None), sky).scale is None
     nothing = leave_out(far, torch.ones_like(sky))
-    assert stitch_windows([nothing], [range(4)], valid, CAMERA).network_scale is None
+    assert join([nothing], [range(4)], valid, CAMERA).network_scale is None
 
 
 def test_clouds_do_not_move_a_tripod() -> None:

@@ -5,9 +5,11 @@ from itertools import pairwise
 import pytest
 import torch
 
+from joined import join, own_depth
+from unish.geometry.camera import unproject
 from unish.geometry.rigid import invert_rigid, make_rigid
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.reconstruction.stitch import plan_windows, stitch_windows
+from unish.reconstruction.window import plan_windows
 from unish.structs import Camera, Prediction
 
 CAMERA = Camera(matrix=torch.tensor([[8.0, 0, 4], [0, 8, 3], [0, 0, 1]]), size=(6, 8), focal_source="given")
@@ -19,9 +21,9 @@ def make_world(num_frames: int, num_people: int = 2) -> Prediction:
     poses = [torch.eye(4)]
     for step in steps[1:]:
         poses.append(poses[-1] @ make_rigid(step, 0.1 * torch.randn(3, generator=generator)))
-    depth = 1 + torch.rand(num_frames, 6, 8, 1, generator=generator)
+    depth = 1 + torch.rand(num_frames, 6, 8, generator=generator)
     return Prediction(
-        local_points=(depth * torch.tensor([0.1, 0.2, 1.0]))[None],
+        local_points=unproject(depth, CAMERA.matrix.expand(num_frames, 3, 3))[None],
         point_conf_logits=torch.full((1, num_frames, 6, 8), 3.0),
         c2w=torch.stack(poses)[None],
         scale=torch.tensor([1.7]),
@@ -72,16 +74,14 @@ def test_stitched_windows_equal_the_one_world(window: int, overlap: int) -> None
     world = make_world(20)
     windows = plan_windows(20, window, overlap)
     pieces = [cut(world, frames, scale=0.3 + 0.4 * i) for i, frames in enumerate(windows)]
-    shot = stitch_windows(pieces, windows, torch.ones(2, 20, dtype=torch.bool), CAMERA)
+    shot = join(pieces, windows, torch.ones(2, 20, dtype=torch.bool), CAMERA)
     first_scale = 0.3
-    torch.testing.assert_close(shot.prediction.local_points, world.local_points * first_scale, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(shot.prediction.c2w[0, :, :3, :3], world.c2w[0, :, :3, :3], rtol=0, atol=1e-5)
-    torch.testing.assert_close(
-        shot.prediction.c2w[0, :, :3, 3], world.c2w[0, :, :3, 3] * first_scale, rtol=0, atol=1e-5
-    )
-    assert torch.equal(shot.prediction.transl, world.transl)
-    assert torch.equal(shot.prediction.rotations, world.rotations)
-    torch.testing.assert_close(shot.prediction.betas, world.betas)
+    torch.testing.assert_close(own_depth(shot), world.local_points[0, ..., 2] * first_scale, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(shot.c2w[:, :3, :3], world.c2w[0, :, :3, :3], rtol=0, atol=1e-5)
+    torch.testing.assert_close(shot.c2w[:, :3, 3], world.c2w[0, :, :3, 3] * first_scale, rtol=0, atol=1e-5)
+    assert torch.equal(shot.transl, world.transl[0])
+    assert torch.equal(shot.rotations, world.rotations[0])
+    torch.testing.assert_close(shot.betas, world.betas[0])
     assert shot.network_scale == pytest.approx(2.0 / first_scale, rel=1e-3)
     assert shot.residual < 1e-6
 
@@ -94,7 +94,7 @@ def test_residual_tells_when_windows_disagree() -> None:
     bent[0, 2, 0, 3] += 1.0
     bent[0, 0, 0, 3] -= 1.0
     pieces[1] = Prediction(**{**vars(pieces[1]), "c2w": bent})
-    shot = stitch_windows(pieces, windows, torch.ones(2, 12, dtype=torch.bool), CAMERA)
+    shot = join(pieces, windows, torch.ones(2, 12, dtype=torch.bool), CAMERA)
     assert shot.residual > 0.05
 
 
@@ -105,5 +105,5 @@ def test_shapes_are_weighted_by_how_often_a_window_saw_the_person() -> None:
     pieces[1] = Prediction(**{**vars(pieces[1]), "betas": world.betas + 3.0})
     valid = torch.zeros(1, 12, dtype=torch.bool)
     valid[:, 0:6] = True  # six frames of the first window, two of the second
-    shot = stitch_windows(pieces, windows, valid, CAMERA)
-    torch.testing.assert_close(shot.prediction.betas, world.betas + 3.0 * 2 / 8)
+    shot = join(pieces, windows, valid, CAMERA)
+    torch.testing.assert_close(shot.betas, world.betas[0] + 3.0 * 2 / 8)

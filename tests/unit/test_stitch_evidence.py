@@ -8,10 +8,12 @@ import pytest
 import torch
 from test_stitch import CAMERA, cut, make_world
 
+from joined import join, own_depth
 from unish.geometry.camera import unproject
 from unish.geometry.rigid import make_rigid
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.reconstruction.stitch import _average_motion, _choose_owner, plan_windows, stitch_windows
+from unish.reconstruction.stitch import _average_motion, choose_owner
+from unish.reconstruction.window import plan_windows
 from unish.structs import Camera, Prediction
 
 
@@ -23,11 +25,11 @@ def test_confident_points_alone_say_how_large_the_unit_is() -> None:
     mean = world.local_points[:, :, 3:].norm(dim=-1).mean()
     doubtful = replace(world, point_conf_logits=logits, local_points=points, scale=(2.0 * mean)[None])
     valid = torch.ones(1, 6, dtype=torch.bool)
-    assert stitch_windows([doubtful], [range(6)], valid, CAMERA).network_scale == pytest.approx(2.0, rel=1e-5)
+    assert join([doubtful], [range(6)], valid, CAMERA).network_scale == pytest.approx(2.0, rel=1e-5)
     nowhere = replace(doubtful, point_conf_logits=torch.full_like(logits, -4.0))
-    assert stitch_windows([nowhere], [range(6)], valid, CAMERA).network_scale is None
+    assert join([nowhere], [range(6)], valid, CAMERA).network_scale is None
     silent = replace(doubtful, scale=None)
-    assert stitch_windows([silent], [range(6)], valid, CAMERA).network_scale is None
+    assert join([silent], [range(6)], valid, CAMERA).network_scale is None
 
 
 def test_most_windows_decide_what_the_network_says_of_the_scale() -> None:
@@ -35,7 +37,7 @@ def test_most_windows_decide_what_the_network_says_of_the_scale() -> None:
     pieces = [cut(world, frames, scale=1.0) for frames in windows]
     assert len(pieces) == 3
     pieces[1] = replace(pieces[1], scale=7 * pieces[1].scale)
-    shot = stitch_windows(pieces, windows, torch.ones(2, 14, dtype=torch.bool), CAMERA)
+    shot = join(pieces, windows, torch.ones(2, 14, dtype=torch.bool), CAMERA)
     assert shot.network_scale == pytest.approx(2.0, rel=1e-4)
 
 
@@ -48,11 +50,9 @@ def test_windows_are_joined_by_what_the_first_is_sure_of() -> None:
     points[:, :, :4] *= 3.0
     points[:, :, 4, :3] *= 5.0
     pieces = [replace(pieces[0], point_conf_logits=logits), replace(pieces[1], local_points=points)]
-    shot = stitch_windows(pieces, windows, torch.ones(2, 10, dtype=torch.bool), CAMERA)
-    torch.testing.assert_close(
-        shot.prediction.local_points[:, -1, 5], world.local_points[:, -1, 5], rtol=1e-5, atol=1e-5
-    )
-    torch.testing.assert_close(shot.prediction.c2w, world.c2w, rtol=0, atol=1e-5)
+    shot = join(pieces, windows, torch.ones(2, 10, dtype=torch.bool), CAMERA)
+    torch.testing.assert_close(own_depth(shot)[-1, 5], world.local_points[0, -1, 5, :, 2], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(shot.c2w, world.c2w[0], rtol=0, atol=1e-5)
     assert shot.unjoined == 0 and shot.residual < 1e-6
 
 
@@ -60,11 +60,11 @@ def test_windows_without_evidence_are_counted_and_keep_their_unit() -> None:
     world, windows = make_world(14), plan_windows(14, 6, 2)
     pieces = [cut(world, frames, scale=1.0) for frames in windows]
     pieces[0] = replace(pieces[0], point_conf_logits=torch.full_like(pieces[0].point_conf_logits, -4.0))
-    shot = stitch_windows(pieces, windows, torch.ones(2, 14, dtype=torch.bool), CAMERA)
+    shot = join(pieces, windows, torch.ones(2, 14, dtype=torch.bool), CAMERA)
     assert shot.unjoined == 1 and shot.seen.tolist() == [14, 14]
-    torch.testing.assert_close(shot.prediction.local_points, world.local_points, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(own_depth(shot), world.local_points[0, ..., 2], rtol=1e-5, atol=1e-5)
     behind = replace(pieces[1], local_points=-pieces[1].local_points)
-    again = stitch_windows([pieces[1], behind], [range(6), range(4, 10)], torch.ones(2, 10, dtype=torch.bool), CAMERA)
+    again = join([pieces[1], behind], [range(6), range(4, 10)], torch.ones(2, 10, dtype=torch.bool), CAMERA)
     assert again.unjoined == 1, "depth that is not positive has no logarithm"
 
 
@@ -75,7 +75,7 @@ def test_the_residual_is_a_distance_in_depths() -> None:
     bent = pieces[1].c2w.clone()
     bent[0, 0, 0, 3] -= 1.0
     bent[0, 1, 0, 3] += 1.0
-    shot = stitch_windows([pieces[0], replace(pieces[1], c2w=bent)], windows, torch.ones(2, 10).bool(), CAMERA)
+    shot = join([pieces[0], replace(pieces[1], c2w=bent)], windows, torch.ones(2, 10).bool(), CAMERA)
     depth = world.local_points[0, 4:6, ..., 2].median()
     assert shot.residual == pytest.approx(1.0 / float(depth), rel=0.05)
     assert shot.unjoined == 0
@@ -92,18 +92,18 @@ def test_motions_are_averaged_on_the_rotations() -> None:
 
 
 def test_a_frame_is_taken_from_where_it_has_most_context() -> None:
-    assert _choose_owner([range(0, 8), range(4, 12)]) == [0] * 6 + [1] * 6
-    assert _choose_owner([range(0, 7), range(4, 11), range(6, 13)]) == [0] * 5 + [0, 1, 1, 1, 2, 2, 2, 2]
-    assert _choose_owner([range(3)]) == [0, 0, 0]
+    assert choose_owner([range(0, 8), range(4, 12)]).tolist() == [0] * 6 + [1] * 6
+    assert choose_owner([range(0, 7), range(4, 11), range(6, 13)]).tolist() == [0] * 5 + [0, 1, 1, 1, 2, 2, 2, 2]
+    assert choose_owner([range(3)]).tolist() == [0, 0, 0]
 
 
 def test_a_camera_that_is_known_to_stand_still_does_to_the_bit() -> None:
     world, windows = make_world(10), plan_windows(10, 6, 2)
     pieces = [cut(world, frames, scale=1.0 + i) for i, frames in enumerate(windows)]
-    shot = stitch_windows(pieces, windows, torch.ones(2, 10, dtype=torch.bool), CAMERA, still=True)
-    assert shot.still and torch.equal(shot.prediction.c2w, torch.eye(4).expand(1, 10, 4, 4)) and shot.residual == 0
-    torch.testing.assert_close(shot.prediction.local_points, world.local_points, rtol=1e-4, atol=1e-5)
-    moving = stitch_windows(pieces, windows, torch.ones(2, 10, dtype=torch.bool), CAMERA)
+    shot = join(pieces, windows, torch.ones(2, 10, dtype=torch.bool), CAMERA, still=True)
+    assert shot.still and torch.equal(shot.c2w, torch.eye(4).expand(10, 4, 4)) and shot.residual == 0
+    torch.testing.assert_close(own_depth(shot), world.local_points[0, ..., 2], rtol=1e-4, atol=1e-5)
+    moving = join(pieces, windows, torch.ones(2, 10, dtype=torch.bool), CAMERA)
     assert not moving.still
 
 
@@ -120,10 +120,10 @@ def test_the_camera_is_that_of_the_pixels_and_points_are_shifted_to_fit_it() -> 
     logits[:, :, :2] = -4.0
     points[:, :2] *= torch.tensor([1.0, 1.0, 4.0])  # in doubt, and wrong
     flat = Prediction(local_points=points[None], point_conf_logits=logits, c2w=torch.eye(4).repeat(1, 4, 1, 1))
-    shot = stitch_windows([flat], [range(4)], torch.zeros(0, 4, dtype=torch.bool), camera)
+    shot = join([flat], [range(4)], torch.zeros(0, 4, dtype=torch.bool), camera)
     torch.testing.assert_close(shot.intrinsics, small)
     assert shot.camera is camera and shot.shift == pytest.approx(0.3, abs=1e-4)
-    assert shot.prediction.betas is None and shot.prediction.rotations is None and shot.prediction.transl is None
+    assert shot.betas is None and shot.rotations is None and shot.transl is None
 
 
 def test_people_nobody_saw_keep_a_shape_of_nothing() -> None:
@@ -131,6 +131,6 @@ def test_people_nobody_saw_keep_a_shape_of_nothing() -> None:
     pieces = [cut(world, frames, scale=1.0) for frames in windows]
     valid = torch.zeros(2, 10, dtype=torch.bool)
     valid[0, 2] = True
-    shot = stitch_windows(pieces, windows, valid, CAMERA)
-    torch.testing.assert_close(shot.prediction.betas[0, 0], world.betas[0, 0])
-    assert not shot.prediction.betas[0, 1].any() and shot.seen.tolist() == [1, 0]
+    shot = join(pieces, windows, valid, CAMERA)
+    torch.testing.assert_close(shot.betas[0], world.betas[0, 0])
+    assert not shot.betas[1].any() and shot.seen.tolist() == [1, 0]

@@ -15,8 +15,9 @@ from small_record import make_figure, make_record
 from unish.people import read_tracks
 from unish.reconstruction import intrinsics_at, know_camera
 from unish.structs import Clip
-from unish.video import put_back, read_clip, read_inside_bars, show_inside_bars
+from unish.video import place_inside, put_back, read_clip, read_inside_bars, show_inside_bars
 from unish.video.bars import find_bars
+from unish.video.resize import resize_images
 from written_videos import write_images, write_video
 
 BLACK, BLUE = (0, 0, 0), (20, 40, 140)
@@ -328,7 +329,10 @@ def test_what_was_found_is_put_back_without_a_value_changed(widths: tuple[int, i
     found = make_record(make_figure(), num_people=1, num_frames=3)
     height, width = found.image_size.tolist()
     found = replace(found, extra={"depth_correction": np.arange(24, dtype=np.float32).reshape(1, 3, 8)})
-    back = put_back(found, whole, inside)
+    placement = place_inside(whole, inside, (height, width))
+    images = resize_images(whole.images, placement.size).numpy().copy()
+    images[(slice(None), *placement.region)] = found.images
+    back = put_back(found, placement, images)
     t, b = (round(rows * height / 96) for rows in (top, bottom))
     x, r = (round(columns * width / 128) for columns in (left, right))
     assert back.image_size.tolist() == [t + height + b, x + width + r] and back.images.shape[1:3] == (*back.image_size,)
@@ -343,4 +347,5 @@ def test_what_was_found_is_put_back_without_a_value_changed(widths: tuple[int, i
     inner = back.world_points()[:, t : t + height, x : x + width]
     np.testing.assert_allclose(inner, found.world_points(), rtol=1e-5, atol=1e-5)
     assert back.extra["depth_correction"][0, 1].tolist() == [8, 9, 10, 11, 12, 13 + x, 14 + t, 15]
-    assert put_back(found, clip, clip) is found
+    alone = place_inside(clip, clip, (height, width))
+    assert alone.size == alone.inner and put_back(found, alone, found.images).depth is found.depth

@@ -31,17 +31,17 @@ def marks(folder: Path) -> set[str]:
 
 
 def test_files_appear_together(tmp_path: Path) -> None:
-    with replaced_whole(tmp_path) as making:
-        write(making, "first")
-        assert marks(tmp_path) == {"none"} and making.parent == tmp_path / WORK_FOLDER
+    with replaced_whole(tmp_path) as work:
+        write(work.making, "first")
+        assert marks(tmp_path) == {"none"} and work.making.parent == tmp_path / WORK_FOLDER
     assert marks(tmp_path) == {"first"} and sorted(path.name for path in tmp_path.iterdir()) == list(NAMES)
 
 
 def test_an_older_result_gives_way_and_other_files_stay(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     write(tmp_path, "old")
-    with replaced_whole(tmp_path) as making:
-        write(making, "new")
+    with replaced_whole(tmp_path) as work:
+        write(work.making, "new")
         assert marks(tmp_path) == {"old"}
     assert marks(tmp_path) == {"new"} and (tmp_path / "notes.txt").read_text() == "mine"
     assert not (tmp_path / WORK_FOLDER).exists()
@@ -50,8 +50,8 @@ def test_an_older_result_gives_way_and_other_files_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize("trouble", [RuntimeError(), KeyboardInterrupt(), OSError(28, "No space left on device")])
 def test_a_failure_leaves_the_older_result(tmp_path: Path, trouble: BaseException) -> None:
     write(tmp_path, "old")
-    with pytest.raises(type(trouble)), replaced_whole(tmp_path) as making:
-        write(making, "new")
+    with pytest.raises(type(trouble)), replaced_whole(tmp_path) as work:
+        write(work.making, "new")
         raise trouble
     assert marks(tmp_path) == {"old"} and sorted(path.name for path in tmp_path.iterdir()) == list(NAMES)
 
@@ -62,20 +62,20 @@ def test_no_space_that_is_noticed_only_when_the_file_is_closed(tmp_path: Path, m
 
     write(tmp_path, "old")
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"), replaced_whole(tmp_path) as making:
-        write(making, "new")
+    with pytest.raises(OSError, match="No space"), replaced_whole(tmp_path) as work:
+        write(work.making, "new")
     assert marks(tmp_path) == {"old"} and not (tmp_path / WORK_FOLDER).exists()
 
 
 def test_a_second_run_is_refused(tmp_path: Path) -> None:
-    with replaced_whole(tmp_path) as making:
-        write(making, "first")
+    with replaced_whole(tmp_path) as work:
+        write(work.making, "first")
         with pytest.raises(InputError, match="another run is writing there"), replaced_whole(tmp_path):
             pass
         script = f"import pathlib, unish.io as io\nwith io.replaced_whole(pathlib.Path({str(tmp_path)!r})): pass"
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
         assert done.returncode == 1 and "another run is writing there" in done.stderr
-        assert making.is_dir()  # the refused ones touched nothing
+        assert work.making.is_dir()  # the refused ones touched nothing
     assert marks(tmp_path) == {"first"}
     with replaced_whole(tmp_path):
         pass
@@ -112,10 +112,32 @@ def test_what_a_killed_run_left_unfinished_is_removed(tmp_path: Path) -> None:
     for name in ("making", "replaced"):
         (tmp_path / WORK_FOLDER / name).mkdir(parents=True)
         write(tmp_path / WORK_FOLDER / name, "half")
-    with replaced_whole(tmp_path) as making:
-        assert list(making.iterdir()) == [] and marks(tmp_path) == {"old"}
-        write(making, "new")
+    with replaced_whole(tmp_path) as work:
+        assert list(work.making.iterdir()) == [] and marks(tmp_path) == {"old"}
+        write(work.making, "new")
     assert marks(tmp_path) == {"new"} and not (tmp_path / WORK_FOLDER).exists()
+
+
+def test_what_a_run_keeps_is_there_for_the_next_one_until_one_ends_well(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), replaced_whole(tmp_path) as work:
+        write(work.making, "half")
+        (work.kept / "windows").mkdir()
+        raise KeyboardInterrupt
+    assert sorted(path.name for path in (tmp_path / WORK_FOLDER).iterdir()) == ["kept", "lock"]
+    with replaced_whole(tmp_path) as work:
+        assert (work.kept / "windows").is_dir() and list(work.making.iterdir()) == []
+        write(work.making, "new")
+    assert marks(tmp_path) == {"new"} and not (tmp_path / WORK_FOLDER).exists()
+
+
+def test_a_folder_of_frames_is_part_of_the_result(tmp_path: Path) -> None:
+    for mark in ("old", "new"):
+        with replaced_whole(tmp_path) as work:
+            write(work.making, mark)
+            (work.making / "frames").mkdir()
+            write(work.making / "frames", mark)
+        assert marks(tmp_path) == marks(tmp_path / "frames") == {mark}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*NAMES, "frames"]
 
 
 @pytest.mark.parametrize("moved_away", range(5))
@@ -134,8 +156,8 @@ def test_what_a_killed_run_had_finished_is_shown_by_the_next_one(
     if moved_away == len(NAMES):
         for name in NAMES[:moved_in]:
             (whole / name).rename(tmp_path / name)
-    with pytest.raises(RuntimeError), replaced_whole(tmp_path) as making:
-        assert marks(tmp_path) == {"new"} and list(making.iterdir()) == []
+    with pytest.raises(RuntimeError), replaced_whole(tmp_path) as work:
+        assert marks(tmp_path) == {"new"} and list(work.making.iterdir()) == []
         raise RuntimeError
     assert marks(tmp_path) == {"new"} and not (tmp_path / WORK_FOLDER).exists()
 
@@ -149,8 +171,8 @@ def test_an_old_file_that_cannot_be_moved_loses_nothing(
     (tmp_path / name).unlink()
     (tmp_path / name).mkdir()
     (tmp_path / name / "mine").touch()
-    with pytest.raises(InputError, match=f"{name}: cannot be replaced"), replaced_whole(tmp_path) as making:
-        write(making, "new")
+    with pytest.raises(InputError, match=f"{name}: cannot be replaced"), replaced_whole(tmp_path) as work:
+        write(work.making, "new")
     kept = tmp_path / WORK_FOLDER / "whole"
     assert marks(kept) == {"new"} and (tmp_path / name / "mine").exists()
     assert {(tmp_path / other).read_text().split()[0] for other in NAMES if other != name} == {"old"}
@@ -177,8 +199,8 @@ def test_signals_wait_while_files_are_moved(tmp_path: Path, monkeypatch: pytest.
     try:
         write(tmp_path, "old")
         monkeypatch.setattr(module, "_show", disturbed)
-        with pytest.raises(InterruptedError), replaced_whole(tmp_path) as making:
-            write(making, "new")
+        with pytest.raises(InterruptedError), replaced_whole(tmp_path) as work:
+            write(work.making, "new")
         assert seen == [{"new"}] and marks(tmp_path) == {"new"} and not (tmp_path / WORK_FOLDER).exists()
         assert signal.getsignal(number) is ended
     finally:
@@ -191,8 +213,8 @@ def test_from_another_thread(tmp_path: Path) -> None:
 
     def work() -> None:
         try:
-            with replaced_whole(tmp_path) as making:
-                write(making, "new")
+            with replaced_whole(tmp_path) as work:
+                write(work.making, "new")
         except BaseException as error:
             troubles.append(error)
 
@@ -209,9 +231,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process
 out = pathlib.Path(sys.argv[1])
 print("ready", flush=True)
 for round in range(10**6):
-    with replaced_whole(out) as making:
+    with replaced_whole(out) as work:
         for name in ("a.bin", "b.bin", "c.bin", "d.bin"):
-            (making / name).write_text(f"{sys.argv[2]}{round} {name}" + "." * 20000)
+            (work.making / name).write_text(f"{sys.argv[2]}{round} {name}" + "." * 20000)
 """
 
 
@@ -237,7 +259,7 @@ def test_killed_at_thirty_random_moments(tmp_path: Path) -> None:
         shown, whole = marks(tmp_path) - {"none"}, (tmp_path / WORK_FOLDER / "whole").exists()
         assert len(shown) == 1 or (whole and not shown), (attempt, marks(tmp_path), left)
         assert left <= {WORK_FOLDER}
-    with replaced_whole(tmp_path) as making:
+    with replaced_whole(tmp_path) as work:
         assert len(marks(tmp_path)) == 1 and "none" not in marks(tmp_path)
-        write(making, "last")
+        write(work.making, "last")
     assert marks(tmp_path) == {"last"} and sorted(path.name for path in tmp_path.iterdir()) == list(NAMES)

@@ -67,22 +67,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         except SystemExit as leaving:  # argparse after --help or --version
             return int(leaving.code or 0)
         except InputError as error:
-            return say_error(str(error), BAD_INPUT)
-        except KeyboardInterrupt:
-            return say_error("interrupted; nothing half-written was left", INTERRUPTED)
+            return say_error(_with_notes(str(error), error), BAD_INPUT)
+        except KeyboardInterrupt as error:
+            return say_error(_with_notes("interrupted; nothing half-written was left", error), INTERRUPTED)
         except AskedToEnd as asked:
             name = signal.Signals(asked.number).name
-            return say_error(f"ended by {name}; nothing half-written was left", SIGNALLED + asked.number)
+            message = f"ended by {name}; nothing half-written was left"
+            return say_error(_with_notes(message, asked), SIGNALLED + asked.number)
         except BrokenPipeError:
             # The reader of our output has gone (`unish … | head`): nothing is left to say.
             silence_stdout()
             return OK
-        except MemoryError:
-            return say_error("not enough memory; use a smaller --size, or fewer frames with --max-frames", BAD_INPUT)
+        except MemoryError as error:
+            message = "not enough memory; use a smaller --size, or fewer frames with --max-frames"
+            return say_error(_with_notes(message, error), BAD_INPUT)
         except Exception as error:
             trouble = _USERS_MACHINE.get(error.errno or 0) if isinstance(error, OSError) else None
             if isinstance(error, OSError) and trouble is not None:
-                return _say_trouble(error.filename, trouble)
+                return _say_trouble(error, trouble)
             log = write_log(error, chatter.read())
             return say_error(
                 f"internal failure ({type(error).__name__}); please report it with {log}", INTERNAL_FAILURE
@@ -90,14 +92,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return OK
 
 
-def _say_trouble(place: object, trouble: str) -> int:
+def _with_notes(message: str, error: BaseException) -> str:
+    """With what was noted on the way out, such as what was kept."""
+    return "; ".join([message, *getattr(error, "__notes__", [])])
+
+
+def _say_trouble(error: OSError, trouble: str) -> int:
     """The line for trouble of the user's machine, at a file or with what is printed."""
+    place = error.filename
     if place is None:
         try:
             sys.stdout.flush()
         except OSError:
             silence_stdout()  # its disk is full: it must not fail again at shutdown
-    return say_error(f"{'' if place is None else f'{place}: '}{trouble}; choose another place or free it", BAD_INPUT)
+    message = f"{'' if place is None else f'{place}: '}{trouble}; choose another place or free it"
+    return say_error(_with_notes(message, error), BAD_INPUT)
 
 
 def _version() -> str:

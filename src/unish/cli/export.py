@@ -7,12 +7,11 @@ from pathlib import Path
 
 from unish.cli.arguments import add_quiet, output_folder
 from unish.errors import InputError
+from unish.export.formats import FORMATS
 
 NAME = "export"
 SUMMARY = "write other formats from a finished reconstruction"
 EXAMPLE = "unish export out/dance --to glb --to ply"
-
-FORMATS = ("glb", "ply")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,16 +36,12 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"{args.folder}: no such folder; give the --out folder of `unish reconstruct`")
     with output_folder(args.out or args.folder / "export") as out:
         from unish.body import load_body
-        from unish.export import write_glb, write_ply
         from unish.structs import Reconstruction
 
-        reconstruction = Reconstruction.load(args.folder / "reconstruction.npz")
+        reconstruction = Reconstruction.load(args.folder)
         body = load_body(args.body)
-        for kind in dict.fromkeys(args.to):
-            path = out / f"scene.{kind}"
-            if kind == "glb":
-                write_glb(path, reconstruction, body)
-            else:
-                write_ply(path, reconstruction)
+        for name in dict.fromkeys(args.to):
+            path = out / FORMATS[name].file
+            FORMATS[name].load()(path, reconstruction, body)
             if not args.quiet:
                 print(path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_frames(parser: argparse.ArgumentParser) -> None:
     """Which frames are used."""
     parser.add_argument("--fps", type=positive_float, default=_UNSET, help="frames to use per second (default 6)")
+    parser.add_argument(
+        "--scene-fps",
+        type=positive_float,
+        default=_UNSET,
+        metavar="FPS",
+        help="of these, frames per second with depth; people and cameras are given for all (default 6)",
+    )
     parser.add_argument(
         "--source-fps",
         type=positive_float,
@@ -116,17 +125,36 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     given = {key: value for key, value in vars(args).items() if key not in _NOT_SETTINGS}
     settings = Settings(**given)
-    with output_folder(args.out) as out, replaced_whole(out) as making:
+    with output_folder(args.out) as out, replaced_whole(out) as work:
         from unish import pipeline
 
         progress = make_progress(quiet=args.quiet)
+        announce = (lambda sentence: None) if args.quiet else print
         try:
-            result = pipeline.run(args.input, settings=settings, progress=progress)
-            names = pipeline.write_files(result, making, progress=progress)
+            with _saying_what_is_kept(work.kept):
+                result = pipeline.run(
+                    args.input, settings=settings, progress=progress, work=work.kept, announce=announce
+                )
+                names = pipeline.write_files(
+                    result.reconstruction, result.body, result.report, work.making, kept=result.kept, progress=progress
+                )
         finally:
             progress.close()
     if not args.quiet:
         print_summary(result, [out / name for name in names])
+
+
+@contextmanager
+def _saying_what_is_kept(folder: Path) -> Iterator[None]:
+    """Whatever ends the run is told, too, from where the next one can go on."""
+    try:
+        yield
+    except BaseException as error:
+        from unish.passes import RunFolder
+
+        if frame := RunFolder(folder).next_frame:
+            error.add_note(f"the work up to frame {frame} is kept, and the same command goes on there")
+        raise
 
 
 _NOT_SETTINGS = frozenset({"input", "out", "quiet", "command", "run"})

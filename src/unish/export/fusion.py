@@ -10,7 +10,8 @@ from numpy import ndarray
 from scipy.ndimage import binary_dilation
 
 from unish.export.points import lift_pixels, select_pixels
-from unish.structs import Reconstruction
+from unish.render.colours import sample_depth
+from unish.structs import Reconstruction, pick_frames
 
 _FAR_M = 30.0
 _FAR_MEDIANS = 5.0
@@ -78,7 +79,7 @@ def fuse_scene(
         max_views: most frames that are used, spread evenly over ``frames``.
     """
     some = frames[np.unique(np.linspace(0, len(frames) - 1, min(len(frames), max_views)).round().astype(int))]
-    far = far_limit(reconstruction.depth[frames])
+    far = far_limit(reconstruction, frames)
     views = [_open_view(reconstruction, int(frame), far) for frame in some]
     xyz, colours = views[0].xyz, views[0].colours
     for view in views[1:]:
@@ -90,9 +91,9 @@ def fuse_scene(
     return _thin(xyz[keep], colours[keep], side=_CUBE * _pixel_size(views), max_points=max_points)
 
 
-def far_limit(depth: Float[ndarray, "T H W"]) -> float:
+def far_limit(reconstruction: Reconstruction, frames: Int[ndarray, "T"]) -> float:
     """Depth in metres beyond which points of a shot are left out: 30 m or 5 × the median, whichever is larger."""
-    sample = depth.ravel()[:: max(1, depth.size // 1_000_000)]
+    sample = sample_depth(pick_frames(reconstruction.depth, frames.tolist()))
     known = sample[sample > 0]
     return max(_FAR_M, _FAR_MEDIANS * float(np.median(known))) if len(known) else _FAR_M
 

@@ -21,9 +21,9 @@ from unish.export.axes import FLIP_YZ, keep_hemisphere, to_quaternions, upright
 from unish.export.fusion import fuse_scene
 from unish.export.gltf_builder import GltfBuilder
 from unish.export.points import lift_pixels, select_pixels
-from unish.render.colours import person_colour
+from unish.render.colours import person_colour, sample_depth
 from unish.render.scene import vertex_normals
-from unish.structs import Reconstruction
+from unish.structs import Reconstruction, pick_frames
 
 _MAX_FRUSTA = 60
 _FRUSTUM_SHARE = 0.06
@@ -32,7 +32,7 @@ _MAX_PERSON_POINTS = 30_000
 
 
 def write_glb(path: Path, reconstruction: Reconstruction, body: Body, *, max_points: int = 400_000) -> None:
-    """Write one scene per shot: fused scene points, camera path, an animated camera, and the people.
+    """An ``Exporter``: one scene per shot, with fused scene points, camera path, an animated camera, and the people.
 
     Lengths are metres. The longest shot is the scene that viewers show first. Every shot has an animation of its own
     that begins at 0 s; ``extras`` of the scene say where it begins in the source (``start_s``, seconds) and which used
@@ -51,12 +51,15 @@ def write_glb(path: Path, reconstruction: Reconstruction, body: Body, *, max_poi
         max_points: most scene points, over all shots; each has its share by the number of its frames.
     """
     shots = [np.arange(reconstruction.num_frames)[frames] for frames in reconstruction.shot_frames()]
+    dense = reconstruction.at_dense_frames()
     longest = int(np.argmax([len(frames) for frames in shots]))
     builder = GltfBuilder(generator=f"unish {reconstruction.version}", default_scene=longest)
     for shot, frames in enumerate(shots):
-        stage = _open_stage(builder, reconstruction, shot, frames, suffix=f" of shot {shot}" if len(shots) > 1 else "")
+        stage = _open_stage(
+            builder, reconstruction, dense, shot, frames, suffix=f" of shot {shot}" if len(shots) > 1 else ""
+        )
         share = max(1, max_points * len(frames) // reconstruction.num_frames)
-        fused = fuse_scene(reconstruction, frames, max_points=share)
+        fused = fuse_scene(dense, stage.dense_frames, max_points=share)
         _add_points(stage, "scene points", fused.xyz, fused.colours, {})
         _add_path(stage)
         _add_camera(stage)
@@ -67,12 +70,19 @@ def write_glb(path: Path, reconstruction: Reconstruction, body: Body, *, max_poi
 
 @dataclass(frozen=True, kw_only=True)
 class _Stage:
-    """What one scene is built with: indices into the document, the frames of its shot, and what its names end with."""
+    """What one scene is built with: indices into the document, the frames of its shot, and what its names end with.
+
+    Attributes:
+        dense: the frames with dense arrays alone; ``dense_frames`` are those of the shot, counted in it.
+        own_pixels: of each person in each of these, those with a depth to rely on.
+    """
 
     builder: GltfBuilder
     record: Reconstruction
     frames: Int[ndarray, "T"]
-    reliable: Bool[ndarray, "T H W"]
+    dense: Reconstruction
+    dense_frames: Int[ndarray, "D"]
+    own_pixels: Int[ndarray, "P D"]
     suffix: str
     scene: int
     world: int
@@ -84,8 +94,15 @@ class _Stage:
 
 
 def _open_stage(
-    builder: GltfBuilder, record: Reconstruction, shot: int, frames: Int[ndarray, "T"], *, suffix: str
+    builder: GltfBuilder,
+    record: Reconstruction,
+    dense: Reconstruction,
+    shot: int,
+    frames: Int[ndarray, "T"],
+    *,
+    suffix: str,
 ) -> _Stage:
+    dense_frames = np.flatnonzero(np.isin(record.dense_frames, frames))
     start_s = float(record.timestamps_s[frames[0]])
     extras = {"start_s": start_s, "first_frame": int(frames[0]), "num_frames": len(frames)}
     scene = builder.add_scene(f"shot {shot}", extras=extras)
@@ -94,7 +111,9 @@ def _open_stage(
         builder=builder,
         record=record,
         frames=frames,
-        reliable=np.stack([select_pixels(record, frame) for frame in frames.tolist()]),
+        dense=dense,
+        dense_frames=dense_frames,
+        own_pixels=_count_own_pixels(dense, dense_frames),
         suffix=suffix,
         scene=scene,
         world=builder.add_root(f"world{suffix}", scene=scene, rotation=turn.tolist()),
@@ -102,6 +121,17 @@ def _open_stage(
         # glTF times are 32-bit: they count from the beginning of the shot, lest a late one lose its fractions.
         times=builder.add_array((record.timestamps_s[frames] - start_s).astype(np.float32)),
     )
+
+
+def _count_own_pixels(record: Reconstruction, frames: Int[ndarray, "T"]) -> Int[ndarray, "P T"]:
+    """Pixels of each person that ``select_pixels`` takes."""
+    counts = np.zeros((record.num_people, len(frames)), np.int64)
+    for column, frame in enumerate(frames.tolist() if record.num_people else ()):
+        masks = record.person_masks[frame]
+        if (masks >= 0).any():
+            own = masks[select_pixels(record, frame) & (masks >= 0)]
+            counts[:, column] = np.bincount(own, minlength=record.num_people)
+    return counts
 
 
 def _add_points(
@@ -130,7 +160,7 @@ def _add_path(stage: _Stage) -> None:
         line = {"POSITION": builder.add_array(centres, target=gltf.ARRAY_BUFFER)}
         mesh = builder.add_mesh(line, mode=gltf.LINE_STRIP, name=f"camera path{suffix}")
         builder.add_node(f"camera path{suffix}", parent=stage.world, mesh=mesh)
-    depth = record.depth[frames]
+    depth = sample_depth(pick_frames(stage.dense.depth, stage.dense_frames.tolist()))
     size = _FRUSTUM_SHARE * float(np.median(depth[depth > 0])) if (depth > 0).any() else 0.1
     some = frames[np.unique(np.linspace(0, len(frames) - 1, min(len(frames), _MAX_FRUSTA)).round().astype(int))]
     edges = np.concatenate([_frustum(record, frame, size) for frame in some.tolist()]).astype(np.float32)
@@ -171,20 +201,19 @@ def _add_person(stage: _Stage, body: Body, person: int) -> None:
     record, frames = stage.record, stage.frames
     name = f"person {int(record.person_ids[person])}"
     shown = (record.person_valid[person] | record.person_filled[person])[frames]
-    seen = stage.reliable & (record.person_masks[frames] == person)
-    counts = seen.sum(axis=(1, 2))
-    if shown.any():
-        counts = np.where(shown, counts, -1)
-    best = int(np.argmax(counts))
-    rows, columns = np.nonzero(seen[best])
+    counts = stage.own_pixels[person]
+    keys = record.dense_frames[stage.dense_frames] - frames[0]
+    if shown[keys].any():
+        counts = np.where(shown[keys], counts, -1)
+    place = int(np.argmax(counts))
+    best, seen = int(keys[place]), int(stage.dense_frames[place])
+    rows, columns = np.nonzero(select_pixels(stage.dense, seen) & (stage.dense.person_masks[seen] == person))
     every = max(1, -(-len(rows) // _MAX_PERSON_POINTS))
     rows, columns = rows[::every], columns[::every]
     frame = int(frames[best])
     time_s = float(record.timestamps_s[frame] - record.timestamps_s[frames[0]])
-    colours = record.images[frame][rows, columns]
-    _add_points(
-        stage, f"{name} points", lift_pixels(record, frame, rows, columns), colours, {"frame": frame, "time_s": time_s}
-    )
+    points, colours = lift_pixels(stage.dense, seen, rows, columns), stage.dense.images[seen][rows, columns]
+    _add_points(stage, f"{name} points", points, colours, {"frame": frame, "time_s": time_s})
     if shown.any():
         _add_body(stage, body, person, shown, name=name, rest_key=best)
 

@@ -84,7 +84,7 @@ class PlanViews:
         self._knows_gravity = bool(np.isfinite(reconstruction.gravity[shot]).all())
         self._centres = reconstruction.c2w[frames, :3, 3].astype(np.float64)
         self._first = int(frames[0])
-        self._far = far_limit(reconstruction.depth[frames])
+        self._far = far_limit(reconstruction, frames)
         scene = fuse_scene(reconstruction, frames, max_points=_BACKGROUND_POINTS, max_views=_BACKGROUND_VIEWS)
         joints = reconstruction.joints[:, frames].reshape(-1, 3).astype(np.float64)
         joints = joints[np.isfinite(joints).all(axis=-1)]

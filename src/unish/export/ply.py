@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unish.body import Body
 from unish.export.points import choose_points
 from unish.io import written_beside
 from unish.structs import Reconstruction
@@ -17,12 +18,14 @@ _VERTEX = np.dtype(
 _PLY_NAMES = {"<f4": "float", "<i4": "int", "|u1": "uchar"}
 
 
-def write_ply(path: Path, reconstruction: Reconstruction, *, max_points: int = 2_000_000) -> None:
-    """Write world points (metres, OpenCV axes of the first camera) with colour, confidence, person, frame and segment.
+def write_ply(path: Path, reconstruction: Reconstruction, body: Body, *, max_points: int = 2_000_000) -> None:
+    """An ``Exporter``, which draws no body: world points with colour, confidence, person, frame and segment.
 
+    Points are in metres and in the OpenCV axes of the first camera.
     ``person`` is the identity of the person that a point belongs to, −1 for the scene; ``frame`` counts used frames.
     """
-    points = choose_points(reconstruction, max_points=max_points)
+    points = choose_points(reconstruction.at_dense_frames(), max_points=max_points)
+    frames = reconstruction.dense_frames[points.frame]
     rows = np.empty(len(points.xyz), _VERTEX)
     for axis, name in enumerate("xyz"):
         rows[name] = points.xyz[:, axis]
@@ -30,7 +33,7 @@ def write_ply(path: Path, reconstruction: Reconstruction, *, max_points: int = 2
         rows[name] = points.colours[:, channel]
     identities = np.append(reconstruction.person_ids, -1)  # index −1, the scene, takes the last
     rows["confidence"], rows["person"] = points.confidence, identities[points.person]
-    rows["frame"], rows["segment"] = points.frame, reconstruction.segment[points.frame]
+    rows["frame"], rows["segment"] = frames, reconstruction.segment[frames]
     properties = [f"property {_PLY_NAMES[_VERTEX[name].str]} {name}" for name in _VERTEX.names or ()]
     lines = ["ply", "format binary_little_endian 1.0", "comment metres; OpenCV axes of the first camera"]
     lines += [f"element vertex {len(rows)}", *properties, "end_header", ""]

@@ -97,6 +97,7 @@ class _Painter:
         self.size = (self.panel[0] * (1 if in_a_row else 2) + _BAR_HEIGHT, self.panel[1] * (4 if in_a_row else 2))
         second = (2 * self.panel[1], 0) if in_a_row else (0, self.panel[0] + _BAR_HEIGHT)
         self.corners = [(0, 0), (self.panel[1], 0), second, (second[0] + self.panel[1], second[1])]
+        self._shot_of_frame = reconstruction.shot_of_frame()
         self._shot = -1
         self._plan: PlanViews | None = None
         self.range = depth_range(reconstruction.depth)
@@ -126,7 +127,7 @@ class _Painter:
 
     def _plan_of(self, frame: int) -> PlanViews:
         """The views of the frame's shot; those of one shot are kept, for frames come in order."""
-        shot = int(self.reconstruction.shot_of_frame()[frame])
+        shot = int(self._shot_of_frame[frame])
         if self._plan is None or shot != self._shot:
             frames = np.arange(self.reconstruction.num_frames)[self.reconstruction.shot_frames()[shot]]
             self._shot, self._plan = shot, PlanViews(self.reconstruction, shot, frames, self.panel)

@@ -66,7 +66,7 @@ def recover_focal_and_shift(
     """
     batch, (height, width) = points.shape[:-3], points.shape[-3:-1]
     grid = view_plane_grid(height, width, like=points.new_zeros((), dtype=torch.float64), picture_size=picture_size)
-    sampled, weights = _sample(points, mask)
+    sampled, weights = sample_points(points, mask)
     known = None if focal is None else focal.detach().reshape(-1).double()
     uv = _sample_plane(grid)
     solved, shift = _solve(sampled.reshape(-1, len(uv), 3), uv, weights.reshape(-1, len(uv)), known, ftol)
@@ -83,7 +83,7 @@ def recover_shared_focal_and_shift(
     batch, (num_frames, height, width) = mask.shape[:-3], mask.shape[-3:]
     grid = view_plane_grid(height, width, like=points.new_zeros((), dtype=torch.float64), picture_size=picture_size)
     uv = _sample_plane(grid).repeat(num_frames, 1)
-    sampled, weights = _sample(points, mask)
+    sampled, weights = sample_points(points, mask)
     focal, shift = _solve(sampled.reshape(-1, len(uv), 3), uv, weights.reshape(-1, len(uv)), None, 0.0)
     return focal.to(points.dtype).reshape(batch), shift.to(points.dtype).reshape(batch)
 
@@ -98,18 +98,34 @@ def recover_shift(
     Minimises Σ ‖(x, y)/(z + δ) − r‖² over δ, r the ray (x/z, y/z) of the pixel: whatever the principal point, and
     whether pixels are square or not. Not differentiable; 0 with fewer than two valid samples.
     """
-    batch, (height, width) = mask.shape[:-3], mask.shape[-2:]
-    pixels = _sample_plane(pixel_grid(height, width, like=points.new_zeros((), dtype=torch.float64)))
+    size = (int(mask.shape[-2]), int(mask.shape[-1]))
+    return recover_shift_of_samples(*sample_points(points, mask), size, intrinsics).to(points.dtype)
+
+
+def recover_shift_of_samples(
+    samples: Float[Tensor, "*batch T K 3"],
+    weights: Float[Tensor, "*batch T K"],
+    size: tuple[int, int],
+    intrinsics: Float[Tensor, "*batch T 3 3"],
+) -> Float[Tensor, "*batch"]:
+    """``recover_shift`` from what ``sample_points`` takes of maps of (height, width) ``size``."""
+    batch = samples.shape[:-3]
+    pixels = _sample_plane(pixel_grid(*size, like=samples.new_zeros((), dtype=torch.float64)))
     rays = torch.nn.functional.pad(pixels, (0, 1), value=1.0) @ torch.linalg.inv(intrinsics.double()).mT
-    sampled, weights = _sample(points, mask)
-    num_maps, num_samples = batch.numel(), mask.shape[-3] * len(pixels)
-    rays, sampled = rays[..., :2].reshape(num_maps, num_samples, 2), sampled.reshape(num_maps, num_samples, 3)
-    one = torch.ones(num_maps, dtype=torch.float64, device=points.device)
-    _, shift = _solve(sampled, rays, weights.reshape(num_maps, num_samples), one, 0.0)
-    return shift.to(points.dtype).reshape(batch)
+    num_maps, num_samples = batch.numel(), samples.shape[-3] * len(pixels)
+    rays = rays[..., :2].reshape(num_maps, num_samples, 2)
+    one = torch.ones(num_maps, dtype=torch.float64, device=samples.device)
+    _, shift = _solve(
+        samples.double().reshape(num_maps, num_samples, 3),
+        rays,
+        weights.double().reshape(num_maps, num_samples),
+        one,
+        0.0,
+    )
+    return shift.reshape(batch)
 
 
-def _sample(
+def sample_points(
     points: Float[Tensor, "*batch H W 3"], mask: Bool[Tensor, "*batch H W"]
 ) -> tuple[Float[Tensor, "*batch K 3"], Float[Tensor, "*batch K"]]:
     """64×64 points of each map in float64 and their weights (1 where they count; those that do not are harmless)."""
@@ -122,7 +138,7 @@ def _sample(
 
 
 def _sample_plane(grid: Float[Tensor, "H W 2"]) -> Float[Tensor, "K 2"]:
-    """What ``_sample`` takes of a map, of a grid of pixels."""
+    """What ``sample_points`` takes of a map, of a grid of pixels."""
     rows, columns = (_nearest_indices(size, grid.device) for size in grid.shape[:2])
     return grid[rows][:, columns].reshape(-1, 2)
 

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -19,18 +20,33 @@ from unish.errors import InputError
 WORK_FOLDER = ".unish-run"
 """In the folder of the result, while a run writes there."""
 
-# Inside it: what is being written; the same when it is whole, under the name that says so; what it takes the place of.
-_MAKING, _WHOLE, _REPLACED, _LOCK = "making", "whole", "replaced", "lock"
+# Inside it: what is being written; the same when it is whole, under the name that says so; what it takes the place of;
+# and what a run needs to go on where it was ended.
+_MAKING, _WHOLE, _REPLACED, _KEPT, _LOCK = "making", "whole", "replaced", "kept", "lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkFolder:
+    """Folders of a run that writes a result.
+
+    Attributes:
+        making: empty at first; its files become those of the result.
+        kept: what an earlier run that was ended has left, or empty; it stays if this run is ended, too.
+    """
+
+    making: Path
+    kept: Path
 
 
 @contextmanager
-def replaced_whole(out: Path) -> Iterator[Path]:
+def replaced_whole(out: Path) -> Iterator[WorkFolder]:
     """An empty folder to write files into, which become files of ``out`` when the block ends, all of them or none.
 
     They lie in ``out/.unish-run`` until they are whole and on the disk; then files of the same names in ``out`` are
     moved away and the new ones moved in, Ctrl-C and SIGTERM held back for that instant. So ``out`` shows the files of
     one result, the old one or the new one. When the block fails, the old one stays. A process that is killed leaves
-    its work folder behind: the next one to come shows what was whole, and removes the rest.
+    its work folder behind: the next one to come shows what was whole, and removes the rest. What lies in the folder
+    ``kept`` goes when the block has ended well, and stays for the next one otherwise.
 
     Args:
         out: an existing folder.
@@ -45,14 +61,17 @@ def replaced_whole(out: Path) -> Iterator[Path]:
             _show(out, work)
         for name in (_MAKING, _REPLACED):
             shutil.rmtree(work / name, ignore_errors=True)
-        making = work / _MAKING
+        making, kept = work / _MAKING, work / _KEPT
         making.mkdir()
-        yield making
-        for path in making.iterdir():
-            _flush(path)
+        kept.mkdir(exist_ok=True)
+        yield WorkFolder(making=making, kept=kept)
+        for path in making.rglob("*"):
+            if path.is_file():
+                _flush(path)
         with _undisturbed():
             making.rename(work / _WHOLE)
             _show(out, work)
+        shutil.rmtree(kept, ignore_errors=True)
 
 
 @contextmanager
@@ -78,6 +97,10 @@ def _leave(work: Path, lock: FileLock) -> None:
         return lock.release()
     for name in (_MAKING, _REPLACED):
         shutil.rmtree(work / name, ignore_errors=True)
+    with suppress(OSError):
+        (work / _KEPT).rmdir()  # if it is empty
+    if (work / _KEPT).exists():
+        return lock.release()
     # A lock file may go only while nobody else can hold it: on POSIX it is removed first (who has it open already is
     # refused, for its file is no longer there); Windows removes no file that is open, and refuses while others have it.
     if os.name == "nt":
@@ -98,7 +121,7 @@ def _show(out: Path, work: Path) -> None:
     done: list[tuple[Path, Path]] = []
     try:
         for source, target in moves:
-            if target.parent == replaced and source.is_dir():
+            if target.parent == replaced and source.is_dir() and not (whole / source.name).is_dir():
                 raise IsADirectoryError(errno.EISDIR, "this is a folder", str(source))
             source.replace(target)
             done.append((source, target))

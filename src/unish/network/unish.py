@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 
@@ -93,6 +92,18 @@ class UniSH(nn.Module):
             transl=aligned.transl,
         )
 
+    def read_people(
+        self, humans: HumanInputs, timestamps: Float[Tensor, "B N"], intrinsics: Float[Tensor, "B N 3 3"]
+    ) -> tuple[Float[Tensor, "B P N 24 3 3"], Float[Tensor, "B P 10"]]:
+        """Joint rotations in the camera and shapes, as in ``Prediction``, from the evidence about people alone.
+
+        Args:
+            humans, timestamps: see ``forward``; at least one person.
+            intrinsics: pixels of the images that ``humans`` are in.
+        """
+        people = self.human(humans, timestamps, intrinsics)
+        return people.rotations, people.betas
+
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
@@ -129,7 +140,8 @@ class UniSH(nn.Module):
             InputError: no such weights, a file that is broken or does not fit, or a dtype that is none of the three.
         """
         stored = find_weights(name_or_path, revision)
-        with torch.device("meta") if _is_all_in_checkpoint(stored.config) else nullcontext():
+        # What is drawn at random is overwritten, and nobody's random numbers are to change for it.
+        with torch.random.fork_rng(devices=[]), torch.device("meta" if _is_all_in_checkpoint(stored.config) else "cpu"):
             model = cls(stored.config)
         stored.load_into(model, device, dtype=dtype)
         model._stored = stored

@@ -24,11 +24,12 @@ def describe_appearance(
 
     With a pose, the pixels of its mask count; without one, the middle of the box.
     """
-    if pose is not None and pose.mask is not None:
+    mask = None if pose is None else pose.read_mask()
+    if pose is not None and mask is not None:
         colours = cut_region(picture, pose.region, _SAMPLES)
-        step = pose.mask.shape[0] / _SAMPLES
+        step = mask.shape[0] / _SAMPLES
         index = ((np.arange(_SAMPLES) + 0.5) * step).astype(int)
-        inside = pose.mask[np.ix_(index, index)] > 200
+        inside = mask[np.ix_(index, index)] > 200
         hips = pose.region.from_picture(pose.px[[_LEFT_HIP, _RIGHT_HIP], :2].mean(axis=0))
         middle = float(hips[1])
     else:

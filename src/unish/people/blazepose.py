@@ -6,9 +6,6 @@ The numbers (anchors, thresholds, margins) are those of the published MediaPipe 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -49,25 +46,11 @@ def load_interpreter(path: Path, *, num_threads: int) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     try:
-        with _silent_stderr():
-            interpreter = Interpreter(str(path), num_threads=num_threads)
-            interpreter.allocate_tensors()
+        interpreter = Interpreter(str(path), num_threads=num_threads)
+        interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise InputError(f"{path}: not a usable LiteRT model ({error}); remove it and run again") from None
     return interpreter
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Keep the library's "INFO: Created ... delegate" off the terminal, written past Python's own ``sys.stderr``."""
-    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(sink)
 
 
 def run_interpreter(interpreter: Any, picture: Float32[ndarray, "H W 3"]) -> list[ndarray]:

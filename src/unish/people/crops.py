@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Float32, Float64, UInt8
+from jaxtyping import Bool, Float, Float32, Float64, UInt8
 from torch import Tensor
 
-from unish.structs import Crops, Tracks
+from unish.structs import Crops
 
 CROP_SIZE = 256
 
 
-def cut_crops(images: UInt8[Tensor, "T H W 3"], tracks: Tracks, *, box_scale: float = 1.0) -> Crops:
+def cut_crops(
+    images: UInt8[Tensor, "T H W 3"],
+    boxes_xyxy: Float[Tensor, "P T 4"],
+    valid: Bool[Tensor, "P T"],
+    *,
+    box_scale: float = 1.0,
+) -> Crops:
     """Crops of everybody who is valid, and where they were cut.
 
     Args:
         images: the frames.
-        tracks: boxes in pixels of ``images``.
+        boxes_xyxy: pixels of ``images``.
         box_scale: side of the square over the longer side of the box.
     """
-    num_people, num_frames = tracks.valid.shape
+    num_people, num_frames = valid.shape
     patches = torch.zeros(num_people, num_frames, 3, CROP_SIZE, CROP_SIZE)
     bbox_info = torch.zeros(num_people, num_frames, 3)
     middle = torch.tensor([images.shape[2] / 2, images.shape[1] / 2])
-    for person, frame in tracks.valid.nonzero().tolist():
-        low, high = tracks.boxes_xyxy[person, frame].split(2)
+    for person, frame in valid.nonzero().tolist():
+        low, high = boxes_xyxy[person, frame].split(2)
         centre, side = (low + high) / 2, (high - low).max() * box_scale
         bbox_info[person, frame] = torch.cat([centre - middle, side[None]])
         patches[person, frame] = sample_square(images[frame], centre.double(), side.double())
-    return Crops(patches=patches, bbox_info=bbox_info, valid=tracks.valid)
+    return Crops(patches=patches, bbox_info=bbox_info, valid=valid)
 
 
 def sample_square(

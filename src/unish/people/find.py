@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from unish import assets
 from unish.people.blazepose import BlazePoseDetector, BlazePoseLandmarks
 from unish.people.config import PeopleConfig
+from unish.people.log import ObservationLog
 from unish.people.masks import LandmarkSegmenter, draw_labels
 from unish.people.observe import Frame, observe
 from unish.people.protocols import Detector, LandmarkModel, Segmenter, Tracker
@@ -20,6 +22,35 @@ from unish.structs import Clip, Landmarks, Tracks
 from unish.structs.progress import Progress, announce_in
 
 _CHUNK = 4
+"""Frames that are detected at once; blocks of an ``ObservationLog`` are whole numbers of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleModels:
+    """What looks at pictures.
+
+    Attributes:
+        detector: finds people.
+        support: a second detector that imagines more; it needs good landmarks to be believed.
+        landmarks: reads poses.
+    """
+
+    detector: Detector
+    support: Detector
+    landmarks: LandmarkModel
+
+    @classmethod
+    def load(cls, config: PeopleConfig, progress: Progress | None = None) -> PeopleModels:
+        """The default ones, fetched if need be.
+
+        Raises:
+            InputError: a model file cannot be fetched.
+        """
+        return cls(
+            detector=default_detector(config, progress),
+            support=BlazePoseDetector(_fetch("blazepose-detector", progress), num_threads=config.num_threads),
+            landmarks=default_landmarks(config, progress),
+        )
 
 
 def find_people(
@@ -27,20 +58,20 @@ def find_people(
     *,
     mask_size: tuple[int, int],
     config: PeopleConfig | None = None,
-    detector: Detector | None = None,
-    support: Detector | None = None,
-    landmarks: LandmarkModel | None = None,
+    models: PeopleModels | None = None,
     segmenter: Segmenter | None = None,
     tracker: Tracker | None = None,
+    log: ObservationLog | None = None,
     progress: Progress | None = None,
 ) -> tuple[Tracks, Landmarks]:
-    """Find, follow and outline everybody in a clip.
+    """Find, follow and outline everybody in a clip, whose pictures are asked for once and in order.
 
     Args:
         clip: the frames.
         mask_size: (h, w) of the masks.
         config: settings.
-        detector, support, landmarks, segmenter, tracker: replacements for the default parts (see ``protocols``).
+        models, segmenter, tracker: replacements for the default parts (see ``protocols``).
+        log: keeps what is observed, so that a run that was ended goes on where it was, and masks take no memory.
         progress: called after each few frames.
 
     Returns:
@@ -53,14 +84,17 @@ def find_people(
     config = config or PeopleConfig()
     if config.max_people == 0:
         return pack({}, clip, torch.full((clip.num_frames, *mask_size), -1, dtype=torch.int16))
-    detector = detector or default_detector(config, progress)
-    support = support or BlazePoseDetector(_fetch("blazepose-detector", progress), num_threads=config.num_threads)
-    landmarks = landmarks or default_landmarks(config, progress)
+    models = models or PeopleModels.load(config, progress)
     tracker = tracker or HungarianTracker()
-    for start in range(0, clip.num_frames, _CHUNK):
-        images = clip.images[start : start + _CHUNK]
-        for offset, (seen, also) in enumerate(zip(detector.detect(images), support.detect(images), strict=True)):
-            index = start + offset
+    start = 0
+    for start, people in enumerate(log.stored() if log is not None else (), start=1):
+        tracker.update(float(clip.timestamps_s[start - 1]), int(clip.segment[start - 1]), people)
+    for first in range(start, clip.num_frames, _CHUNK):
+        images = clip.images[first : first + _CHUNK]
+        for offset, (seen, also) in enumerate(
+            zip(models.detector.detect(images), models.support.detect(images), strict=True)
+        ):
+            index = first + offset
             time_s, segment = float(clip.timestamps_s[index]), int(clip.segment[index])
             expected = tracker.predict(time_s, segment)
             people = observe(
@@ -68,13 +102,15 @@ def find_people(
                 seen,
                 also,
                 expected,
-                landmarks,
+                models.landmarks,
                 min_detector_score=config.min_detector_score,
                 min_landmark_score=config.min_landmark_score,
             )
+            if log is not None:
+                people = log.add(people, last=index == clip.num_frames - 1)
             tracker.update(time_s, segment, people)
         if progress is not None:
-            progress("find people", min(start + _CHUNK, clip.num_frames), clip.num_frames)
+            progress("find people", min(first + _CHUNK, clip.num_frames), clip.num_frames)
     chosen, messages = select_people(dict(enumerate(tracker.identities())), clip, config)
     if not chosen:
         messages.append("nobody was found in the video: only the scene is reconstructed")

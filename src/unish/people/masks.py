@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unish.people.boxes import clip_box
 from unish.people.protocols import Observation, Pose, Segmenter
-from unish.structs import Clip
+from unish.structs import Clip, FrameArray, FrameTensor
 
 _MIN_PROBABILITY = 0.5
 _SILHOUETTE_SAMPLES = 96
@@ -30,11 +30,15 @@ class LandmarkSegmenter:
     """``Segmenter`` that uses the masks that came with the landmarks; an ellipse in the box where there are none."""
 
     def segment(
-        self, image: UInt8[Tensor, "H W 3"], people: Sequence[Observation], size: tuple[int, int]
+        self,
+        images: UInt8[FrameTensor, "T H W 3"],
+        frame: int,
+        people: Sequence[Observation],
+        size: tuple[int, int],
     ) -> Float32[ndarray, "P h w"]:
-        """Probability of each person at each pixel of the picture shrunk to ``size`` = (h, w)."""
+        """Probability of each person at each pixel of the picture, which is not read, shrunk to ``size`` = (h, w)."""
         height, width = size
-        factor = np.array([image.shape[1] / width, image.shape[0] / height])
+        factor = np.array([images.shape[2] / width, images.shape[1] / height])
         out = np.zeros((len(people), height, width), np.float32)
         for layer, person in zip(out, people, strict=True):
             pose = person.pose if person.pose is not None and person.pose.mask is not None else None
@@ -50,7 +54,7 @@ class LandmarkSegmenter:
 def sample_mask(pose: Pose, points: Float[ndarray, "h w 2"]) -> Float32[ndarray, "h w"]:
     """Bilinear samples of a pose's mask at points of the picture; 0 outside its region."""
     spots = torch.from_numpy(2 * pose.region.from_picture(points) - 1).float()
-    mask = torch.from_numpy(pose.mask).float()[None, None] / 255
+    mask = torch.tensor(pose.read_mask()).float()[None, None] / 255
     sampled = torch.nn.functional.grid_sample(
         mask, spots[None], mode="bilinear", padding_mode="zeros", align_corners=False
     )
@@ -77,18 +81,22 @@ def _ellipse(box: Float[ndarray, "4"], points: Float[ndarray, "h w 2"]) -> Float
 
 def draw_labels(
     people: Sequence[Mapping[int, Observation]], clip: Clip, size: tuple[int, int], segmenter: Segmenter
-) -> Int16[Tensor, "T h w"]:
-    """Index into ``people`` at each pixel of each frame, −1 = scene. ``people`` are observations by frame number."""
-    labels = np.full((clip.num_frames, *size), -1, np.int16)
-    rows_of: dict[int, list[int]] = {}
-    for row, person in enumerate(people):
-        for frame in person:
-            rows_of.setdefault(frame, []).append(row)
-    for frame, rows in rows_of.items():
-        present = [people[row][frame] for row in rows]
-        found = label_pixels(segmenter.segment(clip.images[frame], present, size), present, clip.size)
-        labels[frame] = np.where(found >= 0, np.array(rows, np.int16)[found], -1)
-    return torch.from_numpy(labels)
+) -> Int16[FrameArray, "T h w"]:
+    """Index into ``people`` at each pixel of each frame, −1 = scene; drawn when a frame is read.
+
+    ``people`` are observations by frame number.
+    """
+
+    def draw(frame: int) -> Int16[Tensor, "h w"]:
+        rows = [row for row, person in enumerate(people) if frame in person]
+        labels = np.full(size, -1, np.int16)
+        if rows:
+            present = [people[row][frame] for row in rows]
+            found = label_pixels(segmenter.segment(clip.images, frame, present, size), present, clip.size)
+            labels = np.where(found >= 0, np.array(rows, np.int16)[found], labels)
+        return torch.from_numpy(labels)
+
+    return FrameArray((clip.num_frames, *size), torch.int16, draw)
 
 
 def label_pixels(

@@ -217,13 +217,14 @@ def landmark_box(pose: Pose) -> Float[ndarray, "4"] | None:
 
 def mask_box(pose: Pose) -> Float[ndarray, "4"] | None:
     """Bounds of the person's mask in the picture, without the outermost specks; ``None`` when it is empty."""
-    if pose.mask is None:
+    mask = pose.read_mask()
+    if mask is None:
         return None
-    rows, columns = np.nonzero(pose.mask > _MASK_INSIDE)
+    rows, columns = np.nonzero(mask > _MASK_INSIDE)
     if len(rows) < 16:
         return None
-    points = pose.region.to_picture((np.stack([columns, rows], axis=-1) + 0.5) / pose.mask.shape[0])
-    half = pose.region.side / pose.mask.shape[0] / 2
+    points = pose.region.to_picture((np.stack([columns, rows], axis=-1) + 0.5) / mask.shape[0])
+    half = pose.region.side / mask.shape[0] / 2
     low, high = np.percentile(points, [0.2, 99.8], axis=0)
     return np.concatenate([low - half, high + half])
 

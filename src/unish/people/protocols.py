@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 from torch import Tensor
 
 from unish.people.regions import Region
+from unish.structs import FrameTensor
 
 MIN_EVIDENCE = 0.5
 """``Observation.score`` from which on a person counts who was not expected."""
@@ -31,6 +35,22 @@ class Detection:
     region: Region | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoredMask:
+    """A mask of ``side`` × ``side`` that lies in a file, deflated, between two bytes."""
+
+    path: Path
+    start: int
+    stop: int
+    side: int
+
+    def read(self) -> UInt8[ndarray, "m m"]:
+        with self.path.open("rb") as file:
+            file.seek(self.start)
+            deflated = file.read(self.stop - self.start)
+        return np.frombuffer(zlib.decompress(deflated), np.uint8).reshape(self.side, self.side)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pose:
     """Landmarks of one person in one picture.
@@ -42,7 +62,8 @@ class Pose:
         score: probability that a person is in the region.
         region: where the model looked.
         next_region: where to look for the same person again (centred and turned upright by the landmarks).
-        mask: probability of belonging to the person × 255, over ``region``; ``None`` from models without masks.
+        mask: probability of belonging to the person × 255, over ``region``; ``None`` from models without masks. It may
+            lie on the disk: see ``read_mask``.
     """
 
     px: Float32[ndarray, "33 3"]
@@ -50,7 +71,11 @@ class Pose:
     score: float
     region: Region
     next_region: Region
-    mask: UInt8[ndarray, "m m"] | None = None
+    mask: UInt8[ndarray, "m m"] | StoredMask | None = None
+
+    def read_mask(self) -> UInt8[ndarray, "m m"] | None:
+        """``mask``, from wherever it lies."""
+        return self.mask.read() if isinstance(self.mask, StoredMask) else self.mask
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,9 +120,13 @@ class Segmenter(Protocol):
     """Says which pixels belong to which person."""
 
     def segment(
-        self, image: UInt8[Tensor, "H W 3"], people: Sequence[Observation], size: tuple[int, int]
+        self,
+        images: UInt8[FrameTensor, "T H W 3"],
+        frame: int,
+        people: Sequence[Observation],
+        size: tuple[int, int],
     ) -> Float32[ndarray, "P h w"]:
-        """Probability of each person at each pixel of the picture shrunk to ``size`` = (h, w)."""
+        """Probability of each person at each pixel of one of the pictures, shrunk to ``size`` = (h, w)."""
         ...
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Int16
-from torch import Tensor
 
-from unish.errors import DegradedResultWarning
 from unish.people.boxes import box_area
 from unish.people.config import PeopleConfig
 from unish.people.protocols import MIN_EVIDENCE, Observation
-from unish.structs import NUM_LANDMARKS, Clip, Landmarks, Tracks
+from unish.structs import NUM_LANDMARKS, Clip, FrameTensor, Landmarks, Tracks
 
 _MAX_UNREAD = 0.25
 
@@ -78,9 +75,9 @@ def _prominence(person: Person) -> float:
 
 
 def pack(
-    people: Mapping[int, Person], clip: Clip, labels: Int16[Tensor, "T h w"], messages: Sequence[str] = ()
+    people: Mapping[int, Person], clip: Clip, labels: Int16[FrameTensor, "T h w"], messages: Sequence[str] = ()
 ) -> tuple[Tracks, Landmarks]:
-    """People by identity → records; NaN where nothing was seen. Issues the messages as warnings, too."""
+    """People by identity → records; NaN where nothing was seen."""
     shape = len(people), clip.num_frames
     valid, score = np.zeros(shape, bool), np.zeros(shape, np.float32)
     boxes = np.full((*shape, 4), np.nan, np.float32)
@@ -92,14 +89,11 @@ def pack(
             if seen.pose is not None:
                 px[row, frame], world[row, frame] = seen.pose.px, seen.pose.world
                 score[row, frame] = seen.pose.score
-    messages = [*messages, *_describe_unread(people)]
-    for message in messages:
-        warnings.warn(message, DegradedResultWarning, stacklevel=3)
     tracks = Tracks(
         person_ids=torch.tensor(list(people), dtype=torch.int64),
         valid=torch.from_numpy(valid),
         boxes_xyxy=torch.from_numpy(boxes),
         masks=labels,
-        warnings=tuple(messages),
+        warnings=(*messages, *_describe_unread(people)),
     )
     return tracks, Landmarks(px=torch.from_numpy(px), world=torch.from_numpy(world), score=torch.from_numpy(score))

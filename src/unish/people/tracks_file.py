@@ -18,7 +18,7 @@ from unish.people.masks import LandmarkSegmenter, draw_labels
 from unish.people.observe import Frame, observe_box
 from unish.people.protocols import LandmarkModel, Observation
 from unish.people.records import pack, select_people
-from unish.structs import Clip, Landmarks, Tracks
+from unish.structs import Clip, FrameArray, Landmarks, Tracks
 from unish.structs.progress import Progress
 from unish.values import check_path
 
@@ -172,14 +172,16 @@ def _crop_masks(
 
 def _given_labels(
     masks: Bool[ndarray, "P F h w"], rows: list[int], frame_of: dict[int, int], num_frames: int, size: tuple[int, int]
-) -> Int16[Tensor, "T hh ww"]:
+) -> Int16[FrameArray, "T hh ww"]:
     """Labels from the user's masks, averaged down (or interpolated up) to the size; the first person wins a tie."""
-    labels = torch.full((num_frames, *size), -1, dtype=torch.int16)
-    for column, index in frame_of.items():
-        if not rows:
-            break
-        layers = torch.from_numpy(masks[rows, column]).float()[:, None]
+    column_of = {index: column for column, index in frame_of.items()}
+
+    def draw(frame: int) -> Int16[Tensor, "hh ww"]:
+        if not rows or frame not in column_of:
+            return torch.full(size, -1, dtype=torch.int16)
+        layers = torch.from_numpy(masks[rows, column_of[frame]]).float()[:, None]
         shares = torch.nn.functional.interpolate(layers, size, mode="bilinear", antialias=True)[:, 0]
         best, who = shares.max(dim=0)
-        labels[index] = torch.where(best >= 0.5, who, -1).to(torch.int16)
-    return labels
+        return torch.where(best >= 0.5, who, -1).to(torch.int16)
+
+    return FrameArray((num_frames, *size), torch.int16, draw)

@@ -2,27 +2,34 @@
 
 from unish.reconstruction.anchor import settle_shapes
 from unish.reconstruction.assemble import assemble
-from unish.reconstruction.camera import decide_camera, know_camera
+from unish.reconstruction.between import fill_between
+from unish.reconstruction.camera import decide_camera, intrinsics_at, know_camera
 from unish.reconstruction.fallbacks import describe_fallbacks
 from unish.reconstruction.ground import Ground, estimate_ground
 from unish.reconstruction.no_scene import find_padding, leave_out
 from unish.reconstruction.report import describe_people, measure_quality
 from unish.reconstruction.shot import MetricShot, ShotEvidence, measure_certainty, measure_shot
 from unish.reconstruction.stillness import camera_stood_still
-from unish.reconstruction.stitch import Shot, intrinsics_at, plan_windows, stitch_windows
+from unish.reconstruction.stitch import Shot, choose_owner, stitch_windows
 from unish.reconstruction.verdicts import judge, read_facts
+from unish.reconstruction.window import Link, Window, describe_window, plan_windows
 
 __all__ = [
     "Ground",
+    "Link",
     "MetricShot",
     "Shot",
     "ShotEvidence",
+    "Window",
     "assemble",
     "camera_stood_still",
+    "choose_owner",
     "decide_camera",
     "describe_fallbacks",
     "describe_people",
+    "describe_window",
     "estimate_ground",
+    "fill_between",
     "find_padding",
     "intrinsics_at",
     "judge",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float32, Int16, UInt8
 from torch import Tensor
 
 import unish
@@ -14,13 +15,23 @@ from unish.body import Body
 from unish.geometry.rotation import matrix_to_axis_angle
 from unish.reconstruction.ground import Ground
 from unish.reconstruction.shot import MetricShot
-from unish.reconstruction.stitch import CONFIDENT
-from unish.structs import Clip, Landmarks, Reconstruction, Tracks
+from unish.structs import (
+    CONFIDENT,
+    Clip,
+    FrameArray,
+    Frames,
+    FrameTensor,
+    Landmarks,
+    Reconstruction,
+    Tracks,
+    join_frames,
+)
 
 
 def assemble(
     clip: Clip,
-    images: np.ndarray,
+    images: UInt8[Frames, "D H W 3"],
+    masks: Int16[FrameTensor, "D H W"],
     tracks: Tracks,
     landmarks: Landmarks,
     shots: list[MetricShot],
@@ -28,20 +39,19 @@ def assemble(
     betas: Float[Tensor, "P 10"],
     body: Body,
     model: str,
-    sky: Bool[Tensor, "T H W"] | None = None,
+    sky: Bool[FrameTensor, "D H W"] | None = None,
 ) -> Reconstruction:
-    """Join the shots along time. ``tracks`` and ``landmarks`` are in pixels of ``images`` (T, H, W, 3).
+    """Join the shots along time; dense arrays, of the D frames that have depth, are computed when a frame is read.
+
+    ``tracks`` and ``landmarks`` are in pixels of ``images``.
 
     Args:
         grounds: of each shot.
         sky: pixels that show it; ``None`` where nobody has looked.
     """
     valid = torch.cat([shot.valid for shot in shots], dim=1)
-    conf = torch.cat([shot.conf for shot in shots])
-    depth = torch.cat([shot.depth for shot in shots])
-    # Undefined is written as 0, so that no reader mistakes a guess for a measurement.
-    known = (conf >= CONFIDENT) & (depth > 0) & torch.isfinite(depth)
-    depth = torch.where(known if sky is None else known & ~sky, depth, 0.0)
+    starts = np.cumsum([0, *(len(shot.c2w) for shot in shots)]).tolist()
+    dense = torch.cat([start + shot.dense for start, shot in zip(starts[:-1], shots, strict=True)])
     orient = torch.cat([matrix_to_axis_angle(shot.params.global_orient) for shot in shots], dim=1)
     pose = torch.cat([matrix_to_axis_angle(shot.params.body_pose).flatten(-2) for shot in shots], dim=1)
     transl = torch.cat([shot.params.transl for shot in shots], dim=1)
@@ -55,13 +65,8 @@ def assemble(
         frame_indices=clip.frame_indices.numpy(),
         source_size=np.array(clip.source_size, np.int32),
         image_size=np.array([height, width], np.int32),
-        images=images,
         intrinsics=torch.cat([shot.intrinsics for shot in shots]).numpy().astype(np.float32),
         c2w=torch.cat([shot.c2w for shot in shots]).numpy().astype(np.float32),
-        depth=depth.numpy().astype(np.float32),
-        point_conf=conf.numpy().astype(np.float16),
-        sky=None if sky is None else sky.numpy(),
-        person_masks=tracks.masks.numpy(),
         person_ids=tracks.person_ids.numpy().astype(np.int32),
         person_valid=valid.numpy(),
         person_filled=np.zeros(tuple(valid.shape), bool),
@@ -79,7 +84,34 @@ def assemble(
         model=model,
         version=unish.__version__,
         extra={"depth_correction": of_people(corrections)},
+        images=images,
+        dense_frames=dense.numpy(),
+        camera_interpolated=np.isin(np.arange(len(clip.segment)), dense.numpy(), invert=True),
+        **_dense_arrays(shots, masks, sky),
     )
+
+
+def _dense_arrays(
+    shots: list[MetricShot], masks: Int16[FrameTensor, "D H W"], sky: Bool[FrameTensor, "D H W"] | None
+) -> dict[str, Any]:
+    """All that has a value for every pixel, but for the images."""
+    conf, depth = join_frames([shot.conf for shot in shots]), join_frames([shot.depth for shot in shots])
+
+    def known_depth(frame: int) -> Float32[np.ndarray, "H W"]:
+        """Undefined is written as 0, so that no reader mistakes a guess for a measurement."""
+        values = depth[frame]
+        known = (conf[frame] >= CONFIDENT) & (values > 0) & torch.isfinite(values)
+        return torch.where(known if sky is None else known & ~sky[frame], values, 0.0).numpy()
+
+    def as_numpy(frames: FrameTensor, dtype: type[np.generic]) -> FrameArray:
+        return FrameArray.like(frames, lambda frame: frames[frame].numpy().astype(dtype), dtype=np.dtype(dtype))
+
+    arrays = {
+        "depth": FrameArray.like(depth, known_depth, dtype=np.dtype(np.float32)),
+        "point_conf": as_numpy(conf, np.float16),
+        "person_masks": as_numpy(masks, np.int16),
+    }
+    return arrays if sky is None else arrays | {"sky": as_numpy(sky, np.bool_)}
 
 
 def _blank_absent(values: Float[Tensor, "P T *shape"], valid: Bool[Tensor, "P T"]) -> np.ndarray:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from unish.geometry.camera import make_intrinsics, resize_intrinsics
 from unish.geometry.focal import focal_to_pixels, recover_shared_focal_and_shift
-from unish.reconstruction.stitch import CONFIDENT
-from unish.structs import Camera, Clip, Prediction
+from unish.structs import CONFIDENT, Camera, Clip, Prediction
 
 FOCAL_RANGE = (0.2, 20.0)
 """In half diagonals of the picture: 157 to 6 degrees across the diagonal. Points that ask for more are no scene."""
@@ -49,3 +50,8 @@ def decide_camera(prediction: Prediction, picture_size: tuple[int, int], *, pred
     focal = focal if solved else torch.full_like(focal, USUAL_FOCAL)
     matrix = make_intrinsics(focal_to_pixels(focal, *picture_size), *picture_size)
     return Camera(matrix=matrix, size=picture_size, focal_source="solved" if solved else "guessed")
+
+
+def intrinsics_at(camera: Camera, size: tuple[int, int]) -> Float[Tensor, "3 3"]:
+    """Intrinsics in pixels of a picture of (height, width) ``size``."""
+    return resize_intrinsics(camera.matrix, camera.size, size)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from unish.reconstruction.ground import Ground
 from unish.reconstruction.shot import MetricShot
-from unish.reconstruction.stitch import CONFIDENT
+from unish.structs import CONFIDENT
 
 
 def describe_fallbacks(shots: Sequence[MetricShot], grounds: Sequence[Ground], person_ids: Sequence[int]) -> list[str]:
@@ -39,7 +39,8 @@ def _of_scale(shot: MetricShot) -> list[str]:
         sentences.append(
             f"neighbouring windows without a confident point in common: {shot.unjoined}; their scales may differ"
         )
-    if not bool(((shot.depth > 0) & (shot.conf >= CONFIDENT)).any()):
+    confident = (((shot.depth[frame] > 0) & (shot.conf[frame] >= CONFIDENT)).any() for frame in range(len(shot.depth)))
+    if not any(confident):
         sentences.append("no point of the scene is confident")
     return sentences
 

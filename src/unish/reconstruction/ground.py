@@ -13,8 +13,7 @@ from unish.geometry.camera import unproject
 from unish.geometry.plane import fit_floor, median_direction
 from unish.geometry.rigid import transform_points
 from unish.reconstruction.shot import MetricShot
-from unish.reconstruction.stitch import CONFIDENT
-from unish.structs import BodyParams
+from unish.structs import CONFIDENT, BodyParams
 
 NECK, ANKLES = 12, [7, 8]
 UPRIGHT = 0.85
@@ -27,6 +26,8 @@ FLOOR_BAND_M = 0.3
 FLOOR_TOLERANCE_M = 0.05
 MIN_FLOOR_POINTS = 200
 MAX_FLOOR_FRAMES = 8
+_BLOCK = 64
+"""Bodies that are posed at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class Ground:
         return bool(torch.isfinite(self.gravity).all())
 
 
-def estimate_ground(shot: MetricShot, body: Body) -> Ground:
+def estimate_ground(shot: MetricShot, body: Body, *, seed: int = 0) -> Ground:
     """Gravity and floor of a shot from its people; NaN where they do not tell.
 
     Up is the robust mean of the ankles-to-neck direction of upright people; the floor is the plane through the scene
@@ -59,14 +60,14 @@ def estimate_ground(shot: MetricShot, body: Body) -> Ground:
     trunk = joints[..., NECK, :] - joints[..., ANKLES, :].mean(-2)
     straight = (rest[..., NECK, :] - rest[..., ANKLES, :].mean(-2)).norm(dim=-1)
     upright = shot.valid & (trunk.norm(dim=-1) > UPRIGHT * straight) & (shot.distance_sigma < 0.1)
-    if int(upright.sum()) < min(MIN_UPRIGHT_FRAMES, shot.depth.shape[0]):
+    if int(upright.sum()) < min(MIN_UPRIGHT_FRAMES, len(shot.c2w)):
         return Ground(gravity=torch.full((3,), torch.nan), floor=torch.full((4,), torch.nan), seen=False)
     up = median_direction(trunk[upright], torch.ones(int(upright.sum())))
     level = float(_find_feet_height(shot, body, upright, up))
     points, weights = _sample_scene(shot)
     near = (points @ up - level).abs() < FLOOR_BAND_M
     if int(near.sum()) >= MIN_FLOOR_POINTS:
-        fit = fit_floor(points[near], weights[near], up, tolerance=FLOOR_TOLERANCE_M)
+        fit = fit_floor(points[near], weights[near], up, tolerance=FLOOR_TOLERANCE_M, seed=seed)
         if fit is not None and int(fit.inliers.sum()) >= MIN_FLOOR_POINTS:
             return Ground(gravity=-fit.plane[:3], floor=fit.plane, seen=True)
     return Ground(gravity=-up, floor=torch.cat([up, torch.tensor([-level])]), seen=False)
@@ -82,14 +83,18 @@ def _find_feet_height(
         body_pose=shot.params.body_pose[upright],
         transl=shot.params.transl[upright],
     )
-    return (body.vertices(params) @ up).amin(1).median()
+    parts = [
+        BodyParams(**{name: value[at : at + _BLOCK] for name, value in vars(params).items()})
+        for at in range(0, len(params.transl), _BLOCK)
+    ]
+    return torch.cat([(body.vertices(part) @ up).amin(1) for part in parts]).median()
 
 
 def _sample_scene(shot: MetricShot) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:
     """World points of a few frames, with their confidence; pixels of people are left to ``near`` and the tolerance."""
     step = max(1, shot.depth.shape[0] // MAX_FLOOR_FRAMES)
-    depth, conf = shot.depth[::step], shot.conf[::step]
-    local = unproject(depth, shot.intrinsics[::step])
-    world = transform_points(shot.c2w[::step], local.flatten(1, 2))
+    depth, conf, frames = shot.depth[::step], shot.conf[::step], shot.dense[::step]
+    local = unproject(depth, shot.intrinsics[frames])
+    world = transform_points(shot.c2w[frames], local.flatten(1, 2))
     keep = ((depth > 0) & (conf >= CONFIDENT)).flatten(1) & ((torch.arange(world.shape[1]) % 7) == 0)
     return world[keep], conf.flatten(1)[keep]

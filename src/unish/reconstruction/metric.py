@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int16
+from jaxtyping import Float, Int16, Int64
 from torch import Tensor
 
 from unish.body import Body
@@ -14,7 +14,7 @@ from unish.geometry.camera import pixel_grid, thin_intrinsics
 from unish.geometry.ruler import scale_from_person
 from unish.reconstruction.anchor import PlacedBodies
 from unish.render.plain import rasterize
-from unish.structs import BodyParams
+from unish.structs import BodyParams, FrameArray, FrameTensor
 
 COMPARE_LONG_SIDE = 256
 """Bodies are drawn at most this large to be compared with the scene: depth is smooth, drawing is the slow part."""
@@ -77,35 +77,35 @@ class DepthComparison:
 def compare_depths(
     body: Body,
     placed: PlacedBodies,
-    depth: Float[Tensor, "T H W"],
-    masks: Int16[Tensor, "T H W"],
+    depth: Float[FrameTensor, "D H W"],
+    masks: Int16[FrameTensor, "D H W"],
     intrinsics: Float[Tensor, "T 3 3"],
+    dense: Int64[Tensor, "D"],
 ) -> DepthComparison:
-    """Draw every body and compare it with the scene at the person's own pixels."""
+    """Draw every body and compare it with the scene at the person's own pixels, in the ``dense`` frames of all T."""
     num_people, num_frames = placed.valid.shape
     stride = max(1, -(-max(depth.shape[1:]) // COMPARE_LONG_SIDE))
     # Every stride-th pixel, seen as an image of its own: its pixel centres are those of the full image.
     first = stride // 2
-    every = slice(first, None, stride)
-    grid = pixel_grid(*depth.shape[1:], like=depth)[every, every]
-    depth, masks = depth[:, every, every], masks[:, every, every]
-    size = (int(depth.shape[1]), int(depth.shape[2]))
+    every = (slice(first, None, stride), slice(first, None, stride))
+    grid = pixel_grid(int(depth.shape[1]), int(depth.shape[2]), like=intrinsics)[every]
     small = thin_intrinsics(intrinsics, first, stride)
 
     level, scene_level = torch.full((2, num_people, num_frames), torch.nan)
     tilt, centre = torch.zeros(2, num_people, num_frames, 2)
     relief, extent = torch.ones(2, num_people, num_frames)
-    for person, frame in placed.valid.nonzero().tolist():
-        shared_mask = masks[frame] == person
-        if int(shared_mask.sum()) < MIN_PIXELS:
+    for row, person in placed.valid[:, dense].T.nonzero().tolist():
+        frame, mask = int(dense[row]), masks[row][every] == person
+        if int(mask.sum()) < MIN_PIXELS:
             continue
         vertices = body.vertices(_select(placed.params, person, frame))
-        hit = rasterize(vertices.numpy(), body.faces.numpy(), small[frame].numpy(), size)
+        scene = depth[row][every]
+        hit = rasterize(vertices.numpy(), body.faces.numpy(), small[frame].numpy(), (len(grid), grid.shape[1]))
         body_depth = torch.from_numpy(hit.depth)
-        shared = (body_depth > 0) & shared_mask & (depth[frame] > 0)
+        shared = (body_depth > 0) & mask & (scene > 0)
         if int(shared.sum()) < MIN_PIXELS:
             continue
-        log_body, log_scene = body_depth[shared].log(), depth[frame][shared].log()
+        log_body, log_scene = body_depth[shared].log(), scene[shared].log()
         pixels = grid[shared]
         middle, span = pixels.mean(0), (pixels.amax(0) - pixels.amin(0)).max().clamp_min(1.0)
         level[person, frame], scene_level[person, frame] = (log_body - log_scene).median(), log_scene.median()
@@ -132,31 +132,37 @@ def estimate_scale(log_ratios: Float[Tensor, "P T"], placed: PlacedBodies, netwo
 
 
 def correct_people(
-    depth: Float[Tensor, "T H W"], masks: Int16[Tensor, "T H W"], comparison: DepthComparison
-) -> Float[Tensor, "T H W"]:
+    depth: Float[FrameTensor, "D H W"],
+    masks: Int16[FrameTensor, "D H W"],
+    comparison: DepthComparison,
+    dense: Int64[Tensor, "D"],
+) -> Float[FrameTensor, "D H W"]:
     """Bring each person's own pixels to their body by its level, tilt and relief; the scene is never touched.
 
-    ``comparison`` is that of the metric depth. Frames where it is unknown take the person's median level alone.
+    ``comparison`` is that of the metric depth, of T frames of which these are the ``dense`` ones. Where it is unknown,
+    the person's median level alone is taken. What is returned is computed when a frame is read.
     """
-    corrected = depth.clone()
-    grid = pixel_grid(int(depth.shape[1]), int(depth.shape[2]), like=depth)
-    for person in range(comparison.level.shape[0]):
-        known = torch.isfinite(comparison.level[person])
-        if not known.any():
-            continue
-        usual = comparison.level[person][known].median()
-        for frame in (masks == person).flatten(1).any(1).nonzero()[:, 0].tolist():
-            mine = (masks[frame] == person) & (depth[frame] > 0)
-            log_depth = depth[frame][mine].log()
-            if not known[frame]:
-                corrected[frame][mine] = (log_depth + usual).exp()
+    usual = comparison.level.nanmedian(dim=1).values
+    known = torch.isfinite(usual).nonzero()[:, 0]
+    grid = pixel_grid(int(depth.shape[1]), int(depth.shape[2]), like=comparison.level)
+
+    def corrected(row: int) -> Float[Tensor, "H W"]:
+        frame, mask, before = int(dense[row]), masks[row], depth[row]
+        after = before.clone()
+        for person in known[torch.isin(known.to(mask.dtype), mask.unique())].tolist():
+            own = (mask == person) & (before > 0)
+            log_depth = before[own].log()
+            if not torch.isfinite(comparison.level[person, frame]):
+                after[own] = (log_depth + usual[person]).exp()
                 continue
             middle = comparison.scene_level[person, frame]
-            offset = (grid[mine] - comparison.centre[person, frame]) / comparison.extent[person, frame]
+            offset = (grid[own] - comparison.centre[person, frame]) / comparison.extent[person, frame]
             lean = (offset.clamp(-0.75, 0.75) * comparison.tilt[person, frame]).sum(-1)
             relief = comparison.relief[person, frame] * (log_depth - middle).clamp(-MAX_RELIEF, MAX_RELIEF)
-            corrected[frame][mine] = (middle + comparison.level[person, frame] + lean + relief).exp()
-    return corrected
+            after[own] = (middle + comparison.level[person, frame] + lean + relief).exp()
+        return after
+
+    return FrameArray.like(depth, corrected)
 
 
 def _fit_surface(

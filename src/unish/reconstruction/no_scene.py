@@ -8,24 +8,26 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from unish.reconstruction.stitch import mean_distance
-from unish.structs import Clip, Prediction
+from unish.reconstruction.window import mean_distance
+from unish.structs import Clip, FrameArray, Prediction
 
 _NO_CONFIDENCE = -30.0
 """Logit of a confidence that no stage takes for any."""
 
 
-def find_padding(clip: Clip, size: tuple[int, int]) -> Bool[Tensor, "T H W"]:
+def find_padding(clip: Clip, size: tuple[int, int]) -> Bool[FrameArray, "T H W"]:
     """What lies beside the pictures that do not fill their frames, in frames resized to (height, width) ``size``."""
-    padding = torch.zeros(clip.num_frames, *size, dtype=torch.bool)
-    if clip.picture_area is None:
-        return padding
     factor = torch.tensor([size[0] / clip.size[0], size[1] / clip.size[1]]).repeat(2)
-    for one, area in zip(padding, clip.picture_area * factor, strict=True):
-        top, left, bottom, right = (round(edge) for edge in area.tolist())
-        one[:] = True
-        one[top:bottom, left:right] = False
-    return padding
+
+    def padding(frame: int) -> Bool[Tensor, "H W"]:
+        if clip.picture_area is None:
+            return torch.zeros(size, dtype=torch.bool)
+        top, left, bottom, right = (round(edge) for edge in (clip.picture_area[frame] * factor).tolist())
+        beside = torch.ones(size, dtype=torch.bool)
+        beside[top:bottom, left:right] = False
+        return beside
+
+    return FrameArray((clip.num_frames, *size), torch.bool, padding)
 
 
 def leave_out(prediction: Prediction, no_scene: Bool[Tensor, "N H W"]) -> Prediction:

@@ -11,7 +11,7 @@ from scipy.ndimage import binary_erosion
 from unish.body import Body
 from unish.geometry.mesh_distance import distance_to_mesh
 from unish.reconstruction.shot import MetricShot
-from unish.structs import Reconstruction
+from unish.structs import FrameArray, Frames, Reconstruction, join_frames
 
 JOINT_LANDMARKS = (
     (1, 23), (2, 24), (4, 25), (5, 26), (7, 27), (8, 28), (16, 11), (17, 12), (18, 13), (19, 14), (20, 15), (21, 16),
@@ -43,7 +43,7 @@ def measure_reprojection(reconstruction: Reconstruction) -> dict[int, float]:
     return result
 
 
-def measure_body_to_points(reconstruction: Reconstruction, body: Body, depth: np.ndarray) -> dict[int, float]:
+def measure_body_to_points(reconstruction: Reconstruction, body: Body, depth: Frames) -> dict[int, float]:
     """Per person id: median unsigned distance (cm) from the person's own points to their body mesh.
 
     The mask is eroded by ``EROSION_PX``, since depth is a mixture of person and scene at its border. ``depth``
@@ -63,14 +63,15 @@ def measure_body_to_points(reconstruction: Reconstruction, body: Body, depth: np
         )
         distances = []
         for vertices, frame in zip(posed, frames, strict=True):
-            mask = _erode(reconstruction.person_masks[frame] == person) & (depth[frame] > 0)
+            own = depth[frame]
+            mask = _erode(reconstruction.person_masks[frame] == person) & (own > 0)
             rows, columns = np.nonzero(mask)
             if len(rows) == 0:
                 continue
             pick = np.linspace(0, len(rows) - 1, min(len(rows), MAX_POINTS)).round().astype(int)
             rows, columns = rows[pick], columns[pick]
             pixels = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], -1)
-            local = pixels @ np.linalg.inv(reconstruction.intrinsics[frame]).T * depth[frame, rows, columns][:, None]
+            local = pixels @ np.linalg.inv(reconstruction.intrinsics[frame]).T * own[rows, columns][:, None]
             world = local @ reconstruction.c2w[frame, :3, :3].T + reconstruction.c2w[frame, :3, 3]
             distances.append(distance_to_mesh(world, vertices, faces))
         result[person_id] = float(100 * np.median(np.concatenate(distances))) if distances else float("nan")
@@ -85,10 +86,11 @@ def median_or_nan(values: dict[int, float]) -> float:
 
 def measure_quality(reconstruction: Reconstruction, shots: list[MetricShot], body: Body) -> dict[str, float]:
     """The ``quality`` part of the report; NaN where a number has no meaning (nobody seen, one window)."""
-    before = torch.cat([shot.depth_before for shot in shots]).numpy()
+    joined = join_frames([shot.depth_before for shot in shots])
+    before = FrameArray.like(joined, lambda frame: joined[frame].numpy(), dtype=np.dtype(np.float32))
     steps = [torch.linalg.norm(shot.c2w[1:, :3, 3] - shot.c2w[:-1, :3, 3], dim=-1).sum() for shot in shots]
     return {
-        "valid_pixels": float((reconstruction.depth > 0).mean()),
+        "valid_pixels": float(np.mean([(depth > 0).mean() for depth in reconstruction.depth])),
         "reprojection_percent": median_or_nan(measure_reprojection(reconstruction)),
         "body_to_points_cm": median_or_nan(measure_body_to_points(reconstruction, body, reconstruction.depth)),
         "body_to_points_before_cm": median_or_nan(measure_body_to_points(reconstruction, body, before)),

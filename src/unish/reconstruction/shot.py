@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, Int16
+from jaxtyping import Bool, Float, Int16, Int64
 from torch import Tensor
 
 from unish.body import Body, move_body
 from unish.reconstruction.anchor import PlacedBodies, move_along_ray, place_bodies, smooth_distances
+from unish.reconstruction.between import interpolate_values
 from unish.reconstruction.metric import (
     MIN_PIXELS,
     DepthComparison,
@@ -18,8 +19,8 @@ from unish.reconstruction.metric import (
     correct_people,
     estimate_scale,
 )
-from unish.reconstruction.stitch import CONFIDENT, Shot
-from unish.structs import BodyParams, Camera
+from unish.reconstruction.stitch import Shot, scale_cameras
+from unish.structs import CONFIDENT, BodyParams, Camera, FrameArray, FrameTensor
 
 SCENE_SIGMA = 0.3
 """Relative error of the scene's depth at one person, against which a badly seen ruler is weighed."""
@@ -32,7 +33,7 @@ class ShotEvidence:
     Attributes:
         timestamps_s: (T,) from the first frame of the shot.
         valid: (P, T) people observed.
-        masks: (T, H, W) index into the people axis, −1 = scene.
+        masks: (D, H, W) index into the people axis, −1 = scene, of the frames with depth; they may lie on the disk.
         landmarks_px: (P, T, 33, 3), NaN where none.
         boxes_xyxy: (P, T, 4).
         box_only: (P, T) nothing but the box was seen of the person: no landmarks, and no crop that the network read.
@@ -40,7 +41,7 @@ class ShotEvidence:
 
     timestamps_s: Float[Tensor, "T"]
     valid: Bool[Tensor, "P T"]
-    masks: Int16[Tensor, "T H W"]
+    masks: Int16[FrameTensor, "D H W"]
     landmarks_px: Float[Tensor, "P T 33 3"]
     boxes_xyxy: Float[Tensor, "P T 4"]
     box_only: Bool[Tensor, "P T"]
@@ -52,8 +53,10 @@ class MetricShot:
 
     Attributes:
         camera: of all frames; ``intrinsics`` are the same in pixels of the processed image.
-        depth_before: (T, H, W) metric z before the correction at people.
-        depth: (T, H, W) after it.
+        dense: which of the T frames have depth.
+        conf: of these.
+        depth_before: (D, H, W) metric z before the correction at people, computed when a frame is read.
+        depth: (D, H, W) after it.
         params: world parameters of every person and frame, leading shape (P, T).
         by_network: (P, T) placed by the network, since too few landmarks were seen to measure the distance.
         joints: (P, T, 24, 3) world.
@@ -64,9 +67,10 @@ class MetricShot:
     camera: Camera
     intrinsics: Float[Tensor, "T 3 3"]
     c2w: Float[Tensor, "T 4 4"]
-    conf: Float[Tensor, "T H W"]
-    depth_before: Float[Tensor, "T H W"]
-    depth: Float[Tensor, "T H W"]
+    dense: Int64[Tensor, "D"]
+    conf: Float[FrameTensor, "D H W"]
+    depth_before: Float[FrameTensor, "D H W"]
+    depth: Float[FrameTensor, "D H W"]
     params: BodyParams
     valid: Bool[Tensor, "P T"]
     distance_sigma: Float[Tensor, "P T"]
@@ -89,32 +93,31 @@ def measure_certainty(
 
 def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], body: Body) -> MetricShot:
     """Place the bodies, let them measure the scene, correct each person's own points, and move all into the world."""
-    prediction = shot.prediction
-    conf = prediction.point_conf_logits[0].sigmoid()
-    intrinsics = shot.intrinsics.expand(len(conf), 3, 3)
-    depth = (prediction.local_points[0, ..., 2] + shot.shift).clamp_min(0.0)
+    intrinsics = shot.intrinsics.expand(len(shot.c2w), 3, 3)
     placed = _place(shot, evidence, betas, body)
     placed = smooth_distances(body, placed, evidence.timestamps_s)
     # Depth that the network itself doubts says nothing about scale or people.
-    sure = torch.where(conf >= CONFIDENT, depth, 0.0)
-    comparison = compare_depths(body, placed, sure, evidence.masks, intrinsics)
+    sure = FrameArray.like(shot.depth, lambda frame: torch.where(shot.conf[frame] >= CONFIDENT, shot.depth[frame], 0.0))
+    comparison = compare_depths(body, placed, sure, evidence.masks, intrinsics, shot.dense)
     scale = estimate_scale(comparison.level, placed, shot.network_scale)
-    metric_depth, comparison = depth * scale.factor, comparison.in_metres(scale.factor)
-    placed, log_moves = _support_weak_rulers(body, placed, comparison.level)
+    comparison = comparison.in_metres(scale.factor)
+    placed, log_moves = _support_weak_rulers(body, placed, _between(comparison.level, shot.dense, evidence))
     # Moving a body along its ray multiplies the depth of all its surface, nearly, by the same factor.
     comparison = replace(comparison, level=comparison.level + log_moves)
-    placed, comparison = _stand_in_boxes(body, placed, comparison, sure * scale.factor, evidence, intrinsics)
-    c2w = prediction.c2w[0].clone()
-    c2w[:, :3, 3] *= scale.factor
+    metric_sure = FrameArray.like(sure, lambda frame: sure[frame] * scale.factor)
+    placed, comparison = _stand_in_boxes(body, placed, comparison, metric_sure, evidence, intrinsics, shot.dense)
+    c2w = scale_cameras(shot.c2w, scale.factor)
     rest_pelvis = body.rest_joints(placed.params.betas)[..., 0, :]
     params = move_body(placed.params, c2w.expand(*placed.valid.shape, 4, 4), rest_pelvis)
+    before = FrameArray.like(shot.depth, lambda frame: shot.depth[frame] * scale.factor)
     return MetricShot(
         camera=shot.camera,
         intrinsics=intrinsics,
         c2w=c2w,
-        conf=conf,
-        depth_before=metric_depth,
-        depth=correct_people(metric_depth, _leave_out_boxes(evidence), comparison),
+        dense=shot.dense,
+        conf=shot.conf,
+        depth_before=before,
+        depth=correct_people(before, _leave_out_boxes(evidence, shot.dense), comparison, shot.dense),
         params=params,
         valid=placed.valid,
         distance_sigma=placed.distance_sigma,
@@ -130,16 +133,15 @@ def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
 
 
 def _place(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], body: Body) -> PlacedBodies:
-    prediction = shot.prediction
     num_people, num_frames = evidence.valid.shape
     height, width = evidence.masks.shape[1:]
-    if prediction.rotations is None or prediction.transl is None:
+    if shot.rotations is None or shot.transl is None:
         rotations = torch.eye(3).expand(num_people, num_frames, 24, 3, 3)
         transl = torch.full((num_people, num_frames, 3), torch.nan)
     else:
-        rotations = prediction.rotations[0]
+        rotations = shot.rotations
         in_metres = shot.shift * (shot.network_scale or 0.0)
-        transl = prediction.transl[0] + torch.tensor([0.0, 0.0, in_metres])
+        transl = shot.transl + torch.tensor([0.0, 0.0, in_metres])
     intrinsics = shot.intrinsics.expand(num_frames, 3, 3)
     return place_bodies(
         body, rotations, betas, evidence.landmarks_px, intrinsics, (height, width), evidence.valid, transl
@@ -159,33 +161,48 @@ def _support_weak_rulers(
     return move_along_ray(body, placed, log_moves.exp()), log_moves
 
 
-def _leave_out_boxes(evidence: ShotEvidence) -> Int16[Tensor, "T H W"]:
+def _between(values: Float[Tensor, "P T"], dense: Int64[Tensor, "D"], evidence: ShotEvidence) -> Float[Tensor, "P T"]:
+    """What the scene says of people in the ``dense`` frames, told in the others, too."""
+    if len(dense) == values.shape[1]:
+        return values
+    return interpolate_values(values, evidence.timestamps_s.double().numpy())
+
+
+def _leave_out_boxes(evidence: ShotEvidence, dense: Int64[Tensor, "D"]) -> Int16[FrameTensor, "D H W"]:
     """The masks without the people of whom only a box was seen: their depth stays as it is, also where it varies so
     much that a correction would hold it for background."""
-    masks = evidence.masks.clone()
-    for person, frame in evidence.box_only.nonzero().tolist():
-        masks[frame][masks[frame] == person] = -1
-    return masks
+
+    def others(row: int) -> Int16[Tensor, "H W"]:
+        mask = evidence.masks[row]
+        boxes = evidence.box_only[:, dense[row]].nonzero()[:, 0].to(mask.dtype)
+        return mask.masked_fill(torch.isin(mask, boxes), -1)
+
+    return FrameArray.like(evidence.masks, others) if evidence.box_only.any() else evidence.masks
 
 
 def _stand_in_boxes(
     body: Body,
     placed: PlacedBodies,
     comparison: DepthComparison,
-    depth: Float[Tensor, "T H W"],
+    depth: Float[FrameTensor, "D H W"],
     evidence: ShotEvidence,
     intrinsics: Float[Tensor, "T 3 3"],
+    dense: Int64[Tensor, "D"],
 ) -> tuple[PlacedBodies, DepthComparison]:
     """People of whom only a box was seen stand at its centre, as far away as the scene is there; it stays as it is."""
     pelvis = placed.params.transl + body.rest_joints(placed.params.betas)[..., 0, :]
     level, scene_level = comparison.level.clone(), comparison.scene_level.clone()
-    for person, frame in (evidence.box_only & placed.valid).nonzero().tolist():
-        own = depth[frame][(evidence.masks[frame] == person) & (depth[frame] > 0)]
-        if len(own) < MIN_PIXELS:
-            continue
+    boxes, distance = evidence.box_only & placed.valid, torch.full_like(level, torch.nan)
+    for row, person in boxes[:, dense].T.nonzero().tolist():
+        seen, frame = depth[row], int(dense[row])
+        own = seen[(evidence.masks[row] == person) & (seen > 0)]
+        if len(own) >= MIN_PIXELS:
+            distance[person, frame] = own.median()
+            level[person, frame], scene_level[person, frame] = 0.0, own.median().log()
+    distance = _between(distance, dense, evidence)
+    for person, frame in (boxes & torch.isfinite(distance)).nonzero().tolist():
         x0, y0, x1, y1 = evidence.boxes_xyxy[person, frame]
         centre = torch.stack([(x0 + x1) / 2, (y0 + y1) / 2, torch.ones_like(x0)])
-        pelvis[person, frame] = own.median() * (torch.linalg.inv(intrinsics[frame]) @ centre)
-        level[person, frame], scene_level[person, frame] = 0.0, own.median().log()
+        pelvis[person, frame] = distance[person, frame] * (torch.linalg.inv(intrinsics[frame]) @ centre)
     params = replace(placed.params, transl=pelvis - body.rest_joints(placed.params.betas)[..., 0, :])
     return replace(placed, params=params), replace(comparison, level=level, scene_level=scene_level)

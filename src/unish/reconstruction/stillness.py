@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int16, UInt8
 from torch import Tensor
 
+from unish.structs import FrameTensor
+
 TILES = 12
 """Of the long side of the picture."""
 
@@ -27,7 +29,9 @@ MAX_COVERED = 0.3
 
 
 def camera_stood_still(
-    images: UInt8[Tensor, "T H W 3"], masks: Int16[Tensor, "T H W"], no_scene: Bool[Tensor, "T H W"] | None = None
+    images: UInt8[FrameTensor, "T H W 3"],
+    masks: Int16[FrameTensor, "T H W"],
+    no_scene: Bool[FrameTensor, "T H W"] | None = None,
 ) -> bool:
     """Every frame shows the scene at the very place where the first one does.
 
@@ -43,17 +47,20 @@ def camera_stood_still(
     if len(images) < 2:
         return False
     side = max(4, -(-max(images.shape[1:3]) // TILES))
-    first, covered = _luma(images[0]), masks >= 0
-    if no_scene is not None:
-        covered = covered | no_scene
+    first = _luma(images[0])
     x, y = torch.zeros_like(first), torch.zeros_like(first)
     x[:, 1:-1], y[1:-1] = (first[:, 2:] - first[:, :-2]) / 2, (first[2:] - first[:-2]) / 2
     design = torch.stack([_tiles(part, side) for part in (x, y, first, torch.ones_like(first))], dim=-1)
     textured = _smallest_eigenvalue(design[..., :2]) > MIN_TEXTURE
-    free_at_first = _tiles(covered[0].float(), side).mean(-1) <= MAX_COVERED
-    for image, cover in zip(images[1:], covered[1:], strict=True):
-        usable = textured & free_at_first & (_tiles(cover.float(), side).mean(-1) <= MAX_COVERED)
-        if int(usable.sum()) < MIN_TILES or not _agree(design[usable], _tiles(_luma(image), side)[usable]):
+
+    def free(frame: int) -> Bool[Tensor, "N"]:
+        covered = masks[frame] >= 0 if no_scene is None else (masks[frame] >= 0) | no_scene[frame]
+        return _tiles(covered.float(), side).mean(-1) <= MAX_COVERED
+
+    usable_at_first = textured & free(0)
+    for frame in range(1, len(images)):
+        usable = usable_at_first & free(frame)
+        if int(usable.sum()) < MIN_TILES or not _agree(design[usable], _tiles(_luma(images[frame]), side)[usable]):
             return False
     return True
 

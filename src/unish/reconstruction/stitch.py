@@ -2,46 +2,61 @@
 
 A long shot is predicted in overlapping windows, each with its own arbitrary scale and its own first camera as world.
 The frames that two windows share say how to bring the later one into the earlier one's world: the ratio of their depths
-gives the scale, the pairs of camera poses give the rigid motion.
+gives the scale, the pairs of camera poses give the rigid motion. Dense maps stay as they were predicted; what brings
+each of them into the world is applied when a frame is read.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
+from itertools import pairwise
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from unish.geometry.camera import resize_intrinsics
-from unish.geometry.focal import recover_shift
+from unish.geometry.focal import recover_shift_of_samples
 from unish.geometry.rigid import invert_rigid, make_rigid
-from unish.structs import Camera, Prediction
+from unish.reconstruction.camera import intrinsics_at
+from unish.reconstruction.window import Window, shared_frames
+from unish.structs import Camera, FrameArray, FrameTensor
 
-CONFIDENT = 0.1
-"""Points below this confidence are left out of every average, as in the published network."""
+MAX_SHIFT_FRAMES = 128
+"""Frames that are asked by how much all depths are to be shifted, evenly spread."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shot:
-    """One shot in one world, its scale still unknown.
+    """T frames in one world, its scale still unknown; D of them have depth, all unless people are read more often.
 
     Attributes:
-        prediction: batch of one, all frames of the shot.
+        dense: which frames have depth.
+        depth: z in the unit of the first window, ``shift`` included.
+        conf: confidence, 0 to 1.
+        c2w: camera to world, the first camera as world.
+        rotations, betas, transl: of P people, as in ``Prediction``; ``None`` without people.
         camera: of all frames.
-        intrinsics: (3, 3) the same in pixels of the prediction's images.
-        shift: what must be added to every z, in the prediction's unit, for the points to be seen through this camera:
-            of the points and of whoever stands among them.
-        network_scale: factor from the prediction's units to metres as the network itself believes, if it says so.
+        intrinsics: the same in pixels of the maps.
+        shift: what was added to every z for the points to be seen through this camera: to the points, and to whoever
+            stands among them.
+        network_scale: factor from the shot's unit to metres as the network itself believes, if it says so.
         residual: mean distance between the two positions of a shared camera after stitching, in multiples of the median
             depth, of the worst pair of windows; 0 for a single window.
-        seen: (P,) frames in which each person was observed.
+        seen: frames in which each person was observed.
         still: the camera stood still.
         unjoined: pairs of neighbouring windows without one pixel that both are confident of: nothing says how the scale
             of one is to be brought to that of the other.
     """
 
-    prediction: Prediction
+    dense: Int64[Tensor, "D"]
+    depth: Float[FrameTensor, "D H W"]
+    conf: Float[FrameTensor, "D H W"]
+    c2w: Float[Tensor, "T 4 4"]
+    rotations: Float[Tensor, "P T 24 3 3"] | None
+    betas: Float[Tensor, "P 10"] | None
+    transl: Float[Tensor, "P T 3"] | None
     camera: Camera
     intrinsics: Float[Tensor, "3 3"]
     shift: float
@@ -52,114 +67,135 @@ class Shot:
     unjoined: int
 
 
-def plan_windows(num_frames: int, window: int, overlap: int) -> list[range]:
-    """Overlapping windows that cover every frame; the last one is moved back so that none is short.
+@dataclass(frozen=True, kw_only=True)
+class Alignment:
+    """What brings a window into the world of its shot: lengths are multiplied by ``scale``, then moved.
 
-    Raises:
-        ValueError: unless 0 ≤ overlap < window, and overlap ≥ 1 when more than one window is needed.
+    Attributes:
+        motion: (4, 4) rigid.
+        residual: see ``Shot``, of this window and the one before it; 0 for the first one.
     """
-    if not 0 <= overlap < window:
-        raise ValueError(f"need 0 <= overlap < window, got overlap {overlap}, window {window}")
-    if num_frames <= window:
-        return [range(num_frames)]
-    if overlap == 0:
-        raise ValueError("windows that share no frame cannot be brought into one world; use an overlap of at least 1")
-    starts = [*range(0, num_frames - window, window - overlap), num_frames - window]
-    return [range(start, start + window) for start in starts]
+
+    scale: float
+    motion: Float[Tensor, "4 4"]
+    residual: float
+
+    def move(self, c2w: Float[Tensor, "N 4 4"]) -> Float[Tensor, "N 4 4"]:
+        """Cameras of the window in the world of the shot."""
+        return self.motion @ scale_cameras(c2w, self.scale)
 
 
-def stitch_windows(
-    predictions: list[Prediction],
-    windows: list[range],
-    valid: Bool[Tensor, "P T"],
-    camera: Camera,
-    *,
-    still: bool = False,
-) -> Shot:
+def stitch_windows(windows: list[Window], valid: Bool[Tensor, "P T"], camera: Camera, *, still: bool = False) -> Shot:
     """Bring every window into the world and scale of the first, and take each frame from the window that knows it best.
 
     Args:
-        predictions: one per window, batch of one.
-        windows: frame indices of each window, as ``plan_windows`` gives them.
+        windows: of a whole shot, in order.
         valid: observed people, to weigh each window's body shapes by how often it saw the person.
         camera: with which all windows were predicted.
         still: the camera is known to have stood still: all poses are then the same, to the bit.
     """
-    if still:
-        predictions = [replace(one, c2w=torch.eye(4).expand_as(one.c2w)) for one in predictions]
-    moved, residuals, unjoined = [predictions[0]], [], 0
-    for index in range(1, len(predictions)):
-        aligned, residual, joined = _align_window(moved[-1], windows[index - 1], predictions[index], windows[index])
-        moved.append(aligned)
-        residuals.append(residual)
-        unjoined += not joined
-    owner = _choose_owner(windows)
-    merged = Prediction(
-        local_points=_gather(moved, windows, owner, "local_points", axis=1),
-        point_conf_logits=_gather(moved, windows, owner, "point_conf_logits", axis=1),
-        # Joining windows would round.
-        c2w=torch.eye(4).repeat(1, len(owner), 1, 1) if still else _gather(moved, windows, owner, "c2w", axis=1),
-        rotations=_gather(moved, windows, owner, "rotations", axis=2) if moved[0].rotations is not None else None,
-        transl=_gather(moved, windows, owner, "transl", axis=2) if moved[0].transl is not None else None,
-        betas=_average_betas(moved, windows, valid) if moved[0].betas is not None else None,
-    )
-    size = (int(merged.point_conf_logits.shape[-2]), int(merged.point_conf_logits.shape[-1]))
+    alignments = align_windows(windows, still=still)
+    owner = choose_owner([window.frames for window in windows])
+    mine = [(owner == index).nonzero()[0] - window.frames.start for index, window in enumerate(windows)]
+    num_frames, size = len(owner), (int(windows[0].depth.shape[1]), int(windows[0].depth.shape[2]))
     intrinsics = intrinsics_at(camera, size)
-    confident = merged.point_conf_logits[0].sigmoid() > CONFIDENT
-    shift = recover_shift(merged.local_points[0], confident, intrinsics.expand(len(confident), 3, 3))
-    scales = [float(p.scale[0]) / distance for p in moved if p.scale is not None and (distance := mean_distance(p)) > 0]
+    shift = _find_shift(windows, alignments, owner, intrinsics, size)
+    c2w = [one.move(window.c2w)[rows] for one, window, rows in zip(alignments, windows, mine, strict=True)]
+    scales = [
+        window.scale / (window.mean_distance * one.scale)
+        for one, window in zip(alignments, windows, strict=True)
+        if window.scale is not None and window.mean_distance > 0
+    ]
+
+    def depth(frame: int) -> Float[Tensor, "H W"]:
+        index = int(owner[frame])
+        own = windows[index].depth[frame - windows[index].frames.start]
+        return (own * alignments[index].scale + shift).clamp_min(0.0)
+
+    def conf(frame: int) -> Float[Tensor, "H W"]:
+        window = windows[owner[frame]]
+        return window.conf_logits[frame - window.frames.start].sigmoid()
+
+    shape = (num_frames, *size)
     return Shot(
-        prediction=merged,
+        dense=torch.arange(num_frames),
+        depth=FrameArray(shape, torch.float32, depth),
+        conf=FrameArray(shape, torch.float32, conf),
+        # Joining windows would round.
+        c2w=torch.eye(4).repeat(num_frames, 1, 1) if still else torch.cat(c2w),
+        rotations=_gather([window.rotations for window in windows], mine),
+        transl=_gather([window.transl for window in windows], mine),
+        betas=_average_betas(windows, valid),
         camera=camera,
         intrinsics=intrinsics,
-        shift=float(shift),
+        shift=shift,
         network_scale=float(torch.tensor(scales).median()) if scales else None,
-        residual=max(residuals, default=0.0),
+        residual=max(one.residual for one in alignments),
         seen=valid.sum(1),
         still=still,
-        unjoined=unjoined,
+        unjoined=sum(window.link is not None and not window.link.joined for window in windows),
     )
 
 
-def intrinsics_at(camera: Camera, size: tuple[int, int]) -> Float[Tensor, "3 3"]:
-    """Intrinsics in pixels of a picture of (height, width) ``size``."""
-    return resize_intrinsics(camera.matrix, camera.size, size)
+def align_windows(windows: list[Window], *, still: bool = False) -> list[Alignment]:
+    """What brings each window into the world of the first one, by what it shares with the window before it."""
+    found = [Alignment(scale=1.0, motion=torch.eye(4), residual=0.0)]
+    for before, window in pairwise(windows):
+        assert window.link is not None
+        last = found[-1]
+        scale = last.scale * math.exp(window.link.log_scale)
+        if still:
+            found.append(Alignment(scale=scale, motion=torch.eye(4), residual=0.0))
+            continue
+        then, now = shared_frames(before.frames, window.frames)
+        wanted, own = last.move(before.c2w[then]), scale_cameras(window.c2w[now], scale)
+        motion = _average_motion(wanted @ invert_rigid(own))
+        gap = float((wanted[:, :3, 3] - (motion @ own)[:, :3, 3]).norm(dim=-1).mean())
+        residual = gap / max(window.link.depth * last.scale, 1e-6) if window.link.joined else math.nan
+        found.append(Alignment(scale=scale, motion=motion, residual=residual))
+    return found
 
 
-def mean_distance(prediction: Prediction) -> float:
-    """Mean ‖local point‖ over the confident pixels of all frames: what the network's scale refers to; 0 without any."""
-    keep = prediction.point_conf_logits[0].sigmoid() > CONFIDENT
-    return float(prediction.local_points[0][keep].norm(dim=-1).mean()) if keep.any() else 0.0
+def scale_cameras(c2w: Float[Tensor, "N 4 4"], scale: float) -> Float[Tensor, "N 4 4"]:
+    """The same cameras in a world where all lengths are ``scale`` times as large."""
+    scaled = c2w.clone()
+    scaled[..., :3, 3] *= scale
+    return scaled
 
 
-def _align_window(
-    previous: Prediction, previous_frames: range, new: Prediction, new_frames: range
-) -> tuple[Prediction, float, bool]:
-    """The new window in the world and scale of the previous one, the residual, and whether there was evidence."""
-    shared = [frame for frame in new_frames if frame in previous_frames]
-    in_previous = [frame - previous_frames.start for frame in shared]
-    in_new = [frame - new_frames.start for frame in shared]
-    old_depth = previous.local_points[0, in_previous, ..., 2]
-    new_depth = new.local_points[0, in_new, ..., 2]
-    keep = (previous.point_conf_logits[0, in_previous].sigmoid() > CONFIDENT) & (old_depth > 0) & (new_depth > 0)
-    # The median log ratio is the scale that is right for most pixels, whatever a moving or uncertain minority says.
-    ratios = (old_depth.log() - new_depth.log())[keep] if keep.any() else old_depth.new_zeros(1)
-    scale = ratios.median().exp()
-    c2w = new.c2w.clone()
-    c2w[..., :3, 3] *= scale
-    motion = _average_motion(previous.c2w[0, in_previous] @ invert_rigid(c2w[0, in_new]))
-    aligned = Prediction(
-        local_points=new.local_points * scale,
-        point_conf_logits=new.point_conf_logits,
-        c2w=motion @ c2w,
-        scale=new.scale,
-        rotations=new.rotations,
-        betas=new.betas,
-        transl=new.transl,
+def choose_owner(windows: list[range]) -> Int64[np.ndarray, "T"]:
+    """For every frame the window in which it lies farthest from a border, where a window has most context.
+
+    Of windows in which it does, the first. Only neighbours of a window can take a frame from it.
+    """
+    owner = np.zeros(windows[-1].stop, np.int64)
+    depth = np.full(windows[-1].stop, -1, np.int64)
+    for index, window in enumerate(windows):
+        inside = np.arange(len(window))
+        inside = np.minimum(inside, inside[::-1])
+        frames = slice(window.start, window.stop)
+        better = inside > depth[frames]
+        owner[frames] = np.where(better, index, owner[frames])
+        depth[frames] = np.maximum(inside, depth[frames])
+    return owner
+
+
+def _find_shift(
+    windows: list[Window],
+    alignments: list[Alignment],
+    owner: Int64[np.ndarray, "T"],
+    intrinsics: Float[Tensor, "3 3"],
+    size: tuple[int, int],
+) -> float:
+    some = np.unique(np.linspace(0, len(owner) - 1, min(len(owner), MAX_SHIFT_FRAMES)).round().astype(int))
+    samples, used = [], []
+    for frame, index in zip(some.tolist(), owner[some].tolist(), strict=True):
+        row = frame - windows[index].frames.start
+        samples.append(windows[index].samples[row].double() * alignments[index].scale)
+        used.append(windows[index].sampled[row].double())
+    return float(
+        recover_shift_of_samples(torch.stack(samples), torch.stack(used), size, intrinsics.expand(len(some), 3, 3))
     )
-    gap = (previous.c2w[0, in_previous, :3, 3] - aligned.c2w[0, in_new, :3, 3]).norm(dim=-1).mean()
-    typical = old_depth[keep].median().clamp_min(1e-6) if keep.any() else torch.tensor(torch.nan)
-    return aligned, float(gap / typical), bool(keep.any())
 
 
 def _average_motion(motions: Float[Tensor, "K 4 4"]) -> Float[Tensor, "4 4"]:
@@ -170,29 +206,17 @@ def _average_motion(motions: Float[Tensor, "K 4 4"]) -> Float[Tensor, "4 4"]:
     return make_rigid(rotation, motions[:, :3, 3].mean(0))
 
 
-def _choose_owner(windows: list[range]) -> list[int]:
-    """For every frame the window in which it lies farthest from a border, where a window has most context."""
-    num_frames = windows[-1].stop
-    owner = []
-    for frame in range(num_frames):
-        inside = [(min(frame - w.start, w.stop - 1 - frame), -i) for i, w in enumerate(windows) if frame in w]
-        owner.append(-max(inside)[1])
-    return owner
+def _gather(values: list[Tensor | None], mine: list[np.ndarray]) -> Tensor | None:
+    """Of (P, N, …) of every window the frames that are taken from it, along time."""
+    known = [(value, torch.from_numpy(rows)) for value, rows in zip(values, mine, strict=True) if value is not None]
+    return torch.cat([value[:, rows] for value, rows in known], dim=1) if known else None
 
 
-def _gather(predictions: list[Prediction], windows: list[range], owner: list[int], name: str, *, axis: int) -> Tensor:
-    pieces = []
-    for index, (prediction, frames) in enumerate(zip(predictions, windows, strict=True)):
-        mine = [frame - frames.start for frame in frames if owner[frame] == index]
-        value = getattr(prediction, name)
-        pieces.append(value.index_select(axis, torch.tensor(mine, dtype=torch.long, device=value.device)))
-    return torch.cat(pieces, dim=axis)
-
-
-def _average_betas(
-    predictions: list[Prediction], windows: list[range], valid: Bool[Tensor, "P T"]
-) -> Float[Tensor, "1 P 10"]:
-    betas = torch.stack([p.betas[0] for p in predictions if p.betas is not None])
-    seen = torch.stack([valid[:, list(frames)].sum(1) for frames in windows]).to(betas)
+def _average_betas(windows: list[Window], valid: Bool[Tensor, "P T"]) -> Float[Tensor, "P 10"] | None:
+    known = [(window.frames, window.betas) for window in windows if window.betas is not None]
+    if not known:
+        return None
+    betas = torch.stack([one for _, one in known])
+    seen = torch.stack([valid[:, frames.start : frames.stop].sum(1) for frames, _ in known]).to(betas)
     weights = seen / seen.sum(0).clamp_min(1)
-    return (betas * weights[..., None]).sum(0)[None]
+    return (betas * weights[..., None]).sum(0)

@@ -72,7 +72,7 @@ class ShotFacts:
         scale_source: ``people``, ``network`` or ``none``, see ``SceneScale``.
         network_ratio: scale of the shot over the network's own; NaN when either is unknown.
         camera_still: whether the camera was taken for still; ``None`` leaves that to the pictures.
-        distance_sigma: (P, T) of the shot's frames, see ``PlacedBodies``; ``None`` when unknown.
+        distance_sigma: (P, T) of the shot's frames with depth, see ``PlacedBodies``; ``None`` when unknown.
     """
 
     focal_source: str = "guessed"
@@ -105,7 +105,7 @@ def read_facts(shots: Sequence[MetricShot]) -> list[ShotFacts]:
             scale_source=shot.scale.source,
             network_ratio=shot.scale.factor / shot.network_scale if shot.network_scale else float("nan"),
             camera_still=shot.still or None,
-            distance_sigma=shot.distance_sigma.numpy(),
+            distance_sigma=shot.distance_sigma[:, shot.dense].numpy(),
         )
         for shot in shots
     ]

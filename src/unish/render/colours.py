@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from unish.structs import Frames
+
 _NEAR_TO_FAR = np.array(
     [(122, 4, 3), (222, 61, 8), (253, 141, 39), (237, 208, 58), (164, 252, 60), (49, 242, 153), (41, 187, 236),
      (70, 107, 227), (48, 18, 59)],
@@ -20,9 +22,23 @@ _PEOPLE = np.array(
 )  # fmt: skip
 
 
-def depth_range(depth: Float[ndarray, "T H W"]) -> tuple[float, float]:
-    """(near, far) in metres that hold the middle 96 % of all defined depths; (1, 10) where none is defined."""
-    sample = depth.ravel()[:: max(1, depth.size // 1_000_000)]
+MAX_FRAMES, MAX_PIXELS = 100, 1_000_000
+
+
+def sample_depth(depth: Float[Frames, "T H W"]) -> Float[ndarray, "N"]:
+    """Depths of at most ``MAX_FRAMES`` frames, evenly spread, and of about ``MAX_PIXELS`` of their pixels at most."""
+    some = np.unique(np.linspace(0, len(depth) - 1, min(len(depth), MAX_FRAMES)).round().astype(int))
+    pixels = len(some) * depth.shape[1] * depth.shape[2]
+    values = np.asarray(depth[some]).ravel()
+    return values[:: max(1, pixels // MAX_PIXELS)]
+
+
+def depth_range(depth: Float[Frames, "T H W"]) -> tuple[float, float]:
+    """(near, far) in metres that hold the middle 96 % of all defined depths; (1, 10) where none is defined.
+
+    Of many frames some are looked at, evenly spread, and of many pixels some.
+    """
+    sample = sample_depth(depth)
     sample = sample[np.isfinite(sample) & (sample > 0)]
     if not len(sample):
         return 1.0, 10.0

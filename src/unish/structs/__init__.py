@@ -3,11 +3,13 @@
 from unish.structs.body_params import BodyParams
 from unish.structs.camera import Camera, FocalSource
 from unish.structs.clip import Clip
+from unish.structs.frames import FrameArray, Frames, FrameTensor, cut_frames, join_frames, pick_frames
 from unish.structs.people import NUM_LANDMARKS, Crops, Landmarks, Tracks
-from unish.structs.prediction import HumanInputs, Prediction
+from unish.structs.prediction import CONFIDENT, HumanInputs, Prediction
 from unish.structs.reconstruction import FORMAT, Reconstruction
 
 __all__ = [
+    "CONFIDENT",
     "FORMAT",
     "NUM_LANDMARKS",
     "BodyParams",
@@ -15,9 +17,15 @@ __all__ = [
     "Clip",
     "Crops",
     "FocalSource",
+    "FrameArray",
+    "FrameTensor",
+    "Frames",
     "HumanInputs",
     "Landmarks",
     "Prediction",
     "Reconstruction",
     "Tracks",
+    "cut_frames",
+    "join_frames",
+    "pick_frames",
 ]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 
+from unish.structs.frames import FrameTensor
+
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
@@ -15,6 +17,7 @@ class Clip:
     Attributes:
         images: (T, H, W, 3) RGB at the *clip size*: the source after its rotation tag, shrunk (never enlarged) so that
             the long side stays within the reader's limit. Boxes and landmarks of the people stage are in these pixels.
+            Those of a long video are decoded when they are asked for.
         timestamps_s: (T,) presentation times in seconds from the start of the source, strictly increasing.
         frame_indices: (T,) index of each used frame in the source.
         segment: (T,) shot number, 0-based and non-decreasing; a change of shots starts a new one. Frames within a
@@ -28,7 +31,7 @@ class Clip:
         warnings: everything that degraded the reading, one sentence each.
     """
 
-    images: UInt8[Tensor, "T H W 3"]
+    images: UInt8[FrameTensor, "T H W 3"]
     timestamps_s: Float64[Tensor, "T"]
     frame_indices: Int64[Tensor, "T"]
     segment: Int64[Tensor, "T"]

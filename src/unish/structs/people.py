@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float32, Int16, Int64
 from torch import Tensor
 
+from unish.structs.frames import FrameTensor
+
 NUM_LANDMARKS = 33
 """BlazePose body landmarks, in the published order (nose 0 … right foot index 32)."""
 
@@ -19,14 +21,15 @@ class Tracks:
         person_ids: (P,) stable identity over the whole video.
         valid: (P, T) the person was observed in the frame.
         boxes_xyxy: (P, T, 4) clip pixels; NaN where not valid.
-        masks: (T, h, w) index into the people axis, −1 = scene; h×w is the mask size that was asked for.
+        masks: (T, h, w) index into the people axis, −1 = scene; h×w is the mask size that was asked for. They may
+            lie on the disk.
         warnings: everything that degraded the result, one sentence each.
     """
 
     person_ids: Int64[Tensor, "P"]
     valid: Bool[Tensor, "P T"]
     boxes_xyxy: Float32[Tensor, "P T 4"]
-    masks: Int16[Tensor, "T h w"]
+    masks: Int16[FrameTensor, "T h w"]
     warnings: tuple[str, ...] = ()
 
     @property

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+CONFIDENT = 0.1
+"""Points below this confidence are left out of every average, as in the published network."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class HumanInputs:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -12,15 +13,27 @@ from jaxtyping import Bool, Float, Float16, Float32, Float64, Int16, Int32, Int6
 from numpy import ndarray
 
 from unish.errors import InputError
-from unish.io import written_beside
+from unish.io import read_frame, write_frame, write_npz
+from unish.structs.frames import FrameArray, Frames
 from unish.values import check_path
 
 FORMAT = "unish-reconstruction/2"
 OLD_FORMAT = "unish-reconstruction/1"
 """One gravity and one floor for the whole file, which told nothing where there was more than one shot."""
 
-OPTIONAL = frozenset({"sky"})
-"""Keys that a file need not have; their attributes are then ``None``."""
+OPTIONAL = frozenset({"sky", "dense_frames", "dense", "camera_interpolated"})
+"""Keys that a file need not have: their attributes are then ``None``; all frames have dense arrays, in the file."""
+
+DENSE = ("images", "depth", "point_conf", "person_masks", "sky")
+"""Arrays with a value for every pixel. They may lie in a folder beside the file, one npz for each frame."""
+
+STORE = "reconstruction.frames"
+
+_OVER_TIME = ("segment", "timestamps_s", "frame_indices", "intrinsics", "c2w", "camera_interpolated")
+_OVER_PEOPLE_AND_TIME = (
+    "person_valid", "person_filled", "boxes_xyxy", "landmarks_px", "global_orient_aa", "body_pose_aa", "transl",
+    "joints",
+)  # fmt: skip
 
 
 @runtime_checkable
@@ -39,6 +52,11 @@ class Reconstruction:
     Every key of ``reconstruction.npz`` (format ``unish-reconstruction/2``) is an attribute of the same name. Keys that
     a writer adds (ground truth) are kept in ``extra``. Per-person floats are NaN where ``person_valid`` is false.
     ``depth`` is 0 at ``sky``, which is ``None`` where nobody has looked for it, as in files of earlier versions.
+
+    Dense arrays (``images``, ``depth``, ``point_conf``, ``person_masks``, ``sky``) are those of the D used frames that
+    ``dense_frames`` names, of all where it is not given. Those of a long video lie in the folder ``dense`` beside the
+    file, and are read frame by frame (``FrameArray``). Where ``camera_interpolated``, the camera of a frame was not
+    solved but lies between those of dense frames.
     """
 
     segment: Int32[ndarray, "T"]
@@ -46,12 +64,12 @@ class Reconstruction:
     frame_indices: Int64[ndarray, "T"]
     source_size: Int32[ndarray, "2"]
     image_size: Int32[ndarray, "2"]
-    images: UInt8[ndarray, "T H W 3"]
+    images: UInt8[Frames, "D H W 3"]
     intrinsics: Float32[ndarray, "T 3 3"]
     c2w: Float32[ndarray, "T 4 4"]
-    depth: Float32[ndarray, "T H W"]
-    point_conf: Float16[ndarray, "T H W"]
-    person_masks: Int16[ndarray, "T H W"]
+    depth: Float32[Frames, "D H W"]
+    point_conf: Float16[Frames, "D H W"]
+    person_masks: Int16[Frames, "D H W"]
     person_ids: Int32[ndarray, "P"]
     person_valid: Bool[ndarray, "P T"]
     person_filled: Bool[ndarray, "P T"]
@@ -69,12 +87,25 @@ class Reconstruction:
     model: str
     version: str
     format: str = FORMAT
-    sky: Bool[ndarray, "T H W"] | None = None
+    sky: Bool[Frames, "D H W"] | None = None
+    dense_frames: Int64[ndarray, "_"] = None  # type: ignore[assignment]
+    dense: str = ""
+    camera_interpolated: Bool[ndarray, "T"] | None = None
     extra: dict[str, ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        num_dense = len(self.depth)
+        if num_dense == self.num_frames:
+            # They can be no others; so a record of which frames were cut out need not be told which these are.
+            object.__setattr__(self, "dense_frames", np.arange(num_dense, dtype=np.int64))
+        elif self.dense_frames is None or len(self.dense_frames) != num_dense:
+            raise ValueError(
+                f"dense_frames do not say which of {self.num_frames} frames the {num_dense} dense ones are"
+            )
 
     @property
     def num_frames(self) -> int:
-        return int(self.images.shape[0])
+        return len(self.timestamps_s)
 
     @property
     def num_people(self) -> int:
@@ -93,25 +124,38 @@ class Reconstruction:
         """Row of ``gravity`` and ``floor`` that each frame belongs to."""
         return np.unique(self.segment, return_inverse=True)[1].astype(np.int64)
 
-    def save(self, path: str | Path) -> None:
-        """Write the npz beside its final name, then rename, so that a cut never leaves half a file."""
+    def save(self, path: str | Path, *, beside: bool = False) -> None:
+        """Write the npz, whole or not at all.
+
+        Args:
+            beside: dense arrays go into the folder ``reconstruction.frames`` beside the npz, which is written last;
+                frames that are there already are taken for those of this record.
+        """
         path = check_path("the reconstruction", path)
         arrays: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
         arrays = {name: value for name, value in arrays.items() if value is not None}
         clash = sorted(arrays.keys() & self.extra.keys())
         if clash:
             raise ValueError(f"extra keys {clash} would overwrite keys of the format")
-        with written_beside(path) as beside, beside.open("wb") as file:
-            np.savez_compressed(file, **(arrays | self.extra))
+        arrays["dense"] = STORE if beside else ""
+        if beside:
+            dense = {name: arrays.pop(name) for name in DENSE if name in arrays}
+            for frame in range(len(self.dense_frames)):
+                write_frame(path.with_name(STORE), frame, {name: frames[frame] for name, frames in dense.items()})
+        write_npz(path, arrays | self.extra)
 
     @classmethod
     def load(cls, path: str | Path) -> Reconstruction:
-        """Read an npz of this format or of the one before, without pickle.
+        """Read a result of this format or of the one before, without pickle.
+
+        Args:
+            path: the npz, or the folder of a finished run.
 
         Raises:
             InputError: the file is missing, unreadable, of another format, or lacks a key.
         """
         path = check_path("the reconstruction", path)
+        path = path / "reconstruction.npz" if path.is_dir() else path
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
@@ -122,6 +166,8 @@ class Reconstruction:
         found = str(arrays.get("format", "none"))
         if found not in (FORMAT, OLD_FORMAT):
             raise InputError(f"{path}: format is {found!r}, this version reads {FORMAT!r} and {OLD_FORMAT!r}")
+        if str(arrays.get("dense", "")):
+            arrays |= _open_store(path, arrays)
         names = {f.name for f in fields(cls)} - {"extra"}
         missing = sorted(names - OPTIONAL - arrays.keys())
         if missing:
@@ -133,19 +179,40 @@ class Reconstruction:
             values |= _split_by_shot(values)
         return cls(**values, extra={key: value for key, value in arrays.items() if key not in names})
 
-    def world_points(self) -> Float32[ndarray, "T H W 3"]:
+    def in_memory(self) -> Reconstruction:
+        """The same with every dense array read."""
+        lazy = {name: getattr(self, name) for name in DENSE if isinstance(getattr(self, name), FrameArray)}
+        read: dict[str, Any] = {name: np.asarray(frames) for name, frames in lazy.items()}
+        return replace(self, **read)
+
+    def at_dense_frames(self) -> Reconstruction:
+        """The frames with dense arrays alone; this very record where these are all."""
+        if len(self.dense_frames) == self.num_frames:
+            return self
+        chosen = self.dense_frames
+        over_time = {name: getattr(self, name)[chosen] for name in _OVER_TIME if getattr(self, name) is not None}
+        of_people: dict[str, Any] = {name: getattr(self, name)[:, chosen] for name in _OVER_PEOPLE_AND_TIME}
+        extra = dict(self.extra)
+        if "depth_correction" in extra:
+            extra["depth_correction"] = extra["depth_correction"][:, chosen]
+        return replace(self, **over_time, **of_people, extra=extra)
+
+    def world_points(self) -> Float32[ndarray, "D H W 3"]:
         """Every pixel in world metres: ``c2w`` · unproject(``depth``, ``intrinsics``), pixel centres at +0.5."""
-        height, width = self.depth.shape[1:]
-        v, u = np.meshgrid(np.arange(height) + 0.5, np.arange(width) + 0.5, indexing="ij")
-        rays = np.stack([u, v, np.ones_like(u)], -1) @ np.linalg.inv(self.intrinsics).transpose(0, 2, 1)[:, None]
-        local = rays * self.depth[..., None]
-        world = local @ self.c2w[:, None, :3, :3].transpose(0, 1, 3, 2) + self.c2w[:, None, None, :3, 3]
-        return world.astype(np.float32)
+        return np.stack([self._lift(frame) for frame in range(len(self.dense_frames))])
 
     def points(self, person: int) -> list[Float32[ndarray, "N 3"]]:
-        """The human point cloud of one person: world metres, one array per frame (empty where nothing was seen)."""
-        keep = (self.person_masks == person) & (self.depth > 0)
-        return [points[mask] for points, mask in zip(self.world_points(), keep, strict=True)]
+        """The human point cloud of one person: world metres, an array per dense frame, empty where nothing was seen."""
+        keep = ((masks == person) & (depth > 0) for masks, depth in zip(self.person_masks, self.depth, strict=True))
+        return [self._lift(frame)[mask] for frame, mask in enumerate(keep)]
+
+    def _lift(self, dense_frame: int) -> Float32[ndarray, "H W 3"]:
+        frame = int(self.dense_frames[dense_frame])
+        depth = self.depth[dense_frame]
+        v, u = np.meshgrid(*(np.arange(side) + 0.5 for side in depth.shape), indexing="ij")
+        rays = np.stack([u, v, np.ones_like(u)], -1) @ np.linalg.inv(self.intrinsics[frame]).T
+        world = rays * depth[..., None] @ self.c2w[frame, :3, :3].T + self.c2w[frame, :3, 3]
+        return world.astype(np.float32)
 
     def vertices(self, body: PosesBodies) -> Float[ndarray, "P T V 3"]:
         """Body vertices of every person and frame in world metres; NaN where not valid and not filled."""
@@ -168,3 +235,25 @@ def _split_by_shot(values: dict[str, Any]) -> dict[str, Any]:
         "floor": np.repeat(values["floor"][None], num_shots, axis=0),
         "format": FORMAT,
     }
+
+
+def _open_store(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
+    """The dense arrays that lie beside the file, to be read frame by frame."""
+    store = path.with_name(Path(str(arrays["dense"])).name)
+    count = len(arrays["dense_frames"]) if "dense_frames" in arrays else len(arrays["timestamps_s"])
+    try:
+        if len(list(store.glob("*.npz"))) != count:
+            raise InputError(
+                f"{store}: does not hold the {count} frames that {path.name} speaks of; copy both together"
+            )
+        first = read_frame(store, 0)
+    except OSError as error:
+        raise InputError(f"{store}: cannot be read ({error.strerror}); it belongs to {path.name}") from None
+    return {
+        name: FrameArray((count, *values.shape), values.dtype, partial(_read_stored, store, name))
+        for name, values in first.items()
+    }
+
+
+def _read_stored(store: Path, name: str, frame: int) -> ndarray:
+    return read_frame(store, frame, [name])[name]

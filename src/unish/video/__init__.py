@@ -1,12 +1,16 @@
 """Video file or folder of images → ``Clip``."""
 
-from unish.video.inside import put_back, read_inside_bars, show_inside_bars
+from unish.video.inside import Placement, place_inside, put_back, read_inside_bars, show_inside_bars
 from unish.video.overlays import find_overlaid
 from unish.video.read import read_clip
 from unish.video.resize import processed_size, resize_images
+from unish.video.sampling import TickSampler
 
 __all__ = [
+    "Placement",
+    "TickSampler",
     "find_overlaid",
+    "place_inside",
     "processed_size",
     "put_back",
     "read_clip",

@@ -10,9 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, Int64, UInt8
 from numpy import ndarray
+from torch import Tensor
 
+from unish.structs import FrameArray, Frames
 from unish.video.blurred_bars import find_blurred_pair
 
 Area = tuple[int, int, int, int]
@@ -48,10 +50,9 @@ _SATURATION = 60
 _ROUNDS = 3
 
 
-def find_bars(images: UInt8[ndarray, "T H W 3"]) -> Area | None:
+def find_bars(images: UInt8[Frames | Tensor, "T H W 3"]) -> Area | None:
     """Where the picture lies between bars that are there in every frame; ``None`` where it fills the frames."""
-    chosen = np.linspace(0, len(images) - 1, min(len(images), _NUM_FRAMES)).round().astype(int)
-    frames = images[chosen]
+    frames = np.asarray(images[_choose_frames(images)])
     whole = (0, 0, *frames.shape[1:3])
     area: Area = (0, 0, int(whole[2]), int(whole[3]))
     for _ in range(_ROUNDS):
@@ -62,6 +63,14 @@ def find_bars(images: UInt8[ndarray, "T H W 3"]) -> Area | None:
         if area == before:
             break
     return None if area == whole else area
+
+
+def _choose_frames(images: Frames | Tensor) -> Int64[ndarray, "N"]:
+    """Evenly spread, of those that need not be decoded again if there are such."""
+    cheap = np.arange(len(images))
+    if isinstance(images, FrameArray) and len(images.at_hand):
+        cheap = np.asarray(images.at_hand)
+    return cheap[np.linspace(0, len(cheap) - 1, min(len(cheap), _NUM_FRAMES)).round().astype(int)]
 
 
 def _narrow(frames: UInt8[ndarray, "N H W 3"], area: Area, *, upright: bool) -> Area:

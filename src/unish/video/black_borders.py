@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt8
 from numpy import ndarray
 
+from unish.structs import FrameArray, Frames
+
 FEWEST_FRAMES = 6
 """Of a shot, from which on it can be told what moves."""
 _BLACK = 12
@@ -27,23 +29,32 @@ _MARGIN = 1
 """Pixels beyond the line that are mixtures."""
 
 
-def find_black_borders(images: UInt8[ndarray, "N H W 3"]) -> Bool[ndarray, "N H W"]:
-    """Of one shot: wedges of black with a straight end, at a side where they come and go."""
-    found = np.zeros(images.shape[:3], bool)
+def find_black_borders(images: UInt8[Frames, "N H W 3"]) -> Bool[FrameArray, "N H W"] | None:
+    """Of one shot: wedges of black with a straight end, at a side where they come and go; ``None`` without any.
+
+    They are looked for again when a frame of them is read.
+    """
     if len(images) < FEWEST_FRAMES:
+        return None
+    middles = np.array([[depth.mean() for depth in _border_depths(image)] for image in images])
+    sides = np.flatnonzero(np.ptp(middles, axis=0) >= _MOVES_PX)
+
+    def borders(frame: int) -> Bool[ndarray, "H W"]:
+        found = np.zeros(images.shape[1:3], bool)
+        depths = _border_depths(images[frame])
+        for side in sides.tolist():
+            turned = np.rot90(found, side)  # a view
+            turned |= (np.arange(len(turned))[:, None] < depths[side] + _MARGIN) & (depths[side] > 0)
         return found
-    black = images.max(axis=-1) <= _BLACK
-    lighter = images.max(axis=-1) > _BLACK + _CONTRAST
-    for turns in range(4):
-        dark, light, out = [np.rot90(part, turns, axes=(1, 2)) for part in (black, lighter, found)]
-        depths = [_border_depth(*pair) for pair in zip(dark, light, strict=True)]
-        middles = [float(depth.mean()) for depth in depths]
-        if max(middles) - min(middles) < _MOVES_PX:
-            continue
-        rows = np.arange(len(dark[0]))[:, None]
-        for target, depth in zip(out, depths, strict=True):
-            target |= (rows < depth + _MARGIN) & (depth > 0)
-    return found
+
+    return FrameArray(images.shape[:3], np.dtype(np.bool_), borders) if len(sides) else None
+
+
+def _border_depths(image: UInt8[ndarray, "H W 3"]) -> list[Float64[ndarray, "_"]]:
+    """``_border_depth`` at each of the four sides: above, and what is above after turns to the left."""
+    brightest = image.max(axis=-1)
+    black, lighter = brightest <= _BLACK, brightest > _BLACK + _CONTRAST
+    return [_border_depth(np.rot90(black, turns), np.rot90(lighter, turns)) for turns in range(4)]
 
 
 def _border_depth(black: Bool[ndarray, "h w"], lighter: Bool[ndarray, "h w"]) -> Float64[ndarray, "w"]:

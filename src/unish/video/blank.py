@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
 from numpy import ndarray
+from torch import Tensor
 
-from unish.structs import Clip
+from unish.structs import Clip, Frames, pick_frames
 
 _BLOCKS = 24
 """Blocks along the longer side whose means are compared."""
@@ -19,13 +20,13 @@ _BLACK, _WHITE = 28.0, 228.0
 """Mean level. Grey without any contrast may be fog or a wall near the camera."""
 
 
-def find_blank(images: UInt8[ndarray, "T H W 3"]) -> Bool[ndarray, "T"]:
+def find_blank(images: UInt8[Frames | Tensor, "T H W 3"]) -> Bool[ndarray, "T"]:
     """Which frames are black or white all over."""
     side = max(1, max(images.shape[1:3]) // _BLOCKS)
     rows, columns = (np.arange(0, max(1, length - side + 1), side) for length in images.shape[1:3])
     blank = np.zeros(len(images), bool)
     for index, image in enumerate(images):
-        sums = np.add.reduceat(np.add.reduceat(image.astype(np.int64), rows, axis=0), columns, axis=1)
+        sums = np.add.reduceat(np.add.reduceat(np.asarray(image).astype(np.int64), rows, axis=0), columns, axis=1)
         areas = np.outer(np.diff([*rows, image.shape[0]]), np.diff([*columns, image.shape[1]]))
         means = sums / areas[..., None]
         low, high = np.quantile(means, (0.01, 0.99))
@@ -36,9 +37,11 @@ def find_blank(images: UInt8[ndarray, "T H W 3"]) -> Bool[ndarray, "T"]:
 def leave_out_frames(clip: Clip, out: Bool[ndarray, "T"]) -> Clip:
     """The clip without these frames, and without shots of which nothing is left."""
     keep = torch.from_numpy(~out)
+    in_memory = isinstance(clip.images, Tensor)
+    images = clip.images[keep] if in_memory else pick_frames(clip.images, keep.nonzero()[:, 0].tolist())
     return replace(
         clip,
-        images=clip.images[keep],
+        images=images,
         timestamps_s=clip.timestamps_s[keep],
         frame_indices=clip.frame_indices[keep],
         segment=clip.segment[keep].unique(return_inverse=True)[1],

@@ -19,6 +19,13 @@ def is_same_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
     return max(ratio, 1 / ratio) <= 1 + _SAME_SHAPE
 
 
+def place_picture(
+    image: UInt8[ndarray, "h w 3"], size: tuple[int, int]
+) -> tuple[UInt8[ndarray, "H W 3"], tuple[int, int, int, int]]:
+    """``fit_into``, of an image that has the size already itself."""
+    return (image, (0, 0, *size)) if image.shape[:2] == size else fit_into(size, image)
+
+
 def fit_into(
     size: tuple[int, int], image: UInt8[ndarray, "h w 3"]
 ) -> tuple[UInt8[ndarray, "H W 3"], tuple[int, int, int, int]]:

@@ -6,19 +6,20 @@ A network that sees bars takes them for a part of the scene: focal length and di
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from numpy import ndarray
+from torch import Tensor
 
-from unish.structs import Clip, Reconstruction
+from unish.structs import Clip, FrameArray, Frames, Reconstruction, pick_frames
 from unish.video.bars import Area, find_bars
 from unish.video.blank import describe_blank, find_blank, leave_out_frames
 from unish.video.read import LONG_SIDE, read_clip
-from unish.video.resize import resize_images
 
 _NEARLY = 0.95
 """Of the size of the source."""
@@ -45,13 +46,13 @@ def show_inside_bars(clip: Clip) -> tuple[Clip, Clip]:
     """
     if clip.picture_area is not None:
         return clip, clip
-    blank = find_blank(clip.images.numpy())
+    blank = find_blank(clip.images)
     if blank.all():
         return clip, clip
-    area = find_bars(clip.images.numpy()[~blank] if blank.any() else clip.images.numpy())
+    area = find_bars(pick_frames(clip.images, np.flatnonzero(~blank).tolist()))
     inside = clip if area is None else _crop(clip, area)
     if area is not None:
-        blank |= find_blank(inside.images.numpy())
+        blank |= find_blank(inside.images)
     whole = clip
     if blank.any() and not blank.all():
         inside = replace(inside, warnings=(*inside.warnings, describe_blank(clip, blank)))
@@ -60,38 +61,69 @@ def show_inside_bars(clip: Clip) -> tuple[Clip, Clip]:
     return whole, inside
 
 
-def put_back(found: Reconstruction, whole: Clip, inside: Clip) -> Reconstruction:
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where the processed picture lies in the whole processed frame, bars included.
+
+    Attributes:
+        size: (height, width) of the whole frame.
+        inner: of the picture.
+        corner: (top, left) of the picture in the frame.
+    """
+
+    size: tuple[int, int]
+    inner: tuple[int, int]
+    corner: tuple[int, int]
+
+    @property
+    def region(self) -> tuple[slice, slice]:
+        """Rows and columns of the picture in the frame."""
+        (top, left), (height, width) = self.corner, self.inner
+        return slice(top, top + height), slice(left, left + width)
+
+
+def place_inside(whole: Clip, inside: Clip, inner: tuple[int, int]) -> Placement:
+    """Where a picture that was processed at (height, width) ``inner`` lies: bars are rounded to pixels."""
+    if inside.source_area is None:
+        return Placement(size=inner, inner=inner, corner=(0, 0))
+    factor = np.array([whole.size[0] / whole.source_size[0], whole.size[1] / whole.source_size[1]] * 2)
+    top, left, bottom, right = (np.array(inside.source_area) * factor).round().tolist()
+    scale = np.array([inner[0] / (bottom - top), inner[1] / (right - left)])
+    before = (np.array([top, left]) * scale).round().astype(int)
+    after = (np.array([whole.size[0] - bottom, whole.size[1] - right]) * scale).round().astype(int)
+    height, width = (before + inner + after).tolist()
+    return Placement(size=(height, width), inner=inner, corner=(int(before[0]), int(before[1])))
+
+
+def put_back(found: Reconstruction, placement: Placement, images: UInt8[Frames, "T H W 3"]) -> Reconstruction:
     """What was found in the picture inside of bars, in pixels of the whole frames.
 
     The resolution stays that of the picture: not a value of a map is computed anew. There is nothing but zeros (and
     no person) in the bars. Bars are rounded to pixels; intrinsics, boxes and landmarks are exact for the maps.
+
+    Args:
+        images: the whole frames, the processed pictures in them.
     """
-    if inside.source_area is None:
-        return found
-    factor = np.array([whole.size[0] / whole.source_size[0], whole.size[1] / whole.source_size[1]] * 2)
-    top, left, bottom, right = (np.array(inside.source_area) * factor).round().tolist()
-    inner = (int(found.image_size[0]), int(found.image_size[1]))
-    scale = np.array([inner[0] / (bottom - top), inner[1] / (right - left)])
-    before = (np.array([top, left]) * scale).round().astype(int)
-    after = (np.array([whole.size[0] - bottom, whole.size[1] - right]) * scale).round().astype(int)
-    size = tuple(int(one) for one in before + inner + after)
-    place = (slice(None), slice(before[0], before[0] + inner[0]), slice(before[1], before[1] + inner[1]))
+    if placement.size == placement.inner:
+        return replace(found, images=images)
 
-    def enlarge(values: ndarray, fill: int = 0) -> ndarray:
-        out = np.full((len(values), *size, *values.shape[3:]), fill, values.dtype)
-        out[place] = values
-        return out
+    def enlarge(values: Frames, fill: int = 0) -> FrameArray:
+        def read(frame: int) -> ndarray:
+            inner = values[frame]
+            out = np.full(placement.size, fill, inner.dtype)
+            out[placement.region] = inner
+            return out
 
-    images = resize_images(whole.images, (size[0], size[1])).numpy().copy()
-    images[place] = found.images
-    shift = before[::-1].astype(np.float32)
+        return FrameArray((len(values), *placement.size), values.dtype, read)
+
+    shift = np.array(placement.corner[::-1], np.float32)
     intrinsics, extra = found.intrinsics.copy(), dict(found.extra)
     intrinsics[:, :2, 2] += shift
     corrections = extra["depth_correction"].copy()
     corrections[..., 5:7] += shift  # see ``DepthComparison.as_table``
     return replace(
         found,
-        image_size=np.array(size, np.int32),
+        image_size=np.array(placement.size, np.int32),
         images=images,
         intrinsics=intrinsics,
         depth=enlarge(found.depth),
@@ -113,9 +145,16 @@ def _crop(clip: Clip, area: Area) -> Clip:
     widths = {"left": x0, "right": clip.source_size[1] - x1, "top": y0, "bottom": clip.source_size[0] - y1}
     told = ", ".join(f"{width:.0f} at the {side}" for side, width in widths.items() if width)
     note = f"bars beside the picture ({told}, pixels of the source) are no scene: what is inside is reconstructed"
+    images = clip.images
+    inner = FrameArray(
+        (len(images), bottom - top, right - left, 3),
+        images.dtype,
+        lambda frame: images[frame][top:bottom, left:right],
+        at_hand=images.at_hand if isinstance(images, FrameArray) else None,
+    )
     return replace(
         clip,
-        images=clip.images[:, top:bottom, left:right],
+        images=images[:, top:bottom, left:right] if isinstance(images, Tensor) else inner,
         source_area=(y0, x0, y1, x1),
         warnings=(*clip.warnings, note),
     )
@@ -130,7 +169,7 @@ def _find_padding_of_shots(clip: Clip) -> Clip:
     barred = []
     for shot in shots:
         frames = clip.segment == shot
-        area = find_bars(clip.images[frames].numpy())
+        area = find_bars(pick_frames(clip.images, frames.nonzero()[:, 0].tolist()))
         if area is not None:
             areas[frames] = torch.tensor(area)
             barred.append(str(shot))

@@ -6,16 +6,14 @@ and nothing can be told.
 
 from __future__ import annotations
 
-import warnings
+from functools import partial
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float32, UInt8
 from numpy import ndarray
 from scipy import ndimage
-from torch import Tensor
 
-from unish.errors import DegradedResultWarning
+from unish.structs import FrameArray, Frames, cut_frames, join_frames
 from unish.video.black_borders import FEWEST_FRAMES, find_black_borders
 
 _NUM_FRAMES = 24
@@ -41,33 +39,35 @@ _LARGEST = 0.15
 
 
 def find_overlaid(
-    images: UInt8[Tensor, "T H W 3"], people: Bool[Tensor, "T H W"], shots: list[slice]
-) -> Bool[Tensor, "T H W"]:
-    """Pixels of the frames that show an overlay or the black beside a stabilised picture; a warning says so.
+    images: UInt8[Frames, "T H W 3"], people: Bool[Frames, "T H W"], shots: list[slice]
+) -> tuple[Bool[FrameArray, "T H W"], list[str]]:
+    """Pixels of the frames that show an overlay or the black beside a stabilised picture, and a sentence for each shot.
 
     Args:
         people: where people are. They may keep their place in the picture and be no overlay.
-        shots: frames of each.
+        shots: frames of each, one after the other.
     """
-    found = torch.zeros(people.shape, dtype=torch.bool)
+    found, notes = list[FrameArray](), list[str]()
     for shot in shots:
-        pictures = images[shot].numpy()
-        overlay = find_static_overlay(pictures, people[shot].numpy())
+        pictures = cut_frames(images, shot)
+        overlay = find_static_overlay(pictures, cut_frames(people, shot))
         borders = find_black_borders(pictures)
-        found[shot] = torch.from_numpy(borders | overlay)
+        found.append(FrameArray(pictures.shape[:3], np.dtype(np.bool_), partial(_either, overlay, borders)))
         where = f"in frames {shot.start} to {shot.stop - 1}"
         if overlay.any():
-            _warn(f"{where}, {100 * overlay.mean():.1f} % of the picture is an overlay that keeps its place: no scene")
-        if borders.any():
-            _warn(f"{where}, black borders that move cover {100 * borders.mean():.1f} % of the picture: no scene")
-    return found
+            covered = f"{100 * overlay.mean():.1f} % of the picture is an overlay that keeps its place: no scene"
+            notes.append(f"{where}, {covered}")
+        share = 0.0 if borders is None else float(np.mean([border.mean() for border in borders]))
+        if share:
+            notes.append(f"{where}, black borders that move cover {100 * share:.1f} % of the picture: no scene")
+    return join_frames(found), notes
 
 
-def _warn(message: str) -> None:
-    warnings.warn(message, DegradedResultWarning, stacklevel=3)
+def _either(overlay: Bool[ndarray, "H W"], borders: FrameArray | None, frame: int) -> Bool[ndarray, "H W"]:
+    return overlay if borders is None else overlay | borders[frame]
 
 
-def find_static_overlay(images: UInt8[ndarray, "N H W 3"], people: Bool[ndarray, "N H W"]) -> Bool[ndarray, "H W"]:
+def find_static_overlay(images: UInt8[Frames, "N H W 3"], people: Bool[Frames, "N H W"]) -> Bool[ndarray, "H W"]:
     """Of one shot: parts with corners that stay the same while the edges around them, and most others, move."""
     nothing = np.zeros(images.shape[1:3], bool)
     if len(images) < FEWEST_FRAMES:

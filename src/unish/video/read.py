@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,12 +14,13 @@ from numpy import ndarray
 
 from unish import assets
 from unish.errors import InputError
-from unish.structs import Clip
+from unish.structs import Clip, FrameArray, FrameTensor
 from unish.structs.progress import Progress, announce_in
 from unish.values import check_count, check_path, check_sampling
+from unish.video.again import DecodedPictures, SourceFrame
 from unish.video.clock import describe_gaps
 from unish.video.files import FileSource
-from unish.video.fitting import fit_into, is_same_shape
+from unish.video.fitting import is_same_shape, place_picture
 from unish.video.folders import FolderSource, list_images
 from unish.video.names import check_place
 from unish.video.photos import IMAGE_SUFFIXES
@@ -35,53 +35,46 @@ _SMALLEST_SIDE = 32
 """Pictures with a shorter side than this (pixels) carry nothing to reconstruct."""
 
 
-@runtime_checkable
-class SourceFrame(Protocol):
-    """What the file and the folder reader both yield: cheap to hold, converted on demand."""
-
-    @property
-    def index(self) -> int: ...
-    @property
-    def time_s(self) -> float: ...
-    @property
-    def size(self) -> tuple[int, int]: ...
-    def pixels(self, long_side: int) -> UInt8[ndarray, "h w 3"]: ...
-    def thumbnail(self) -> UInt8[ndarray, "h w 3"]: ...
-
-
 @dataclass
 class _Taken:
-    """The used frames so far, all at one size.
+    """The used frames so far, all at one size; pictures of as many of them as fit into memory, evenly spread.
 
     Attributes:
+        max_bytes: of pictures that are held.
         source_size: (height, width) of the frames as shown; that of the first one where the source has no usual size.
+        held: the frame that each picture of ``images`` belongs to.
         areas: (top, left, bottom, right) of each picture in its frame; the rest is padding.
     """
 
     long_side: int
+    max_bytes: float
     source_size: tuple[int, int] | None = None
     size: tuple[int, int] = (0, 0)
     images: UInt8[ndarray, "N h w 3"] = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
+    held: list[int] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     areas: list[tuple[int, int, int, int]] = field(default_factory=list)
     num_resized: int = 0
     num_padded: int = 0
+    _stride: int = 1
 
     def add(self, frame: SourceFrame, position: int) -> None:
-        image = frame.pixels(self.long_side)
-        if not self.times:
-            self._start(frame, image)
         usual = self.source_size or frame.size
+        first = not self.times
+        # A picture of another shape must be looked at to know where it lies in its frame.
+        if first or frame.size != usual or len(self.times) % self._stride == 0:
+            image = frame.pixels(self.long_side)
+            if first:
+                self._start(frame, image)
+            image, area = place_picture(image, self.size)
+            self._hold(image)
+        else:
+            area = (0, 0, *self.size)
         if frame.size != usual:
             self.num_resized += is_same_shape(frame.size, usual)
             self.num_padded += not is_same_shape(frame.size, usual)
-        area = (0, 0, *self.size)
-        if image.shape[:2] != self.size:
-            image, area = fit_into(self.size, image)
-        self._make_room()
-        self.images[len(self.times)] = image
         self.times.append(frame.time_s)
         self.indices.append(frame.index)
         self.positions.append(position)
@@ -97,22 +90,44 @@ class _Taken:
             raise InputError(f"pictures of {width}×{height} pixels are too small; give at least {_SMALLEST_SIDE}")
         self.images = np.empty((8, *self.size, 3), np.uint8)
 
-    def _make_room(self) -> None:
+    def _hold(self, image: UInt8[ndarray, "h w 3"]) -> None:
+        frame = len(self.times)
+        if frame % self._stride:
+            return
+        if (len(self.held) + 1) * image.nbytes > self.max_bytes and len(self.held) > 1:
+            self._stride *= 2
+            self._hold_only([row for row, one in enumerate(self.held) if one % self._stride == 0])
+            return self._hold(image)
         # ndarray.resize grows in place where the system can, so the frames never stand in memory twice.
         capacity = len(self.images)
-        if len(self.times) == capacity:
+        if len(self.held) == capacity:
             self.images.resize((capacity + capacity // 4, *self.images.shape[1:]), refcheck=False)
+        self.images[len(self.held)] = image
+        self.held.append(frame)
+
+    def _hold_only(self, rows: list[int]) -> None:
+        for place, row in enumerate(rows):
+            self.images[place] = self.images[row]
+        self.held = [self.held[row] for row in rows]
 
     def keep(self, chosen: list[int]) -> None:
         """Forget all frames but these, which are given in order."""
-        for place, index in enumerate(chosen):
-            self.images[place] = self.images[index]
+        number = {frame: place for place, frame in enumerate(chosen)}
+        self._hold_only([row for row, frame in enumerate(self.held) if frame in number])
+        self.held = [number[frame] for frame in self.held]
         for name in ("times", "indices", "positions", "areas"):
             setattr(self, name, [getattr(self, name)[index] for index in chosen])
 
-    def finish(self) -> UInt8[ndarray, "T h w 3"]:
-        self.images.resize((len(self.times), *self.images.shape[1:]), refcheck=False)
-        return self.images
+    def finish(self, source: FileSource | FolderSource) -> UInt8[FrameTensor, "T h w 3"]:
+        """All pictures; those that are not held are decoded again when they are asked for."""
+        self.images.resize((len(self.held), *self.images.shape[1:]), refcheck=False)
+        if len(self.held) == len(self.times):
+            return torch.from_numpy(self.images)
+        pictures = DecodedPictures(
+            source=source, positions=self.positions, size=self.size, long_side=self.long_side,
+            held=dict(zip(self.held, self.images, strict=True)),
+        )  # fmt: skip
+        return FrameArray((len(self.times), *self.size, 3), torch.uint8, pictures.read, at_hand=self.held)
 
 
 def read_clip(
@@ -125,12 +140,13 @@ def read_clip(
     max_frames: int | None = None,
     long_side: int = LONG_SIDE,
     soft_changes: bool = True,
+    max_memory_mb: float = math.inf,
     progress: Progress | None = None,
 ) -> Clip:
     """Read a video file, a folder of images or one image.
 
     Frames are chosen by presentation time: the one nearest to each tick ``start + k / fps``, none twice. The source is
-    decoded as a stream; memory grows with the used frames only.
+    decoded as a stream; memory grows with the used frames only, and with those that fit into ``max_memory_mb`` alone.
 
     Args:
         path: mp4, mov, mkv, avi, webm, gif … or a folder of jpg, png, bmp, tif, webp, avif, heic images.
@@ -143,6 +159,8 @@ def read_clip(
         long_side: pixels; larger pictures are shrunk to it (antialiased), smaller ones stay.
         soft_changes: look for dissolves, wipes and the like, too, not for hard cuts alone. The model for it is fetched
             on first use; ``warnings`` say if it cannot be had.
+        max_memory_mb: of pictures, in 2²⁰ bytes. Where there are more, ``Clip.images`` decodes them again when they are
+            asked for (``FrameArray``); going through them in order costs one pass over the video.
         progress: told after every decoded frame.
 
     Returns:
@@ -162,7 +180,7 @@ def read_clip(
     )
     model, notes = _open_model(progress) if soft_changes else (None, [])
     shots = ShotFinder(model=model)
-    taken, times = _Taken(long_side=long_side), list[float]()
+    taken, times = _Taken(long_side=long_side, max_bytes=max_memory_mb * 2**20), list[float]()
     try:
         for position, frame in _chosen(source, sampler, shots, times, max_frames, progress):
             if not taken.times and isinstance(source, FolderSource):
@@ -177,7 +195,7 @@ def read_clip(
     changes = [change for change in shots.finish() if change.first <= taken.positions[-1]]
     notes += [*source.warnings, *_drop_repeats(taken, shots), *([gap] if gap else [])]
     notes += _drop_transitions(taken, changes, times)
-    return _make_clip(path, taken, changes, notes)
+    return _make_clip(path, source, taken, changes, notes)
 
 
 def _open_model(progress: Progress | None) -> tuple[TransitionModel | None, list[str]]:
@@ -265,7 +283,9 @@ def _drop_transitions(taken: _Taken, changes: list[Change], times: list[float]) 
     ]
 
 
-def _make_clip(path: Path, taken: _Taken, changes: list[Change], warnings: list[str]) -> Clip:
+def _make_clip(
+    path: Path, source: FileSource | FolderSource, taken: _Taken, changes: list[Change], warnings: list[str]
+) -> Clip:
     # Shots without a used frame get no number, so segments stay consecutive.
     starts = np.asarray([change.last for change in changes])
     shots = np.searchsorted(starts, np.asarray(taken.positions), side="right")
@@ -285,7 +305,7 @@ def _make_clip(path: Path, taken: _Taken, changes: list[Change], warnings: list[
         what = "hard cuts" if all(change.first == change.last for change in changes) else "new shots"
         notes.append(f"{what} at {places} s: each of the {segment[-1] + 1} shots gets a world of its own")
     return Clip(
-        images=torch.from_numpy(taken.finish()),
+        images=taken.finish(source),
         timestamps_s=torch.tensor(taken.times, dtype=torch.float64),
         frame_indices=torch.tensor(taken.indices, dtype=torch.int64),
         segment=torch.from_numpy(segment.astype(np.int64)),

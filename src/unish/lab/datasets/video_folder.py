@@ -267,7 +267,7 @@ def _gather(clip: Clip, tracks: Tracks, landmarks: Landmarks) -> dict[str, ndarr
 def _write_pictures(path: Path, clip: Clip, tracks: Tracks) -> Int[ndarray, "T2"]:
     """Encode frames and labels into one array of bytes; returns where each ends."""
     encoded = [_encode(image.numpy(), "JPEG") for image in clip.images]
-    labels = (tracks.masks + 1).clamp(0, _MAX_LABEL + 1).numpy().astype(np.uint8)
+    labels = (tracks.masks[:] + 1).clamp(0, _MAX_LABEL + 1).numpy().astype(np.uint8)
     labels[labels == _MAX_LABEL + 1] = 0
     encoded += [_encode(label, "PNG") for label in labels]
     with written_beside(path) as beside, beside.open("wb") as file:

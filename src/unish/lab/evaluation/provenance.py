@@ -17,8 +17,8 @@ import unish
 PACKAGE = Path(unish.__file__).parent
 
 _DECIDES_SCORES = (
-    "body", "geometry", "lab/datasets", "lab/evaluation", "lab/synthetic", "network", "people", "pipeline.py",
-    "reconstruction", "structs", "video",
+    "body", "geometry", "lab/datasets", "lab/evaluation", "lab/synthetic", "network", "passes", "people",
+    "pipeline.py", "reconstruction", "structs", "video",
 )  # fmt: skip
 _SHOWS_SCORES = (
     "lab/evaluation/columns.py", "lab/evaluation/published.json", "lab/evaluation/report", "lab/evaluation/tables.py",

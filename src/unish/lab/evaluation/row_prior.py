@@ -42,7 +42,7 @@ def measure_row_prior(folder: Path) -> Float[Tensor, "R"]:
     """
     total, count = np.zeros(NUM_ROWS), np.zeros(NUM_ROWS)
     for path in sorted(folder.glob("clip-*.npz")):
-        depth = Reconstruction.load(path).depth.astype(np.float64)
+        depth = Reconstruction.load(path).in_memory().depth.astype(np.float64)
         valid = (depth > 0) & (depth < MAX_DEPTH_M)
         band = np.arange(depth.shape[1]) * NUM_ROWS // depth.shape[1]
         np.add.at(total, band, np.where(valid, depth, 0).sum((0, 2)))

@@ -203,7 +203,7 @@ def _read_shard_clip(path: Path, index: int) -> SheetClip:
 
 
 def _read_reconstruction(path: Path) -> SheetClip:
-    record = Reconstruction.load(path)
+    record = Reconstruction.load(path).in_memory()
     name = path.parent.name if path.stem == "reconstruction" else path.stem.removeprefix("clip-").lstrip("0") or "0"
     labels = [str(record.extra[key]) for key in ("truth_place", "truth_camera") if key in record.extra]
     people = int(record.person_valid.any(axis=1).sum())

@@ -152,7 +152,8 @@ def measure_colours(reconstruction: Reconstruction) -> Float[ndarray, "P T 6"]:
     """Mean RGB (0..1) of the upper and of the lower half of each person's own pixels; NaN where there are none."""
     num_people, num_frames = reconstruction.person_valid.shape
     colours = np.full((num_people, num_frames, 6), np.nan)
-    for person, frame in zip(*np.nonzero(reconstruction.person_valid), strict=True):
+    # Frame by frame, so that each is read once.
+    for frame, person in zip(*np.nonzero(reconstruction.person_valid.T), strict=True):
         rows, columns = np.nonzero(reconstruction.person_masks[frame] == person)
         if len(rows) < 2:
             continue

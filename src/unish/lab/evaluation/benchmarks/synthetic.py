@@ -27,7 +27,7 @@ class SyntheticBenchmark:
         return sorted(path.stem for path in data.glob("clip-*.npz"))
 
     def score(self, data: Path, sequence: str, predictor: Predictor) -> Row:
-        truth = Reconstruction.load(data / f"{sequence}.npz")
+        truth = Reconstruction.load(data / f"{sequence}.npz").in_memory()
         body = load_body("free")
         request = Request(
             name=sequence,
@@ -38,7 +38,7 @@ class SyntheticBenchmark:
         return compare_with_truth(answer.reconstruction, truth, answer.body)
 
     def show_frames(self, data: Path, sequence: str, answer: Answer) -> FrameData:
-        return compare_frames(answer.reconstruction, Reconstruction.load(data / f"{sequence}.npz"))
+        return compare_frames(answer.reconstruction, Reconstruction.load(data / f"{sequence}.npz").in_memory())
 
     def summarise(self, rows: Mapping[str, Row]) -> Row:
         """Means over clips."""

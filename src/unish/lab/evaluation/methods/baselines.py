@@ -22,7 +22,8 @@ from unish.lab.evaluation.predictor import Answer, Request
 from unish.lab.evaluation.row_prior import load_row_prior, row_prior_depth
 from unish.network import UniSH
 from unish.network.small_scene import SmallScene, working_size
-from unish.pipeline import Settings, choose_people_finder
+from unish.passes import Models
+from unish.settings import Settings
 from unish.structs import Clip, Tracks
 from unish.structs.progress import Progress
 from unish.video import processed_size
@@ -104,6 +105,7 @@ class BaselinePredictor:
         self.name = name
         self.body = body
         self.progress = progress
+        self._models = Models()
 
     @property
     def fingerprint(self) -> str:
@@ -130,7 +132,9 @@ class BaselinePredictor:
         return Answer(reconstruction=record, report={}, body=body)
 
     def _find_people(self, request: Request, clip: Clip, size: tuple[int, int]) -> Tracks:
-        finder = request.people_finder or choose_people_finder(Settings(**request.settings), self.progress)
+        finder = request.people_finder or self._models.people_finder(
+            Settings(**request.settings), progress=self.progress
+        )
         return finder(clip, size)[0]
 
 

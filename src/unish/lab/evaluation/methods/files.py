@@ -31,7 +31,7 @@ class FilesPredictor:
         path = find_file(self.folder, request.name, [("reconstruction.npz", ".npz")])
         report = path.with_name("report.json")
         return Answer(
-            reconstruction=Reconstruction.load(path),
+            reconstruction=Reconstruction.load(path).in_memory(),
             report=json.loads(report.read_text()) if report.is_file() else {},
             body=load_body(request.settings.get("body", self.body)),
         )

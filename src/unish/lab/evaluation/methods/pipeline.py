@@ -28,4 +28,4 @@ class PipelinePredictor:
             progress=self.progress,
             people_finder=request.people_finder,
         )
-        return Answer(reconstruction=result.reconstruction, report=result.report, body=result.body)
+        return Answer(reconstruction=result.reconstruction.in_memory(), report=result.report, body=result.body)

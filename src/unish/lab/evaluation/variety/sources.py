@@ -77,7 +77,7 @@ def measure_videos(folder: Path, *, work: Path, progress: Progress | None = None
             settings = pipeline.Settings(fps=RATE_HZ, max_frames=REAL_FRAMES)
             path.parent.mkdir(parents=True, exist_ok=True)
             pipeline.run(video, settings=settings).reconstruction.save(path)
-        record = Reconstruction.load(path)
+        record = Reconstruction.load(path).in_memory()
         rows[video.stem] = measure_clip(record, _load_body(record.body_model))
     return rows
 

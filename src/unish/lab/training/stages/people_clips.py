@@ -30,7 +30,7 @@ from unish.network.outputs import SceneOutput
 from unish.network.ruler_start import MIN_CONFIDENCE
 from unish.network.small_scene import SmallScene
 from unish.people.crops import cut_crops
-from unish.structs import BodyParams, HumanInputs, Tracks
+from unish.structs import BodyParams, HumanInputs
 
 _FAR = 80.0
 """Metres: points beyond do not settle the scale."""
@@ -225,11 +225,8 @@ def _cut_crops(arrays: ClipArrays, valid: Bool[Tensor, "P N"]) -> dict[str, Tens
         if len(rows):
             low, high = torch.stack([columns.min(), rows.min()]), torch.stack([columns.max(), rows.max()]) + 1
             boxes[person, frame] = torch.cat([low, high]).float()
-    tracks = Tracks(
-        person_ids=torch.arange(len(valid)), valid=valid & boxes.isfinite().all(-1), boxes_xyxy=boxes,
-        masks=masks.to(torch.int16),
-    )  # fmt: skip
-    crops = cut_crops(torch.from_numpy(np.ascontiguousarray(arrays["images"])), tracks)
+    images = torch.from_numpy(np.ascontiguousarray(arrays["images"]))
+    crops = cut_crops(images, boxes, valid & boxes.isfinite().all(-1))
     return {"patches": crops.patches, "bbox_info": crops.bbox_info}
 
 

@@ -1,0 +1,115 @@
+"""Frames in files: plain ones while a run works with them, compressed ones that stay."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from unish.io.atomic import written_beside
+
+FRAMES_PER_FILE = 24
+
+
+class FramePile:
+    """One array as plain files of a few frames each, in the order of time; a file is there whole or not at all.
+
+    Args:
+        folder: where the files lie, named by their first frames; it is made if need be.
+        num_frames: of the whole array.
+    """
+
+    def __init__(self, folder: Path, num_frames: int) -> None:
+        self.folder, self.num_frames = folder, num_frames
+        folder.mkdir(parents=True, exist_ok=True)
+        self._waiting: list[ndarray] = []
+        self._next = self.num_stored
+
+    @property
+    def num_stored(self) -> int:
+        """Frames that are on the disk; one more than the last whole file holds is the next to be added."""
+        stored = 0
+        while stored < self.num_frames and self._path(stored).exists():
+            stored = min(stored + FRAMES_PER_FILE, self.num_frames)
+        return stored
+
+    @property
+    def next_frame(self) -> int:
+        """The frame that ``add`` takes next."""
+        return self._next
+
+    def add(self, frame: ndarray) -> None:
+        """The next frame. It is on the disk when its file is complete."""
+        self._waiting.append(np.asarray(frame))
+        self._next += 1
+        if len(self._waiting) == FRAMES_PER_FILE or self._next == self.num_frames:
+            with written_beside(self._path(self._next - len(self._waiting))) as beside, beside.open("wb") as file:
+                _write_npy(file, np.stack(self._waiting))
+            self._waiting = []
+
+    def read(self, frame: int) -> ndarray:
+        """One frame, from the disk or from what waits to go there."""
+        first = self._next - len(self._waiting)
+        if frame >= first:
+            return self._waiting[frame - first]
+        start = frame - frame % FRAMES_PER_FILE
+        return read_part(self._path(start), frame - start)
+
+    def _path(self, first: int) -> Path:
+        return self.folder / f"{first - first % FRAMES_PER_FILE:08d}.npy"
+
+
+def write_array(path: Path, array: ndarray) -> None:
+    """A plain file of numpy, whole or not at all."""
+    with written_beside(path) as beside, beside.open("wb") as file:
+        _write_npy(file, array)
+
+
+def read_part(path: Path, index: int | slice) -> ndarray:
+    """A part of a plain file along its first axis; nothing else of it is read."""
+    return np.array(np.load(path, mmap_mode="r", allow_pickle=False)[index])
+
+
+def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
+    """What ``numpy.savez_compressed`` writes, whole or not at all; of frames, one is in memory at a time.
+
+    Args:
+        arrays: arrays, or what has ``shape``, ``dtype`` and frames to iterate over.
+    """
+    with written_beside(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                _write_npy(file, array)
+
+
+def _write_npy(file: Any, array: Any) -> None:
+    """A plain array file. ``numpy.save`` would say no reason when the disk is full."""
+    whole = array if hasattr(array, "shape") else np.asanyarray(array)
+    header = {"descr": np.lib.format.dtype_to_descr(whole.dtype), "fortran_order": False, "shape": whole.shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    parts: Iterable[ndarray] = [whole] if isinstance(whole, ndarray) else whole
+    for part in parts:
+        values = np.ascontiguousarray(part)
+        file.write(values.reshape(-1).view(np.uint8).data if values.dtype.kind in "biuf" else values.tobytes())
+
+
+def write_frame(folder: Path, frame: int, arrays: Mapping[str, ndarray]) -> None:
+    """All arrays of one frame as a compressed npz of the folder, which is made if need be; one that is there stays."""
+    path = _frame_path(folder, frame)
+    if not path.exists():
+        folder.mkdir(exist_ok=True)
+        write_npz(path, arrays)
+
+
+def read_frame(folder: Path, frame: int, names: Iterable[str] | None = None) -> dict[str, ndarray]:
+    """The arrays of one frame, or those of these names alone."""
+    with np.load(_frame_path(folder, frame), allow_pickle=False) as file:
+        return {name: file[name] for name in (file.files if names is None else names)}
+
+
+def _frame_path(folder: Path, frame: int) -> Path:
+    return folder / f"{frame:08d}.npz"

@@ -1,0 +1,25 @@
+"""The three passes from a video to a result: observe frames and windows, settle what they say together, write it.
+
+Nothing but small arrays is in memory for all frames at once; what has a value for every pixel lies in the run's folder.
+"""
+
+from unish.passes.models import Models, Network, PeopleFinder
+from unish.passes.observations import Observations, observe
+from unish.passes.outputs import MAX_FRAMES_IN_FILE, keep_dense, write_files
+from unish.passes.run_folder import RunFolder, describe_run
+from unish.passes.settled import Settled, settle
+
+__all__ = [
+    "MAX_FRAMES_IN_FILE",
+    "Models",
+    "Network",
+    "Observations",
+    "PeopleFinder",
+    "RunFolder",
+    "Settled",
+    "describe_run",
+    "keep_dense",
+    "observe",
+    "settle",
+    "write_files",
+]

@@ -1,0 +1,148 @@
+"""What a run works with beside the video: a network, a body, and what finds people. Loaded once for many runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unish.body import Body, load_body
+from unish.errors import InputError
+from unish.network import UniSH, UniSHConfig
+from unish.people import ObservationLog, PeopleConfig, PeopleModels, find_people, read_tracks
+from unish.settings import Settings
+from unish.structs import Clip, HumanInputs, Landmarks, Prediction, Tracks
+from unish.structs.progress import Progress
+
+PeopleFinder = Callable[[Clip, tuple[int, int]], tuple[Tracks, Landmarks]]
+"""(clip, (height, width) of the masks) → people in clip pixels: what takes the place of the built-in people stage."""
+
+
+@runtime_checkable
+class Network(Protocol):
+    """What the pipeline asks of a network; ``UniSH`` is one."""
+
+    config: UniSHConfig
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def __call__(
+        self,
+        images: Float[Tensor, "B N 3 H W"],
+        humans: HumanInputs | None,
+        timestamps: Float[Tensor, "B N"],
+        intrinsics: Float[Tensor, "B N 3 3"] | None = None,
+        *,
+        picture_size: tuple[int, int] | None = None,
+    ) -> Prediction:
+        """See ``UniSH.forward``."""
+        ...
+
+
+@runtime_checkable
+class ReadsPeople(Protocol):
+    """A network that can also read people where it does not see the scene; ``UniSH`` is one."""
+
+    config: UniSHConfig
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def read_people(
+        self, humans: HumanInputs, timestamps: Float[Tensor, "B N"], intrinsics: Float[Tensor, "B N 3 3"]
+    ) -> tuple[Float[Tensor, "B P N 24 3 3"], Float[Tensor, "B P 10"]]:
+        """See ``UniSH.read_people``."""
+        ...
+
+
+class Models:
+    """Loads what is asked for, once; from several threads, too."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._networks: dict[tuple[str, str], Network] = {}
+        self._bodies: dict[str, Body] = {}
+        self._of_thread = threading.local()
+
+    def network(self, name: str, device: str) -> Network:
+        """The weights of that name, ready on that device.
+
+        Raises:
+            InputError: there are no such weights, or no such device.
+        """
+        with self._lock:
+            key = (name, choose_device(device))
+            if key not in self._networks:
+                self._networks[key] = UniSH.from_pretrained(name, device=key[1]).eval()
+            return self._networks[key]
+
+    def body(self, name: str) -> Body:
+        """``free``, or the licensed model at that path."""
+        with self._lock:
+            if name not in self._bodies:
+                self._bodies[name] = load_body(name)
+            return self._bodies[name]
+
+    def people_finder(
+        self, settings: Settings, log: ObservationLog | None = None, progress: Progress | None = None
+    ) -> PeopleFinder:
+        """Nobody when ``settings.people`` is 0, the user's own tracks, or the built-in people stage."""
+        if settings.people == 0:
+            return find_nobody
+        if settings.tracks is not None:
+            tracks = settings.tracks
+            return lambda clip, size: read_tracks(tracks, clip, mask_size=size, progress=progress)
+        config = PeopleConfig(max_people=settings.people)
+        return lambda clip, size: find_people(
+            clip,
+            mask_size=size,
+            config=config,
+            models=self._people_models(config, progress),
+            log=log,
+            progress=progress,
+        )
+
+    def _people_models(self, config: PeopleConfig, progress: Progress | None) -> PeopleModels:
+        """Of this thread alone: their interpreters can read one picture at a time."""
+        known: dict[PeopleConfig, PeopleModels] = self._of_thread.__dict__.setdefault("people", {})
+        if config not in known:
+            known[config] = PeopleModels.load(config, progress)
+        return known[config]
+
+
+def choose_device(wanted: str) -> str:
+    """The name of a device that is there.
+
+    Raises:
+        InputError: it is not.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        # MPS has to be asked for: it has no float64, in which the cameras and bodies of a clip are solved.
+        return "cuda" if present["cuda"] else "cpu"
+    if not present.get(wanted, True):
+        raise InputError(f"--device {wanted}: no {wanted.upper()} device was found; use --device cpu")
+    return wanted
+
+
+def find_nobody(clip: Clip, size: tuple[int, int]) -> tuple[Tracks, Landmarks]:
+    """A ``PeopleFinder`` that does not look."""
+    from unish.structs import FrameArray
+
+    num_frames = clip.num_frames
+    tracks = Tracks(
+        person_ids=torch.zeros(0, dtype=torch.int64),
+        valid=torch.zeros(0, num_frames, dtype=torch.bool),
+        boxes_xyxy=torch.zeros(0, num_frames, 4),
+        masks=FrameArray((num_frames, *size), torch.int16, lambda frame: torch.full(size, -1, dtype=torch.int16)),
+    )
+    nothing = torch.zeros(0, num_frames, 33, 3)
+    return tracks, Landmarks(px=nothing, world=nothing, score=torch.zeros(0, num_frames))

@@ -1,0 +1,242 @@
+"""The network over the windows of every shot, and over people in the frames between those that it sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import ceil
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int16, UInt8
+from torch import Tensor
+
+from unish.errors import InputError
+from unish.io import FramePile
+from unish.passes.models import Network, ReadsPeople
+from unish.passes.run_folder import RunFolder
+from unish.people import cut_crops
+from unish.reconstruction import (
+    Window,
+    camera_stood_still,
+    choose_owner,
+    decide_camera,
+    describe_window,
+    intrinsics_at,
+    know_camera,
+    leave_out,
+    plan_windows,
+)
+from unish.settings import Settings
+from unish.structs import (
+    Camera,
+    Clip,
+    Crops,
+    FrameArray,
+    HumanInputs,
+    Landmarks,
+    Prediction,
+    Tracks,
+    cut_frames,
+    pick_frames,
+)
+from unish.structs.progress import StageClock
+from unish.video import Placement, resize_images
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseFrames:
+    """The D frames that the scene branch sees, as a clip of their own.
+
+    Attributes:
+        pictures: processed, inside of bars.
+        tracks, landmarks: pixels of ``pictures``.
+    """
+
+    clip: Clip
+    pictures: UInt8[FrameArray, "D h w 3"]
+    tracks: Tracks
+    landmarks: Landmarks
+
+    @classmethod
+    def of(
+        cls,
+        clip: Clip,
+        tracks: Tracks,
+        landmarks: Landmarks,
+        masks: Int16[FrameArray, "D h w"],
+        images: FramePile,
+        placement: Placement,
+        dense: list[int],
+    ) -> DenseFrames:
+        """Those of all used frames that ``dense`` names; ``masks`` and ``images`` are theirs alone."""
+        rows, columns = placement.region
+        return cls(
+            clip=replace(
+                clip,
+                images=pick_frames(clip.images, dense),
+                timestamps_s=clip.timestamps_s[dense],
+                frame_indices=clip.frame_indices[dense],
+                segment=clip.segment[dense],
+                picture_area=None if clip.picture_area is None else clip.picture_area[dense],
+            ),
+            pictures=FrameArray(
+                (len(dense), *placement.inner, 3),
+                torch.uint8,
+                lambda frame: torch.from_numpy(images.read(frame)[rows, columns].copy()),
+            ),
+            tracks=replace(tracks, valid=tracks.valid[:, dense], boxes_xyxy=tracks.boxes_xyxy[:, dense], masks=masks),
+            landmarks=Landmarks(
+                px=landmarks.px[:, dense], world=landmarks.world[:, dense], score=landmarks.score[:, dense]
+            ),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadPoses:
+    """People of a shot, read in all of its T frames; ``rotations`` in the camera, as in ``Prediction``."""
+
+    rotations: Float[Tensor, "P T 24 3 3"]
+    betas: Float[Tensor, "P 10"]
+
+
+class WindowReader:
+    """The network over windows of dense frames; the maps of a window go to the disk before the next one is read."""
+
+    def __init__(
+        self,
+        network: Network,
+        dense: DenseFrames,
+        no_scene: Bool[FrameArray, "D h w"],
+        settings: Settings,
+        folder: RunFolder,
+        clock: StageClock,
+    ) -> None:
+        self.network, self.dense, self.no_scene = network, dense, no_scene
+        self.settings, self.folder, self.clock = settings, folder, clock
+        self.known = None if settings.intrinsics is None else know_camera(settings.intrinsics, dense.clip)
+
+    def shot(self, part: slice) -> tuple[list[Window], Camera, bool]:
+        """Windows, camera, and whether that stood still. An unknown camera is decided on the first window; the others
+        are told, for it is one camera."""
+        camera, windows = self.known, list[Window]()
+        for planned in plan_windows(part.stop - part.start, self.settings.window, self.settings.overlap):
+            frames = range(part.start + planned.start, part.start + planned.stop)
+            if self.folder.has_window(frames):
+                camera = camera or self.folder.load_camera(part.start)
+            else:
+                camera = self._add(part, planned, frames, camera, windows[-1] if windows else None)
+            windows.append(self.folder.load_window(frames))
+            if self.clock.progress is not None:
+                self.clock.progress("network", frames.stop, self.dense.clip.num_frames)
+        assert camera is not None
+        parts = (self.dense.pictures, self.dense.tracks.masks, self.no_scene)
+        return windows, camera, camera_stood_still(*(cut_frames(frames, part) for frames in parts))
+
+    def _add(self, part: slice, planned: range, frames: range, camera: Camera | None, before: Window | None) -> Camera:
+        """Keep the window of these frames of the clip; the camera of the shot."""
+        prediction = leave_out(self._predict(part, frames, camera), self.no_scene[frames.start : frames.stop])
+        if camera is None:
+            camera = decide_camera(prediction, self.dense.clip.size, predicted=self.network.config.predicts_camera)
+            self.folder.save_camera(part.start, camera)
+        self.folder.save_window(frames, describe_window(prediction, planned, before))
+        return camera
+
+    @torch.inference_mode()
+    def _predict(self, part: slice, frames: range, camera: Camera | None) -> Prediction:
+        """Batch of one, on the CPU."""
+        device, chosen, dense = self.network.device, slice(frames.start, frames.stop), self.dense
+        images = dense.pictures[chosen]
+        size = (int(images.shape[1]), int(images.shape[2]))
+        intrinsics = None if camera is None else intrinsics_at(camera, size).expand(1, len(frames), 3, 3)
+        times = times_in_shot(dense.clip, part)[frames.start - part.start : frames.stop - part.start]
+        people = make_human_inputs(self.network, images, dense.tracks, dense.landmarks, chosen)
+        prediction = self.network(
+            images.to(device).permute(0, 3, 1, 2)[None].float() / 255,
+            people if dense.tracks.num_people else None,
+            times[None].to(device),
+            None if intrinsics is None else intrinsics.to(device),
+            picture_size=dense.clip.size,
+        )
+        moved = {name: value.float().cpu() for name, value in vars(prediction).items() if value is not None}
+        return Prediction(**moved)
+
+
+class PoseReader:
+    """The human branch over all frames of a shot, where the scene branch sees fewer."""
+
+    def __init__(
+        self, network: Network, clip: Clip, size: tuple[int, int], tracks: Tracks, landmarks: Landmarks,
+        settings: Settings, folder: RunFolder,
+    ) -> None:  # fmt: skip
+        self.network, self.clip, self.size = network, clip, size
+        self.tracks, self.landmarks, self.settings, self.folder = tracks, landmarks, settings, folder
+
+    def shot(self, part: slice, camera: Camera, *, ratio: float) -> ReadPoses | None:
+        """Poses in windows that last as long as those of the scene; ``None`` where that sees all frames, or nobody is
+        there.
+
+        Args:
+            ratio: frames of the shot over dense ones.
+        """
+        if ratio == 1 or not self.tracks.num_people:
+            return None
+        if not isinstance(self.network, ReadsPeople):
+            raise InputError("this network reads people only in frames of the scene; give --scene-fps as --fps")
+        window, overlap = ceil(ratio) * self.settings.window, ceil(ratio) * max(1, self.settings.overlap)
+        planned = plan_windows(part.stop - part.start, window, min(overlap, window - 1))
+        read = [self._read(part, frames, camera) for frames in planned]
+        owner = choose_owner(planned)
+        rows = [torch.from_numpy(np.flatnonzero(owner == index)) - frames.start for index, frames in enumerate(planned)]
+        valid = self.tracks.valid[:, part]
+        seen = torch.stack([valid[:, frames.start : frames.stop].sum(1) for frames in planned]).float()
+        weights = seen / seen.sum(0).clamp_min(1)
+        return ReadPoses(
+            rotations=torch.cat([one.rotations[:, own] for one, own in zip(read, rows, strict=True)], dim=1),
+            betas=(torch.stack([one.betas for one in read]) * weights[..., None]).sum(0),
+        )
+
+    @torch.inference_mode()
+    def _read(self, part: slice, planned: range, camera: Camera) -> ReadPoses:
+        frames = range(part.start + planned.start, part.start + planned.stop)
+        kept = self.folder.load_poses(frames)
+        if kept is None:
+            assert isinstance(self.network, ReadsPeople)
+            device, chosen = self.network.device, slice(frames.start, frames.stop)
+            images = resize_images(self.clip.images[chosen], self.size) if self.network.config.reads_crops else None
+            rotations, betas = self.network.read_people(
+                make_human_inputs(self.network, images, self.tracks, self.landmarks, chosen),
+                times_in_shot(self.clip, part)[planned.start : planned.stop][None].to(device),
+                intrinsics_at(camera, self.size).expand(1, len(frames), 3, 3).to(device),
+            )
+            kept = rotations[0].float().cpu(), betas[0].float().cpu()
+            self.folder.save_poses(frames, *kept)
+        return ReadPoses(rotations=kept[0], betas=kept[1])
+
+
+def make_human_inputs(
+    network: Network, images: UInt8[Tensor, "N h w 3"] | None, tracks: Tracks, landmarks: Landmarks, frames: slice
+) -> HumanInputs:
+    """What the network reads of people in some frames; ``images`` are these, for a network that reads crops."""
+    crops: Crops | None = None
+    if network.config.reads_crops:
+        assert images is not None
+        crops = cut_crops(images, tracks.boxes_xyxy[:, frames], tracks.valid[:, frames])
+    return HumanInputs(
+        valid=tracks.valid[None, :, frames].to(network.device),
+        landmarks_px=landmarks.px[None, :, frames].to(network.device),
+        landmarks_world=landmarks.world[None, :, frames].to(network.device),
+        patches=None if crops is None else crops.patches[None].to(network.device),
+        bbox_info=None if crops is None else crops.bbox_info[None].to(network.device),
+    )
+
+
+def split_shots(clip: Clip) -> list[slice]:
+    """Frames of each shot; shots follow one another."""
+    starts = [0, *((clip.segment.diff() != 0).nonzero()[:, 0] + 1).tolist(), clip.num_frames]
+    return [slice(start, stop) for start, stop in pairwise(starts)]
+
+
+def times_in_shot(clip: Clip, shot: slice) -> Float[Tensor, "T"]:
+    """Seconds from the first frame of the shot, for which float32 is exact enough; hours into a video it is not."""
+    return (clip.timestamps_s[shot] - clip.timestamps_s[shot.start]).float()

@@ -1,0 +1,61 @@
+"""Third pass: the files of a result, a frame at a time."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from unish.body import Body
+from unish.export.glb import write_glb
+from unish.export.preview import write_preview
+from unish.io import peak_memory_mb, write_json
+from unish.structs import Reconstruction
+from unish.structs.progress import Progress, StageClock
+from unish.structs.reconstruction import STORE
+
+FILE = "reconstruction.npz"
+MAX_FRAMES_IN_FILE = 360
+"""Used frames, a minute of them at the default rate: dense arrays of more lie in a folder beside reconstruction.npz."""
+
+
+def keep_dense(reconstruction: Reconstruction, folder: Path) -> Reconstruction:
+    """The same, its dense arrays computed once: in memory where they are few, else in files of the folder."""
+    if len(reconstruction.dense_frames) > MAX_FRAMES_IN_FILE:
+        folder.mkdir(exist_ok=True)
+        reconstruction.save(folder / FILE, beside=True)
+        return Reconstruction.load(folder / FILE)
+    return reconstruction.in_memory()
+
+
+def write_files(
+    reconstruction: Reconstruction,
+    body: Body,
+    report: dict[str, Any],
+    folder: Path,
+    *,
+    kept: Path | None = None,
+    progress: Progress | None = None,
+) -> list[str]:
+    """The files of a result in an existing folder, one after the other; their names.
+
+    Args:
+        kept: the folder of ``keep_dense``, if its files are no longer needed there: they are moved.
+    """
+    clock = StageClock(progress)
+    names = ["preview.mp4", "scene.glb", FILE, "report.json"]
+    preview, scene, result, described = (folder / name for name in names)
+    with clock.stage("preview"):
+        fps = min(report["settings"]["fps"], report["settings"]["scene_fps"])
+        write_preview(preview, reconstruction.at_dense_frames(), body, fps=fps, progress=progress)
+    with clock.stage("export scene"):
+        write_glb(scene, reconstruction, body)
+    with clock.stage("save"):
+        if reconstruction.dense and kept is not None:
+            for name in (STORE, FILE):
+                shutil.move(kept / name, folder / name)
+        else:
+            reconstruction.save(result, beside=bool(reconstruction.dense))
+    spent = {"seconds": report["seconds"] | clock.seconds, "peak_memory_mb": peak_memory_mb()}
+    write_json(described, report | spent)
+    return [*names, *([STORE] if reconstruction.dense else [])]

@@ -1,0 +1,180 @@
+"""Where a run keeps what it has done, so that it can go on there after it was ended."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import unish
+from unish.io import FramePile, read_part, write_array, write_json, write_npz
+from unish.people import ObservationLog
+from unish.reconstruction import Link, Window
+from unish.settings import Settings
+from unish.structs import Camera, Clip, FrameArray
+
+_DENSE = ("depth", "conf_logits", "samples", "sampled")
+_SMALL = ("c2w", "rotations", "betas", "transl")
+
+
+def describe_run(source: Path | Clip, settings: Settings, network: str, body: str) -> dict[str, Any]:
+    """What must be the same for a run to go on with the work of an earlier one.
+
+    Args:
+        network, body: fingerprint of the weights, name of the body model.
+    """
+    return {
+        "source": _describe_clip(source) if isinstance(source, Clip) else _describe_files(source),
+        "settings": {key: str(value) if isinstance(value, Path) else value for key, value in asdict(settings).items()},
+        "network": network,
+        "body": body,
+        "versions": [unish.__version__, torch.__version__, np.__version__],
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _describe_files(source: Path) -> list[Any]:
+    paths = sorted(source.iterdir()) if source.is_dir() else [source]
+    stats = [(path.name, path.stat()) for path in paths if not path.is_dir()]
+    return [str(source.resolve()), *([name, stat.st_size, stat.st_mtime_ns] for name, stat in stats)]
+
+
+def _describe_clip(clip: Clip) -> list[Any]:
+    """By its times, shots and first and last pictures."""
+    digest = hashlib.sha256()
+    for part in (clip.timestamps_s, clip.segment, clip.images[0], clip.images[-1]):
+        digest.update(part.numpy().tobytes())
+    return [clip.name, list(clip.images.shape), digest.hexdigest()]
+
+
+class RunFolder:
+    """Frames, observations and windows of one run, each in files that are whole or not there.
+
+    Args:
+        folder: made if need be.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def begin(self, run: Mapping[str, Any]) -> int:
+        """Take over what a run of the same description has left here, or remove what is here.
+
+        Returns:
+            The first frame that is still to be done; 0 for a new run.
+        """
+        described = json.loads(json.dumps(run))
+        path = self.folder / "run.json"
+        try:
+            same = json.loads(path.read_text(encoding="utf-8")) == described
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(path, described)
+        return self.next_frame
+
+    def remove_if_useless(self) -> None:
+        """Keep nothing of a run that did not get far enough for another one to go on."""
+        if self.next_frame == 0:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def next_frame(self) -> int:
+        """The first frame that is not yet behind the network, or behind the people stage where no window is."""
+        ends = [int(path.stem.split("-")[1]) for path in self.folder.glob("windows/*.npz")]
+        return max(ends, default=ObservationLog.count_frames(self.folder / "people"))
+
+    def pile(self, name: str, num_frames: int) -> FramePile:
+        return FramePile(self.folder / name, num_frames)
+
+    def people_log(self) -> ObservationLog:
+        return ObservationLog(self.folder / "people")
+
+    def save_camera(self, first_frame: int, camera: Camera) -> None:
+        """The camera of the shot that begins with this frame."""
+        arrays = {"matrix": camera.matrix.numpy(), "size": np.array(camera.size), "source": camera.focal_source}
+        write_npz(self._path("cameras", f"{first_frame:08d}.npz"), arrays)
+
+    def load_camera(self, first_frame: int) -> Camera:
+        with np.load(self._path("cameras", f"{first_frame:08d}.npz"), allow_pickle=False) as file:
+            height, width = file["size"].tolist()
+            return Camera(
+                matrix=torch.from_numpy(file["matrix"]),
+                size=(height, width),
+                focal_source=str(file["source"]),  # type: ignore[arg-type]
+            )
+
+    def has_window(self, frames: range) -> bool:
+        return self._window_path(frames).exists()
+
+    def save_window(self, frames: range, window: Window) -> None:
+        """Keep a window; the file with its small arrays is written last, and says that all is there.
+
+        Args:
+            frames: of the clip.
+        """
+        for name in _DENSE:
+            write_array(self._window_path(frames, name), np.asarray(getattr(window, name)))
+        arrays: dict[str, Any] = {name: getattr(window, name) for name in _SMALL if getattr(window, name) is not None}
+        arrays = {name: value.numpy() for name, value in arrays.items()}
+        arrays["numbers"] = np.array([np.nan if window.scale is None else window.scale, window.mean_distance])
+        arrays["start"] = window.frames.start
+        if window.link is not None:
+            arrays["link"] = np.array([window.link.log_scale, window.link.depth])
+        write_npz(self._window_path(frames), arrays)
+
+    def load_window(self, frames: range) -> Window:
+        """A window that was kept; its dense maps stay on the disk."""
+        with np.load(self._window_path(frames), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        small: dict[str, Tensor | None] = {
+            name: torch.from_numpy(arrays[name]) if name in arrays else None for name in _SMALL
+        }
+        dense = {name: self._open_dense(frames, name) for name in _DENSE}
+        scale, mean_distance = arrays["numbers"].tolist()
+        start = int(arrays["start"])
+        log_scale, depth = arrays["link"].tolist() if "link" in arrays else (0.0, 0.0)
+        link = Link(log_scale=log_scale, depth=depth) if "link" in arrays else None
+        return Window(
+            frames=range(start, start + len(frames)), **dense, **small,  # type: ignore[arg-type]
+            scale=None if np.isnan(scale) else scale, mean_distance=mean_distance, link=link,
+        )  # fmt: skip
+
+    def save_poses(self, frames: range, rotations: Tensor, betas: Tensor) -> None:
+        """Keep people who were read in these frames of the clip."""
+        write_npz(self._poses_path(frames), {"rotations": rotations.numpy(), "betas": betas.numpy()})
+
+    def load_poses(self, frames: range) -> tuple[Tensor, Tensor] | None:
+        """What was kept; ``None`` if nothing was."""
+        if not self._poses_path(frames).exists():
+            return None
+        with np.load(self._poses_path(frames), allow_pickle=False) as file:
+            return torch.from_numpy(file["rotations"]), torch.from_numpy(file["betas"])
+
+    def _poses_path(self, frames: range) -> Path:
+        return self._path("poses", f"{frames.start:08d}-{frames.stop:08d}.npz")
+
+    def _open_dense(self, frames: range, name: str) -> FrameArray:
+        path = self._window_path(frames, name)
+        whole = np.load(path, mmap_mode="r", allow_pickle=False)
+        dtype = torch.from_numpy(np.empty(0, whole.dtype)).dtype
+        return FrameArray(whole.shape, dtype, lambda frame: torch.from_numpy(read_part(path, frame)))
+
+    def _window_path(self, frames: range, name: str | None = None) -> Path:
+        stem = f"{frames.start:08d}-{frames.stop:08d}"
+        return self._path("windows", f"{stem}.npz" if name is None else f"{stem}-{name}.npy")
+
+    def _path(self, kind: str, name: str) -> Path:
+        (self.folder / kind).mkdir(exist_ok=True)
+        return self.folder / kind / name

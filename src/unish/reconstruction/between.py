@@ -1,0 +1,81 @@
+"""People and cameras are wanted more often than depth: what lies between the frames that the scene branch has seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from numpy import ndarray
+from scipy.interpolate import CubicSpline
+from scipy.spatial.transform import Rotation, RotationSpline
+from torch import Tensor
+
+from unish.geometry.rigid import make_rigid
+from unish.reconstruction.stitch import Shot
+
+
+def fill_between(
+    shot: Shot,
+    dense: Int64[Tensor, "D"],
+    timestamps_s: Float[Tensor, "T"],
+    rotations: Float[Tensor, "P T 24 3 3"] | None,
+    betas: Float[Tensor, "P 10"] | None,
+) -> Shot:
+    """The shot with people and cameras of all its T frames; depth stays that of the ``dense`` ones.
+
+    Args:
+        shot: of the dense frames alone.
+        timestamps_s: increasing, of all frames.
+        rotations, betas: of the people, read in all frames; ``None`` without people.
+    """
+    times = timestamps_s.double().numpy()
+    known = times[dense.numpy()]
+    transl = None
+    if shot.transl is not None:
+        transl = torch.stack([interpolate_points(known, person, times) for person in shot.transl])
+    c2w = torch.eye(4).repeat(len(times), 1, 1) if shot.still else interpolate_cameras(known, shot.c2w, times)
+    return replace(shot, dense=dense, c2w=c2w, rotations=rotations, betas=betas, transl=transl)
+
+
+def interpolate_cameras(
+    known_s: Float[ndarray, "D"], c2w: Float[Tensor, "D 4 4"], times_s: Float[ndarray, "T"]
+) -> Float[Tensor, "T 4 4"]:
+    """Cameras at other times: cubic splines through places and rotations; to the bit those that are known.
+
+    A hand that holds a camera accelerates smoothly, which a straight line between two frames does not.
+    """
+    if len(known_s) == 1:
+        return c2w.repeat(len(times_s), 1, 1)
+    places = c2w[:, :3, 3].double().numpy()
+    natural = CubicSpline(known_s, places, bc_type="natural")(times_s)
+    turns = RotationSpline(known_s, Rotation.from_matrix(c2w[:, :3, :3].double().numpy()))(times_s).as_matrix()
+    found = make_rigid(torch.from_numpy(turns), torch.from_numpy(natural)).to(c2w)
+    same = np.searchsorted(times_s, known_s)
+    found[torch.from_numpy(same)] = c2w
+    return found
+
+
+def interpolate_points(
+    known_s: Float[ndarray, "D"], points: Float[Tensor, "D 3"], times_s: Float[ndarray, "T"]
+) -> Float[Tensor, "T 3"]:
+    """Straight lines between the frames with finite points; NaN beyond the first and the last of them."""
+    finite = torch.isfinite(points).all(-1).numpy()
+    if not finite.any():
+        return points.new_full((len(times_s), 3), torch.nan)
+    lines = [
+        np.interp(times_s, known_s[finite], axis[finite], left=np.nan, right=np.nan)
+        for axis in points.double().numpy().T
+    ]
+    return torch.from_numpy(np.stack(lines, -1)).to(points)
+
+
+def interpolate_values(values: Float[Tensor, "P T"], times_s: Float[ndarray, "T"]) -> Float[Tensor, "P T"]:
+    """NaN between two finite values of a person on straight lines, and beyond them the nearest value."""
+    filled = values.clone()
+    for row, own in zip(filled, values, strict=True):
+        finite = torch.isfinite(own).numpy()
+        if finite.any():
+            row[:] = torch.from_numpy(np.interp(times_s, times_s[finite], own[finite].double().numpy())).to(values)
+    return filled

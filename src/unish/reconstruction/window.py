@@ -1,0 +1,123 @@
+"""What one pass of the network says of a window of neighbouring frames, and what of it the frames of a shot share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from unish.geometry.focal import sample_points
+from unish.structs import CONFIDENT, FrameTensor, Prediction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """How a window's unit follows from that of the window before it, by the frames that they share.
+
+    Attributes:
+        log_scale: median log ratio of the earlier window's depth over this one's; 0 without a pixel to compare.
+        depth: median depth of these pixels in the earlier window's unit; NaN without one.
+    """
+
+    log_scale: float
+    depth: float
+
+    @property
+    def joined(self) -> bool:
+        """There was a pixel that both windows are confident of."""
+        return self.depth == self.depth
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """N frames of a shot in a unit of their own, the first camera as world. Dense maps may lie on the disk.
+
+    Attributes:
+        frames: of the shot.
+        depth: z in camera coordinates.
+        conf_logits: confidence before the sigmoid.
+        samples, sampled: points of each frame, and which of them are confident (``geometry.focal.sample_points``).
+        c2w: camera to world.
+        rotations, betas, transl: of P people, as in ``Prediction``; ``None`` without people.
+        scale: metres that the network takes ``mean_distance`` for; ``None`` if it does not say.
+        mean_distance: of the confident points; 0 without any.
+        link: to the window before it, ``None`` for the first one.
+    """
+
+    frames: range
+    depth: Float[FrameTensor, "N H W"]
+    conf_logits: Float[FrameTensor, "N H W"]
+    samples: Float[FrameTensor, "N K 3"]
+    sampled: Bool[FrameTensor, "N K"]
+    c2w: Float[Tensor, "N 4 4"]
+    rotations: Float[Tensor, "P N 24 3 3"] | None
+    betas: Float[Tensor, "P 10"] | None
+    transl: Float[Tensor, "P N 3"] | None
+    scale: float | None
+    mean_distance: float
+    link: Link | None
+
+
+def plan_windows(num_frames: int, window: int, overlap: int) -> list[range]:
+    """Overlapping windows that cover every frame; the last one is moved back so that none is short.
+
+    Raises:
+        ValueError: unless 0 ≤ overlap < window, and overlap ≥ 1 when more than one window is needed.
+    """
+    if not 0 <= overlap < window:
+        raise ValueError(f"need 0 <= overlap < window, got overlap {overlap}, window {window}")
+    if num_frames <= window:
+        return [range(num_frames)]
+    if overlap == 0:
+        raise ValueError("windows that share no frame cannot be brought into one world; use an overlap of at least 1")
+    starts = [*range(0, num_frames - window, window - overlap), num_frames - window]
+    return [range(start, start + window) for start in starts]
+
+
+def describe_window(prediction: Prediction, frames: range, before: Window | None) -> Window:
+    """A prediction as a window of a shot.
+
+    Args:
+        prediction: batch of one, on the CPU.
+        before: the window before it, which shares frames with it; ``None`` for the first one.
+    """
+    points, logits = prediction.local_points[0], prediction.point_conf_logits[0]
+    samples, weights = sample_points(points, logits.sigmoid() > CONFIDENT)
+    return Window(
+        frames=frames,
+        depth=points[..., 2],
+        conf_logits=logits,
+        samples=samples.float(),
+        sampled=weights > 0,
+        c2w=prediction.c2w[0],
+        rotations=None if prediction.rotations is None else prediction.rotations[0],
+        betas=None if prediction.betas is None else prediction.betas[0],
+        transl=None if prediction.transl is None else prediction.transl[0],
+        scale=None if prediction.scale is None else float(prediction.scale[0]),
+        mean_distance=mean_distance(prediction),
+        link=None if before is None else _link(before, frames, points[..., 2], logits),
+    )
+
+
+def mean_distance(prediction: Prediction) -> float:
+    """Mean ‖local point‖ over the confident pixels of all frames: what the network's scale refers to; 0 without any."""
+    keep = prediction.point_conf_logits[0].sigmoid() > CONFIDENT
+    return float(prediction.local_points[0][keep].norm(dim=-1).mean()) if keep.any() else 0.0
+
+
+def shared_frames(before: range, frames: range) -> tuple[slice, slice]:
+    """Where the frames that two windows share stand in the one and in the other."""
+    first, stop = max(before.start, frames.start), min(before.stop, frames.stop)
+    return slice(first - before.start, stop - before.start), slice(first - frames.start, stop - frames.start)
+
+
+def _link(before: Window, frames: range, depth: Float[Tensor, "N H W"], logits: Float[Tensor, "N H W"]) -> Link:
+    then, now = shared_frames(before.frames, frames)
+    old, new = before.depth[then], depth[now]
+    # The earlier window says which pixels count; both need a depth that has a logarithm.
+    keep = (before.conf_logits[then].sigmoid() > CONFIDENT) & (old > 0) & (new > 0)
+    if not keep.any():
+        return Link(log_scale=0.0, depth=float("nan"))
+    # The median log ratio is the scale that is right for most pixels, whatever a moving or uncertain minority says.
+    return Link(log_scale=float((old.log() - new.log())[keep].median()), depth=float(old[keep].median()))
