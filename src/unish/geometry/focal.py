@@ -96,7 +96,7 @@ def recover_shift(
     mask: Bool[Tensor, "*batch T H W"],
     intrinsics: Float[Tensor, "*batch T 3 3"],
 ) -> Float[Tensor, "*batch"]:
-    """The shift δ of all z with which the maps of T frames are best seen through known cameras.
+    """The shift δ of all z with which the maps of T frames fit known cameras best.
 
     Minimises Σ ‖(x, y)/(z + δ) − r‖² over δ, r the ray (x/z, y/z) of the pixel: whatever the principal point, and
     whether pixels are square or not. Not differentiable; 0 with fewer than two valid samples.
@@ -105,8 +105,8 @@ def recover_shift(
     pixels = _sample_plane(pixel_grid(height, width, like=points.new_zeros((), dtype=torch.float64)))
     rays = torch.nn.functional.pad(pixels, (0, 1), value=1.0) @ torch.linalg.inv(intrinsics.double()).mT
     sampled, used = _sample(points, mask)
-    one = torch.ones(batch.numel())
-    return _solve(sampled, rays[..., :2], used, batch=batch, known_focal=one, like=points)[1]
+    unit_focal = torch.ones(batch.numel())
+    return _solve(sampled, rays[..., :2], used, batch=batch, known_focal=unit_focal, like=points)[1]
 
 
 def _sample(

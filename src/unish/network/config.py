@@ -59,7 +59,7 @@ class UniSHConfig:
 
     @property
     def predicts_camera(self) -> bool:
-        """Whether the scene branch says which camera took the clip; else its points do."""
+        """Whether the scene branch predicts the intrinsics; else they are solved from its points."""
         return isinstance(self.scene, SmallSceneConfig)
 
     @property

@@ -28,7 +28,7 @@ class Linear(nn.Linear):
         return functional.linear(x.to_mkldnn(), self.weight.to_mkldnn(), bias).to_dense()
 
     def _can_use_onednn(self, x: Tensor) -> bool:
-        """The layout has no gradient here and knows nothing of autocast; a compiler chooses by itself."""
+        """The layout has no gradient here and ignores autocast; a compiler chooses by itself."""
         needs_gradient = torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
         return (
             x.device.type == "cpu"
