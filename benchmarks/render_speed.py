@@ -28,7 +28,7 @@ import torch
 from unish.lab.evaluation.provenance import name_cpu
 from unish.lab.synthetic import SynthConfig
 from unish.lab.synthetic.clip import plan_clip, render_clip
-from unish.lab.synthetic.furniture import THEMES, draw_piece
+from unish.lab.synthetic.furniture import THEMES, sample_piece
 from unish.lab.synthetic.shapes import place
 from unish.render import Scene, make_renderer
 from unish.render.scene import SmoothNormals, join_meshes
@@ -102,7 +102,7 @@ def make_crowded(seed: int, num_frames: int, side: int) -> Crowded:
     while sum(len(mesh.faces) for mesh in meshes) < MIN_SCENE_FACES:
         x, z = rng.uniform(stage.low[[0, 2]], stage.high[[0, 2]])
         if (np.hypot(kept_free[:, 0] - x, kept_free[:, 2] - z) > 0.9).all():
-            thing = join_meshes(draw_piece(rng, shooting.bank, THEMES["kitchen"].walls))
+            thing = join_meshes(sample_piece(rng, shooting.bank, THEMES["kitchen"].walls))
             meshes.append(place(thing, (x, 0.0, z), rng.uniform(0, 2 * np.pi)))
     scene = Scene(
         shell=meshes[0],
@@ -153,7 +153,7 @@ def draw_clip(renderer: Any, crowded: Crowded) -> None:
     renderer.load(crowded.scene)
     smooth = SmoothNormals(crowded.scene.people.faces, crowded.people.shape[1])
     for vertices, w2c in zip(crowded.people, crowded.w2c, strict=True):
-        renderer.draw(vertices, smooth(vertices), w2c, crowded.intrinsics, crowded.size)
+        renderer.render(vertices, smooth(vertices), w2c, crowded.intrinsics, crowded.size)
 
 
 def describe(rate: dict[str, float]) -> str:
@@ -181,7 +181,7 @@ def split_frame(arguments: argparse.Namespace) -> dict[str, tuple[float, float]]
         steps: dict[str, Callable[[], object]] = {
             "normals": lambda vertices=vertices: smooth(vertices),  # type: ignore[misc]
             "render": lambda vertices=vertices, normals=normals, w2c=w2c: (  # type: ignore[misc]
-                renderer.render(vertices, normals, w2c, crowded.intrinsics, crowded.size),
+                renderer.submit(vertices, normals, w2c, crowded.intrinsics, crowded.size),
                 renderer.finish(),
             ),
             "read back": renderer.read,

@@ -103,7 +103,7 @@ def _missing_formulas() -> dict[Any, Any]:
 
     return {
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: count_attention,
-        torch.ops.mkldnn._linear_pointwise: count_linear,
+        torch.ops.aten.mkldnn_linear: count_linear,
     }
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from unish.body import load_body
 from unish.geometry.rigid import invert_rigid, transform_points
-from unish.geometry.surfaces import draw_depth
+from unish.geometry.surfaces import rasterize_depth
 from unish.reconstruction.report import JOINT_LANDMARKS
 from unish.structs import Reconstruction
 from written_videos import write_video
@@ -113,7 +113,7 @@ def _write_measured(folder: Path, walk: Reconstruction) -> None:
     w2c = invert_rigid(torch.from_numpy(walk.c2w[0]).double()).expand(walk.num_people, 4, 4)
     seen = transform_points(w2c, torch.from_numpy(walk.vertices(load_body("free"))[:, 0]).double())
     k = torch.from_numpy(walk.intrinsics[0]).double().expand(walk.num_people, 3, 3)
-    depth = draw_depth(seen, torch.from_numpy(walk.faces), k, (height, width)).numpy()
+    depth = rasterize_depth(seen, torch.from_numpy(walk.faces), k, (height, width)).numpy()
     nearest = np.where(depth > 0, depth, np.inf).min(0)
     Image.fromarray(np.where(np.isfinite(nearest), 1000 * nearest, 0).round().astype(np.uint16)).save(
         folder / "depth/000.png"

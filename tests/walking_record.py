@@ -7,7 +7,7 @@ import torch
 
 from unish.body import load_body
 from unish.lab.evaluation.methods import People, make_record
-from unish.lab.evaluation.methods.baselines import draw_floor_plane
+from unish.lab.evaluation.methods.baselines import render_floor_plane
 from unish.structs import Clip, Reconstruction
 
 SIZE = (56, 42)
@@ -38,7 +38,7 @@ def make_walk(*, num_frames: int = 6, num_people: int = 2, seed: int = 0) -> Rec
         body_pose_aa=rng.normal(size=(num_people, num_frames, 69)) * 0.2,
         transl=starts[:, None] + steps[None, :, None] * np.array([0.3, 0.0, -0.8]),
     )
-    depth = draw_floor_plane(torch.from_numpy(intrinsics), SIZE).numpy() + rng.normal(size=(num_frames, *SIZE)) * 0.01
+    depth = render_floor_plane(torch.from_numpy(intrinsics), SIZE).numpy() + rng.normal(size=(num_frames, *SIZE)) * 0.01
     return make_record(
         clip,
         load_body("free"),

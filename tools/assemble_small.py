@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from unish.errors import InputError
-from unish.lab.training.published import fetch_image_encoder, fetch_photo_prior
+from unish.lab.training.published import fetch_depth_prior, fetch_image_encoder
 from unish.lab.training.trainer import load_run_weights
 from unish.network import UniSH
 from unish.network.config import small_config
@@ -39,7 +39,7 @@ def assemble(scene_run: Path | None, lifter_run: Path | None, out: Path, *, publ
         model.load_state_dict(UniSH.from_pretrained(out).state_dict())
     if published:
         model.scene.encoder.load_state_dict(fetch_image_encoder())
-        model.scene.photo_prior.load_state_dict(fetch_photo_prior())
+        model.scene.photo_prior.load_state_dict(fetch_depth_prior())
     for part, run in ((model.scene, scene_run), (model.human, lifter_run)):
         if run is not None:
             part.load_state_dict(load_run_weights(run))

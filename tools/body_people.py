@@ -26,7 +26,7 @@ def load_model() -> anny.Anny:
     return anny.Anny(phenotypes="all", local_changes="default").to(torch.float64)
 
 
-def draw_phenotypes(rng: np.random.Generator, num_adults: int, num_children: int) -> dict[str, ndarray]:
+def sample_phenotypes(rng: np.random.Generator, num_adults: int, num_children: int) -> dict[str, ndarray]:
     num = num_adults + num_children
     adult = np.arange(num) < num_adults
     male = rng.random(num) < 0.5
@@ -50,7 +50,7 @@ def draw_phenotypes(rng: np.random.Generator, num_adults: int, num_children: int
     }
 
 
-def draw_local_changes(rng: np.random.Generator, num: int) -> dict[str, ndarray]:
+def sample_local_changes(rng: np.random.Generator, num: int) -> dict[str, ndarray]:
     changes = {name: np.clip(rng.normal(0, sd, num), -1, 1) for name, sd in LOCAL_CHANGES.items()}
     for name, sd in PAIRED_LOCAL_CHANGES.items():
         both = np.clip(rng.normal(0, sd, num), -1, 1)
@@ -93,7 +93,7 @@ def sample_people(model: anny.Anny, rng: np.random.Generator) -> tuple[ndarray, 
     Adults have statures of 1.76 ± 0.07 m (men) and 1.63 ± 0.065 m (women); children are about 1.5 to 15 years old.
     """
     num = NUM_ADULTS + NUM_CHILDREN
-    phenotypes, changes = draw_phenotypes(rng, NUM_ADULTS, NUM_CHILDREN), draw_local_changes(rng, num)
+    phenotypes, changes = sample_phenotypes(rng, NUM_ADULTS, NUM_CHILDREN), sample_local_changes(rng, num)
     adult = np.arange(num) < NUM_ADULTS
     male = phenotypes["gender"] < 0.5
     target = np.where(male, rng.normal(1.76, 0.07, num), rng.normal(1.63, 0.065, num))

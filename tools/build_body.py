@@ -33,7 +33,7 @@ from body_mesh import boundary_loop, cap_loop, check_closed, simplify_symmetric
 from body_people import load_model, sample_people, twins
 from body_rig import dense_weights, joint_of_bone, t_pose_people
 from unish.body.joints import MIRRORED_JOINTS, MIRRORED_LANDMARKS
-from unish.body.template_marks import find_contacts
+from unish.body.template_landmarks import find_contacts
 
 SEED = 20240
 NUM_VERTICES = 6900

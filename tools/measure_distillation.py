@@ -167,12 +167,12 @@ class Workplace:
 
 @torch.no_grad()
 def _score(model: SmallScene, clip: HeldBackClip) -> dict[str, float]:
-    seen = clip.batch.seen
-    dense = model.read_dense(seen)
-    points = place_maps(dense, seen)[0][0]
+    inputs = clip.batch.inputs
+    dense = model.predict_dense(inputs)
+    points = place_maps(dense, inputs)[0][0]
     mask = clip.batch.person_mask[0]
-    log_depth = resize_guided(dense.log_depth, seen.images[0], clip.pictures.float() / 255)
-    camera = resize_intrinsics(seen.intrinsics[0], _size(clip.depth), _size(clip.own_depth))
+    log_depth = resize_guided(dense.log_depth, inputs.images[0], clip.pictures.float() / 255)
+    camera = resize_intrinsics(inputs.intrinsics[0], _size(clip.depth), _size(clip.own_depth))
     own_points = unproject(depth_from_log(log_depth), camera)
     return {
         "normals_deg": score_normals(points, clip.depth, clip.intrinsics, mask),
@@ -187,7 +187,7 @@ def _size(maps: Float[Tensor, "N H W"]) -> tuple[int, int]:
 
 def _score_expert(clip: HeldBackClip) -> dict[str, float]:
     """Normals alone: its depth has no scale that could be compared."""
-    points = unproject(clip.batch.expert_depth[0], clip.batch.seen.intrinsics[0])
+    points = unproject(clip.batch.expert_depth[0], clip.batch.inputs.intrinsics[0])
     return {"normals_deg": score_normals(points, clip.depth, clip.intrinsics, clip.batch.person_mask[0])}
 
 

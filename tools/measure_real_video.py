@@ -50,10 +50,10 @@ class Alternating:
     def __init__(self, *pools: PeopleCache) -> None:
         self._pools = pools
 
-    def draw(self, seed: int, step: int, num_clips: int) -> PeopleBatch:
+    def sample(self, seed: int, step: int, num_clips: int) -> PeopleBatch:
         """Like ``PeopleCache.draw``."""
         turn, number = divmod(step, len(self._pools))
-        return self._pools[number].draw(seed, turn, num_clips)
+        return self._pools[number].sample(seed, turn, num_clips)
 
 
 class Workplace:

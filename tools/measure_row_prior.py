@@ -1,4 +1,4 @@
-"""Render clips of the synthetic world, measure the row prior on them, and write the file that ships.
+"""Render clips of the synthetic world, measure the row-wise depth prior on them, and write the file that ships.
 
 python tools/measure_row_prior.py --clips 200 --seed 3
 """

@@ -34,7 +34,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--total", type=positive_float, help="minutes of all pieces together (default 40)")
     parser.add_argument("--shards", type=at_least(1), help="shards to render, 16 clips each (default 120)")
     parser.add_argument("--data", help="clips in place of these, as for `unish train` (default RUN/shards)")
-    parser.add_argument("--shard-mib", type=positive_float, help="largest file of checkpoint copies (default 20)")
     parser.add_argument(
         "--stages", nargs="+", metavar="STAGE", help="of depth, cameras, coarse, fine (default depth cameras)"
     )
@@ -64,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"no media: set {MEDIA} to the folder that holds labelled/ and video/, or give --media")
     standing = open_run(
         args.out, plan=STANDING, weights=args.weights, minutes=args.total, shards=args.shards, data=args.data,
-        shard_mib=args.shard_mib, stages=tuple(args.stages) if args.stages else None, share=args.share,
+        stages=tuple(args.stages) if args.stages else None, share=args.share,
     )  # fmt: skip
     if args.minutes:
         standing.train(minutes=args.minutes)

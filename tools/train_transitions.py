@@ -99,7 +99,7 @@ class Shot:
         return np.clip((picture[:, ::-1] if self.mirrored else picture) * self.colours, 0, 1)
 
 
-def draw_shot(rng: np.random.Generator, sources: list[Source], length_s: float, fastest: float) -> Shot:
+def sample_shot(rng: np.random.Generator, sources: list[Source], length_s: float, fastest: float) -> Shot:
     kinds = list(PLAIN.values())
     plain = rng.random() < 0.25
     dice = {name: float(rng.random()) for name in ("choice", "side", "seed")}
@@ -128,11 +128,11 @@ def make_window(number: int, sources: list[Source]) -> tuple[UInt8[ndarray, "T 2
         sources = [source for source in sources if "fast" not in source.name]
     else:
         fastest = 1.4
-    shot, since_s = draw_shot(rng, sources, 3.0, fastest), 0.0
+    shot, since_s = sample_shot(rng, sources, 3.0, fastest), 0.0
     while len(pictures) < WINDOW:
         mixer, (shortest, longest) = list(drawn.values())[int(rng.integers(len(drawn)))]
         length_s, takes_s = float(rng.uniform(1.0, 4.5)), float(rng.uniform(0.8 * shortest, 1.3 * longest))
-        following = draw_shot(rng, sources, length_s, fastest)
+        following = sample_shot(rng, sources, length_s, fastest)
         dice = {name: float(rng.random()) for name in ("choice", "angle")} | {"quarter": int(rng.integers(4))}
         num_clean, num_mixed = max(round(length_s * rate), 8), max(round(takes_s * rate) - 1, 0)
         for index in range(num_clean + num_mixed):

@@ -199,7 +199,7 @@ def test_align_net(align_net: AlignNet, load_fixture, name) -> None:
     timestamps = (torch.arange(frames, dtype=torch.float64) / fps).expand(batch, -1)
     positions = time_positions(timestamps, 6.0)
     assert torch.equal(positions[0], torch.from_numpy(expected[f"{name}_time_positions"]))
-    raw_scale, raw = align_net.read(hidden, token, torch.ones(batch, 1, frames, dtype=torch.bool), positions)
+    raw_scale, raw = align_net.decode(hidden, token, torch.ones(batch, 1, frames, dtype=torch.bool), positions)
     expected.check(f"{name}_scale", torch.nn.functional.softplus(raw_scale))
     expected.check(f"{name}_trans_cam", points_from_log_depth(raw))
 
@@ -210,7 +210,7 @@ def test_align_layer(align_net: AlignNet, load_fixture) -> None:
     token = seeded_input("align.c.n3_fps6", (1, 3, 1, 1024), 2.0)[:, None, :, 0]
     positions = torch.arange(3)[None]
     query = torch.cat([align_net.scale_token[:, None], align_net.human_adapter(token)], dim=2)
-    memory = align_net.remember(hidden)
+    memory = align_net.encode_memory(hidden)
     query_rotary, memory_rotary = align_net._rotaries(positions, num_tokens=17)
     valid = torch.ones(1, 1, 4, dtype=torch.bool)
     layer = align_net.layers[0]

@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(503, {}, b"")
         if stored := re.fullmatch(r"/stored/([\w.-]+/[\w.-]+)/(\w{40})/(.+)", path):
             return self._send_content(self.hub.commits[stored[1]][stored[2]], stored[3], {})
-        listing = re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+)/tree/([^/]+)", path)
+        listing = re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+)/(?:tree|revision)/(.+)", path)
         wanted = listing or re.fullmatch(r"/([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)", path)
         if wanted is None or wanted[1] not in self.hub.commits:
             return self._refuse(401, "RepoNotFound")
@@ -120,7 +120,9 @@ class _Handler(BaseHTTPRequestHandler):
         if files is None:
             return self._refuse(404, "RevisionNotFound")
         if listing:
-            return self._send(200, {"Content-Type": "application/json"}, json.dumps(_list_tree(files)).encode())
+            listed = {"id": wanted[1], "sha": commit, "siblings": [{"rfilename": name} for name in files]}
+            content = json.dumps(_list_tree(files) if "/tree/" in path else listed)
+            return self._send(200, {"Content-Type": "application/json"}, content.encode())
         return self._send_file(wanted[1], commit, files, wanted[3])
 
     def _send_file(self, repository: str, commit: str, files: Files, name: str) -> None:

@@ -142,19 +142,19 @@ def check_align() -> None:
     from unish.lab.training.stages.localiser import Localiser
     from unish.lab.training.stages.people_cache import PeopleCache, cache_people
     from unish.network import UniSH
-    from unish.network.ruler_start import RulerStart
+    from unish.network.closed_form_placement import ClosedFormPlacement
 
     network, body = UniSH(SMOKE.config).eval(), load_body("free")
     with tempfile.TemporaryDirectory() as folder:
         source = SMOKE.coarse.world.open(Path(folder, "clips"), 8)
         cache_people(source, Path(folder, "described"), network, body, SMOKE.coarse.people, seed=0)
         clips = PeopleCache(Path(folder, "described"))
-        batch = clips.draw(0, 0, 2)
+        batch = clips.sample(0, 0, 2)
     model = Localiser(network, trains_human=False)
     with start():
         place_model(model, DEVICE)
         for module in model.modules():
-            if isinstance(module, RulerStart):
+            if isinstance(module, ClosedFormPlacement):
                 module.body = place(body, "cpu")  # it moves this one where it is needed
         # Surfaces are drawn, with as many pixels as there are; only values would tell how many.
         landmarks = FineWeights(surface=0.0, order=0.0)

@@ -16,7 +16,7 @@ from unish.body import load_body
 from unish.lab.evaluation import evaluate
 from unish.lab.evaluation.benchmarks.clips import CLIPS, MIN_PERSON_FRAMES, SUFFIXES
 from unish.lab.evaluation.clip_facts import PEOPLE_RANGES, STATIC_CAMERAS, TRAINING_CLIPS, load_people_ranges
-from unish.lab.evaluation.methods.baselines import draw_floor_plane
+from unish.lab.evaluation.methods.baselines import render_floor_plane
 from unish.lab.evaluation.results import Row
 from unish.structs import Reconstruction
 from walking_record import SIZE, make_walk
@@ -116,7 +116,7 @@ def on_floor(walk: Reconstruction) -> Reconstruction:
     moved[..., 2] += np.float32([[4.5], [7]])
     size, frames = (4 * SIZE[0], 4 * SIZE[1]), walk.num_frames
     k = walk.intrinsics * np.float32([[4], [4], [1]])
-    floor = draw_floor_plane(torch.from_numpy(k[0]), size).numpy().astype(np.float32)
+    floor = render_floor_plane(torch.from_numpy(k[0]), size).numpy().astype(np.float32)
     joints = posed.joints + moved[:, :, None]
     pixels = joints @ k[0].T
     pixels = pixels[..., :2] / pixels[..., 2:]

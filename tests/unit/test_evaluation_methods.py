@@ -14,7 +14,7 @@ from unish.errors import InputError
 from unish.lab.evaluation import Request, compare_with_truth
 from unish.lab.evaluation.limits import FirstFrames, keep_first_of_record
 from unish.lab.evaluation.methods import BASELINES, BaselinePredictor, FilesPredictor, make_predictor
-from unish.lab.evaluation.methods.baselines import CAMERA_HEIGHT_M, CONSTANT_DEPTH_M, WALL_M, draw_floor_plane
+from unish.lab.evaluation.methods.baselines import CAMERA_HEIGHT_M, CONSTANT_DEPTH_M, WALL_M, render_floor_plane
 from unish.lab.evaluation.methods.files import find_file, hash_folder
 from unish.lab.evaluation.row_prior import load_row_prior, row_prior_depth
 from unish.lab.synthetic import clip_from_truth, observe_people
@@ -90,7 +90,7 @@ def test_photo_prior_looks_at_every_frame_and_at_the_focal_length() -> None:
 def test_floor_plane_is_level_and_as_low_as_it_says() -> None:
     """Unprojected again, every floor pixel lies at the same height below the camera."""
     k = torch.tensor([[300.0, 0, 160], [0, 280, 100], [0, 0, 1]])
-    depth = draw_floor_plane(k, (240, 320))
+    depth = render_floor_plane(k, (240, 320))
     y = (torch.arange(240) + 0.5 - 100)[:, None] / 280 * depth
     floor = depth < WALL_M
     assert floor[150:].all() and not floor[:100].any()

@@ -114,9 +114,21 @@ def test_points_and_mask_are_left_as_they_are() -> None:
     assert mask.all() and torch.equal(points, before)
 
 
-def test_points_that_are_not_finite_do_not_count() -> None:
+def test_points_on_the_axis_alone_tell_no_focal_length() -> None:
+    points = torch.tensor([0.0, 0.0, 2.0]).expand(64, 64, 3)
+    focal, shift = recover_focal_and_shift(points, torch.ones(64, 64, dtype=torch.bool))
+    assert focal.item() == 1.0 and shift.isfinite()
+
+
+def test_an_empty_batch_stays_empty() -> None:
+    focal, shift = recover_focal_and_shift(torch.ones(0, 64, 64, 3), torch.ones(0, 64, 64, dtype=torch.bool))
+    assert focal.shape == shift.shape == (0,)
+
+
+def test_points_that_are_not_finite_or_have_no_depth_do_not_count() -> None:
     points, mask = make_map(5, 64, 64, 1.2, 0.2), torch.ones(64, 64, dtype=torch.bool)
     points[10:20] = torch.inf
     points[30:33] = torch.nan
+    points[40:42, :, 2] = 0.0
     focal, shift = recover_focal_and_shift(points, mask)
     assert abs(focal.item() - 1.2) < 1e-6 and abs(shift.item() - 0.2) < 1e-6

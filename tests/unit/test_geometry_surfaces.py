@@ -15,10 +15,10 @@ from unish.geometry.plane import fit_floor, median_direction
 from unish.geometry.surfaces import (
     depth_edges,
     dilate,
-    draw_depth,
     erode,
     link_neighbours,
     normals_from_points,
+    rasterize_depth,
     visible_points,
 )
 from unish.render.plain import rasterize
@@ -171,7 +171,7 @@ def test_the_z_buffer_equals_the_exact_rasteriser(seed: int) -> None:
     faces = np.concatenate([mesh.faces, len(mesh.vertices) + np.arange(30).reshape(10, 3)])
     twin = rasterize(vertices, faces, INTRINSICS.numpy(), (48, 64)).depth
     camera = INTRINSICS.double().expand(2, 3, 3)
-    found = draw_depth(torch.tensor(np.stack([vertices, vertices * 2])), torch.tensor(faces), camera, (48, 64))
+    found = rasterize_depth(torch.tensor(np.stack([vertices, vertices * 2])), torch.tensor(faces), camera, (48, 64))
     np.testing.assert_allclose(found[0], twin, rtol=1e-6)
     torch.testing.assert_close(found[1], 2 * found[0])  # twice as large, twice as far: the same picture
     assert 300 < (twin > 0).sum() < 48 * 64
@@ -182,7 +182,9 @@ def test_the_z_buffer_leaves_out_what_is_behind_the_camera_or_nowhere() -> None:
     faces = torch.tensor([[0, 1, 2]])
     behind, nowhere = triangle * torch.tensor([1, 1, -1]), triangle * torch.nan
     beside = triangle + torch.tensor([50.0, 0, 0])
-    depth = draw_depth(torch.stack([triangle, behind, nowhere, beside]), faces, INTRINSICS.expand(4, 3, 3), (48, 64))
+    depth = rasterize_depth(
+        torch.stack([triangle, behind, nowhere, beside]), faces, INTRINSICS.expand(4, 3, 3), (48, 64)
+    )
     assert (depth[0] == 2).sum() > 500
     assert (depth[1:] == 0).all()
-    assert draw_depth(torch.zeros(0, 3, 3), faces, torch.zeros(0, 3, 3), (4, 5)).shape == (0, 4, 5)
+    assert rasterize_depth(torch.zeros(0, 3, 3), faces, torch.zeros(0, 3, 3), (4, 5)).shape == (0, 4, 5)

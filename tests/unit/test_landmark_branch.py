@@ -117,7 +117,7 @@ def test_view_is_centred_and_image_aligned_points_are_the_true_ones(humans: Huma
     )  # fmt: skip
     # Twice the measured errors. The depth comes from the size of the person alone (weak perspective), so a limb that
     # points to the camera makes it wrong: by 0.22 m at most and 0.06 m at the median, of 4 m.
-    assert view.flat[..., 23:25, :].mean(-2).abs().max() < 1.2e-4
+    assert view.image_points[..., 23:25, :].mean(-2).abs().max() < 1.2e-4
     wrong = (1 / view.inverse_depth - 4.0).abs()
     assert wrong.max() < 0.44 and wrong.median() < 0.12
     assert (image_aligned_points(view) - view.points).norm(dim=-1).median() < 0.024

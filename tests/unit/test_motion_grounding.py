@@ -24,14 +24,14 @@ def bodies() -> tuple[Body, SupportBody]:
     return body, SupportBody.of(body)
 
 
-def draw_betas(seed: int) -> torch.Tensor:
+def sample_betas(seed: int) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(seed).normal(0, 1.5, 10).clip(-2.5, 2.5).astype(np.float32))
 
 
 @functools.lru_cache
 def ground(action: str, seed: int) -> Motion:
     motion = sample_motion(np.random.default_rng(seed), GRID, action=action)
-    return ground_motion(motion, bodies()[1], draw_betas(seed))
+    return ground_motion(motion, bodies()[1], sample_betas(seed))
 
 
 def pose(motion: Motion, betas: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +50,7 @@ def pose(motion: Motion, betas: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("action", WALKERS)
 def test_no_vertex_goes_below_the_floor(action: str) -> None:
     """Measured over these: 6 mm at worst (soles between support points)."""
-    vertices, _ = pose(ground(action, 5), draw_betas(5))
+    vertices, _ = pose(ground(action, 5), sample_betas(5))
     assert vertices[..., 1].min() > -0.01
 
 
@@ -59,7 +59,7 @@ def test_no_vertex_goes_below_the_floor(action: str) -> None:
 @pytest.mark.parametrize("rate_hz", [12.0, 30.0])
 def test_a_foot_that_carries_does_not_move(action: str, rate_hz: float) -> None:
     """Vertices that stay on the floor from one frame to the next, at any rate and between the samples of the motion."""
-    motion, betas = ground(action, 3), draw_betas(3)
+    motion, betas = ground(action, 3), sample_betas(3)
     fine = torch.arange(0.004, 3.0, 1 / 60, dtype=torch.float64)
     vertices, _ = pose(resample_motion(motion, fine), betas)
     step = round(60 / rate_hz)
@@ -78,7 +78,7 @@ def test_a_foot_that_carries_does_not_move(action: str, rate_hz: float) -> None:
 
 def test_standing_people_stand_on_both_feet() -> None:
     for action in ("idle", "squat", "bend", "sit"):
-        vertices, _ = pose(ground(action, 1), draw_betas(1))
+        vertices, _ = pose(ground(action, 1), sample_betas(1))
         for toe, heel in (FEET[:2], FEET[2:]):
             foot = torch.cat([bodies()[0].contact_vertices[name] for name in (toe, heel)]).numpy()
             heights = vertices[:, foot, 1].min(axis=1)
@@ -99,7 +99,7 @@ def test_knees_keep_bending_forward_and_do_not_pop() -> None:
 def test_legs_reach_their_targets_and_leave_alone_what_is_right() -> None:
     rng = np.random.default_rng(0)
     motion = ground("walk", 0)
-    _, joints = pose(motion, draw_betas(0))
+    _, joints = pose(motion, sample_betas(0))
     joints = joints.astype(np.float64)
     world = np.broadcast_to(np.eye(3), (len(joints), 2, 3, 3)).copy()
     legs = Legs(hips=joints[:, [1, 2]], knees=joints[:, [4, 5]], ankles=joints[:, [7, 8]], thighs=world, shanks=world)
@@ -125,7 +125,7 @@ def test_swinging_takes_one_direction_to_another() -> None:
 
 def test_soles_roll_without_sinking() -> None:
     _, support = bodies()
-    betas = draw_betas(4).double()
+    betas = sample_betas(4).double()
     shaped = support.body.shape(betas)
     for sole in make_soles(support, shaped.vertices, shaped.joints):
         elevation = np.radians(np.linspace(0, 35, 30))

@@ -9,9 +9,9 @@ from unish.body import load_body
 from unish.geometry.camera import make_intrinsics, pixel_grid, project
 from unish.geometry.rotation import axis_angle_to_matrix
 from unish.network.align_net import AlignNet, AlignNetConfig, time_positions
+from unish.network.closed_form_placement import masked_mean_distance, sample_depth
 from unish.network.heads.points import points_from_log_depth
 from unish.network.outputs import HumanOutput, SceneOutput
-from unish.network.ruler_start import masked_mean_distance, sample_depth
 from unish.structs import BodyParams, HumanInputs
 
 HEIGHT, WIDTH, NUM_FRAMES, METRES_PER_UNIT = 96, 128, 3, 2.5
@@ -144,7 +144,7 @@ def test_the_published_form_gives_metres_and_each_person_their_own(rng) -> None:
     torch.manual_seed(0)
     config = AlignNetConfig(dim=16, num_heads=2, mlp_dim=16)
     net = AlignNet(config, hidden_dim=8, token_dim=4, num_special_tokens=1).eval()
-    raw_scale, raw = net.read(scene.hidden, people.token, humans.valid, time_positions(TIMES, 6.0))
+    raw_scale, raw = net.decode(scene.hidden, people.token, humans.valid, time_positions(TIMES, 6.0))
     metres_per_unit = torch.nn.functional.softplus(raw_scale) / masked_mean_distance(scene)[:, None]
     out = net(scene, people, humans, TIMES)
     torch.testing.assert_close(out.transl, points_from_log_depth(raw) * metres_per_unit[..., None, None])

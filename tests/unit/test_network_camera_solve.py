@@ -10,8 +10,8 @@ from unish.geometry.rigid import invert_rigid, make_rigid, transform_points
 from unish.geometry.rotation import axis_angle_to_matrix, rotation_angle
 from unish.network.camera_solve import (
     PosePrior,
+    _initial_pose,
     _normal_equations,
-    _start_pose,
     chain_pairs,
     exp_twist,
     fuse_pairs,
@@ -132,9 +132,9 @@ def test_matches_without_weight_may_be_anything(rng) -> None:
     points, pose = random_points(120, rng), a_pose()
     targets, weights = see(pose, points), torch.ones(120)
     targets[:60], weights[:60] = 0.7 * torch.randn(60, 2, generator=rng), 0.0
-    start = _start_pose(points, targets, weights, torch.eye(4))
+    start = _initial_pose(points, targets, weights, torch.eye(4))
     torch.testing.assert_close(
-        start, _start_pose(points[60:], targets[60:], weights[60:], torch.eye(4)), atol=2e-3, rtol=0
+        start, _initial_pose(points[60:], targets[60:], weights[60:], torch.eye(4)), atol=2e-3, rtol=0
     )
     found, _ = solve_pairs(points, targets, weights, no_prior(), focal=FOCAL)
     torch.testing.assert_close(found, pose, atol=1e-5, rtol=0)
@@ -146,9 +146,9 @@ def test_the_start_is_exact_for_a_camera_that_turns_and_stays_at_the_prior_witho
     seen = transform_points(turned, points)
     targets, ahead = seen[:, :2] / seen[:, 2:], (seen[:, 2] > 0.1).float()
     prior = exp_twist(torch.tensor([0.3, -0.1, 0.2, 0.1, 0.4, -0.2]))
-    start = _start_pose(points, targets, ahead, prior)
+    start = _initial_pose(points, targets, ahead, prior)
     torch.testing.assert_close(start, turned, atol=2e-3, rtol=0)
-    torch.testing.assert_close(_start_pose(points, targets, torch.zeros(150), prior), prior, atol=1e-5, rtol=0)
+    torch.testing.assert_close(_initial_pose(points, targets, torch.zeros(150), prior), prior, atol=1e-5, rtol=0)
 
 
 def test_the_start_moves_the_camera_as_far_as_parallax_says(rng) -> None:
@@ -156,7 +156,7 @@ def test_the_start_moves_the_camera_as_far_as_parallax_says(rng) -> None:
     points = random_points(400, rng)
     points = torch.cat([points * torch.tensor([x, y, 1.0]) for x in (-1, 1) for y in (-1, 1)])
     forward = make_rigid(torch.eye(3), torch.tensor([0.0, 0.0, -0.2]))
-    start = _start_pose(points, see(forward, points), torch.ones(1600), torch.eye(4))
+    start = _initial_pose(points, see(forward, points), torch.ones(1600), torch.eye(4))
     torch.testing.assert_close(start, forward, atol=3e-4, rtol=0)
 
 

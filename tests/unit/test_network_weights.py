@@ -43,6 +43,8 @@ def test_left_out_keys_get_their_defaults() -> None:
         ('{"align": {"dimension": 3}}', "config.align: unknown key dimension"),
         ('{"align": {"dim": "wide"}}', "config.align.dim: 'wide'"),
         ('{"align": {"dim": true}}', "config.align.dim: True"),
+        ('{"scene": {"kind": "small", "widths": [16, "b", 8]}}', "config.scene.widths[1]: 'b' is not of type"),
+        ('{"scene": {"kind": "small", "widths": [16, 12]}}', "config.scene.widths: [16, 12] is not of type"),
         ('{"scene": {"kind": "large"}}', "kind is 'large'; known are release, small"),
         ('{"scene": {"kind": "release", "decoder": {"depth": 3}}}', "depth must be even"),
     ],

@@ -57,7 +57,7 @@ def camera(yaw: float = 0.1) -> np.ndarray:
 
 def shoot(renderer: Renderer, scene: Scene, yaw: float = 0.1) -> Frame:
     renderer.load(scene)
-    return renderer.draw(scene.people.vertices, scene.people.normals, camera(yaw), INTRINSICS, SIZE)
+    return renderer.render(scene.people.vertices, scene.people.normals, camera(yaw), INTRINSICS, SIZE)
 
 
 @pytest.mark.egl
@@ -83,13 +83,13 @@ def test_both_renderers_see_the_same(yaw: float, num_lamps: int) -> None:
 def test_people_move_without_loading_again() -> None:
     scene, renderer = make_scene(), egl_renderer()
     renderer.load(scene)
-    before = renderer.draw(scene.people.vertices, scene.people.normals, camera(), INTRINSICS, SIZE)
+    before = renderer.render(scene.people.vertices, scene.people.normals, camera(), INTRINSICS, SIZE)
     moved = scene.people.vertices + np.array([0.8, 0, 0], np.float32)
-    after = renderer.draw(moved, scene.people.normals, camera(), INTRINSICS, SIZE)
+    after = renderer.render(moved, scene.people.normals, camera(), INTRINSICS, SIZE)
     columns = [np.nonzero(frame.ids == 0)[1].mean() for frame in (before, after)]
     assert columns[1] < columns[0] - 5  # the camera looks along +z with y up: stage +x is to the left
     with pytest.raises(ValueError, match="vertices"):
-        renderer.draw(moved[:-1], scene.people.normals[:-1], camera(), INTRINSICS, SIZE)
+        renderer.render(moved[:-1], scene.people.normals[:-1], camera(), INTRINSICS, SIZE)
 
 
 @pytest.mark.egl
@@ -174,7 +174,7 @@ def test_two_renderers_do_not_disturb_each_other() -> None:
     scene, first = make_scene(), egl_renderer()
     alone = shoot(first, scene)
     shoot(egl_renderer(samples=4), make_scene(shadows=True, num_lamps=0), yaw=0.4)
-    beside = first.draw(scene.people.vertices, scene.people.normals, camera(), INTRINSICS, SIZE)
+    beside = first.render(scene.people.vertices, scene.people.normals, camera(), INTRINSICS, SIZE)
     for name, values in vars(alone).items():
         np.testing.assert_array_equal(values, getattr(beside, name), err_msg=name)
 

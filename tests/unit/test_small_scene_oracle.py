@@ -76,7 +76,7 @@ def reconstruct(scene: SmallScene, c2w: Tensor, monkeypatch: pytest.MonkeyPatch,
     conf = torch.full_like(log_depth, 4.0)
     monkeypatch.setattr(small_scene, "_PRIOR_PRECISION", 1e-9)  # "no motion", which 48 matches do not quite outvote
     monkeypatch.setattr(scene, "matcher", KnowsMatches(c2w))
-    monkeypatch.setattr(scene, "read_dense", lambda seen: DenseMaps(log_depth=log_depth, conf_logits=conf))
+    monkeypatch.setattr(scene, "predict_dense", lambda seen: DenseMaps(log_depth=log_depth, conf_logits=conf))
     with torch.no_grad():
         out = scene(make_images(1, NUM_FRAMES, SIZE), INTRINSICS.expand(1, NUM_FRAMES, 3, 3))
     return out.c2w[0]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from unish.lab.synthetic.cameras import draw_camera_path, draw_intrinsics
-from unish.lab.synthetic.cameras.hands import SHAKE, draw_shake, draw_steps
+from unish.lab.synthetic.cameras import sample_camera_path, sample_intrinsics
+from unish.lab.synthetic.cameras.hands import SHAKE, sample_shake, sample_steps
 from unish.lab.synthetic.cameras.movements import MOVEMENTS
 from unish.lab.synthetic.cameras.poses import look_angles, look_matrices
 from unish.lab.synthetic.cameras.scans import move_scan
-from unish.lab.synthetic.cameras.subjects import Subjects, draw_distance, draw_side
+from unish.lab.synthetic.cameras.subjects import Subjects, sample_distance, sample_side
 from unish.lab.synthetic.cameras.views import cast_rays, find_people
 from unish.lab.synthetic.clip import Shooting, plan_clip
 from unish.lab.synthetic.config import SynthConfig
@@ -27,7 +27,7 @@ def plan(index: int, **settings: object) -> Shooting:
 def subjects_of(shooting: Shooting, timestamps_s: ndarray, seed: int = 0) -> Subjects:
     """The people of a shooting, standing still, at other times."""
     joints = np.stack([actor.joints[:1].repeat(len(timestamps_s), 0) for actor in shooting.actors])
-    intrinsics = draw_intrinsics(np.random.default_rng(seed), (160, 224))
+    intrinsics = sample_intrinsics(np.random.default_rng(seed), (160, 224))
     return Subjects(
         stage=shooting.stage, joints=joints, timestamps_s=timestamps_s, intrinsics=intrinsics, size=(160, 224)
     )
@@ -114,7 +114,7 @@ def test_scans_move_like_hand_held_depth_cameras() -> None:
 def test_hands_shake_as_much_as_they_should() -> None:
     times = np.arange(3000) / 30
     rng = np.random.default_rng(0)
-    angles = np.concatenate([draw_shake(rng, times)[0] for _ in range(20)])
+    angles = np.concatenate([sample_shake(rng, times)[0] for _ in range(20)])
     expected = np.radians(np.sqrt(sum(degrees**2 for _, degrees, _ in SHAKE)))
     # 20 draws of 100 s: measured within 5 %.
     np.testing.assert_allclose(angles.std(0), expected, rtol=0.15)
@@ -123,7 +123,7 @@ def test_hands_shake_as_much_as_they_should() -> None:
 @pytest.mark.parametrize("speed", [0.6, 1.4])
 def test_a_walker_bobs_with_every_step_and_swings_with_every_second(speed: float) -> None:
     times = np.arange(3000) / 100
-    _, moved = draw_steps(np.random.default_rng(0), times, speed, heading=0.0)
+    _, moved = sample_steps(np.random.default_rng(0), times, speed, heading=0.0)
     rates = np.fft.rfftfreq(len(times), 0.01)
     up, side = (rates[np.abs(np.fft.rfft(moved[:, axis] - moved[:, axis].mean())).argmax()] for axis in (1, 0))
     assert abs(up - (1.2 + 0.53 * speed)) < 0.09 * up + 0.04
@@ -181,7 +181,7 @@ def test_half_of_the_people_shots_hardly_turn_and_some_turn_fast(shootings: list
     for number, shooting in enumerate(with_people):
         joints = np.stack([actor.joints[:1].repeat(3, 0) for actor in shooting.actors])
         for draw in range(3):
-            path = draw_camera_path(
+            path = sample_camera_path(
                 np.random.default_rng([number, draw]), shooting.stage, joints, times, SynthConfig(size=(160, 224))
             )
             turns.append(turns_deg(path.c2stage) * 6)
@@ -193,7 +193,7 @@ def test_people_are_filmed_from_near_and_far() -> None:
     """Distances spread over an order of magnitude where there is room."""
     shooting = plan(1, min_people=1, max_people=1, place="open")
     rng = np.random.default_rng(0)
-    distances = [draw_distance(rng, subjects_of(shooting, np.arange(3) / 10, seed)) for seed in range(200)]
+    distances = [sample_distance(rng, subjects_of(shooting, np.arange(3) / 10, seed)) for seed in range(200)]
     low, middle, high = np.quantile(distances, [0.05, 0.5, 0.95])
     assert 1.2 <= low < 3 and 3 < middle < 7 and high > 8
 
@@ -202,6 +202,6 @@ def test_a_stand_has_room_to_the_walls(shootings: list[Shooting]) -> None:
     stage = next(shooting.stage for shooting in shootings if shooting.stage.kind == "room")
     focus = (stage.low + stage.high) / 2
     for seed in range(50):
-        azimuth, distance = draw_side(np.random.default_rng(seed), stage, focus, 50.0)
+        azimuth, distance = sample_side(np.random.default_rng(seed), stage, focus, 50.0)
         stand = focus + distance * np.array([np.cos(azimuth), 0, np.sin(azimuth)])
         assert distance < 50 and (stand >= stage.low - 1e-9).all() and (stand <= stage.high + 1e-9).all()

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from unish.errors import InputError
 from unish.lab.synthetic import HELD_BACK_SEED, SKY_DEPTH, SynthConfig, make_clip, write_clips
-from unish.lab.synthetic.cameras import draw_intrinsics, look_matrices
+from unish.lab.synthetic.cameras import look_matrices, sample_intrinsics
 from unish.lab.synthetic.clip import plan_clip
 from unish.lab.synthetic.shards import ShardConfig, write_shards
 from unish.lab.synthetic.textures import make_texture_bank
@@ -148,7 +148,7 @@ def test_cameras_look_where_they_should() -> None:
 
 def test_fields_of_view_vary_within_their_bounds() -> None:
     rng = np.random.default_rng(0)
-    focal = np.array([draw_intrinsics(rng, (160, 224))[0, 0] for _ in range(300)])
+    focal = np.array([sample_intrinsics(rng, (160, 224))[0, 0] for _ in range(300)])
     view = np.degrees(2 * np.arctan(112 / focal))
     assert 30 <= view.min() < 38 and 95 < view.max() <= 110
     assert 0.65 < np.mean((view > 50) & (view < 74)) < 0.9, "mostly a phone's"

@@ -11,7 +11,7 @@ from unish.lab.synthetic.cameras import look_matrices
 from unish.lab.synthetic.sensor import blur_images, codec, compress_images, encode_video, record_images
 from unish.lab.synthetic.sensor.filters import defocus_images, smear_images
 from unish.lab.synthetic.sensor.motion import measure_motion
-from unish.lab.synthetic.sensor.record import add_noise, draw_shutter_s
+from unish.lab.synthetic.sensor.record import add_noise, sample_shutter_s
 from unish.render import Frame
 
 INTRINSICS = np.array([[60.0, 0, 32], [0, 60, 24], [0, 0, 1]])
@@ -163,9 +163,9 @@ def test_only_what_is_out_of_focus_gets_soft() -> None:
 def test_the_shutter_is_never_open_longer_than_a_frame() -> None:
     rng = np.random.default_rng(0)
     times = np.arange(4) / 60
-    shutters = [draw_shutter_s(rng, False, times) for _ in range(200)]
+    shutters = [sample_shutter_s(rng, False, times) for _ in range(200)]
     assert max(shutters) <= 1 / 60 + 1e-12 and min(shutters) >= 0.01
-    assert draw_shutter_s(rng, True, times[:1]) < 0.021
+    assert sample_shutter_s(rng, True, times[:1]) < 0.021
 
 
 def test_a_window_does_not_darken_the_room() -> None:

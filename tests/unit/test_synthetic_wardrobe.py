@@ -9,7 +9,7 @@ import torch
 
 from unish.lab.synthetic import SynthConfig, make_clip
 from unish.lab.synthetic.motion import sample_motion
-from unish.lab.synthetic.people import _draw_shape, load_cast_body, rest_params
+from unish.lab.synthetic.people import _sample_shape, load_cast_body, rest_params
 from unish.lab.synthetic.textures import make_texture_bank
 from unish.lab.synthetic.truth import split_ids
 from unish.lab.synthetic.wardrobe import PART_STEP, Outfit, Part
@@ -39,7 +39,7 @@ class Dressed:
 def dress(number: int, frames: int = 4, step: float = 0.3) -> Dressed:
     rng = np.random.default_rng([3, number])
     body, body_map = load_cast_body("free")
-    betas = _draw_shape(rng, body)
+    betas = _sample_shape(rng, body)
     outfit = dress_person(rng, body, body_map, betas, make_texture_bank(0), 5)
     motion = sample_motion(rng, torch.arange(frames).double() * step)
     params = BodyParams(
@@ -167,7 +167,7 @@ def test_regions_are_measured_like_the_whole_body() -> None:
         kept = inner[region.index]
         assert kept.sum() == inner.sum()
         np.testing.assert_allclose(found[kept], normals[region.index[kept]], atol=1e-5)
-    betas = _draw_shape(np.random.default_rng(2), body)
+    betas = _sample_shape(np.random.default_rng(2), body)
     own = body.shape(betas).vertices.numpy()[anatomy.head.index]
     np.testing.assert_allclose(
         anatomy.jaw(betas.numpy())[anatomy.rest[anatomy.head.index, 1] > anatomy.joints[15, 1]],
@@ -194,7 +194,7 @@ def test_parts_of_pixels_agree_with_ids() -> None:
 def test_children_and_adults_are_drawn() -> None:
     rng = np.random.default_rng(0)
     body, _ = load_cast_body("free")
-    betas = torch.stack([_draw_shape(rng, body) for _ in range(300)])
+    betas = torch.stack([_sample_shape(rng, body) for _ in range(300)])
     heights = body.standing_height(betas)
     small = heights < 1.4
     assert 0.05 < float(small.float().mean()) < 0.25 and float(heights.min()) < 1.05 and float(heights.max()) > 1.85

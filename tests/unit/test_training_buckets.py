@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from unish.errors import InputError
-from unish.lab.datasets.source import ClipArrays, SourceNotes, draw_frames
+from unish.lab.datasets.source import ClipArrays, SourceNotes, sample_frames
 from unish.lab.training.data import SceneBatches, SceneDataConfig
-from unish.lab.training.data.buckets import ClipBuckets, draw_shape
+from unish.lab.training.data.buckets import ClipBuckets, sample_shape
 from unish.lab.training.data.workers import _Turns
 
 SHAPES = ((24, 32, 4), (24, 32, 12), (32, 24, 12), (25, 32, 8))
@@ -41,7 +41,7 @@ class ManyShapes:
         max_stride: int = 1,
     ) -> ClipArrays:
         height, width, stored = SHAPES[index % 4]
-        draw_frames(stored, num_frames, max_stride, rng)
+        sample_frames(stored, num_frames, max_stride, rng)
         return {
             "images": np.full((num_frames, height, width, 3), index, np.uint8),
             "depth": np.ones((num_frames, height, width), np.float32),
@@ -79,7 +79,7 @@ def test_a_bucket_takes_what_comes_nearest() -> None:
 
 
 def test_a_shape_keeps_the_aspect_and_never_loses_all_clips() -> None:
-    shape = draw_shape(
+    shape = sample_shape(
         np.array([480, 640]),
         np.random.default_rng(0),
         long_sides=(320,),

@@ -81,7 +81,7 @@ def make_model() -> SmallScene:
     config = tiny_config().scene
     assert hasattr(config, "photo_side")
     model = SmallScene(replace(config, photo_side=0)).eval()
-    # Fresh heads answer with the row prior alone; these answer with what the pictures say, too.
+    # Fresh heads answer with the row-wise depth prior alone; these answer with what the pictures say, too.
     for layer in (model.dense_head.depth, model.dense_head.upsampling):
         torch.nn.init.normal_(layer.weight, std=0.02)
     return model
@@ -90,7 +90,7 @@ def make_model() -> SmallScene:
 def measure(model: SmallScene, folder: Path) -> dict[str, float]:
     clips = DistillClips(folder)
     generator = torch.Generator().manual_seed(0)
-    terms = distill_loss(model, clips.draw(0, 0, 3), STAGE, generator)[1]
+    terms = distill_loss(model, clips.sample(0, 0, 3), STAGE, generator)[1]
     return {name: float(value) for name, value in terms.items()}
 
 
@@ -152,7 +152,7 @@ def test_described_clips_are_what_the_network_says(tmp_path: Path) -> None:
     """Half precision of the tokens moves points by less than a thousandth."""
     model = make_model()
     cache_clips(Pictures(), tmp_path, model, RoundExpert(), num_clips=1, num_frames=2)
-    batch = DistillClips(tmp_path).draw(0, 0, 1)
+    batch = DistillClips(tmp_path).sample(0, 0, 1)
     arrays = Pictures().load(0, np.random.default_rng(0), num_frames=2)
     images = torch.from_numpy(arrays["images"]).permute(0, 3, 1, 2)[None].float() / 255
     small = torch.nn.functional.interpolate(images[0], batch.expert_depth.shape[-2:], mode="bilinear", antialias=True)
@@ -247,8 +247,8 @@ def test_scores_know_a_slope_and_a_scale() -> None:
 def test_batches_hold_clips_of_one_size(tmp_path: Path) -> None:
     cache_clips(Pictures(), tmp_path, make_model(), RoundExpert(), num_clips=3, num_frames=2)
     clips = DistillClips(tmp_path)
-    first, again, other = clips.draw(0, 4, 2), clips.draw(0, 4, 2), clips.draw(1, 4, 2)
-    assert torch.equal(first.expert_depth, again.expert_depth) and torch.equal(first.seen.hidden, again.seen.hidden)
-    assert not torch.equal(first.seen.hidden, other.seen.hidden)
+    first, again, other = clips.sample(0, 4, 2), clips.sample(0, 4, 2), clips.sample(1, 4, 2)
+    assert torch.equal(first.expert_depth, again.expert_depth) and torch.equal(first.inputs.hidden, again.inputs.hidden)
+    assert not torch.equal(first.inputs.hidden, other.inputs.hidden)
     single = collate_clips([clips._sizes[next(iter(clips._sizes))][0]])
-    assert single.seen.features[0].shape[0] == 2 and single.frozen_points.shape[:2] == (1, 2)
+    assert single.inputs.features[0].shape[0] == 2 and single.frozen_points.shape[:2] == (1, 2)

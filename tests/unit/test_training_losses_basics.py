@@ -20,7 +20,7 @@ from unish.lab.training.losses.penalties import (
     smooth_length,
 )
 from unish.lab.training.losses.points import confidence_loss, find_scale, local_point_loss, normal_loss
-from unish.lab.training.losses.sampling import draw_entries, interpolate, look_up, take
+from unish.lab.training.losses.sampling import interpolate, look_up, sample_entries, take
 
 
 def random(seed: int, *shape: int) -> torch.Tensor:
@@ -77,8 +77,8 @@ def test_means_do_not_see_padding() -> None:
 def test_draws_are_repeatable_distinct_fair_and_from_the_mask() -> None:
     mask = torch.zeros(3, 50, dtype=torch.bool)
     mask[0, 10:30], mask[1, :4] = True, True
-    index, drawn = draw_entries(mask, 8, torch.Generator().manual_seed(3))
-    again, _ = draw_entries(mask, 8, torch.Generator().manual_seed(3))
+    index, drawn = sample_entries(mask, 8, torch.Generator().manual_seed(3))
+    again, _ = sample_entries(mask, 8, torch.Generator().manual_seed(3))
     assert torch.equal(index, again)
     assert drawn.sum(1).tolist() == [8, 4, 0]
     assert mask.gather(1, index)[drawn].all()
@@ -87,7 +87,7 @@ def test_draws_are_repeatable_distinct_fair_and_from_the_mask() -> None:
     counts = torch.zeros(50)
     generator = torch.Generator().manual_seed(0)
     for _ in range(500):
-        counts[draw_entries(mask[:1], 5, generator)[0][0]] += 1
+        counts[sample_entries(mask[:1], 5, generator)[0][0]] += 1
     assert counts[10:30].sum() == 2500
     assert counts[10:30].min() > 90 and counts[10:30].max() < 160  # 125 ± 3.5 standard deviations
 

@@ -11,13 +11,13 @@ import torch
 from unish.body import load_body
 from unish.geometry.camera import make_intrinsics, project, unproject
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.geometry.surfaces import draw_depth
+from unish.geometry.surfaces import rasterize_depth
 from unish.lab.training.losses.correspondence import (
-    draw_person_points,
     find_visible_vertices,
     landmark_loss,
     measure_distances,
     order_loss,
+    sample_person_points,
     surface_loss,
 )
 from unish.render.plain import rasterize
@@ -55,7 +55,7 @@ class Street:
         return torch.cat([places, torch.ones_like(places[..., :1])], -1)
 
     def draw(self, points: torch.Tensor, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-        return draw_person_points(points, self.ids, 2, num_points=2000, generator=torch.Generator().manual_seed(seed))
+        return sample_person_points(points, self.ids, 2, num_points=2000, generator=torch.Generator().manual_seed(seed))
 
     def surface(self, vertices: torch.Tensor, points: torch.Tensor, width: float | None = None) -> torch.Tensor:
         generator = torch.Generator().manual_seed(1)
@@ -75,7 +75,7 @@ def street() -> Street:
     )
     vertices, landmarks = body.vertices(params)[None, :, None], body.landmarks(params)[None, :, None]
     camera = make_intrinsics(torch.full((1, 1), 110.0, dtype=DOUBLE), *SIZE)
-    each = draw_depth(vertices[:, :, 0], body.faces, camera.expand(1, 2, 3, 3), SIZE)
+    each = rasterize_depth(vertices[:, :, 0], body.faces, camera.expand(1, 2, 3, 3), SIZE)
     each = torch.where(each > 0, each, 6.0)
     depth, ids = each.min(1)
     ids = torch.where(depth < 6, ids, -1)
@@ -224,7 +224,7 @@ def test_descent_finds_the_person_and_the_scale(street: Street) -> None:
         optimiser.param_groups[0]["lr"] = 0.02 * (1 - step / 150)
         optimiser.zero_grad()
         points, vertices = log_scale.exp() * street.points, street.vertices + offset
-        found, drawn = draw_person_points(points, street.ids, 2, num_points=300, generator=generator)
+        found, drawn = sample_person_points(points, street.ids, 2, num_points=300, generator=generator)
         loss = surface_loss(vertices, visible, found, drawn, num_vertices=100, width=None, generator=generator)
         loss = loss + order_loss(vertices, visible, points, street.intrinsics)
         loss = loss + 30 * landmark_loss(street.landmarks + offset, detected, street.intrinsics, street.valid)
@@ -265,7 +265,7 @@ def test_nothing_seen_costs_nothing(street: Street) -> None:
     points = street.points.requires_grad_()
     unseen = torch.zeros_like(street.visible())
     nobody = torch.full_like(street.ids, -1)
-    found, drawn = draw_person_points(points, nobody, 2, num_points=50, generator=torch.Generator())
+    found, drawn = sample_person_points(points, nobody, 2, num_points=50, generator=torch.Generator())
     assert not drawn.any()
     loss = surface_loss(vertices, unseen, found, drawn, num_vertices=9, width=None, generator=torch.Generator())
     loss = loss + order_loss(vertices, unseen, points, street.intrinsics)
@@ -288,7 +288,7 @@ def test_gradients(street: Street) -> None:
 
     def losses(vertices: torch.Tensor, landmarks: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, ...]:
         points = scale * street.points
-        found, drawn = draw_person_points(points, street.ids, 2, num_points=60, generator=torch.Generator())
+        found, drawn = sample_person_points(points, street.ids, 2, num_points=60, generator=torch.Generator())
         return (
             surface_loss(vertices, few, found, drawn, num_vertices=99, width=0.2, generator=torch.Generator()),
             order_loss(vertices, few, points, street.intrinsics),

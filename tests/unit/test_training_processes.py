@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -38,15 +37,15 @@ def relative_difference(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     """Weights and averages after 20 steps in float64: with accumulation, dropout, clipping, a frozen layer, a layer
-    that only some processes use in a step ("ddp"), recomputed and divided blocks ("fsdp"), a run that one process began
-    and two ended ("resumed"), and a batch that is bad."""
+    that only some processes use in a step, a run that one process began and two ended ("resumed"), and a batch that is
+    bad."""
     with pytest.raises(trainer_runs.BrokenOff), pytest.warns(UserWarning, match="clip 6"):
-        trainer_runs.train(tmp_path / "two/resumed", trainer_runs.FSDP, dtype=torch.float64, breaks_at=37)
+        trainer_runs.train(tmp_path / "two/resumed", trainer_runs.CONFIG, dtype=torch.float64, breaks_at=37)
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     start_script("together", str(tmp_path / "two"), launcher=launcher)
-    for name, config in trainer_runs.RUNS.items():
+    for name in trainer_runs.RUNS:
         with pytest.warns(UserWarning, match="clip 6"):
-            trainer_runs.train(tmp_path / "one" / name, config, dtype=torch.float64)
+            trainer_runs.train(tmp_path / "one" / name, trainer_runs.CONFIG, dtype=torch.float64)
         starts = json.loads((tmp_path / "two" / name / "environment.json").read_text())
         assert [start["processes"] for start in starts] == ([1, 2] if name == "resumed" else [2])
         for averaged in (False, True):
@@ -82,19 +81,3 @@ def test_processes_share_the_batches_of_every_step() -> None:
             assert {b - a for a, b in pairwise(part)} <= {num_ranks}
     with pytest.raises(InputError, match="multiple of 4"):
         BatchShare(per_step=6, rank=0, num_ranks=4)
-
-
-def test_recomputed_blocks_change_nothing_but_memory(tmp_path: Path) -> None:
-    plain = replace(trainer_runs.CONFIG, steps=2, micro_batches=1)
-    models = {
-        recompute: trainer_runs.train(
-            tmp_path / str(recompute),
-            replace(plain, recompute=recompute, block_classes=("Block",)),
-            dtype=torch.float32,
-        )
-        for recompute in (True, False)
-    }
-    assert torch.equal(models[True].blocks[0].linear.weight, models[False].blocks[0].linear.weight)
-    assert "forward" not in vars(models[True].blocks[0])
-    with pytest.raises(InputError, match=r"no Blck.*Block"):
-        trainer_runs.train(tmp_path, replace(plain, recompute=True, block_classes=("Blck",)), dtype=torch.float32)

@@ -81,7 +81,7 @@ def with_true_cameras(batch: PeopleBatch) -> PeopleBatch:
 
 @pytest.mark.slow
 def test_landmarks_are_where_the_true_body_is_seen(clips: PeopleCache, body: Body) -> None:
-    batch = clips.draw(0, 0, 4)
+    batch = clips.sample(0, 0, 4)
     valid = batch.humans.valid
     assert valid.any()
     cameras = batch.truth.intrinsics[:, None].expand(*valid.shape, 3, 3)
@@ -94,7 +94,7 @@ def test_landmarks_are_where_the_true_body_is_seen(clips: PeopleCache, body: Bod
 
 @pytest.mark.slow
 def test_the_masks_belong_to_the_people(clips: PeopleCache, body: Body) -> None:
-    batch = clips.draw(0, 0, 4)
+    batch = clips.sample(0, 0, 4)
     where = torch.stack([batch.person_ids == person for person in range(2)], dim=1)
     pelvis = batch.truth.params.transl + body.rest_joints(batch.truth.params.betas)[..., 0, :]
     cameras = batch.truth.intrinsics[:, None].expand(*batch.humans.valid.shape, 3, 3)
@@ -162,14 +162,14 @@ def test_data_that_a_stage_cannot_use_is_refused(tmp_path: Path, network: UniSH)
 
 
 def test_draws_repeat(clips: PeopleCache) -> None:
-    first, again, other = clips.draw(1, 7, 3), clips.draw(1, 7, 3), clips.draw(1, 8, 3)
+    first, again, other = clips.sample(1, 7, 3), clips.sample(1, 7, 3), clips.sample(1, 8, 3)
     assert torch.equal(first.humans.landmarks_world.nan_to_num(), again.humans.landmarks_world.nan_to_num())
     assert not torch.equal(first.humans.landmarks_world.nan_to_num(), other.humans.landmarks_world.nan_to_num())
 
 
 def test_truth_can_be_hidden(folder: Path) -> None:
     hidden = PeopleCache(folder / "described", hide_truth=True)
-    assert hidden.draw(0, 0, 2).truth is None
+    assert hidden.sample(0, 0, 2).truth is None
 
 
 def test_other_settings_are_refused(folder: Path, network: UniSH, body: Body) -> None:
@@ -179,7 +179,7 @@ def test_other_settings_are_refused(folder: Path, network: UniSH, body: Body) ->
 
 
 def test_coarse_costs_nothing_on_the_truth(clips: PeopleCache, body: Body) -> None:
-    batch = with_true_cameras(clips.draw(0, 0, 4))
+    batch = with_true_cameras(clips.sample(0, 0, 4))
     loss, terms = coarse_loss(Oracle(), batch, body, CoarseWeights())
     assert terms.keys() == {"transl", "scale", "picture", "vertices", "joints", "pose", "shape"}
     assert float(loss) == pytest.approx(0.0, abs=1e-4)
@@ -192,7 +192,7 @@ def test_coarse_costs_nothing_on_the_truth(clips: PeopleCache, body: Body) -> No
 
 
 def test_scores_of_the_truth_are_perfect(clips: PeopleCache, body: Body) -> None:
-    batch = with_true_cameras(clips.draw(0, 0, 4))
+    batch = with_true_cameras(clips.sample(0, 0, 4))
     scores = score_people(Oracle(), [batch], body, with_surfaces=False)
     assert scores["root_cm"] == pytest.approx(0.0, abs=1e-3)
     assert scores["joints_mm"] == pytest.approx(0.0, abs=1e-2)
@@ -208,7 +208,7 @@ def test_posture_is_scored_apart_from_the_place(clips: PeopleCache, body: Body) 
             pose = torch.eye(3).expand_as(located.params.body_pose)
             return replace(located, params=replace(located.params, body_pose=pose))
 
-    batch = with_true_cameras(clips.draw(0, 0, 4))
+    batch = with_true_cameras(clips.sample(0, 0, 4))
     scores = score_people(Stiff(), [batch], body, with_surfaces=False)
     assert scores["root_cm"] == pytest.approx(0.0, abs=1e-3)
     stiff, true = (body.joints(x) for x in (Stiff()(batch).params, batch.truth.params))
@@ -219,7 +219,7 @@ def test_posture_is_scored_apart_from_the_place(clips: PeopleCache, body: Body) 
 
 def test_body_to_points_is_measured_in_metres_of_the_prediction(clips: PeopleCache, body: Body) -> None:
     """Points that lie on the true surface are a few centimetres from the body, twice as far away they are not."""
-    batch = with_true_cameras(clips.draw(0, 0, 4))
+    batch = with_true_cameras(clips.sample(0, 0, 4))
     vertices = body.vertices(batch.truth.params)
     near = torch.zeros_like(batch.scene.local_points)
     for clip, person, frame in batch.humans.valid.nonzero().tolist():
@@ -238,7 +238,7 @@ def test_body_to_points_is_measured_in_metres_of_the_prediction(clips: PeopleCac
 
 def test_fine_never_reads_the_truth(clips: PeopleCache, network: UniSH, body: Body) -> None:
     model = Localiser(network).eval()
-    batch = clips.draw(0, 0, 2)
+    batch = clips.sample(0, 0, 2)
     losses = []
     for truth in (batch.truth, None):
         torch.manual_seed(0)
@@ -249,7 +249,7 @@ def test_fine_never_reads_the_truth(clips: PeopleCache, network: UniSH, body: Bo
 
 
 def test_fine_is_small_where_body_and_points_agree(clips: PeopleCache, body: Body) -> None:
-    batch = with_true_cameras(clips.draw(0, 0, 4))
+    batch = with_true_cameras(clips.sample(0, 0, 4))
     weights = FineWeights(surface=0.0, order=0.0)
     _, right = fine_loss(Oracle(), batch, body, weights)
     truth = batch.truth.params
@@ -275,7 +275,7 @@ def test_a_stage_trains_its_parts_alone(
 
 
 def test_hidden_tokens_keep_their_geometry(network: UniSH, clips: PeopleCache, body: Body, tmp_path: Path) -> None:
-    batch = clips.draw(0, 0, 16)
+    batch = clips.sample(0, 0, 16)
     torch.manual_seed(0)
     found = hide_learnt_tokens(batch, 0.5).scene.hidden
     assert torch.equal(found[..., -NUM_GEOMETRY:], batch.scene.hidden[..., -NUM_GEOMETRY:])
@@ -290,7 +290,7 @@ def test_hidden_tokens_keep_their_geometry(network: UniSH, clips: PeopleCache, b
 
 
 def test_the_place_in_the_token_follows_the_person(network: UniSH, clips: PeopleCache) -> None:
-    batch = clips.draw(0, 0, 4)
+    batch = clips.sample(0, 0, 4)
     moved = batch.humans.landmarks_px.clone()
     moved[..., 0] += 5.0
     tokens = [
@@ -315,7 +315,7 @@ def test_fine_leaves_out_the_outermost_pixels_of_people_but_not_at_the_border() 
 
 @pytest.mark.parametrize("is_metric", [False, True])
 def test_surfaces_teach_the_place_among_the_points_and_not_the_scale(clips: PeopleCache, is_metric: bool) -> None:
-    batch = clips.draw(0, 0, 4)
+    batch = clips.sample(0, 0, 4)
     answer = Oracle()(batch)
     units = torch.where(batch.humans.valid[..., None], answer.units, 1.0).requires_grad_()
     scale = answer.metres_per_unit.clone().requires_grad_()

@@ -9,8 +9,8 @@ import torch
 
 from unish.errors import InputError
 from unish.geometry.camera import unproject
-from unish.lab.synthetic.cameras.lenses import LENSES, draw_intrinsics
-from unish.lab.synthetic.cameras.subjects import HEIGHTS, draw_height
+from unish.lab.synthetic.cameras.lenses import LENSES, sample_intrinsics
+from unish.lab.synthetic.cameras.subjects import HEIGHTS, sample_height
 from unish.lab.synthetic.clip import make_clip
 from unish.lab.synthetic.config import SynthConfig
 from unish.lab.training.losses.body import recover_cameras
@@ -51,12 +51,12 @@ def test_depth_is_exact_where_a_world_says_so(tmp_path: Path, exact: bool) -> No
 @pytest.mark.parametrize("name", list(LENSES))
 def test_lenses_and_heights_are_drawn_by_name(name: str) -> None:
     rng = np.random.default_rng(0)
-    focal = np.array([draw_intrinsics(rng, (160, 224), (name,))[0, 0] for _ in range(50)])
+    focal = np.array([sample_intrinsics(rng, (160, 224), (name,))[0, 0] for _ in range(50)])
     field_of_view = np.degrees(2 * np.arctan(112 / focal))
     _, low, _, high = LENSES[name]
     assert low <= field_of_view.min() and field_of_view.max() <= high
     _, low, high = HEIGHTS["low"]
-    assert all(low <= draw_height(rng, ("low",)) <= high for _ in range(20))
+    assert all(low <= sample_height(rng, ("low",)) <= high for _ in range(20))
 
 
 @pytest.mark.parametrize("wrong", [{"lenses": ("fisheye",)}, {"heights": ()}, {"fill": (0.5, 0.2)}])

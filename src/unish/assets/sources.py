@@ -114,8 +114,8 @@ def _with_tool(tool: str, command: list[str], folder: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     archives = [path for path in folder.iterdir() if path.suffix in {".whl", ".tgz"}]
     if done.returncode != 0 or len(archives) != 1:
-        said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        raise Unavailable(f"{tool} could not download it ({said[-1].strip() if said else 'it gave no reason'})")
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        raise Unavailable(f"{tool} could not download it ({lines[-1].strip() if lines else 'it gave no reason'})")
     return archives[0]
 
 
@@ -154,9 +154,9 @@ def _download(url: str, target: Path, *, accept: str = "*/*") -> None:
         raise Unavailable(f"{url} is no web address")
     request = urllib.request.Request(url, headers={"Accept": accept, "User-Agent": "unish"})
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer, target.open("wb") as file:
-            shutil.copyfileobj(answer, file, 1 << 20)
-            length = answer.headers.get("Content-Length")
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response, target.open("wb") as file:
+            shutil.copyfileobj(response, file, 1 << 20)
+            length = response.headers.get("Content-Length")
     except urllib.error.HTTPError as error:
         raise Unavailable(f"{url} answers {error.code} {error.reason}") from None
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:

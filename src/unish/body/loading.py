@@ -15,7 +15,7 @@ from torch import Tensor
 from unish.body.joints import PARENTS
 from unish.body.model import Body
 from unish.body.restricted_pickle import read_pickled_arrays
-from unish.body.template_marks import find_contacts, find_landmarks
+from unish.body.template_landmarks import find_contacts, find_landmarks
 from unish.errors import InputError
 from unish.values import check_path
 
@@ -30,7 +30,7 @@ def load_body(name_or_path: str | Path = "free") -> Body:
         name_or_path: ``free`` (the body that ships with the package), or the path of a licensed SMPL model, ``.pkl``
             (read without running anything in it) or ``.npz`` with the keys v_template, shapedirs, posedirs,
             J_regressor, weights, kintree_table and f. The first 10 shape directions are used. The 33 landmarks and
-            the contact vertices of a licensed model are found on its template, see ``template_marks``.
+            the contact vertices of a licensed model are found on its template, see ``template_landmarks``.
 
     Raises:
         InputError: no such file, unknown kind of file, missing keys, wrong shapes, or a pickle that wants to run code.

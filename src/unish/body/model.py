@@ -34,7 +34,7 @@ class PosedSkeleton:
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """One body model: its template, shape space, skinning and marks. All points in metres, in the rest frame.
+    """One body model: its template, shape space, skinning, landmarks and contact vertices. Metres, in the rest frame.
 
     Parameters mean what they mean in the ``smplx`` library: the root turns about the rest pelvis J0(betas), then
     ``transl`` is added. Betas of two models are different spaces (see ``match_shape``).

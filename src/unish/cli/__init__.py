@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from unish.cli import assets, doctor, evaluate, export, reconstruct, synth, train
 from unish.cli.arguments import OneLineParser
-from unish.cli.process import AskedToEnd, ending_in_order, open_standard_streams, silence_stdout
-from unish.cli.terminal import NativeChatter, say_error, write_log
+from unish.cli.process import TerminationRequested, graceful_termination, open_standard_streams, silence_stdout
+from unish.cli.terminal import NativeStderrCapture, print_error, write_log
 from unish.errors import InputError
 
 SUBCOMMANDS = (reconstruct, export, synth, train, evaluate, assets, doctor)
@@ -19,7 +19,7 @@ SUBCOMMANDS = (reconstruct, export, synth, train, evaluate, assets, doctor)
 OK, INTERNAL_FAILURE, BAD_INPUT, SIGNALLED = 0, 1, 2, 128
 INTERRUPTED = SIGNALLED + signal.SIGINT
 
-_USERS_MACHINE = {
+_ENVIRONMENT_ERRORS = {
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
     errno.EROFS: "the file system is read-only",
@@ -32,7 +32,7 @@ _USERS_MACHINE = {
     errno.EIO: "the disk, or the way to it, has failed",
     errno.ENOLCK: "this file system has no locks, which keep two runs apart",
 }
-"""Trouble of the machine, not of the program: exit 2 with what the user can change."""
+"""Errors of the environment, not of the program: exit code 2, and what the user can change."""
 
 
 def build_parser() -> OneLineParser:
@@ -55,9 +55,9 @@ def build_parser() -> OneLineParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 2 for bad input or usage, 1 for a fault of the program."""
     open_standard_streams()
-    with NativeChatter() as chatter:
+    with NativeStderrCapture() as native_stderr:
         try:
-            with ending_in_order(), warnings.catch_warnings():
+            with graceful_termination(), warnings.catch_warnings():
                 if not sys.warnoptions:
                     # Degraded results are listed at the end and in report.json; stderr is kept for errors.
                     warnings.simplefilter("ignore")
@@ -67,26 +67,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         except SystemExit as leaving:  # argparse after --help or --version
             return int(leaving.code or 0)
         except InputError as error:
-            return say_error(_with_notes(str(error), error), BAD_INPUT)
+            return print_error(_with_notes(str(error), error), BAD_INPUT)
         except KeyboardInterrupt as error:
-            return say_error(_with_notes("interrupted; nothing half-written was left", error), INTERRUPTED)
-        except AskedToEnd as asked:
-            name = signal.Signals(asked.number).name
-            message = f"ended by {name}; nothing half-written was left"
-            return say_error(_with_notes(message, asked), SIGNALLED + asked.number)
+            return print_error(_with_notes("interrupted; nothing half-written was left", error), INTERRUPTED)
+        except TerminationRequested as request:
+            message = f"ended by {signal.Signals(request.number).name}; nothing half-written was left"
+            return print_error(_with_notes(message, request), SIGNALLED + request.number)
         except BrokenPipeError:
             # The reader of our output has gone (`unish … | head`): nothing is left to say.
             silence_stdout()
             return OK
         except MemoryError as error:
             message = "not enough memory; use a smaller --size, or fewer frames with --max-frames"
-            return say_error(_with_notes(message, error), BAD_INPUT)
+            return print_error(_with_notes(message, error), BAD_INPUT)
         except Exception as error:
-            trouble = _USERS_MACHINE.get(error.errno or 0) if isinstance(error, OSError) else None
-            if isinstance(error, OSError) and trouble is not None:
-                return _say_trouble(error, trouble)
-            log = write_log(error, chatter.read())
-            return say_error(
+            known = _ENVIRONMENT_ERRORS.get(error.errno or 0) if isinstance(error, OSError) else None
+            if isinstance(error, OSError) and known is not None:
+                return _print_environment_error(error, known)
+            log = write_log(error, native_stderr.read())
+            return print_error(
                 f"internal failure ({type(error).__name__}); please report it with {log}", INTERNAL_FAILURE
             )
     return OK
@@ -97,16 +96,16 @@ def _with_notes(message: str, error: BaseException) -> str:
     return "; ".join([message, *getattr(error, "__notes__", [])])
 
 
-def _say_trouble(error: OSError, trouble: str) -> int:
-    """The line for trouble of the user's machine, at a file or with what is printed."""
+def _print_environment_error(error: OSError, message: str) -> int:
+    """The one line for an error of the environment, at a file or with standard output."""
     place = error.filename
     if place is None:
         try:
             sys.stdout.flush()
         except OSError:
             silence_stdout()  # its disk is full: it must not fail again at shutdown
-    message = f"{'' if place is None else f'{place}: '}{trouble}; choose another place or free it"
-    return say_error(_with_notes(message, error), BAD_INPUT)
+    told = f"{'' if place is None else f'{place}: '}{message}; choose another place or free it"
+    return print_error(_with_notes(told, error), BAD_INPUT)
 
 
 def _version() -> str:

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     elif args.all == bool(args.names):
         raise InputError("name the assets to fetch, or give --all, not both; `unish assets list` shows the names")
     else:
-        _fetch(args.names, args.to, say=not args.quiet)
+        _fetch(args.names, args.to, verbose=not args.quiet)
 
 
 def _list() -> None:
@@ -55,12 +55,12 @@ def _list() -> None:
     print(f"cache: {assets.cache_dir()}")
 
 
-def _fetch(names: list[str], to: Path | None, *, say: bool) -> None:
-    """Bring every asset that can be had, then say in one line which could not. No names: all."""
+def _fetch(names: list[str], to: Path | None, *, verbose: bool) -> None:
+    """Download every asset that is available, then report the failures in one line. No names: all."""
     from unish import assets
 
     wanted = [assets.find_asset(name) for name in names] or list(assets.ASSETS.values())
-    if say and len(wanted) > 1:
+    if verbose and len(wanted) > 1:
         missing = {asset.package for asset in wanted if not assets.is_present(asset.name)}
         print(f"{sum(asset.size for asset in wanted) / 1e6:.0f} MB in {len(wanted)} files,", end=" ")
         print(f"{sum(package.size for package in missing) / 1e6:.0f} MB to download:")
@@ -68,7 +68,7 @@ def _fetch(names: list[str], to: Path | None, *, say: bool) -> None:
             print(f"  {asset.name}: {asset.size / 1e6:.1f} MB, {asset.licence}")
     failed: list[str] = []
     for asset in wanted:
-        progress = print if say else None
+        progress = print if verbose else None
         try:
             if to is None:
                 print(assets.fetch(asset.name, progress=progress))

@@ -1,4 +1,4 @@
-"""What a command asks of the process that it runs in: streams that take every text, and an end in good order."""
+"""Set-up of the process of a command: standard streams that take every text, and termination by signals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from io import TextIOWrapper
 from types import FrameType
 
 
-class AskedToEnd(BaseException):
+class TerminationRequested(BaseException):
     """SIGTERM or SIGHUP has come: what is open is closed and half-written files go, as on Ctrl-C."""
 
     def __init__(self, number: int) -> None:
@@ -21,14 +21,14 @@ class AskedToEnd(BaseException):
 
 
 @contextmanager
-def ending_in_order() -> Iterator[None]:
-    """Within the block, the signals that end a process raise ``AskedToEnd``; those that it ignores stay ignored."""
+def graceful_termination() -> Iterator[None]:
+    """Within the block, the signals that end a process raise ``TerminationRequested``; ignored ones stay ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
 
     def end(number: int, frame: FrameType | None) -> None:
-        raise AskedToEnd(number)
+        raise TerminationRequested(number)
 
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     ours = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]

@@ -1,4 +1,4 @@
-"""What the user sees beside progress bars: tables and one-line errors; and the log file for everything else."""
+"""Terminal output beside progress bars: tables and one-line errors; and the log file for everything else."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from types import TracebackType
 from typing import IO, TextIO
 
 
-class NativeChatter:
+class NativeStderrCapture:
     """Keeps what native libraries print on file descriptor 2 off the terminal, for the log of a failure.
 
     Python's own ``sys.stderr`` keeps writing to where it did. Where descriptor 2 is not Python's stderr (captured by a
     test, closed by a service), nothing is changed.
     """
 
-    def __enter__(self) -> NativeChatter:
+    def __enter__(self) -> NativeStderrCapture:
         self._kept: IO[bytes] | None = None
         try:
             if sys.stderr.fileno() != 2:
@@ -58,19 +58,19 @@ class NativeChatter:
         self._kept.close()
 
 
-def say_error(message: str, code: int) -> int:
+def print_error(message: str, code: int) -> int:
     """Print the one line of a failure and hand back its exit code."""
     with suppress(OSError):  # nobody reads it
         print(f"unish: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
     return code
 
 
-def write_log(error: BaseException, chatter: str) -> Path:
+def write_log(error: BaseException, native_stderr: str) -> Path:
     """Keep the traceback, and what native libraries said, in a file of its own."""
     from unish.assets import cache_dir
 
     name = f"unish-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    text = f"{' '.join(sys.argv)}\n\n{''.join(traceback.format_exception(error))}\n{chatter}"
+    text = f"{' '.join(sys.argv)}\n\n{''.join(traceback.format_exception(error))}\n{native_stderr}"
     for find in (lambda: cache_dir() / "logs", lambda: Path(tempfile.gettempdir())):
         try:
             folder = find()

@@ -44,9 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    # A run of hours says at once what goes wrong on its way; its report is the folder.
+    # A run of hours prints its warnings at once; its report is the folder.
     warnings.simplefilter("always", DegradedResultWarning)
-    warnings.showwarning = _say_warning
+    warnings.showwarning = _print_warning
     with output_folder(args.out) as out:
         from unish.lab import training
         from unish.lab.training.trainer import end_processes
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
         end_processes()
 
 
-def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     from tqdm import tqdm
 
     tqdm.write(f"unish: warning: {message}", file=sys.stderr)

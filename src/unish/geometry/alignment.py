@@ -94,7 +94,7 @@ def solve_exact_scale_shift(
     with torch.no_grad():
         anchor = _try_anchors(source, target, weights, truncation).argmin(-1, keepdim=True)
     at_source, at_target = source.gather(-1, anchor), target.gather(-1, anchor)
-    scale = _or_one(solve_scale(source - at_source, target - at_target, weights, truncation=truncation))
+    scale = _default_to_one(solve_scale(source - at_source, target - at_target, weights, truncation=truncation))
     return scale, at_target[..., 0] - scale * at_source[..., 0]
 
 
@@ -199,14 +199,14 @@ def _try_anchors(
         # (..., anchors, N): every sample relative to every anchor
         near, wanted = (x[..., None, :] - x[..., block, None] for x in (source, target))
         mass = weights[..., None, :].expand_as(near)
-        scale = _or_one(solve_scale(near, wanted, mass, truncation=truncation))
+        scale = _default_to_one(solve_scale(near, wanted, mass, truncation=truncation))
         residual = mass * (scale[..., None] * near - wanted).abs()
         costs.append((residual if truncation is None else residual.clamp_max(truncation)).sum(-1))
     return torch.where(weights > 0, torch.cat(costs, dim=-1), torch.inf)
 
 
-def _or_one(scale: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """1 where there was nothing to tell the scale."""
+def _default_to_one(scale: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """1 where the scale is undetermined (NaN)."""
     return torch.where(scale.isnan(), 1.0, scale)
 
 

@@ -50,8 +50,8 @@ def resize_intrinsics(
 def thin_intrinsics(intrinsics: Float[Tensor, "*batch 3 3"], first: int, stride: int) -> Float[Tensor, "*batch 3 3"]:
     """Intrinsics of the image of pixels ``first``, ``first + stride``, … of every row and column.
 
-    Its pixel k is pixel first + k·stride of the whole image and sees what that one sees: no averaging, and thus another
-    principal point than after resizing.
+    Its pixel k is pixel first + k·stride of the whole image, on the same ray (subsampling without averaging), and thus
+    another principal point than after resizing.
     """
     thinned = intrinsics.clone()
     thinned[..., :2, :2] /= stride

@@ -18,7 +18,7 @@ def distance_to_mesh(
 
     The k triangles with the nearest centres are measured exactly. A triangle that is left out has its centre at least
     as far away as the last candidate's, so it cannot be nearer than that minus the largest triangle radius; points for
-    which this bound does not settle the answer are asked again with four times as many candidates.
+    which this bound proves nothing are queried again with four times as many candidates.
     """
     points = np.asarray(points, np.float64)
     if len(faces) == 0 or len(points) == 0:

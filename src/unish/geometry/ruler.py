@@ -1,4 +1,5 @@
-"""The person as a ruler: where a metric body must stand to look as it does, and what scale that gives the scene."""
+"""The person as a ruler (a reference of known size): the position of a metric body from its landmarks in the picture,
+and the scale of the scene from its depth."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from unish.geometry.camera import project
 from unish.geometry.statistics import MAD_TO_SIGMA, weighted_mean, weighted_median
 
 STATURE_SPREAD = 0.05
-"""Relative error that one adult of unknown height brings as a ruler, the same in all of their frames."""
+"""Relative error of the scale from one adult of unknown height, the same in all of their frames."""
 
 MIN_DEPTH_M = 0.1
 _MIN_ROBUST_SCALE_PX = 1.0
@@ -26,7 +27,7 @@ def solve_translation(
     robust_iterations: int = 0,
     fallback_depth_m: float = 4.0,
 ) -> tuple[Float[Tensor, "*batch 3"], Float[Tensor, "*batch"]]:
-    """Closed-form translation with which known camera-oriented points project where they were seen.
+    """Closed-form translation with which known camera-oriented points project onto their observed pixels.
 
     With r = K⁻¹(u, v, 1) = (a, b, 1), a point p + t on its ray obeys (p + t)_x = a·(p + t)_z and the same in y: linear
     in t. Each equation is off by (pixel error) · depth / focal, so the solve is repeated with weights focal / depth,
@@ -44,7 +45,7 @@ def solve_translation(
         intrinsics: pixels.
         iterations: solves after the first one that re-weight by 1 / depth.
         robust_iterations: further solves with Cauchy weights 1 / (1 + (e / s)²), e the pixel error and s its weighted
-            median (at least 1 px): a bad landmark then loses its say.
+            median (at least 1 px): a bad landmark then has little weight.
 
     Returns:
         transl in metres, and the weighted RMS pixel error with the given weights (inf without any weight).
@@ -78,14 +79,14 @@ def scale_from_person(
     scene_depth: Float[Tensor, "P *samples"],
     weights: Float[Tensor, "P *samples"],
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """One factor from scene units to metres, from everybody's metric depth against the scene's depth at their pixels.
+    """One factor from scene units to metres, from the metric depth of all people and the scene's depth at their pixels.
 
     exp of the weighted median of log(body depth / scene depth): half of the evidence may be wrong in any way.
 
     Args:
         body_depth_m: z of the metric body surface or joints, person axis first, then frames (and points).
         scene_depth: z of the unscaled scene at the same pixels; samples that are not positive and finite are left out.
-        weights: ≥ 0 trust in each sample.
+        weights: ≥ 0, of each sample.
 
     Returns:
         The scale (NaN without any sample) and its relative uncertainty (1 σ; inf without any sample): the scatter of
@@ -124,13 +125,13 @@ def _solve_weighted(
     size_spread = (weights[..., None] * size.square()).sum((-1, -2))
 
     # A hundredth of a pixel (RMS) of extent carries no depth.
-    seen = ray_spread > 1e-4 * weights.sum(-1).clamp_min(1e-30)
-    safe_spread = torch.where(seen, ray_spread, 1.0)
+    has_extent = ray_spread > 1e-4 * weights.sum(-1).clamp_min(1e-30)
+    safe_spread = torch.where(has_extent, ray_spread, 1.0)
     linear = -(weights[..., None] * ray * offset).sum((-1, -2)) / safe_spread
-    by_size = (torch.where(seen, size_spread, 1.0) / safe_spread + 1e-12).sqrt() - mean_point[..., 2]
+    by_size = (torch.where(has_extent, size_spread, 1.0) / safe_spread + 1e-12).sqrt() - mean_point[..., 2]
     by_default = fallback_depth_m - mean_point[..., 2]
     in_front = linear + mean_point[..., 2] > MIN_DEPTH_M
-    tz = torch.where(seen, torch.where(in_front, linear, by_size), by_default)
+    tz = torch.where(has_extent, torch.where(in_front, linear, by_size), by_default)
     return torch.cat([mean_target + mean_ray * tz[..., None], tz[..., None]], -1)
 
 

@@ -1,4 +1,4 @@
-"""Surfaces seen through a pixel grid: normals, depth edges, grown and shrunk masks, z-buffers, what hides what."""
+"""Surfaces on a pixel grid: normals, depth edges, dilated and eroded masks, z-buffers, visibility."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def normals_from_points(
     """
     points = torch.where(valid[..., None], points, 0.0)
     padded = torch.nn.functional.pad(points.movedim(-1, -3), (1, 1, 1, 1)).movedim(-3, -1)
-    seen = torch.nn.functional.pad(valid, (1, 1, 1, 1))
+    padded_valid = torch.nn.functional.pad(valid, (1, 1, 1, 1))
     height, width = points.shape[-3:-1]
     edges = [padded[..., i : i + height, j : j + width, :] - points for i, j in _NEIGHBOURS]
-    known = [seen[..., i : i + height, j : j + width] & valid for i, j in _NEIGHBOURS]
+    known = [padded_valid[..., i : i + height, j : j + width] & valid for i, j in _NEIGHBOURS]
     if links is not None:
         known = [both & link for both, link in zip(known, links.unbind(-3), strict=True)]
     normal = torch.zeros_like(points)
@@ -79,7 +79,7 @@ def erode(mask: Bool[Tensor, "*batch H W"], radius: int) -> Bool[Tensor, "*batch
 
 
 @torch.no_grad()
-def draw_depth(
+def rasterize_depth(
     vertices: Float[Tensor, "*batch V 3"],
     faces: Int[Tensor, "F 3"],
     intrinsics: Float[Tensor, "*batch 3 3"],
@@ -97,7 +97,7 @@ def draw_depth(
     """
     batch = vertices.shape[:-2]
     maps = [
-        _draw_mesh(mesh[faces].double(), camera.double(), size, near)
+        _rasterize_mesh(mesh[faces].double(), camera.double(), size, near)
         for mesh, camera in zip(vertices.reshape(-1, *vertices.shape[-2:]), intrinsics.reshape(-1, 3, 3), strict=True)
     ]
     empty = vertices.new_zeros(0, *size)
@@ -124,7 +124,7 @@ def visible_points(
     return inside & ((surface <= 0) | (points[..., 2] <= surface + tolerance))
 
 
-def _draw_mesh(
+def _rasterize_mesh(
     corners: Float[Tensor, "F 3 3"], intrinsics: Float[Tensor, "3 3"], size: tuple[int, int], near: float
 ) -> Float[Tensor, "H W"]:
     """Every pixel centre in the box around every triangle is tried; 1/z is linear in the image."""

@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from unish.network.closed_form_placement import NUM_EVIDENCE, ClosedFormPlacement, masked_mean_distance
 from unish.network.heads.points import points_from_log_depth
 from unish.network.layers import attend
 from unish.network.outputs import HumanOutput, SceneOutput
 from unish.network.precision import cast_like
 from unish.network.rope import Rotary, rotary_1d
-from unish.network.ruler_start import NUM_EVIDENCE, RulerStart, masked_mean_distance
 from unish.structs import HumanInputs
 
 
@@ -28,7 +28,8 @@ class AlignNetConfig:
     Attributes:
         positions_per_second: time positions count from the first frame at this rate.
         max_table_length: longer tables of time positions are stretched from one of this length.
-        start_from_ruler: begin at the closed-form solution of ``RulerStart`` and learn factors on it.
+        start_from_ruler: begin at the solution of ``ClosedFormPlacement`` and learn factors on it. The name is that in
+            the files of weights.
     """
 
     dim: int = 512
@@ -116,7 +117,7 @@ class AlignLayer(nn.Module):
     def attend_self(
         self, query: Float[Tensor, "B P Q C"], rotary: Rotary, valid: Bool[Tensor, "B P Q"]
     ) -> Float[Tensor, "B P Q C"]:
-        """People do not see one another: every person is an item of the batch. ``rotary`` has no people axis."""
+        """People do not attend to one another: every person is an item of the batch. ``rotary`` has no people axis."""
         people, tokens = query.shape[1], query.flatten(0, 1)
         cos, sin = (x.repeat_interleave(people, dim=0) for x in (rotary.cos, rotary.sin))
         per_person = Rotary(cos, sin, num_axes=rotary.num_axes)
@@ -178,19 +179,19 @@ class AlignNet(nn.Module):
         self.translation = nn.Linear(config.dim, 1 if config.start_from_ruler else 3)
         self.scale = nn.Linear(config.dim, 1)
         if config.start_from_ruler:
-            self.ruler = RulerStart(body)
+            self.placement = ClosedFormPlacement(body)
             self.evidence = nn.Linear(NUM_EVIDENCE, config.dim)
             for layer in (self.evidence, self.translation, self.scale):
                 nn.init.zeros_(layer.weight)
                 nn.init.zeros_(layer.bias)
 
-    def remember(self, hidden: Float[Tensor, "B N T C"]) -> Float[Tensor, "B S D"]:
+    def encode_memory(self, hidden: Float[Tensor, "B N T C"]) -> Float[Tensor, "B S D"]:
         """Memory of the clip: special tokens and patches of every frame through their adapters, frame after frame."""
         special = self.special_adapter(cast_like(hidden[:, :, : self.num_special_tokens], self.special_adapter))
         patches = self.patch_adapter(cast_like(hidden[:, :, self.num_special_tokens :], self.patch_adapter))
         return torch.cat([special, patches], dim=2).flatten(1, 2)
 
-    def read(
+    def decode(
         self,
         hidden: Float[Tensor, "B N T C"],
         token: Float[Tensor, "B P N E"],
@@ -198,14 +199,14 @@ class AlignNet(nn.Module):
         positions: Int[Tensor, "B N"],
         evidence: Float[Tensor, "B P N 4"] | None = None,
     ) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P N K"]]:
-        """Raw numbers before any meaning is given to them: one per person for the scale, K per person and frame."""
+        """Raw outputs of the two heads: one number per person for the scale, K per person and frame."""
         human = self.human_adapter(token)
         if evidence is not None:
             human = human + self.evidence(evidence)
         query = torch.cat([self.scale_token[:, None].expand(*human.shape[:2], 1, -1), human], dim=2)
         valid = nn.functional.pad(valid, (1, 0), value=True)
         query_rotary, memory_rotary = self._rotaries(positions, num_tokens=hidden.shape[2])
-        memory = self.remember(hidden)
+        memory = self.encode_memory(hidden)
         for layer in self.layers:
             query = layer(query, memory, valid, query_rotary, memory_rotary)
         return self.scale(query[:, :, 0])[..., 0], self.translation(query[:, :, 1:])
@@ -216,20 +217,20 @@ class AlignNet(nn.Module):
         """Metric scale and translations of at least one person (see ``scale_without_people``)."""
         positions = time_positions(timestamps, self.config.positions_per_second)
         if not self.config.start_from_ruler:
-            raw_scale, raw = self.read(scene.hidden, people.token, humans.valid, positions)
-            own_scale = nn.functional.softplus(raw_scale)
-            metres_per_unit = own_scale / masked_mean_distance(scene)[:, None]
+            raw_scale, raw = self.decode(scene.hidden, people.token, humans.valid, positions)
+            person_scale = nn.functional.softplus(raw_scale)
+            metres_per_unit = person_scale / masked_mean_distance(scene)[:, None]
             return Alignment(
-                scale=_mean_over_people(own_scale, humans.valid),
+                scale=_mean_over_people(person_scale, humans.valid),
                 transl=points_from_log_depth(raw) * metres_per_unit[..., None, None],
             )
-        start = self.ruler(scene, people, humans)
-        raw_scale, raw = self.read(scene.hidden, people.token, humans.valid, positions, start.evidence)
+        start = self.placement(scene, people, humans)
+        raw_scale, raw = self.decode(scene.hidden, people.token, humans.valid, positions, start.evidence)
         scale = start.metres_per_unit * masked_mean_distance(scene) * _mean_over_people(raw_scale, humans.valid).exp()
         return Alignment(scale=scale, transl=start.move_along_ray(raw[..., 0]))
 
     def scale_without_people(self, scene: SceneOutput, timestamps: Float[Tensor, "B N"]) -> Float[Tensor, "B"] | None:
-        """The scale token alone reads the clip. ``None`` in the published form, whose scale always comes from a person.
+        """Scale from the scale token alone. ``None`` in the published form, whose scale always comes from a person.
 
         The starting point is that the scene branch, trained in metres, has a unit of about one metre.
         """
@@ -239,7 +240,7 @@ class AlignNet(nn.Module):
         nobody = scene.hidden.new_zeros(num_clips, 1, num_frames, self.token_dim)
         valid = torch.zeros(num_clips, 1, num_frames, dtype=torch.bool, device=scene.hidden.device)
         positions = time_positions(timestamps, self.config.positions_per_second)
-        raw_scale, _ = self.read(scene.hidden, nobody, valid, positions)
+        raw_scale, _ = self.decode(scene.hidden, nobody, valid, positions)
         return masked_mean_distance(scene) * raw_scale[:, 0].exp()
 
     def _rotaries(self, positions: Int[Tensor, "B N"], num_tokens: int) -> tuple[Rotary, Rotary]:

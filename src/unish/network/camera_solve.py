@@ -25,7 +25,7 @@ _MIN_DEPTH = 0.05  # in units of the clip's mean depth: nothing nearer takes par
 
 @dataclass(frozen=True, kw_only=True)
 class PosePrior:
-    """A guess of the relative pose of each pair and how firmly it is held.
+    """A Gaussian prior of the relative pose of each pair.
 
     Attributes:
         twist: (*E, 6), translation in units of the points given to the solver.
@@ -45,7 +45,7 @@ def solve_pairs(
     focal: Float[Tensor, "*E"],
     num_steps: int = 5,
 ) -> tuple[Float[Tensor, "*E 4 4"], Float[Tensor, "*E 6 6"]]:
-    """Relative poses that move ``points`` (first camera) onto the rays on which the second camera sees them.
+    """Relative poses that move ``points`` (first camera) onto the rays on which the second camera observes them.
 
     Args:
         points: of order 1 in size (divide by the clip's mean depth first).
@@ -57,8 +57,9 @@ def solve_pairs(
         ``first_to_second`` and the curvature of its twist (the weight of this pair in a pose graph).
     """
     prior_pose = exp_twist(prior.twist)
-    pose = _start_pose(points, target_rays, weights, prior_pose)
-    # Start wide, so that a rough start pose keeps its matches, end where a match of a few pixels error counts little.
+    pose = _initial_pose(points, target_rays, weights, prior_pose)
+    # Wide at first, so that a rough initial pose keeps its matches; at the end a match that is a few pixels off counts
+    # little.
     for number, threshold_px in enumerate(torch.linspace(8.0, 2.0, num_steps).tolist()):
         # At the optimum the gradient of the last steps is that of the solution; earlier steps only find it.
         with torch.set_grad_enabled(torch.is_grad_enabled() and number >= num_steps - _STEPS_WITH_GRADIENT):
@@ -102,8 +103,8 @@ def fuse_pairs(
         adjoint = rigid_adjoint(first_to_second)
         # A pair that disagrees with the rest beyond a few times the typical error is probably a false solution.
         size = error.norm(dim=-1)
-        trust = 1.0 / (1.0 + (size / (3.0 * size.median(dim=-1, keepdim=True).values + 1e-3)) ** 2)
-        information = (curvature * trust[..., None, None]).detach()
+        robust_weight = 1.0 / (1.0 + (size / (3.0 * size.median(dim=-1, keepdim=True).values + 1e-3)) ** 2)
+        information = (curvature * robust_weight[..., None, None]).detach()
         blocks = _assemble_graph(adjoint, information, error, first, second, num_frames)
         twist = _solve_damped(*blocks).unflatten(-1, (num_frames - 1, 6))
         still = twist.new_zeros(twist.shape[0], 1, 6)
@@ -135,18 +136,18 @@ def rigid_adjoint(pose: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 6 
 
 
 @torch.no_grad()
-def _start_pose(points: Tensor, target_rays: Tensor, weights: Tensor, prior_pose: Tensor) -> Tensor:
+def _initial_pose(points: Tensor, target_rays: Tensor, weights: Tensor, prior_pose: Tensor) -> Tensor:
     """Rotation by Kabsch on unit viewing rays, then the translation that is linear given it; the prior breaks ties.
 
     No gradient: the Gauss–Newton steps forget where they started, and an SVD has no gradient at equal singular values.
     """
-    seen = torch.nn.functional.normalize(_homogeneous(target_rays), dim=-1)
-    from_rays = torch.nn.functional.normalize(points, dim=-1)
-    predicted = prior_pose[..., :3, :3]
-    covariance = seen.transpose(-1, -2) @ (from_rays * weights[..., None]) / points.shape[-2] + 1e-4 * predicted
-    rotation = nearest_rotation(covariance)
+    target_directions = torch.nn.functional.normalize(_homogeneous(target_rays), dim=-1)
+    directions = torch.nn.functional.normalize(points, dim=-1)
+    covariance = target_directions.transpose(-1, -2) @ (directions * weights[..., None]) / points.shape[-2]
+    rotation = nearest_rotation(covariance + 1e-4 * prior_pose[..., :3, :3])
     # (R·p + t) × ray = 0 for every match: normal equations of a 3-vector t.
-    across = torch.eye(3, dtype=points.dtype, device=points.device) - seen[..., :, None] * seen[..., None, :]
+    outer = target_directions[..., :, None] * target_directions[..., None, :]
+    across = torch.eye(3, dtype=points.dtype, device=points.device) - outer
     across = across * weights[..., None, None]
     turned = points @ rotation.transpose(-1, -2)
     left = across.mean(-3) + 1e-4 * torch.eye(3, dtype=points.dtype, device=points.device)

@@ -59,7 +59,7 @@ class UniSHConfig:
 
     @property
     def predicts_camera(self) -> bool:
-        """Whether the scene branch says which camera took the clip; else its points do."""
+        """Whether the scene branch predicts the intrinsics; else they are solved from its points."""
         return isinstance(self.scene, SmallSceneConfig)
 
     @property
@@ -164,7 +164,12 @@ def _decode_value(hint: Any, value: Any, where: str) -> Any:
     for option in options:
         origin = typing.get_origin(option) or option
         if origin is tuple and isinstance(value, list):
-            return tuple(value)
+            kinds = typing.get_args(option)
+            kinds = kinds[:1] * len(value) if kinds[-1] is ... else kinds
+            if len(kinds) == len(value):
+                return tuple(
+                    _decode_value(*pair, f"{where}[{i}]") for i, pair in enumerate(zip(kinds, value, strict=True))
+                )
         if origin is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
         if isinstance(value, origin) and isinstance(value, bool) == (origin is bool):

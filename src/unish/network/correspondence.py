@@ -1,8 +1,8 @@
-"""Soft matches between the frames of a clip: which pixel of frame j shows the point that frame i sees here?
+"""Soft matches between the frames of a clip: which pixel of frame j shows the point of this pixel of frame i?
 
-Learnt features are compared densely, the best match is found by a local soft-argmax, first among coarse cells and then
-among fine ones, and a learned update looks at the neighbourhood of the match (as in RAFT, Teed & Deng 2020) to place it
-better and to judge it: the weight of a match is the probability that it is right *and* belongs to the static scene.
+Learnt features are correlated densely, the best match is found by a local soft-argmax, first among coarse cells and
+then among fine ones, and a learned update reads the correlations around the match (as in RAFT, Teed & Deng 2020),
+refines it and weights it: the weight of a match is the probability that it is right *and* belongs to the static scene.
 ``camera_solve`` makes cameras of them.
 
 Legend: B clips, N frames, E frame pairs (edges), C channels; h×w is the query grid (working size divided by 8),
@@ -34,7 +34,7 @@ class CorrespondenceConfig:
         hidden: width of the update network.
         window: half width, in query cells, of the soft-argmax around the best match.
         fine_window: the same in target cells, around the coarse match.
-        lookup: half width, in target cells, of what an update sees around the present match.
+        lookup: half width, in target cells, of the correlations around the present match that an update reads.
         num_updates: how many updates.
         pairs_at_once: bound on memory.
     """
@@ -51,12 +51,12 @@ class CorrespondenceConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Matches:
-    """Where the query points of the first frame of each pair are seen in the second.
+    """Where the query points of the first frame of each pair are in the second.
 
     Attributes:
         targets_px: (U, B, E, h, w, 2) working pixels: among coarse cells, among fine ones, after each update.
         weight_logits: (B, E, h, w) probability, before the sigmoid, that the last target is right and static.
-        log_probability: (B, E, Q, Q) coarse comparison, row = query, over all target cells; for a loss.
+        log_probability: (B, E, Q, Q) coarse correlation, row = query, over all target cells; for a loss.
     """
 
     targets_px: Float[Tensor, "U B E h w 2"]
@@ -75,7 +75,11 @@ def query_points(height: int, width: int, *, like: Tensor) -> Float[Tensor, "h w
 
 
 class Matcher(nn.Module):
-    """Features of all frames → matches of the asked pairs."""
+    """Features of all frames → matches of the given pairs.
+
+    The update network has the layers ``look`` (correlations), ``context``, ``mix``, ``think`` and ``answer`` (shift and
+    weight): the names are those in the files of weights.
+    """
 
     def __init__(self, config: CorrespondenceConfig, *, context_channels: int) -> None:
         super().__init__()
@@ -84,8 +88,8 @@ class Matcher(nn.Module):
         self.log_fine_sharpness = nn.Parameter(torch.tensor(3.7))
         self.log_locality = nn.Parameter(torch.tensor(0.0))
         self.context = nn.Conv2d(context_channels, config.hidden, 1)
-        seen = (2 * config.lookup + 1) ** 2 + 4
-        self.look = nn.Conv2d(seen, config.hidden, 1)
+        num_inputs = (2 * config.lookup + 1) ** 2 + 4
+        self.look = nn.Conv2d(num_inputs, config.hidden, 1)
         self.mix = nn.Conv2d(2 * config.hidden, config.hidden, 3, padding=1)
         self.think = nn.Conv2d(config.hidden, config.hidden, 3, padding=1)
         self.answer = nn.Conv2d(config.hidden, 3, 1)
@@ -104,17 +108,18 @@ class Matcher(nn.Module):
 
         Args:
             features: L2-normalised per pixel, at a quarter of the working size (even numbers of rows and columns).
-            context: what the update network knows about each query cell of the first frame.
-            keep_comparison: also return the coarse comparison (large).
+            context: features of each query cell of the first frame, for the update network.
+            keep_comparison: also return the coarse correlation (large).
         """
         matches = self._match_all(features, context, pairs, keep_comparison)
         if self.training:
             return matches
-        # Compared with itself, a frame shows the error that its own texture and border cause. Less that error, a still
+        # Matched with itself, a frame shows the error that its own texture and border cause. Less that error, a static
         # camera gives no motion at all, whatever the network has learnt.
         frames = sorted({first for first, _ in pairs})
-        own = self._match_all(features, context, [(i, i) for i in frames], keep_comparison=False)
-        error = own.targets_px - query_points(*own.targets_px.shape[3:5], like=own.targets_px)
+        self_matches = self._match_all(features, context, [(i, i) for i in frames], keep_comparison=False)
+        identity = query_points(*self_matches.targets_px.shape[3:5], like=self_matches.targets_px)
+        error = self_matches.targets_px - identity
         which = torch.tensor([frames.index(first) for first, _ in pairs], device=features.device)
         return replace(matches, targets_px=matches.targets_px - error[:, :, which])
 
@@ -144,11 +149,12 @@ class Matcher(nn.Module):
         queries = coarse[:, first].flatten(0, 1).transpose(1, 2)
         log_probability = self._compare((queries @ coarse[:, second].flatten(0, 1)).float(), height, width)
         volume = (queries @ features[:, second].flatten(0, 1).flatten(2)).unflatten(-1, (fine_height, fine_width))
-        guess, certainty = self._soft_argmax(log_probability, height, width)
+        coarse_targets, certainty = self._soft_argmax(log_probability, height, width)
 
         context = functional.relu(self.context(context.flatten(0, 1)))
         context = context.unflatten(0, features.shape[:2])[:, first].flatten(0, 1)
-        steps = [guess, guess.detach() + self._centre_fine(volume, guess.detach())]
+        start = coarse_targets.detach()
+        steps = [coarse_targets, start + self._refine_coarse(volume, start)]
         for _ in range(self.config.num_updates):
             shift, logits = self._update(volume, steps[-1].detach(), certainty, context)
             steps.append(steps[-1].detach() + shift)
@@ -166,7 +172,7 @@ class Matcher(nn.Module):
     def _soft_argmax(
         self, log_probability: Float[Tensor, "BE Q Q"], height: int, width: int
     ) -> tuple[Float[Tensor, "BE Q 2"], Float[Tensor, "BE Q 2"]]:
-        """Mean position, in working pixels, of the probability within a window around its peak; and how sure that is.
+        """Mean position, in working pixels, of the probability within a window around its peak; and its certainty.
 
         The window keeps a second, distant peak from pulling the mean between the two.
         """
@@ -178,13 +184,13 @@ class Matcher(nn.Module):
         mean = (local @ grid) / mass.clamp_min(1e-12)
         return mean * QUERY_STRIDE, torch.cat([mass, highest.exp()[..., None]], dim=-1)
 
-    def _centre_fine(
+    def _refine_coarse(
         self, volume: Float[Tensor, "BE Q h4 w4"], targets_px: Float[Tensor, "BE Q 2"]
     ) -> Float[Tensor, "BE Q 2"]:
-        """Where, seen from a coarse match, the softmax over the target cells around it lies on average."""
-        seen = _look_up(volume, targets_px, self.config.fine_window)
-        offsets = _window_offsets(self.config.fine_window, like=seen).flatten(0, 1)
-        return (seen * self.log_fine_sharpness.exp()).softmax(dim=-1) @ offsets
+        """Offset of a coarse match: mean of the softmax over the target cells around it."""
+        cosines = _sample_correlation(volume, targets_px, self.config.fine_window)
+        offsets = _window_offsets(self.config.fine_window, like=cosines).flatten(0, 1)
+        return (cosines * self.log_fine_sharpness.exp()).softmax(dim=-1) @ offsets
 
     def _update(
         self,
@@ -193,16 +199,16 @@ class Matcher(nn.Module):
         certainty: Float[Tensor, "BE Q 2"],
         context: Float[Tensor, "BE D h w"],
     ) -> tuple[Float[Tensor, "BE Q 2"], Float[Tensor, "BE Q"]]:
-        """One look around the present targets → (shift in working pixels, weight logits)."""
+        """One update of the present targets → (shift in working pixels, weight logits)."""
         height, width = context.shape[-2:]
-        seen = _look_up(volume, targets_px, self.config.lookup)  # (B·E, Q, K)
+        cosines = _sample_correlation(volume, targets_px, self.config.lookup)  # (B·E, Q, K)
         flow = targets_px - query_points(height, width, like=targets_px).flatten(0, 1)
-        evidence = torch.cat([seen * 4.0, flow / 32.0, certainty.detach()], dim=-1)
-        evidence = evidence.transpose(1, 2).unflatten(-1, (height, width))
-        x = torch.cat([functional.relu(self.look(evidence)), context], dim=1)
+        inputs = torch.cat([cosines * 4.0, flow / 32.0, certainty.detach()], dim=-1)
+        inputs = inputs.transpose(1, 2).unflatten(-1, (height, width))
+        x = torch.cat([functional.relu(self.look(inputs)), context], dim=1)
         x = functional.relu(self.think(functional.relu(self.mix(x))))
-        answer = self.answer(x).float().flatten(2).transpose(1, 2)
-        return answer[..., :2] * TARGET_STRIDE, answer[..., 2]
+        output = self.answer(x).float().flatten(2).transpose(1, 2)
+        return output[..., :2] * TARGET_STRIDE, output[..., 2]
 
 
 def _window_offsets(radius: int, *, like: Tensor) -> Float[Tensor, "k k 2"]:
@@ -211,16 +217,16 @@ def _window_offsets(radius: int, *, like: Tensor) -> Float[Tensor, "k k 2"]:
     return torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)
 
 
-def _look_up(
+def _sample_correlation(
     volume: Float[Tensor, "BE Q h4 w4"], targets_px: Float[Tensor, "BE Q 2"], radius: int
 ) -> Float[Tensor, "BE Q K"]:
     """Bilinear samples of each query's own cosines on a square of target cells around its present target; 0 outside."""
     num_pairs, num_queries, height, width = volume.shape
-    where = targets_px[..., None, None, :] + _window_offsets(
+    positions = targets_px[..., None, None, :] + _window_offsets(
         radius, like=targets_px
     )  # (B·E, Q, k, k, 2) working pixels
-    size = where.new_tensor([width, height]) * TARGET_STRIDE
-    normalised = (where / size * 2.0 - 1.0).flatten(0, 1)
+    size = positions.new_tensor([width, height]) * TARGET_STRIDE
+    normalised = (positions / size * 2.0 - 1.0).flatten(0, 1)
     images = volume.reshape(num_pairs * num_queries, 1, height, width).float()
-    seen = functional.grid_sample(images, normalised, align_corners=False, padding_mode="zeros")
-    return seen.reshape(num_pairs, num_queries, -1)
+    sampled = functional.grid_sample(images, normalised, align_corners=False, padding_mode="zeros")
+    return sampled.reshape(num_pairs, num_queries, -1)

@@ -19,12 +19,12 @@ DENSE_STRIDE = 4
 _COLOUR_SIGMA = 0.1  # RGB distance in [0, 1] at which two pixels begin to be different things
 _LEAST_WEIGHT = 1e-3
 _STYLE_SEVERITY = 0.15
-_LOST_CHANNELS = 0.5  # share of the channels at severity 1
+_DROPPED_CHANNELS = 0.5  # share of the channels at severity 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class DenseMaps:
-    """What the dense head says about every frame: log-depth per working pixel, confidence per stride-4 cell."""
+    """Output of the dense head for every frame: log-depth per working pixel, confidence per stride-4 cell."""
 
     log_depth: Float[Tensor, "F h w"]
     conf_logits: Float[Tensor, "F h4 w4"]
@@ -78,7 +78,7 @@ class MatchFeatures(nn.Module):
         self.out = nn.Conv2d(width, width, 1)
 
     def forward(self, features: list[Tensor]) -> tuple[Float[Tensor, "F C h4 w4"], Float[Tensor, "F C h8 w8"]]:
-        """What is compared (unit length per pixel), and what the matcher knows about each query cell."""
+        """Features to compare (unit length per pixel), and context features of each query cell."""
         levels = [
             project(norm(level)) for project, norm, level in zip(self.projections, self.norms, features, strict=True)
         ]
@@ -90,12 +90,12 @@ class MatchFeatures(nn.Module):
 
 
 def vary_style(features: list[Tensor], num_clips: int) -> list[Tensor]:
-    """Training only: what a photograph may do to features that have only ever been seen on renders.
+    """Training only: perturb features of renders as far as those of photographs may differ from them.
 
     Each clip gets the channel statistics of a mixture with another clip (MixStyle, Zhou et al. 2021), for renders and
     photographs differ in the mean and spread of feature channels more than in their layout. On top of that, with a
-    severity of its own, statistics are jittered, noise is added and channels are lost, so that the network learns to
-    use many signs instead of one, and to stay near its prior where the signs disagree. Statistics and lost channels
+    severity of its own, statistics are jittered, noise is added and channels are dropped, so that the network learns to
+    use many cues instead of one, and to stay near its prior where the cues disagree. Statistics and dropped channels
     are the same in all frames of a clip.
     """
     order = torch.randperm(num_clips)
@@ -111,7 +111,7 @@ def vary_style(features: list[Tensor], num_clips: int) -> list[Tensor]:
         spread = clips.std(dim=(1, 3, 4), keepdim=True) + 1e-4
         new_mean = torch.lerp(mean[order], mean, mix) + strength * torch.randn_like(mean) * spread
         new_spread = torch.lerp(spread[order], spread, mix) * (strength * torch.randn_like(spread)).exp()
-        kept = torch.rand_like(mean) > _LOST_CHANNELS * strength
+        kept = torch.rand_like(mean) > _DROPPED_CHANNELS * strength
         content = (clips - mean) / spread * kept + strength * torch.randn_like(clips)
         varied.append((content * new_spread + new_mean).flatten(0, 1))
     return varied
@@ -120,10 +120,11 @@ def vary_style(features: list[Tensor], num_clips: int) -> list[Tensor]:
 class DenseHead(nn.Module):
     """Tokens and skip features → log-depth (a residual on two priors) and confidence.
 
-    The mean depth of each image row is a strong guess for upright cameras, and a network that learnt from photographs
-    of rooms (``photo_prior``) is another; the head says per cell how far it trusts the second, and predicts only what
-    departs from both. The last ×4 is a convex combination of the 3×3 neighbouring cells with learnt weights (Teed &
-    Deng 2020), which keeps depth edges sharp.
+    The mean depth of each image row (``row_prior``) is a strong guess for upright cameras, and a monocular depth
+    network that learnt from photographs of rooms (``depth_prior``) is another; the head weights the second per cell
+    (``trust``), and predicts the residual from both. The last ×4 is a convex combination of the 3×3 neighbouring cells
+    with learnt weights (Teed & Deng 2020), which keeps depth edges sharp. Names of layers are those in the files of
+    weights.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class DenseHead(nn.Module):
         widths: tuple[int, int, int],
         row_knots: int,
         *,
-        with_photo_prior: bool,
+        with_depth_prior: bool,
     ) -> None:
         super().__init__()
         coarse, middle, fine = widths
@@ -146,8 +147,8 @@ class DenseHead(nn.Module):
         self.narrow = nn.ModuleList([nn.Conv2d(coarse, middle, 1), nn.Conv2d(middle, fine, 1)])
         self.refine = nn.ModuleList(Residual(width) for width in widths)
         self.row_prior = nn.Parameter(torch.full((row_knots,), 1.0))
-        self.photo_levels = nn.ModuleList(nn.Conv2d(2, width, 3, padding=1) for width in widths if with_photo_prior)
-        self.trust = nn.Conv2d(fine, 1, 1) if with_photo_prior else None
+        self.photo_levels = nn.ModuleList(nn.Conv2d(2, width, 3, padding=1) for width in widths if with_depth_prior)
+        self.trust = nn.Conv2d(fine, 1, 1) if with_depth_prior else None
         self.depth = nn.Conv2d(fine, 1, 3, padding=1)
         self.confidence = nn.Conv2d(fine, 1, 1)
         self.upsampling = nn.Conv2d(fine, _CONVEX_NEIGHBOURS * DENSE_STRIDE**2, 1)
@@ -156,34 +157,34 @@ class DenseHead(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(
-        self, tokens: Float[Tensor, "F T D"], features: list[Tensor], photo_prior: Float[Tensor, "F h4 w4"] | None
+        self, tokens: Float[Tensor, "F T D"], features: list[Tensor], depth_prior: Float[Tensor, "F h4 w4"] | None
     ) -> DenseMaps:
         """Log-depth and confidence of every frame.
 
         Args:
             tokens: patch tokens, row by row.
             features: encoder maps at strides 4, 8, 16.
-            photo_prior: log-depth as the photograph network sees it, where the head was made for one.
+            depth_prior: log-depth that the monocular depth network predicts, where the head was made for one.
         """
         skips = [skip(norm(level)) for skip, norm, level in zip(self.skips, self.skip_norms, features, strict=True)]
         x = self.from_tokens(self.token_norm(tokens)).transpose(1, 2).unflatten(-1, skips[2].shape[-2:])
-        if photo_prior is not None:
-            skips = self._add_photo_prior(skips, photo_prior)
+        if depth_prior is not None:
+            skips = self._add_depth_prior(skips, depth_prior)
         x = self.refine[0](x + skips[2])
         x = self.refine[1](double(self.narrow[0](x)) + skips[1])
         x = self.refine[2](double(self.narrow[1](x)) + skips[0])
         prior = self._row_prior(x.shape[-2])[:, None]
-        if photo_prior is not None and self.trust is not None:
-            prior = torch.lerp(prior, photo_prior, self.trust(x).float()[:, 0].sigmoid())
+        if depth_prior is not None and self.trust is not None:
+            prior = torch.lerp(prior, depth_prior, self.trust(x).float()[:, 0].sigmoid())
         log_depth = self.depth(x).float()[:, 0] + prior
         return DenseMaps(
             log_depth=upsample_convex(log_depth, self.upsampling(x).float()),
             conf_logits=self.confidence(x)[:, 0].float(),
         )
 
-    def _add_photo_prior(self, skips: list[Tensor], photo_prior: Float[Tensor, "F h4 w4"]) -> list[Tensor]:
-        """Skip features of strides 4, 8, 16 that also know the prior: its value, and how it differs from its mean."""
-        maps = torch.stack([photo_prior, photo_prior - photo_prior.mean(dim=(1, 2), keepdim=True)], dim=1)
+    def _add_depth_prior(self, skips: list[Tensor], depth_prior: Float[Tensor, "F h4 w4"]) -> list[Tensor]:
+        """Skip features of strides 4, 8, 16 plus an embedding of the prior: its value and deviation from its mean."""
+        maps = torch.stack([depth_prior, depth_prior - depth_prior.mean(dim=(1, 2), keepdim=True)], dim=1)
         return [
             skip + layer(functional.avg_pool2d(maps, 1 << level))
             for level, (skip, layer) in enumerate(zip(skips, reversed(self.photo_levels), strict=True))

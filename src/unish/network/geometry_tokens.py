@@ -1,8 +1,8 @@
-"""What a plain AlignNet has to be told by our small branches: where points are, and where to look for a person.
+"""Geometric channels that a plain AlignNet needs in the tokens of our small branches: points, and places of people.
 
-The tokens of π³ determine its points, and the published human token has read the box of the person; AlignNet places
-people among points by reading tokens alone. Ours know neither by themselves: the dense head also reads finer features
-and the photo prior, and landmarks are lifted in the person's own view.
+The tokens of π³ determine its points, and the published human token encodes the box of the person; AlignNet places
+people among points from tokens alone. Ours encode neither by themselves: the dense head also reads finer features and
+the monocular depth prior, and landmarks are lifted in the person's own view.
 
 Legend: B clips, N frames, F = B·N, h×w the working size, h4×w4 a quarter of it, P patches, T = special tokens + P.
 """
@@ -18,7 +18,7 @@ _FREQUENCIES = (4.0, 8.0, 16.0, 32.0)
 """Of rays x/z: from the width of a picture to that of a patch."""
 _USUAL_LOG_DEPTH = 1.2  # 3.3 m
 _GAIN = 3.0
-"""Adapters normalise a whole token: a few channels as loud as hundreds of others would hardly be heard."""
+"""Adapters normalise a whole token: a few channels of the scale of hundreds of others would have little weight."""
 
 NUM_PLACE = 3 + 4 * len(_FREQUENCIES)
 NUM_GEOMETRY = 8 + 4 * len(_FREQUENCIES)

@@ -1,4 +1,4 @@
-"""What the branches of the network hand to one another, B clips × N frames × P people."""
+"""Outputs of the branches of the network, B clips × N frames × P people."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SceneOutput:
         c2w: (B, N, 4, 4), world = camera of the first frame.
         intrinsics: (B, N, 3, 3) pixels of the H×W images: given, predicted, or solved from ``local_points``.
         hidden: (B, N, R + T, C) decoder tokens, the R special ones first, then T patches row by row.
-        auxiliary: what only a loss reads (flow of soft matches, pair poses, …), by name.
+        auxiliary: outputs for losses alone (flow of soft matches, pair poses, …), by name.
     """
 
     local_points: Float[Tensor, "B N H W 3"]
@@ -36,7 +36,7 @@ class HumanOutput:
     Attributes:
         rotations: (B, P, N, 24, 3, 3) SMPL joint rotations, root first, root in the camera frame.
         betas: (B, P, 10) one shape per person.
-        token: (B, P, N, C) what AlignNet reads about each person in each frame.
+        token: (B, P, N, C) features of each person in each frame, for AlignNet.
     """
 
     rotations: Float[Tensor, "B P N 24 3 3"]

@@ -1,4 +1,4 @@
-"""The published scene branch: π³ (Wang et al. 2025) with the tokens of its decoder handed on.
+"""The published scene branch: π³ (Wang et al. 2025) with the tokens of its decoder as a further output.
 
 Legend: B clips, N frames, H×W pixels, h×w patches of s×s pixels, R special tokens of a frame, T = R + h·w.
 """

@@ -64,7 +64,7 @@ class SkyHead(nn.Module):
         coarse: Float[Tensor, "F 112 h16 w16"],
         colours: Float[Tensor, "F 3 h4 w4"],
     ) -> Float[Tensor, "F h4 w4"]:
-        """``colours`` are mean RGB in [0, 1] of each cell. The features' mean tells indoors from outdoors."""
+        """``colours`` are mean RGB in [0, 1] of each cell. The features' mean distinguishes indoors from outdoors."""
         size = (int(fine.shape[-2]), int(fine.shape[-1]))
         rows = torch.linspace(-1.0, 1.0, size[0], device=fine.device)[None, None, :, None].expand(len(fine), 1, *size)
         hidden = self.fine(torch.cat([fine, colours, rows], dim=1))

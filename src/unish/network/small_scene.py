@@ -3,7 +3,7 @@
     images ─┬─> EfficientNet-Lite0 ─┬─> tokens ─> AlternatingDecoder ─┬─> field of view
             │   (strides 4, 8, 16)  │                                 └─> dense head ─> log-depth, confidence
             │                       └─> match features ─> Matcher ──────────│──────> cameras (``camera_solve``)
-            └─> FastDepth, one frame at a time ─> photo prior ──────────────┘
+            └─> FastDepth, one frame at a time ─> depth prior ──────────────┘
 
 Legend: B clips, N frames, F = B·N, H×W the caller's images, h×w the working size (multiples of 16), h4 = h/4 and so on,
 R special tokens, T = h16·w16 patch tokens, Q query cells of a frame.
@@ -52,10 +52,11 @@ class SmallSceneConfig:
         long_side: working size; images are resized so that their longer side has about this many pixels.
         decoder: the cross-frame decoder.
         widths: channels of the dense head at strides 16, 8 and 4.
-        row_knots: control values of the row prior (log-depth as a function of the image row alone).
-        photo_side: the photo prior sees frames of about this many pixels squared; 0 leaves it out.
+        row_knots: control values of the row-wise depth prior (log-depth as a function of the image row alone).
+        photo_side: the monocular depth prior (FastDepth) gets frames of about this many pixels squared; 0 leaves it
+            out. The name is that in the files of weights.
         correspondence: how frames are matched.
-        geometry_in_tokens: append to the tokens that are handed on what they do not know, the depth of their patch. A
+        geometry_in_tokens: append to the tokens of ``SceneOutput`` what they do not encode, the depth of their patch. A
             plain AlignNet needs it, as in the published network, whose tokens determine the points.
     """
 
@@ -79,7 +80,7 @@ class DenseInputs:
     Attributes:
         images: at the working size.
         features: encoder maps of the F frames at strides 4, 8, 16.
-        photo_log_depth: the photo prior for this camera, where there is one.
+        prior_log_depth: the monocular depth prior for this camera, where there is one.
         intrinsics: pixels of the working size.
         log_focal: log(focal / diagonal) as predicted.
     """
@@ -87,7 +88,7 @@ class DenseInputs:
     images: Float[Tensor, "B N 3 h w"]
     hidden: Float[Tensor, "B N T C"]
     features: list[Tensor]
-    photo_log_depth: Float[Tensor, "F h4 w4"] | None
+    prior_log_depth: Float[Tensor, "F h4 w4"] | None
     intrinsics: Float[Tensor, "B N 3 3"]
     log_focal: Float[Tensor, "B"]
 
@@ -103,13 +104,14 @@ class SmallScene(nn.Module):
         self.decoder = AlternatingDecoder(config.decoder)
         hidden = self.decoder.hidden_dim
         self.focal_head = _make_mlp(hidden, 128, 1)
+        # Named as in the files of weights.
         self.photo_prior = FastDepth().requires_grad_(False) if config.photo_side else None
         self.dense_head = DenseHead(
             hidden,
             self.encoder.channels,
             config.widths,
             config.row_knots,
-            with_photo_prior=self.photo_prior is not None,
+            with_depth_prior=self.photo_prior is not None,
         )
         self.match_features = MatchFeatures(self.encoder.channels, config.correspondence.channels)
         self.matcher = Matcher(config.correspondence, context_channels=config.correspondence.channels)
@@ -128,7 +130,7 @@ class SmallScene(nn.Module):
         long_side: int | None = None,
         with_cameras: bool = True,
         keep_training_outputs: bool = False,
-        photo_log_depth: Float[Tensor, "B N h4 w4"] | None = None,
+        prior_log_depth: Float[Tensor, "B N h4 w4"] | None = None,
         picture_size: tuple[int, int] | None = None,
     ) -> SceneOutput:
         """Reconstruct a clip up to scale (trained towards metres, but only the person makes it metric).
@@ -139,20 +141,20 @@ class SmallScene(nn.Module):
             long_side: working size, where it is not the configured one.
             with_cameras: ``False`` leaves out matching and solving; every camera is then the identity.
             keep_training_outputs: fill ``auxiliary`` with what the losses read.
-            photo_log_depth: what ``see_photo_prior`` returns, where the caller has it already.
+            prior_log_depth: what ``predict_depth_prior`` returns, where the caller has it already.
             picture_size: (height, width) of the picture with square pixels that was resized to ``images``, of which a
                 predicted focal length is; their own where ``None``.
         """
         num_clips, num_frames, _, *(height, width) = images.shape
         size = (height, width)
         working = working_size(height, width, long_side or self.config.long_side)
-        seen = self.look(images, intrinsics, working, photo_log_depth, picture_size)
-        hidden, known = seen.hidden, seen.intrinsics
-        dense = self.read_dense(seen)
+        inputs = self.encode_clip(images, intrinsics, working, prior_log_depth, picture_size)
+        hidden, known = inputs.hidden, inputs.intrinsics
+        dense = self.predict_dense(inputs)
         c2w = torch.eye(4, device=images.device).expand(num_clips, num_frames, 4, 4)
         auxiliary: dict[str, Tensor] = {}
         if with_cameras and num_frames > 1:
-            c2w, auxiliary = self._solve_cameras(hidden, seen.features, dense, known, keep_training_outputs)
+            c2w, auxiliary = self._solve_cameras(hidden, inputs.features, dense, known, keep_training_outputs)
 
         if self.config.geometry_in_tokens:
             grid = (working[0] // PATCH_SIZE, working[1] // PATCH_SIZE)
@@ -160,7 +162,7 @@ class SmallScene(nn.Module):
             hidden = append_geometry(hidden, grid, dense.log_depth, dense.conf_logits, rays)
         log_depth = dense.log_depth
         if working != size:
-            log_depth = resize_guided(log_depth, seen.images.flatten(0, 1), images.flatten(0, 1))
+            log_depth = resize_guided(log_depth, inputs.images.flatten(0, 1), images.flatten(0, 1))
         depth = depth_from_log(log_depth).unflatten(0, (num_clips, num_frames))
         if intrinsics is None:
             intrinsics = resize_intrinsics(known, working, size)
@@ -170,15 +172,15 @@ class SmallScene(nn.Module):
             c2w=c2w,
             intrinsics=intrinsics,
             hidden=hidden,
-            auxiliary={"log_focal": seen.log_focal, **auxiliary},
+            auxiliary={"log_focal": inputs.log_focal, **auxiliary},
         )
 
-    def look(
+    def encode_clip(
         self,
         images: Float[Tensor, "B N 3 H W"],
         intrinsics: Float[Tensor, "B N 3 3"] | None,
         working: tuple[int, int],
-        photo_log_depth: Float[Tensor, "B N h4 w4"] | None = None,
+        prior_log_depth: Float[Tensor, "B N h4 w4"] | None = None,
         picture_size: tuple[int, int] | None = None,
     ) -> DenseInputs:
         """Everything before the dense head; arguments as in ``forward``.
@@ -199,19 +201,19 @@ class SmallScene(nn.Module):
         log_focal = self._predict_focal(hidden)
         if known is None:
             known = _expand_focal(log_focal, num_frames, picture_size or (height, width), working)
-        if photo_log_depth is None and self.photo_prior is not None:
-            photo_log_depth = self.see_photo_prior(images, working)
-        if photo_log_depth is not None:
-            photo_log_depth = (photo_log_depth + self.log_focal_ratio(known.detach(), working)).flatten(0, 1)
+        if prior_log_depth is None and self.photo_prior is not None:
+            prior_log_depth = self.predict_depth_prior(images, working)
+        if prior_log_depth is not None:
+            prior_log_depth = (prior_log_depth + self.log_focal_ratio(known.detach(), working)).flatten(0, 1)
         return DenseInputs(
-            images=small_images, hidden=hidden, features=features, photo_log_depth=photo_log_depth, intrinsics=known,
+            images=small_images, hidden=hidden, features=features, prior_log_depth=prior_log_depth, intrinsics=known,
             log_focal=log_focal,
         )  # fmt: skip
 
-    def read_dense(self, seen: DenseInputs) -> DenseMaps:
-        """The dense head's answer at the working size."""
-        patches = seen.hidden[:, :, self.config.decoder.num_special_tokens :].flatten(0, 1)
-        return self.dense_head(patches, seen.features, seen.photo_log_depth)
+    def predict_dense(self, inputs: DenseInputs) -> DenseMaps:
+        """Output of the dense head at the working size."""
+        patches = inputs.hidden[:, :, self.config.decoder.num_special_tokens :].flatten(0, 1)
+        return self.dense_head(patches, inputs.features, inputs.prior_log_depth)
 
     def _encode(self, images: Float[Tensor, "B N 3 h w"]) -> list[Tensor]:
         """Encoder features of all frames (flattened) at strides 4, 8, 16, a few frames at a time to bound memory."""
@@ -219,7 +221,7 @@ class SmallScene(nn.Module):
             chunks = [self.encoder(chunk) for chunk in images.flatten(0, 1).split(_FRAMES_AT_ONCE)]
         return [torch.cat(level) for level in zip(*chunks, strict=True)]
 
-    def see_photo_prior(
+    def predict_depth_prior(
         self, images: Float[Tensor, "B N 3 H W"], working: tuple[int, int]
     ) -> Float[Tensor, "B N h4 w4"]:
         """Log-depth of each frame alone, at stride 4 of the working size, as if FastDepth's own camera had taken it."""
@@ -236,7 +238,7 @@ class SmallScene(nn.Module):
     def log_focal_ratio(
         self, intrinsics: Float[Tensor, "B N 3 3"], working: tuple[int, int]
     ) -> Float[Tensor, "B N 1 1"]:
-        """How much farther away this camera is from what looks alike in FastDepth's."""
+        """log of how much farther away this camera is than FastDepth's, from what looks alike in the two."""
         rows, _ = input_size(*working, self.config.photo_side)
         return torch.log(intrinsics[..., 1, 1] * (rows / (working[0] * FOCAL_PX)))[..., None, None]
 
@@ -295,7 +297,7 @@ class SmallScene(nn.Module):
         }
 
     def _predict_prior(self, hidden: Tensor, first: Tensor, second: Tensor) -> PosePrior:
-        """The pose head: what the tokens of two frames say about their relative pose. Starts as a weak "no motion"."""
+        """The pose head: relative pose of two frames, regressed from their tokens. Starts as a weak "no motion"."""
         special = hidden[:, :, : self.config.decoder.num_special_tokens].mean(dim=2)
         forward, backward = (
             self.pose_head(torch.cat([special[:, i], special[:, j]], dim=-1)).float()

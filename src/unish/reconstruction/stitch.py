@@ -192,7 +192,7 @@ def _find_shift(
     for frame, index in zip(some.tolist(), owner[some].tolist(), strict=True):
         row = frame - windows[index].frames.start
         samples.append(windows[index].samples[row].double() * alignments[index].scale)
-        used.append(windows[index].sampled[row].double())
+        used.append(windows[index].sampled[row])
     return float(
         recover_shift_of_samples(torch.stack(samples), torch.stack(used), size, intrinsics.expand(len(some), 3, 3))
     )

@@ -83,13 +83,13 @@ def describe_window(prediction: Prediction, frames: range, before: Window | None
         before: the window before it, which shares frames with it; ``None`` for the first one.
     """
     points, logits = prediction.local_points[0], prediction.point_conf_logits[0]
-    samples, weights = sample_points(points, logits.sigmoid() > CONFIDENT)
+    samples, sampled = sample_points(points, logits.sigmoid() > CONFIDENT)
     return Window(
         frames=frames,
         depth=points[..., 2],
         conf_logits=logits,
         samples=samples.float(),
-        sampled=weights > 0,
+        sampled=sampled,
         c2w=prediction.c2w[0],
         rotations=None if prediction.rotations is None else prediction.rotations[0],
         betas=None if prediction.betas is None else prediction.betas[0],

@@ -1,4 +1,4 @@
-"""Meshes on the graphics side: one that stays and is drawn only where the camera looks, one that moves."""
+"""Vertex buffers of meshes: a static one with culling of blocks outside the view, and a dynamic one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BLOCK = 64
 
 
 class Drawable:
-    """Buffers of a mesh, and how the programs read them: looks (which never change) apart from geometry."""
+    """Vertex buffers and vertex arrays of a mesh: appearance (which never changes) apart from geometry."""
 
     def __init__(self, gl: Any, mesh: Mesh, faces: Int32[ndarray, "F 3"], programs: tuple[Any, ...]) -> None:
         self._items: list[Any] = []
@@ -25,16 +25,16 @@ class Drawable:
             return
         geometry = np.concatenate([mesh.vertices, mesh.normals], axis=1).astype(np.float32)
         gloss = np.zeros(len(mesh.vertices), np.float32) if mesh.gloss is None else mesh.gloss
-        looks = [mesh.colours, gloss[:, None], mesh.uv, mesh.layers[:, None], mesh.ids[:, None]]
+        appearance = [mesh.colours, gloss[:, None], mesh.uv, mesh.layers[:, None], mesh.ids[:, None]]
         self.geometry = gl.buffer(geometry.tobytes(), dynamic=True)
-        looks_buffer = gl.buffer(np.concatenate(looks, axis=1).astype(np.float32).tobytes())
+        appearance_buffer = gl.buffer(np.concatenate(appearance, axis=1).astype(np.float32).tobytes())
         self.index = gl.buffer(np.ascontiguousarray(faces, np.int32).tobytes(), dynamic=True)
-        self._items = [self.geometry, looks_buffer, self.index]
+        self._items = [self.geometry, appearance_buffer, self.index]
         for program in programs:
             if "normal" in program:
                 content = [
                     (self.geometry, "3f 3f", "position", "normal"),
-                    (looks_buffer, "4f 2f 2f", "paint", "uv", "tags"),
+                    (appearance_buffer, "4f 2f 2f", "paint", "uv", "tags"),
                 ]
             else:
                 content = [(self.geometry, "3f 3x4", "position")]
@@ -50,7 +50,7 @@ class Drawable:
             item.release()
 
 
-class StillDrawable(Drawable):
+class StaticDrawable(Drawable):
     """A mesh that does not move. Its faces are drawn in blocks, near ones first, and only those that may be visible."""
 
     def __init__(self, gl: Any, mesh: Mesh, programs: tuple[Any, ...]) -> None:
@@ -82,7 +82,7 @@ class StillDrawable(Drawable):
         self.draw(program, self._num_drawn)
 
 
-class MovingDrawable(Drawable):
+class DynamicDrawable(Drawable):
     """A mesh whose vertices and normals come anew for every frame."""
 
     def __init__(self, gl: Any, mesh: Mesh, programs: tuple[Any, ...]) -> None:

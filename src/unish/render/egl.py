@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32
 from numpy import ndarray
 
 from unish.errors import InputError
-from unish.render.drawables import MovingDrawable, StillDrawable
+from unish.render.drawables import DynamicDrawable, StaticDrawable
 from unish.render.plain import NEAR
 from unish.render.scene import SCENE_ID, SKY_ID, Frame, Lighting, Scene
 from unish.render.shaders import (
@@ -67,7 +67,7 @@ class EglRenderer:
         self._still_shadows = _ShadowMap(self._gl, STILL_SHADOW_SIDE)
         self._people_shadows = _ShadowMap(self._gl, PEOPLE_SHADOW_SIDE)
         self._lights: dict[tuple[int, bool, bool], tuple[Any, Any]] = {}
-        self._parts: tuple[StillDrawable | MovingDrawable, ...] = ()
+        self._parts: tuple[StaticDrawable | DynamicDrawable, ...] = ()
         self._textures: ndarray | None = None
         self._texture_array: Any = None
         self._targets: dict[tuple[int, int], _Targets] = {}
@@ -79,9 +79,9 @@ class EglRenderer:
             part.release()
         self._choose_light(scene)
         programs = (self._truth, self._shadow, self._lit) if self._samples else (self._truth, self._shadow)
-        self._shell = StillDrawable(self._gl, scene.shell, programs)
-        self._objects = StillDrawable(self._gl, scene.objects, programs)
-        self._people = MovingDrawable(self._gl, scene.people, programs)
+        self._shell = StaticDrawable(self._gl, scene.shell, programs)
+        self._objects = StaticDrawable(self._gl, scene.objects, programs)
+        self._people = DynamicDrawable(self._gl, scene.people, programs)
         self._parts = (self._shell, self._objects, self._people)
         self._light = scene.lighting
         if scene.textures is not self._textures:
@@ -94,7 +94,7 @@ class EglRenderer:
             _set(self._shadow, "to_shadow", to_still.T)
             self._objects.draw(self._shadow)
 
-    def draw(
+    def render(
         self,
         people_vertices: Float32[ndarray, "V 3"],
         people_normals: Float32[ndarray, "V 3"],
@@ -103,11 +103,11 @@ class EglRenderer:
         size: tuple[int, int],
     ) -> Frame:
         """Draw the loaded scene with the people where they are now (scene axes)."""
-        self.render(people_vertices, people_normals, w2c, intrinsics, size)
-        return self.read()
+        self.submit(people_vertices, people_normals, w2c, intrinsics, size)
+        return self.read_back()
 
     @_in_own_context
-    def render(
+    def submit(
         self,
         people_vertices: Float32[ndarray, "V 3"],
         people_normals: Float32[ndarray, "V 3"],
@@ -115,9 +115,9 @@ class EglRenderer:
         intrinsics: Float[ndarray, "3 3"],
         size: tuple[int, int],
     ) -> None:
-        """First half of ``draw``: ask for the frame, and do not wait for it."""
+        """First half of ``render``: issue all draw calls, and do not wait for them."""
         self._people.move(people_vertices, people_normals)
-        self._draw_people_shadows(people_vertices)
+        self._render_people_shadows(people_vertices)
         planes = view_planes(w2c, intrinsics, size)
         for part in (self._shell, self._objects):
             part.select(planes, w2c[2, :3])
@@ -139,12 +139,12 @@ class EglRenderer:
 
     @_in_own_context
     def finish(self) -> None:
-        """Wait until what ``render`` asked for is drawn."""
+        """Wait until what ``submit`` asked for is drawn."""
         self._gl.finish()
 
     @_in_own_context
-    def read(self) -> Frame:
-        """Second half of ``draw``: wait for the frame and read it."""
+    def read_back(self) -> Frame:
+        """Second half of ``render``: wait for the frame and read it."""
         return self._target.read(self._gl)
 
     def _set_camera(self, w2c: Float[ndarray, "4 4"], intrinsics: Float[ndarray, "3 3"], size: tuple[int, int]) -> None:
@@ -174,7 +174,7 @@ class EglRenderer:
         self._objects.draw_selected(program)
         self._shell.draw_selected(program)
 
-    def _draw_people_shadows(self, vertices: Float32[ndarray, "V 3"]) -> None:
+    def _render_people_shadows(self, vertices: Float32[ndarray, "V 3"]) -> None:
         if self._light.shadow_radius <= 0:
             return
         self._people_shadows.start()
@@ -206,7 +206,7 @@ class EglRenderer:
 
 
 class _ShadowMap:
-    """Depth seen from the sun."""
+    """A shadow map: depth along the sunlight."""
 
     def __init__(self, gl: Any, side: int) -> None:
         import moderngl
@@ -247,7 +247,7 @@ class _Targets:
             self._lit = gl.framebuffer([gl.renderbuffer(shape, 4, dtype="u4")])
 
     def start_truth(self) -> None:
-        """Draw what is seen at the pixel centres from now on."""
+        """Direct the following draw calls to the target of the pixel centres."""
         self._truth.use()
         self._truth.clear()
 
@@ -282,7 +282,7 @@ class _Targets:
 
 
 def _create_context() -> Any:
-    # llvmpipe draws in the thread that asks: who wants more cores starts more processes.
+    # llvmpipe draws in the calling thread: for more cores, start more processes.
     os.environ.setdefault("LP_NUM_THREADS", "0")
     device = os.environ.get(DEVICE_VARIABLE, "0")
     if not device.isdecimal():
@@ -360,8 +360,8 @@ def fit_shadow(light: Lighting, vertices: Float32[ndarray, "V 3"]) -> tuple[Floa
     Nothing reaches the far end of the cube, where what is farther away is compared.
     """
     axes = sun_axes(light)
-    seen = vertices @ axes.astype(np.float32).T
-    low, high = seen.min(0).astype(np.float64), seen.max(0).astype(np.float64)
+    in_light = vertices @ axes.astype(np.float32).T
+    low, high = in_light.min(0).astype(np.float64), in_light.max(0).astype(np.float64)
     half = np.maximum((high - low) / 2, 1e-3) * 1.02
     half[:2] = half[:2].max()
     matrix = np.eye(4)

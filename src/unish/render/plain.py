@@ -17,7 +17,7 @@ CANDIDATES_AT_ONCE = 2_000_000
 
 
 class Fragments(NamedTuple):
-    """What each pixel centre sees.
+    """The nearest surface at each pixel centre.
 
     Attributes:
         depth: (H, W) z in the unit of the vertices; 0 where nothing was hit.
@@ -89,7 +89,7 @@ class PlainRenderer:
         self._scene = scene
         self._still = join_meshes([scene.shell, scene.objects])
 
-    def draw(
+    def render(
         self,
         people_vertices: Float32[ndarray, "V 3"],
         people_normals: Float32[ndarray, "V 3"],

@@ -14,14 +14,14 @@ from unish.render.scene import Frame, Scene
 
 @runtime_checkable
 class Renderer(Protocol):
-    """Draws one scene at a time. ``load`` once per clip, ``draw`` once per frame."""
+    """Draws one scene at a time. ``load`` once per clip, ``render`` once per frame."""
 
     name: str
 
     def load(self, scene: Scene) -> None:
         """Take the scene; whatever was loaded before is forgotten."""
 
-    def draw(
+    def render(
         self,
         people_vertices: Float32[ndarray, "V 3"],
         people_normals: Float32[ndarray, "V 3"],

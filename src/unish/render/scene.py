@@ -1,4 +1,4 @@
-"""What a renderer is given and what it gives back."""
+"""Input and output of a renderer: meshes, lights, scenes, frames."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_LAMPS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Mesh:
-    """Triangles with the looks of their vertices. Lengths in metres, colours as sRGB in 0..1.
+    """Triangles with vertex attributes. Lengths in metres, colours as sRGB in 0..1.
 
     Attributes:
         vertices: (V, 3).
@@ -114,7 +114,7 @@ class Lighting:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """One clip's geometry. ``people`` keeps its topology and looks; its vertices and normals come anew for every frame.
+    """One clip's geometry. ``people`` keeps topology and appearance; its vertices and normals are given per frame.
 
     ``shell`` (walls, ground, sky) casts no shadow; ``objects`` and ``people`` do.
     """
@@ -168,5 +168,5 @@ class SmoothNormals:
 
 
 def vertex_normals(vertices: Float32[ndarray, "V 3"], faces: Int32[ndarray, "F 3"]) -> Float32[ndarray, "V 3"]:
-    """Unit normals as of ``SmoothNormals``, for a mesh that is seen once."""
+    """Unit normals as of ``SmoothNormals``, for a single mesh."""
     return SmoothNormals(faces, len(vertices))(vertices)

@@ -1,9 +1,9 @@
 """Programs of the OpenGL renderer.
 
-``TRUTH`` writes what is seen at every pixel centre, ``LIGHT`` lights each of these pixels once, however many surfaces
-lie behind it; ``COLOUR`` lights while it draws, for pictures of several samples per pixel; ``SHADOW`` draws depth seen
-from the sun. A pixel of truth has 16 bytes: z (float); three bytes of albedo (``LIGHT`` puts the colour there) and the
-identity (one signed byte); normal in camera axes and gloss (four int16 over 32767).
+``TRUTH`` writes the nearest surface at every pixel centre, ``LIGHT`` lights each of these pixels once, however many
+surfaces lie behind it; ``COLOUR`` lights while it draws, for pictures of several samples per pixel; ``SHADOW`` draws
+depth along the sunlight. A pixel of truth has 16 bytes: z (float); three bytes of albedo (``LIGHT`` puts the colour
+there) and the identity (one signed byte); normal in camera axes and gloss (four int16 over 32767).
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ uniform vec3 up, sun_direction, sun_colour, sky_colour, ground_colour, fog_colou
 uniform vec3 lamp_position[NUM_LAMPS > 0 ? NUM_LAMPS : 1], lamp_colour[NUM_LAMPS > 0 ? NUM_LAMPS : 1];
 
 float lit_share(sampler2DShadow shadows, mat4 to_shadow, vec3 at) {
-    vec3 where = (to_shadow * vec4(at, 1.0)).xyz * 0.5 + 0.5;
-    if (any(lessThan(where.xy, vec2(0.0))) || any(greaterThan(where.xy, vec2(1.0)))) return 1.0;
-    where.z = min(where.z, 1.0);  // behind everything that casts
+    vec3 uvz = (to_shadow * vec4(at, 1.0)).xyz * 0.5 + 0.5;
+    if (any(lessThan(uvz.xy, vec2(0.0))) || any(greaterThan(uvz.xy, vec2(1.0)))) return 1.0;
+    uvz.z = min(uvz.z, 1.0);  // behind everything that casts
     // Four taps, each of four texels that are weighted by their distance: a tent three texels wide.
     vec2 step = 0.75 / vec2(textureSize(shadows, 0));
-    return 0.25 * (texture(shadows, where + vec3(step, 0.0)) + texture(shadows, where - vec3(step, 0.0))
-        + texture(shadows, where + vec3(step.x, -step.y, 0.0)) + texture(shadows, where + vec3(-step.x, step.y, 0.0)));
+    return 0.25 * (texture(shadows, uvz + vec3(step, 0.0)) + texture(shadows, uvz - vec3(step, 0.0))
+        + texture(shadows, uvz + vec3(step.x, -step.y, 0.0)) + texture(shadows, uvz + vec3(-step.x, step.y, 0.0)));
 }
 float sunlit(vec3 world, vec3 n) {
     if (!SHADOWS) return 1.0;
@@ -114,14 +114,14 @@ uniform usampler2D truth; uniform mat3 to_ray;
 layout(location = 0) out uvec4 pixel;
 vec2 halves(uint word) { return vec2(int(word << 16) >> 16, int(word) >> 16) / 32767.0; }
 void main() {
-    uvec4 seen = texelFetch(truth, ivec2(gl_FragCoord.xy), 0);
-    float z = uintBitsToFloat(seen.r);
-    vec2 xy = halves(seen.b), zg = halves(seen.a);
-    vec3 albedo = vec3(seen.g & 0xffu, (seen.g >> 8) & 0xffu, (seen.g >> 16) & 0xffu) / 255.0;
+    uvec4 texel = texelFetch(truth, ivec2(gl_FragCoord.xy), 0);
+    float z = uintBitsToFloat(texel.r);
+    vec2 xy = halves(texel.b), zg = halves(texel.a);
+    vec3 albedo = vec3(texel.g & 0xffu, (texel.g >> 8) & 0xffu, (texel.g >> 16) & 0xffu) / 255.0;
     vec3 world = eye + to_ray * vec3(gl_FragCoord.xy, 1.0) * z;
     vec3 n = vec3(xy, zg.x) * mat3(w2c);
     uvec3 colour = uvec3(shade(world, n, z, albedo, zg.y) * 255.0 + 0.5);
-    pixel = uvec4(seen.r, colour.r | (colour.g << 8) | (colour.b << 16) | (seen.g & 0xff000000u), seen.ba);
+    pixel = uvec4(texel.r, colour.r | (colour.g << 8) | (colour.b << 16) | (texel.g & 0xff000000u), texel.ba);
 }
 """
 

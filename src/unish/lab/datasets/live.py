@@ -11,7 +11,7 @@ import numpy as np
 from unish.errors import InputError
 from unish.lab.datasets.resize import resize_clip
 from unish.lab.datasets.shards import LICENCE, pick_frames
-from unish.lab.datasets.source import CLIP_ARRAYS, ClipArrays, SourceNotes, draw_frames
+from unish.lab.datasets.source import CLIP_ARRAYS, ClipArrays, SourceNotes, sample_frames
 from unish.lab.synthetic.clip import make_clip
 from unish.lab.synthetic.config import HELD_BACK_SEED
 from unish.lab.synthetic.shards import ShardConfig, stack_clip
@@ -85,7 +85,7 @@ class LiveClips:
         size: tuple[int, int] | None = None,
         max_stride: int = 1,
     ) -> ClipArrays:
-        frames = draw_frames(self.config.clip.num_frames, num_frames, max_stride, rng)
+        frames = sample_frames(self.config.clip.num_frames, num_frames, max_stride, rng)
         arrays = pick_frames(self._render(index), frames)
         return arrays if size is None else resize_clip(arrays, size)
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from unish.errors import InputError
 from unish.lab.datasets.resize import resize_clip
-from unish.lab.datasets.source import ClipArrays, SourceNotes, draw_frames
+from unish.lab.datasets.source import ClipArrays, SourceNotes, sample_frames
 
 STRETCH = 32
 """Frames of a stretch. Training and validation take whole stretches, so neighbours of these only meet at their ends."""
@@ -78,7 +78,7 @@ class SequenceSource:
         max_stride: int = 1,
     ) -> ClipArrays:
         number, start, end = self._stretches[index]
-        frames = start + draw_frames(end - start, num_frames, max_stride, rng)
+        frames = start + sample_frames(end - start, num_frames, max_stride, rng)
         arrays = self.sequences[number].read(frames)
         return arrays if size is None else resize_clip(arrays, size)
 

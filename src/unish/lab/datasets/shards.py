@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from unish.errors import InputError
 from unish.lab.datasets.resize import resize_clip
-from unish.lab.datasets.source import CLIP_ARRAYS, ClipArrays, SourceNotes, draw_frames
+from unish.lab.datasets.source import CLIP_ARRAYS, ClipArrays, SourceNotes, sample_frames
 
 LICENCE = "rendered by this package, the package's own licence (Apache-2.0)"
 
@@ -66,7 +66,7 @@ class ShardClips:
     ) -> ClipArrays:
         path, number = self._clips[index]
         with safe_open(path, framework="numpy") as shard:
-            frames = draw_frames(shard.get_slice("depth").get_shape()[1], num_frames, max_stride, rng)
+            frames = sample_frames(shard.get_slice("depth").get_shape()[1], num_frames, max_stride, rng)
             arrays = {name: shard.get_slice(name)[number] for name in self._names}
         arrays = pick_frames(arrays, frames)
         return arrays if size is None else resize_clip(arrays, size)

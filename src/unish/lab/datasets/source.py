@@ -132,7 +132,7 @@ class ClipStream(ClipSource, Protocol):
         ...
 
 
-def draw_frames(stored: int, wanted: int, max_stride: int, rng: np.random.Generator) -> Int[ndarray, "N"]:
+def sample_frames(stored: int, wanted: int, max_stride: int, rng: np.random.Generator) -> Int[ndarray, "N"]:
     """``wanted`` evenly spaced numbers below ``stored``, 1 … ``max_stride`` apart as far as there is room.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The row prior: how far things are on average at each height of a picture. A strong baseline for indoor depth.
+"""The row-wise depth prior: mean distance at each height of a picture. A strong baseline for indoor depth.
 
 ``tools/measure_row_prior.py`` made ``row_prior.json`` beside this file from 200 clips of seed 3.
 """
@@ -48,5 +48,5 @@ def measure_row_prior(folder: Path) -> Float[Tensor, "R"]:
         np.add.at(total, band, np.where(valid, depth, 0).sum((0, 2)))
         np.add.at(count, band, valid.sum((0, 2)))
     if not count.all():
-        raise InputError(f"{folder}: too few clips for a row prior; make more with `unish synth`")
+        raise InputError(f"{folder}: too few clips for a row-wise depth prior; make more with `unish synth`")
     return torch.from_numpy(total / count)

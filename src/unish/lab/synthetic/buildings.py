@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unish.lab.synthetic.paints import draw_paint, draw_plain
+from unish.lab.synthetic.paints import sample_paint, sample_plain
 from unish.lab.synthetic.shapes import Paint, join, make_box, make_boxes, make_quad, place
 from unish.lab.synthetic.textures import TextureBank
 from unish.lab.synthetic.things.rough import make_railing
@@ -18,14 +18,14 @@ FACADE_KINDS = ("bricks", "plaster", "concrete", "stones", "cloudy", "plaster", 
 def make_house(rng: Rng, bank: TextureBank, width: float, depth: float, storeys: int) -> Mesh:
     """A house whose front stands in the plane z = 0 and faces +z, its body behind; centred in x."""
     each = rng.uniform(2.6, 3.6)
-    wall = draw_paint(rng, bank, *FACADE_KINDS, tile=(1.2, 3.5), saturation=0.4)
+    wall = sample_paint(rng, bank, *FACADE_KINDS, tile=(1.2, 3.5), saturation=0.4)
     pieces = [place(_make_storey(rng, bank, width, each, wall, ground=True), (0, 0, 0))]
     if storeys > 1:
         upper = _make_storey(rng, bank, width, each, wall, ground=False)
         pieces += [place(upper, (0, each * floor, 0)) for floor in range(1, storeys)]
     tall = each * storeys
     body = make_box((width, tall, depth - 0.4), wall, (0, tall / 2, -depth / 2 - 0.2))
-    roof = draw_paint(rng, bank, "tiles", "bricks", "concrete", "metal")
+    roof = sample_paint(rng, bank, "tiles", "bricks", "concrete", "metal")
     pieces += [body, make_box((width + 0.3, 0.25, depth + 0.5), roof, (0, tall + 0.12, -depth / 2))]
     if rng.random() < 0.5:
         rise = rng.uniform(1.0, 3.5)
@@ -52,7 +52,7 @@ def _make_storey(rng: Rng, bank: TextureBank, width: float, height: float, wall:
         holes.append(Opening(kind=kind, left=middle - half, right=middle + half, low=bottom, high=top))
     front = Wall(corner=np.array([-width / 2, 0, 0.0]), yaw=0.0, length=width, openings=tuple(holes))
     pieces, deep = [make_wall(front, height, wall)], rng.uniform(0.1, 0.28)
-    frame, trim = draw_plain(rng, 0.3, 0.3), draw_plain(rng, 0.2, 0.4)
+    frame, trim = sample_plain(rng, 0.3, 0.3), sample_plain(rng, 0.2, 0.4)
     balcony = not ground and rng.random() < 0.3
     for hole in holes:
         if hole.kind == "door":
@@ -67,7 +67,7 @@ def _make_storey(rng: Rng, bank: TextureBank, width: float, height: float, wall:
         sign = Paint(layer=bank.pick(rng, "label", "poster", "stripes"), tile=rng.uniform(1, 3))
         pieces.append(make_box((width * 0.9, 0.4, 0.1), sign, (0, high + 0.22, 0.05)))
         if rng.random() < 0.5:
-            cloth = draw_paint(rng, bank, "stripes", "fabric", saturation=0.9)
+            cloth = sample_paint(rng, bank, "stripes", "fabric", saturation=0.9)
             pieces.append(make_quad((-width * 0.45, high - 0.3, 1.1), (width * 0.9, 0, 0), (0, 0.5, -1.1), cloth))
     if rng.random() < 0.5:
         pieces.append(make_box((width, 0.14, 0.12), trim, (0, height - 0.07, 0.06)))
@@ -97,12 +97,12 @@ def _make_pane(rng: Rng, bank: TextureBank, hole: Opening, deep: float, frame: P
 def make_arcade(rng: Rng, bank: TextureBank, width: float) -> Mesh:
     """Row of columns with beams or arches in front of z = 0, and a roof."""
     height, deep = rng.uniform(2.4, 3.4), rng.uniform(1.5, 2.6)
-    paint = draw_paint(rng, bank, "plaster", "stones", "concrete", "marble", "wood")
+    paint = sample_paint(rng, bank, "plaster", "stones", "concrete", "marble", "wood")
     count = max(int(width / rng.uniform(2.0, 3.5)), 2)
     x = np.linspace(-0.5, 0.5, count + 1) * (width - 0.4)
     side = rng.uniform(0.2, 0.45)
     columns = np.stack([x, np.full(len(x), height / 2), np.full(len(x), deep)], axis=1)
-    roof = draw_paint(rng, bank, "tiles", "wood", "metal")
+    roof = sample_paint(rng, bank, "tiles", "wood", "metal")
     return join([
         make_boxes(np.tile([side, height, side], (len(x), 1)), columns, paint),
         make_box((width, 0.35, 0.4), paint, (0, height + 0.17, deep)),
@@ -114,7 +114,7 @@ def make_steps(rng: Rng, bank: TextureBank) -> list[Mesh]:
     """A flight of steps that rises towards −z to a terrace, with a railing or side walls; a ramp at times."""
     width, count = rng.uniform(1.2, 8.0), int(rng.integers(3, 16))
     rise, tread, terrace = rng.uniform(0.13, 0.19), rng.uniform(0.26, 0.38), rng.uniform(1.0, 5.0)
-    paint = draw_paint(rng, bank, "concrete", "stones", "paving", "bricks", "wood", "terrazzo")
+    paint = sample_paint(rng, bank, "concrete", "stones", "paving", "bricks", "wood", "terrazzo")
     number = np.arange(count)
     heights = (number + 1) * rise
     # Each step is a block down to the ground, the last one is the terrace.
@@ -126,7 +126,7 @@ def make_steps(rng: Rng, bank: TextureBank) -> list[Mesh]:
     shades = np.repeat((1 - 0.1 * (number % 2))[:, None], 3, axis=1)
     pieces, top, length = [make_boxes(sizes, centres, paint, shades)], heights[-1], tread * (count - 1)
     if rng.random() < 0.6:
-        metal = draw_paint(rng, bank, "metal", "wood")
+        metal = sample_paint(rng, bank, "metal", "wood")
         rail = make_railing(rng, bank, terrace, 0.95)
         pieces += [place(rail, (s * width / 2, top, -length - terrace / 2), np.pi / 2) for s in (-1, 1)]
         posts = np.stack([np.zeros(count), heights, z], axis=1)[:-1]
@@ -137,7 +137,7 @@ def make_steps(rng: Rng, bank: TextureBank) -> list[Mesh]:
             start = np.array([s * (width / 2 - 0.05), 0.9, 0])
             pieces.append(make_quad(start, hand - np.array([0, 0.9, 0]), (0, 0.06, 0), metal))
     elif rng.random() < 0.6:
-        side = draw_paint(rng, bank, "bricks", "stones", "plaster", "graffiti")
+        side = sample_paint(rng, bank, "bricks", "stones", "plaster", "graffiti")
         wall = (0.25, top + 0.4, length + terrace)
         pieces += [make_box(wall, side, (s * (width / 2 + 0.12), wall[1] / 2, -wall[2] / 2)) for s in (-1, 1)]
     return [join(pieces)]

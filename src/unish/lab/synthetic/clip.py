@@ -13,7 +13,7 @@ from numpy import ndarray
 
 import unish
 from unish.errors import InputError
-from unish.lab.synthetic.cameras import CameraPath, draw_camera_path
+from unish.lab.synthetic.cameras import CameraPath, sample_camera_path
 from unish.lab.synthetic.cameras.lenses import LENSES
 from unish.lab.synthetic.cameras.subjects import HEIGHTS
 from unish.lab.synthetic.config import SynthConfig
@@ -103,7 +103,7 @@ def plan_clip(rng: np.random.Generator, seed: int, config: SynthConfig) -> Shoot
     build = make_room if kind in ("room", "corridor", "hall") else make_ground
     stage = build(rng, bank, kind, used, seats)
     joints = np.stack([actor.joints for actor in actors]) if actors else np.zeros((0, len(timestamps), 24, 3))
-    camera = draw_camera_path(rng, stage, joints, timestamps, config)
+    camera = sample_camera_path(rng, stage, joints, timestamps, config)
     stage = _make_way(rng, stage, camera.c2stage[:, :3, 3], joints[:, :, 0], seats)
     return Shooting(stage=stage, actors=actors, camera=camera, timestamps_s=timestamps, bank=bank)
 
@@ -121,7 +121,7 @@ def render_clip(shooting: Shooting, renderer: Renderer, size: tuple[int, int]) -
     for number, c2stage in enumerate(shooting.camera.c2stage):
         vertices = np.concatenate([np.zeros((0, 3), np.float32), *[actor.surface[number] for actor in actors]])
         w2c = np.linalg.inv(c2stage)
-        frames.append(renderer.draw(vertices, smooth(vertices), w2c, shooting.camera.intrinsics, size))
+        frames.append(renderer.render(vertices, smooth(vertices), w2c, shooting.camera.intrinsics, size))
     return frames
 
 

@@ -188,7 +188,7 @@ THEMES = {
 }
 
 
-def draw_piece(rng: Rng, bank: TextureBank, makers: tuple[tuple[Maker, float], ...]) -> Piece:
+def sample_piece(rng: Rng, bank: TextureBank, makers: tuple[tuple[Maker, float], ...]) -> Piece:
     """A random piece of a weighted list: one of a few that a process makes once, stretched, mirrored and recoloured."""
     weights = np.array([weight for _, weight in makers], np.float64)
     maker = makers[int(rng.choice(len(makers), p=weights / weights.sum()))][0]

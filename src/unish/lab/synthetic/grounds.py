@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from unish.lab.synthetic.buildings import make_arcade, make_house, make_steps
 from unish.lab.synthetic.forms import make_cushion, make_leaf_cards, make_rods, make_tube
-from unish.lab.synthetic.paints import draw_paint
+from unish.lab.synthetic.paints import sample_paint
 from unish.lab.synthetic.panoramas import Sky
 from unish.lab.synthetic.shapes import (
     Paint,
@@ -77,7 +77,7 @@ def make_ground(rng: Rng, bank: TextureBank, kind: str, people: Float[ndarray, "
         house = make_house(rng, bank, rng.uniform(5, 18), rng.uniform(5, 12), int(rng.integers(1, 5)))
         _put_around(rng, stock, [house], reach + rng.uniform(5.0, 25.0))
     for _ in range(int(rng.integers(6, 36))):
-        stock.add(_draw_outdoor_thing(rng, bank, relief, limit))
+        stock.add(_sample_outdoor_thing(rng, bank, relief, limit))
     haze = np.clip(np.array([0.72, 0.8, 0.9]) * rng.uniform(0.7, 1.1) + rng.normal(0, 0.04, 3), 0.05, 1)
     lighting = _light_outdoors(rng, haze)
     if bank.skies and rng.random() < 0.7:
@@ -124,7 +124,7 @@ def _line_street(rng: Rng, bank: TextureBank, stock: Furnishing, reach: float) -
             x += width + (rng.uniform(1, 6) if rng.random() < 0.25 else 0.03)
         if distance > reach + 3.5:
             gap = rng.uniform(1.5, 3.0)
-            kerb = make_box((90, 0.12, 0.16), draw_paint(rng, bank, "concrete", "stones"), (0, 0.06, gap - distance))
+            kerb = make_box((90, 0.12, 0.16), sample_paint(rng, bank, "concrete", "stones"), (0, 0.06, gap - distance))
             stock.add([place(kerb, (0, 0, 0), yaw)])
             for at in rng.uniform(-30, 30, int(rng.integers(0, 9))):
                 car = place(_make_car(rng, bank), (0, 0, 0), np.pi / 2)
@@ -144,7 +144,7 @@ def _close_courtyard(rng: Rng, bank: TextureBank, stock: Furnishing, reach: floa
                 piece.append(place(make_arcade(rng, bank, 2 * half - 0.1), (0, 0, 0.02)))
         else:
             tall = rng.uniform(1.8, 3.5)
-            wall = draw_paint(rng, bank, "bricks", "stones", "plaster", "graffiti", "concrete", "planks", tile=(1, 3))
+            wall = sample_paint(rng, bank, "bricks", "stones", "plaster", "graffiti", "concrete", "planks", tile=(1, 3))
             piece = [make_box((2 * half, tall, 0.3), wall, (0, tall / 2, -0.15))]
         for part in place_all(piece, (-s * half, 0, -c * half), yaw):
             stock.add([part])
@@ -159,7 +159,7 @@ def _make_terrain(rng: Rng, bank: TextureBank, relief: Relief) -> Mesh:
     x, z = np.meshgrid(line, line, indexing="ij")
     flat = np.stack([x, z], -1).reshape(-1, 2)
     vertices = np.stack([flat[:, 0], relief(flat), flat[:, 1]], axis=1)
-    paint = draw_paint(rng, bank, *GROUND_KINDS, tile=(1.0, 5.0), saturation=0.2)
+    paint = sample_paint(rng, bank, *GROUND_KINDS, tile=(1.0, 5.0), saturation=0.2)
     return make_mesh(vertices, grid_faces(side, side), flat, paint)
 
 
@@ -170,7 +170,7 @@ def _make_strips(rng: Rng, bank: TextureBank, hills: float) -> list[Mesh]:
     strips = []
     for number in range(int(rng.integers(1, 3))):
         width, offset, yaw = rng.uniform(1.5, 8), rng.uniform(-8, 8), rng.uniform(0, np.pi)
-        paint = draw_paint(rng, bank, "asphalt", "tiles", "bricks", "stones", "noise", tile=(1, 4), saturation=0.2)
+        paint = sample_paint(rng, bank, "asphalt", "tiles", "bricks", "stones", "noise", tile=(1, 4), saturation=0.2)
         strip = make_box((width, 0.004, 2 * REACH), paint, (offset, 0.006 + 0.006 * number, 0))
         strips.append(place(strip, (0, 0, 0), yaw))
     return strips
@@ -224,7 +224,7 @@ def _light_by_panorama(lighting: Lighting, sky: Sky, turn: float) -> Lighting:
     )
 
 
-def _draw_outdoor_thing(rng: Rng, bank: TextureBank, relief: Relief, limit: float) -> Piece:
+def _sample_outdoor_thing(rng: Rng, bank: TextureBank, relief: Relief, limit: float) -> Piece:
     """Tree, bush, rock, pole, wall, bench, car, crates, bicycle, bin, railing, somewhere around."""
     maker = _THINGS[int(rng.choice(len(_THINGS), p=_THING_WEIGHTS))]
     distance, azimuth = 1.0 + rng.exponential(min(9.0, limit / 2)), rng.uniform(0, 2 * np.pi)
@@ -259,12 +259,12 @@ def _make_tree(rng: Rng, bank: TextureBank) -> Mesh:
         centres = roots[which] * (1 - share) + tips[which] * share + rng.normal(0, spread, (leaves, 3))
         crown = centres.mean(0)
         pieces.append(
-            make_leaf_cards(rng, centres, centres - crown, tall * rng.uniform(0.02, 0.045), _draw_leaf(rng, bank))
+            make_leaf_cards(rng, centres, centres - crown, tall * rng.uniform(0.02, 0.045), _sample_leaf(rng, bank))
         )
     return join(pieces)
 
 
-def _draw_leaf(rng: Rng, bank: TextureBank) -> Paint:
+def _sample_leaf(rng: Rng, bank: TextureBank) -> Paint:
     """Green, now and then autumnal."""
     colour = np.array([0.55, 0.7, 0.4]) if rng.random() < 0.85 else np.array([0.9, 0.6, 0.25])
     tint = np.clip(colour * rng.uniform(0.6, 1.3) + rng.normal(0, 0.04, 3), 0.02, 1)
@@ -278,7 +278,7 @@ def _make_bush(rng: Rng, bank: TextureBank) -> Mesh:
     unit = rng.normal(size=(count, 3))
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     centres = unit * size * rng.uniform(0.6, 1.0, (count, 1)) ** 0.5
-    leaf = _draw_leaf(rng, bank)
+    leaf = _sample_leaf(rng, bank)
     core = make_cushion(size * 0.75, replace(leaf, colour=tuple(0.5 * np.array(leaf.colour))), 0.8, 0.8)
     cards = make_leaf_cards(rng, centres, unit, rng.uniform(0.08, 0.16), leaf)
     return place(join([core, cards]), (0, size[1] * 0.9, 0))
@@ -287,7 +287,8 @@ def _make_bush(rng: Rng, bank: TextureBank) -> Mesh:
 def _make_rock(rng: Rng, bank: TextureBank) -> Mesh:
     size = rng.uniform(0.15, 1.2) * rng.uniform(0.6, 1.3, 3)
     return place(
-        make_blob(rng, size, draw_paint(rng, bank, "noise", "stones", "asphalt", "marble"), 0.3), (0, size[1] * 0.4, 0)
+        make_blob(rng, size, sample_paint(rng, bank, "noise", "stones", "asphalt", "marble"), 0.3),
+        (0, size[1] * 0.4, 0),
     )
 
 
@@ -305,7 +306,7 @@ def _make_wall(rng: Rng, bank: TextureBank) -> Mesh:
     length, tall = rng.uniform(1.5, 10), rng.uniform(0.4, 2.5)
     return make_box(
         (length, tall, rng.uniform(0.1, 0.4)),
-        draw_paint(rng, bank, "bricks", "stones", "planks", "tiles", "poster"),
+        sample_paint(rng, bank, "bricks", "stones", "planks", "tiles", "poster"),
         (0, tall / 2, 0),
     )
 

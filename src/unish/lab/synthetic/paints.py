@@ -12,7 +12,7 @@ CLOTHS = ("fabric", "knit", "carpet", "noise", "stripes", "cloudy", "checker", "
 SOLIDS = ("planks", "wood", "noise", "cloudy", "wood", "marble", "metal", "terrazzo", "plaster", "image")
 
 
-def draw_paint(
+def sample_paint(
     rng: Rng, bank: TextureBank, *kinds: str, tile: tuple[float, float] = (0.6, 1.6), saturation: float = 0.5
 ) -> Paint:
     """A surface: textured with one of the kinds, sometimes tinted; or, without kinds, mostly plain."""
@@ -22,17 +22,17 @@ def draw_paint(
     return Paint(colour=tuple(tint), layer=bank.pick(rng, *(kinds or SOLIDS)), tile=rng.uniform(*tile))
 
 
-def draw_plain(rng: Rng, saturation: float = 0.5, low: float = 0.05) -> Paint:
+def sample_plain(rng: Rng, saturation: float = 0.5, low: float = 0.05) -> Paint:
     """One colour."""
     return Paint(colour=tuple(random_colour(rng, saturation=saturation, low=low)))
 
 
-def draw_cloth(rng: Rng, bank: TextureBank) -> Paint:
+def sample_cloth(rng: Rng, bank: TextureBank) -> Paint:
     """Woven, knitted or printed cloth."""
-    return draw_paint(rng, bank, *CLOTHS, tile=(0.2, 0.9), saturation=0.8)
+    return sample_paint(rng, bank, *CLOTHS, tile=(0.2, 0.9), saturation=0.8)
 
 
-def draw_picture_paint(rng: Rng, bank: TextureBank, width: float, *kinds: str) -> Paint:
+def sample_picture_paint(rng: Rng, bank: TextureBank, width: float, *kinds: str) -> Paint:
     """A picture that fills a surface ``width`` metres wide."""
     return Paint(
         colour=(1.0, 1.0, 1.0), layer=bank.pick(rng, *(kinds or ("poster", "poster", "text", "image"))), tile=width

@@ -131,7 +131,7 @@ def cast_people(
     times = torch.from_numpy(np.asarray(timestamps_s, np.float64))
     for spot in arrange_people(rng, count, spread):
         for _ in range(_TRIES):
-            player = _draw_player(rng, bank, body_name, library, times, spot, taken)
+            player = _sample_player(rng, bank, body_name, library, times, spot, taken)
             if player is not None and _sits_well(player, players):
                 players.append(player)
                 taken.append(player.vertices[:, ::11] if player.seat is None else _add_seat(player))
@@ -139,7 +139,7 @@ def cast_people(
     return [_dress(rng, bank, body_name, player, number, clothes) for number, player in enumerate(players)]
 
 
-def _draw_player(
+def _sample_player(
     rng: Rng,
     bank: TextureBank,
     body_name: str,
@@ -151,8 +151,8 @@ def _draw_player(
     """A moving body at the spot, or nobody when others leave no room."""
     body, _ = load_cast_body(body_name)
     *_, thin = load_support(body_name)
-    betas = _draw_shape(rng, body)
-    motion, contacts = _draw_motion(rng, library, body_name, betas, times, spot)
+    betas = _sample_shape(rng, body)
+    motion, contacts = _sample_motion(rng, library, body_name, betas, times, spot)
     skeleton = body.skeleton(_make_params(body, betas, motion, np.zeros(2)))
     offset = find_place(rng, spot, pose_points(thin, betas, motion, skeleton).numpy(), taken)
     if offset is None:
@@ -189,7 +189,7 @@ def _add_seat(actor: Player) -> Float[ndarray, "N Q 3"]:
     return np.concatenate([actor.vertices[:, ::11], np.tile(box, (len(actor.vertices), 1, 1))], axis=1)
 
 
-def _draw_motion(
+def _sample_motion(
     rng: Rng,
     library: MotionLibrary | None,
     body_name: str,
@@ -208,7 +208,7 @@ def _draw_motion(
     return replace(motion, root=motion.root - middle), contacts
 
 
-def _draw_shape(rng: Rng, body: Body) -> Float[torch.Tensor, "10"]:
+def _sample_shape(rng: Rng, body: Body) -> Float[torch.Tensor, "10"]:
     """Of many random shapes the one nearest to a height drawn for an adult (mostly) or a child."""
     adult = rng.random() < 0.85
     height = np.clip(rng.normal(1.70, 0.1), 1.4, 2.05) if adult else rng.uniform(0.9, 1.5)

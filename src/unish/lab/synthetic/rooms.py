@@ -9,8 +9,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from unish.lab.synthetic.forms import make_cushion, make_rods
-from unish.lab.synthetic.furniture import THEMES, Theme, draw_piece
-from unish.lab.synthetic.paints import draw_paint, draw_plain
+from unish.lab.synthetic.furniture import THEMES, Theme, sample_piece
+from unish.lab.synthetic.paints import sample_paint, sample_plain
 from unish.lab.synthetic.shapes import (
     Paint,
     join,
@@ -29,8 +29,6 @@ from unish.lab.synthetic.things.storage import make_wall_shelf
 from unish.lab.synthetic.walls import (
     Opening,
     Wall,
-    draw_openings,
-    draw_wall_paint,
     make_door,
     make_radiator,
     make_reveal,
@@ -38,6 +36,8 @@ from unish.lab.synthetic.walls import (
     make_wall_thing,
     make_window,
     outline,
+    sample_openings,
+    sample_wall_paint,
 )
 from unish.render.scene import Mesh
 
@@ -53,11 +53,11 @@ ROOM_THEMES = {
 
 def make_room(rng: Rng, bank: TextureBank, kind: str, people: Float[ndarray, "K 2"], fixtures: list[Prop]) -> Stage:
     """An indoor stage of a kind in ``SIZES`` around the places (x, z) that people use; ``fixtures`` already stand."""
-    low, high, height = _draw_extent(rng, kind, people)
+    low, high, height = _sample_extent(rng, kind, people)
     theme = THEMES[str(rng.choice(ROOM_THEMES[kind]))]
     keep_out = KeepOut(centres=people, radius=0.45)
     stock = Furnishing(fixtures, keep_out, low, high)
-    common = draw_wall_paint(rng, bank)
+    common = sample_wall_paint(rng, bank)
     blocks = _add_blocks(rng, bank, stock, low, high, height, common)
     walls = [_open_wall(rng, wall, kind, height, blocks) for wall in outline(low, high)]
     density = rng.choice([0.4, 0.8, 1.0, 1.0])
@@ -67,7 +67,7 @@ def make_room(rng: Rng, bank: TextureBank, kind: str, people: Float[ndarray, "K 
     _furnish_middle(rng, bank, stock, theme, density, low, high)
     shell = [_make_floor_and_ceiling(rng, bank, low, high, height), *_make_overhead(rng, bank, low, high, height)]
     for wall in walls:
-        paint = common if rng.random() < 0.75 else draw_wall_paint(rng, bank)
+        paint = common if rng.random() < 0.75 else sample_wall_paint(rng, bank)
         shell += _dress_wall(rng, bank, wall, height, paint)
     shell += _make_beyond(rng, bank, stock, walls, height, common, theme)
     if rng.random() < 0.45:
@@ -85,7 +85,7 @@ def make_room(rng: Rng, bank: TextureBank, kind: str, people: Float[ndarray, "K 
     )
 
 
-def _draw_extent(rng: Rng, kind: str, people: Float[ndarray, "K 2"]) -> tuple[ndarray, ndarray, float]:
+def _sample_extent(rng: Rng, kind: str, people: Float[ndarray, "K 2"]) -> tuple[ndarray, ndarray, float]:
     """Corners (x, z) and height of a room that holds the people with some space around them."""
     (short_low, short_high), heights = SIZES[kind]
     height = float(rng.uniform(*heights))
@@ -120,7 +120,7 @@ def _add_blocks(
             side = rng.uniform(0.15, 0.85, 2)
         corner = low + side * (size - extent)
         tall = height if kind != "partition" or rng.random() < 0.5 else rng.uniform(0.9, 1.6)
-        looks = paint if rng.random() < 0.6 else draw_wall_paint(rng, bank)
+        looks = paint if rng.random() < 0.6 else sample_wall_paint(rng, bank)
         middle = corner + extent / 2
         box = make_box((extent[0], tall - 0.004, extent[1]), looks, (middle[0], tall / 2, middle[1]))
         if kind == "column" and rng.random() < 0.5:
@@ -150,7 +150,7 @@ def _open_wall(rng: Rng, wall: Wall, kind: str, height: float, blocks: list[Prop
         ends = [(corner - wall.corner) @ along for corner in (block.low, block.high)]
         blocked.append((min(ends) - 0.05, max(ends) + 0.05))
     kinds = list(rng.choice(["window", "window", "door", "passage"], int(rng.integers(0, 3 if kind == "room" else 5))))
-    return replace(wall, openings=draw_openings(rng, wall, height, blocked, kinds))
+    return replace(wall, openings=sample_openings(rng, wall, height, blocked, kinds))
 
 
 def _furnish_wall(
@@ -163,7 +163,7 @@ def _furnish_wall(
             at += rng.uniform(0.3, 1.5)
             continue
         hung = rng.random() < 0.12
-        piece = make_wall_shelf(rng, bank) if hung else draw_piece(rng, bank, theme.walls)
+        piece = make_wall_shelf(rng, bank) if hung else sample_piece(rng, bank, theme.walls)
         body = piece[0].vertices
         width, top = float(body[:, 0].max() - body[:, 0].min()), max(float(part.vertices[:, 1].max()) for part in piece)
         rise = rng.uniform(1.2, 1.6) if hung else 0.0
@@ -190,7 +190,7 @@ def _furnish_middle(
         yaw = (
             common + rng.integers(2) * np.pi + rng.normal(0, 0.06) if rng.random() < 0.6 else rng.uniform(0, 2 * np.pi)
         )
-        stock.add(place_all(draw_piece(rng, bank, theme.middle), (at[0], 0, at[1]), yaw))
+        stock.add(place_all(sample_piece(rng, bank, theme.middle), (at[0], 0, at[1]), yaw))
 
 
 def _make_overhead(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray, height: float) -> list[Mesh]:
@@ -198,7 +198,7 @@ def _make_overhead(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray, hei
     pieces: list[Mesh] = []
     (width, depth), middle = high - low, (low + high) / 2
     if rng.random() < 0.2:
-        wood = draw_paint(rng, bank, "wood", "planks", "concrete", "metal")
+        wood = sample_paint(rng, bank, "wood", "planks", "concrete", "metal")
         size = rng.uniform(0.06, 0.2)
         for z in np.arange(low[1] + rng.uniform(0.2, 0.8), high[1] - size, rng.uniform(0.6, 1.4)):
             pieces.append(make_box((width - 0.01, size * 1.3, size), wood, (middle[0], height - size * 0.65, z)))
@@ -207,7 +207,7 @@ def _make_overhead(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray, hei
             [rng.uniform(low[0] + 0.1, high[0] - 0.1, 3), np.full(3, height - 0.12), np.full(3, low[1] + 0.01)], axis=1
         )
         ends = starts + np.array([0, 0, depth - 0.02])
-        pieces.append(make_rods(starts, ends, rng.uniform(0.02, 0.07), draw_plain(rng, 0.3), 8))
+        pieces.append(make_rods(starts, ends, rng.uniform(0.02, 0.07), sample_plain(rng, 0.3), 8))
     glow = Paint(colour=(1.0, 0.97, 0.88), lit=False)
     for _ in range(int(rng.integers(0, 5))):
         at = rng.uniform(low + 0.3, high - 0.3)
@@ -219,7 +219,7 @@ def _make_overhead(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray, hei
             lamp = place(make_cushion((0.14, 0.14, 0.14), glow, 1, 1), (0, -drop, 0))
         elif kind == 2:
             lamp = place(
-                make_turned([(rng.uniform(0.12, 0.3), -0.1), (0.05, 0.1), (0, 0.12)], draw_plain(rng, 0.8), 14),
+                make_turned([(rng.uniform(0.12, 0.3), -0.1), (0.05, 0.1), (0, 0.12)], sample_plain(rng, 0.8), 14),
                 (0, -drop, 0),
             )
         else:
@@ -232,7 +232,7 @@ def _make_overhead(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray, hei
 
 def _make_floor_and_ceiling(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray, height: float) -> Mesh:
     width, depth = high - low
-    floor = draw_paint(rng, bank, *FLOOR_KINDS, tile=(0.8, 3.0), saturation=0.2)
+    floor = sample_paint(rng, bank, *FLOOR_KINDS, tile=(0.8, 3.0), saturation=0.2)
     ceiling = Paint(
         colour=tuple(random_colour(rng, saturation=0.1, low=0.75)),
         layer=bank.pick(rng, "plaster", "cloudy", "tiles", "planks", "concrete") if rng.random() < 0.5 else -1,
@@ -257,9 +257,9 @@ def _dress_wall(rng: Rng, bank: TextureBank, wall: Wall, height: float, paint: P
         elif hole.kind == "door":
             pieces.append(wall.put(make_door(rng, bank, hole, min(thick, 0.15))))
         else:
-            pieces.append(wall.put(make_reveal(hole, 0.15, draw_plain(rng, 0.2, 0.5))))
+            pieces.append(wall.put(make_reveal(hole, 0.15, sample_plain(rng, 0.2, 0.5))))
     if rng.random() < 0.6:
-        board, tall = draw_plain(rng, 0.3, 0.2), rng.uniform(0.05, 0.16)
+        board, tall = sample_plain(rng, 0.3, 0.2), rng.uniform(0.05, 0.16)
         edges = [
             0.0,
             *(
@@ -311,7 +311,7 @@ def _make_side_room(
         np.array([left - rng.uniform(0.1, 1.5), -0.15 - depth]),
         np.array([right + rng.uniform(0.1, 1.5), -0.15]),
     )
-    looks = paint if rng.random() < 0.5 else draw_wall_paint(rng, bank)
+    looks = paint if rng.random() < 0.5 else sample_wall_paint(rng, bank)
     far = outline(low, high)
     hole = Opening(kind="passage", left=high[0] - right, right=high[0] - left, low=0.0, high=top)
     far[0] = replace(far[0], openings=(hole,))  # the side towards the first room
@@ -319,7 +319,7 @@ def _make_side_room(
     pieces = [*front, _make_floor_and_ceiling(rng, bank, low, high, tall)]
     at = low[0] + 0.1
     for _ in range(4):
-        piece = join(draw_piece(rng, bank, theme.walls))
+        piece = join(sample_piece(rng, bank, theme.walls))
         size = piece.vertices.max(0) - piece.vertices.min(0)
         if at + size[0] < high[0] and size[2] < depth - 0.3 and size[1] < tall:
             pieces.append(
@@ -336,5 +336,7 @@ def _make_rug(rng: Rng, bank: TextureBank, low: ndarray, high: ndarray) -> Mesh:
     if rng.random() < 0.6:
         paint = Paint(layer=bank.pick(rng, "rug"), tile=float(size.max()))
     else:
-        paint = draw_paint(rng, bank, "carpet", "stripes", "fabric", "knit", "checker", tile=(0.3, 1.2), saturation=0.8)
+        paint = sample_paint(
+            rng, bank, "carpet", "stripes", "fabric", "knit", "checker", tile=(0.3, 1.2), saturation=0.8
+        )
     return make_quad((corner[0], 0.006, corner[1]), (size[0], 0, 0), (0, 0, size[1]), paint)

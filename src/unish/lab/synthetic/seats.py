@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from unish.lab.synthetic.paints import draw_paint
+from unish.lab.synthetic.paints import sample_paint
 from unish.lab.synthetic.shapes import Paint, join, make_box, make_cylinder, place
 from unish.lab.synthetic.stage import Prop
 from unish.lab.synthetic.textures import TextureBank
@@ -101,7 +101,7 @@ def make_seat(
         return None
     fit = _Fit(points=points, top=top)
     for kind in rng.permutation(KINDS):
-        mesh = _build(rng, str(kind), fit, draw_paint(rng, bank, "planks", "noise", "carpet", "cloudy"))
+        mesh = _build(rng, str(kind), fit, sample_paint(rng, bank, "planks", "noise", "carpet", "cloudy"))
         if mesh is not None:
             return Prop.of(place(mesh, (float(pelvis[0]), 0.0, float(pelvis[2])), yaw))
     return None

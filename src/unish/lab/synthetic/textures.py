@@ -59,7 +59,7 @@ class TextureBank:
     def __init__(self, layers: UInt8[ndarray, "L S S 3"], kinds: tuple[Kind, ...], skies: tuple[Sky, ...] = ()) -> None:
         self.layers = layers
         self.skies = skies
-        self.kin = _draw_kin(len(layers), kinds)
+        self.kin = _sample_kin(len(layers), kinds)
         self._by_kind = {kind: np.flatnonzero([k == kind for k in kinds]) for kind in set(kinds)}
 
     def pick(self, rng: np.random.Generator, *kinds: Kind) -> int:
@@ -68,7 +68,7 @@ class TextureBank:
         return int(rng.choice(self._by_kind[present[rng.integers(len(present))]]))
 
 
-def _draw_kin(num_layers: int, kinds: tuple[Kind, ...]) -> Int16[ndarray, "64 _"]:
+def _sample_kin(num_layers: int, kinds: tuple[Kind, ...]) -> Int16[ndarray, "64 _"]:
     """Permutations within kinds, the same for every bank of these kinds."""
     rng = np.random.default_rng(13)
     tables = np.tile(np.append(np.arange(num_layers), -1).astype(np.int16), (64, 1))

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from unish.lab.synthetic.forms import make_curtain, make_rods, make_rounded_box, make_rounded_boxes, make_tube
-from unish.lab.synthetic.paints import draw_cloth, draw_paint, draw_picture_paint, draw_plain
+from unish.lab.synthetic.paints import sample_cloth, sample_paint, sample_picture_paint, sample_plain
 from unish.lab.synthetic.shapes import (
     Paint,
     join,
@@ -79,11 +79,11 @@ def outline(low: Float[ndarray, "2"], high: Float[ndarray, "2"]) -> list[Wall]:
     return walls
 
 
-def draw_wall_paint(rng: Rng, bank: TextureBank) -> Paint:
+def sample_wall_paint(rng: Rng, bank: TextureBank) -> Paint:
     """Mostly pale and quiet, sometimes patterned."""
     if rng.random() < 0.3:
-        return draw_plain(rng, 0.2, 0.6)
-    return draw_paint(rng, bank, *WALL_KINDS, tile=(0.8, 3.0), saturation=0.15)
+        return sample_plain(rng, 0.2, 0.6)
+    return sample_paint(rng, bank, *WALL_KINDS, tile=(0.8, 3.0), saturation=0.15)
 
 
 def make_wall(wall: Wall, height: float, paint: Paint) -> Mesh:
@@ -122,14 +122,14 @@ def make_reveal(hole: Opening, depth: float, paint: Paint) -> Mesh:
 def make_window(rng: Rng, bank: TextureBank, hole: Opening, depth: float, clear: bool) -> Mesh:
     """Frame, bars, sill, blinds or curtains in the wall's axes; the pane is left open if ``clear``, else it glows."""
     w, h, x = hole.right - hole.left, hole.high - hole.low, (hole.left + hole.right) / 2
-    frame = draw_plain(rng, 0.2, 0.5) if rng.random() < 0.7 else draw_paint(rng, bank, "wood", "metal")
+    frame = sample_plain(rng, 0.2, 0.5) if rng.random() < 0.7 else sample_paint(rng, bank, "wood", "metal")
     z, bar = -depth * rng.uniform(0.5, 0.95), rng.uniform(0.03, 0.07)
     columns, rows = int(rng.integers(1, 4)), int(rng.choice([1, 1, 1, 2, 3]))
     middle = (hole.low + hole.high) / 2
     sizes = [(bar, h, 0.05)] * (columns + 1) + [(w, bar, 0.05)] * (rows + 1)
     at = [(hole.left + w * i / columns, middle, z) for i in range(columns + 1)]
     at += [(x, hole.low + h * i / rows, z) for i in range(rows + 1)]
-    pieces = [make_boxes(np.array(sizes), np.array(at), frame), make_reveal(hole, depth, draw_plain(rng, 0.15, 0.6))]
+    pieces = [make_boxes(np.array(sizes), np.array(at), frame), make_reveal(hole, depth, sample_plain(rng, 0.15, 0.6))]
     if not clear:
         glow = Paint(
             colour=tuple(np.clip(np.array([0.9, 0.95, 1.0]) * rng.uniform(0.6, 1.15), 0, 1)),
@@ -139,7 +139,7 @@ def make_window(rng: Rng, bank: TextureBank, hole: Opening, depth: float, clear:
         )
         pieces.append(make_quad((hole.left, hole.low, -depth), (w, 0, 0), (0, h, 0), glow))
     if hole.low > 0.2:
-        sill = draw_paint(rng, bank, "wood", "marble", "terrazzo", "noise")
+        sill = sample_paint(rng, bank, "wood", "marble", "terrazzo", "noise")
         pieces.append(
             make_rounded_box((w + 0.1, 0.03, depth + 0.08), 0.01, sill, (x, hole.low - 0.005, -depth / 2 + 0.05))
         )
@@ -149,10 +149,10 @@ def make_window(rng: Rng, bank: TextureBank, hole: Opening, depth: float, clear:
         slats = np.arange(hole.high - drop, hole.high, 0.035)
         centres = np.stack([np.full(len(slats), x), slats, np.full(len(slats), 0.0)], axis=1)
         pieces.append(
-            make_boxes(np.tile([w - 0.02, 0.004, 0.028], (len(slats), 1)), centres, draw_plain(rng, 0.3, 0.5))
+            make_boxes(np.tile([w - 0.02, 0.004, 0.028], (len(slats), 1)), centres, sample_plain(rng, 0.3, 0.5))
         )
     elif chance < 0.55:
-        cloth = draw_cloth(rng, bank)
+        cloth = sample_cloth(rng, bank)
         tall = hole.high + 0.12 - (0.03 if rng.random() < 0.6 else hole.low - 0.15)
         rod = np.array([[hole.left - 0.3, hole.high + 0.12, 0.08], [hole.right + 0.3, hole.high + 0.12, 0.08]])
         pieces.append(make_rods(rod[:1], rod[1:], 0.012, frame, 6))
@@ -169,7 +169,7 @@ def make_radiator(rng: Rng, bank: TextureBank, width: float) -> Mesh:
     height, count = rng.uniform(0.4, 0.65), max(int(width / 0.06), 3)
     x = np.linspace(-0.5, 0.5, count) * width
     at = np.stack([x, np.full(count, 0.12 + height / 2), np.full(count, 0.06)], axis=1)
-    paint = draw_plain(rng, 0.1, 0.75)
+    paint = sample_plain(rng, 0.1, 0.75)
     pipe = np.array([[width / 2, 0.14, 0.06], [width / 2 + 0.08, 0.14, 0.06], [width / 2 + 0.08, 0.0, 0.06]])
     return join(
         [
@@ -182,8 +182,8 @@ def make_radiator(rng: Rng, bank: TextureBank, width: float) -> Mesh:
 def make_door(rng: Rng, bank: TextureBank, hole: Opening, depth: float) -> Mesh:
     """Frame, reveal and a leaf with panels and a handle, shut or ajar, in the wall's axes."""
     w, h, x = hole.right - hole.left, hole.high, (hole.left + hole.right) / 2
-    trim = draw_plain(rng, 0.2, 0.5) if rng.random() < 0.6 else draw_paint(rng, bank, "wood")
-    leaf = draw_plain(rng, 0.3, 0.4) if rng.random() < 0.5 else draw_paint(rng, bank, "wood", "planks", "metal")
+    trim = sample_plain(rng, 0.2, 0.5) if rng.random() < 0.6 else sample_paint(rng, bank, "wood")
+    leaf = sample_plain(rng, 0.3, 0.4) if rng.random() < 0.5 else sample_paint(rng, bank, "wood", "planks", "metal")
     posts = np.array([[hole.left - 0.03, h / 2, 0], [hole.right + 0.03, h / 2, 0], [x, h + 0.03, 0]])
     pieces = [
         make_boxes(np.array([[0.07, h, 0.04], [0.07, h, 0.04], [w + 0.13, 0.07, 0.04]]), posts, trim),
@@ -209,13 +209,13 @@ def make_wall_thing(rng: Rng, bank: TextureBank, height: float) -> tuple[float, 
         tall = min(width * rng.uniform(0.6, 1.4), height - 1.3) if kind != "board" else rng.uniform(0.5, 1.1)
         middle = rng.uniform(1.25, 1.25 + max(height - 1.4 - tall / 2, 0.1) * 0.6)
         picture = (
-            draw_picture_paint(rng, bank, width)
+            sample_picture_paint(rng, bank, width)
             if kind != "board"
-            else draw_paint(rng, bank, "plaster", "text", "noise", "wood")
+            else sample_paint(rng, bank, "plaster", "text", "noise", "wood")
         )
         inner = make_box((width, tall, 0.012), picture, (0, middle, 0.008))
         frame = make_rounded_box(
-            (width + 0.06, tall + 0.06, 0.025), 0.008, draw_paint(rng, bank, "wood", "noise"), (0, middle, 0.0)
+            (width + 0.06, tall + 0.06, 0.025), 0.008, sample_paint(rng, bank, "wood", "noise"), (0, middle, 0.0)
         )
         return width + 0.06, inner if kind == "poster" else join([frame, inner])
     if kind in ("notices", "pictures"):
@@ -229,17 +229,17 @@ def make_wall_thing(rng: Rng, bank: TextureBank, height: float) -> tuple[float, 
         return wide + 0.3, make_boxes(sizes, at, Paint(layer=layer, tile=0.3), rng.uniform(0.6, 1, (count, 3)))
     if kind == "hooks":
         wide, y = rng.uniform(0.4, 1.0), rng.uniform(1.5, 1.75)
-        pieces = [make_box((wide, 0.1, 0.02), draw_paint(rng, bank, "wood"), (0, y, 0.01))]
+        pieces = [make_box((wide, 0.1, 0.02), sample_paint(rng, bank, "wood"), (0, y, 0.01))]
         for x in np.linspace(-0.4, 0.4, int(rng.integers(2, 6))) * wide:
             if rng.random() < 0.7:
-                cloth = make_curtain(rng, rng.uniform(0.18, 0.35), rng.uniform(0.5, 1.1), draw_cloth(rng, bank))
+                cloth = make_curtain(rng, rng.uniform(0.18, 0.35), rng.uniform(0.5, 1.1), sample_cloth(rng, bank))
                 pieces.append(place(cloth, (x, y - cloth.vertices[:, 1].max(), 0.07)))
         return wide, join(pieces)
     if kind == "clock":
         radius = rng.uniform(0.1, 0.2)
         plate = make_turned(
             [(radius, 0), (radius, 0.03), (radius * 0.9, 0.03), (radius * 0.88, 0.02), (0, 0.02)],
-            draw_plain(rng, 0.3),
+            sample_plain(rng, 0.3),
             20,
         )
         upright = transform(plate, np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]))
@@ -253,10 +253,10 @@ def make_wall_thing(rng: Rng, bank: TextureBank, height: float) -> tuple[float, 
         shade = make_turned([(0.06, 0), (0.1, 0.16), (0, 0.16)], Paint(colour=(1.0, 0.95, 0.8), lit=False), 12)
         return 0.25, place(shade, (0, 1.75, 0.12))
     size = rng.uniform((0.2, 0.2, 0.06), (0.7, 0.8, 0.2))
-    return float(size[0]), make_rounded_box(size, 0.01, draw_paint(rng, bank), (0, 1.45, size[2] / 2))
+    return float(size[0]), make_rounded_box(size, 0.01, sample_paint(rng, bank), (0, 1.45, size[2] / 2))
 
 
-def draw_openings(
+def sample_openings(
     rng: Rng, wall: Wall, height: float, blocked: Sequence[tuple[float, float]], kinds: Sequence[str]
 ) -> tuple[Opening, ...]:
     """Holes of the kinds, where they fit between one another and the blocked stretches."""

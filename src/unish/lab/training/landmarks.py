@@ -86,12 +86,12 @@ def make_batch(pool: MotionPool, body: Body, config: LandmarkDataConfig, *, seed
     size, count = config.batch_size, config.num_frames
     timestamps, rotations, root = _cut_motion(pool, config, generator)
     present = _present_frames(size, count, config, generator)
-    betas = draw_betas(size, config, generator)
+    betas = sample_betas(size, config, generator)
     truth = _film(rotations, root, timestamps, betas, body, config, generator)
     landmarks, joints = body.landmarks(truth), body.joints(truth)
-    image_size, intrinsics = _draw_lens(size, joints, config, generator)
+    image_size, intrinsics = _sample_lens(size, joints, config, generator)
     cameras = intrinsics[:, None].expand(-1, count, -1, -1)
-    bounds = _draw_bounds(project(landmarks, cameras, min_depth=_MIN_DEPTH), image_size, config, generator)
+    bounds = _sample_bounds(project(landmarks, cameras, min_depth=_MIN_DEPTH), image_size, config, generator)
     observed = observe_landmarks(
         landmarks, cameras, bounds, body.standing_height(betas), timestamps, config.noise, generator
     )
@@ -130,7 +130,7 @@ def observe_landmarks(
     )  # fmt: skip
 
 
-def draw_betas(size: int, config: LandmarkDataConfig, generator: Generator) -> Float[Tensor, "S 10"]:
+def sample_betas(size: int, config: LandmarkDataConfig, generator: Generator) -> Float[Tensor, "S 10"]:
     """Shapes of the free body: adults with unit normal numbers, and a share of children (second number below zero)."""
     betas = torch.randn(size, 10, generator=generator)
     low, high = config.child_range
@@ -195,7 +195,7 @@ def _film(
     path = (to_camera @ (root - root[:, :1])[..., None])[..., 0] * ratio
     depth = distance + path[..., 2]
     depth = depth + (1.2 - depth.amin(dim=1, keepdim=True)).clamp_min(0)
-    # Sideways the camera follows the person more or less; see ``_draw_lens`` for where in the picture they end up.
+    # Sideways the camera follows the person more or less; see ``_sample_lens`` for where in the picture they end up.
     follow = torch.rand(size, 1, 1, generator=generator)
     position = torch.cat([path[..., :2] * (1 - follow), depth[..., None]], dim=-1)
     shared = betas[:, None].expand(-1, count, -1)
@@ -211,7 +211,7 @@ def _place(position: Tensor, distance: Tensor, generator: Generator) -> Float[Te
     return torch.cat([position[..., :2] + aside[:, None], position[..., 2:]], dim=-1)
 
 
-def _draw_lens(
+def _sample_lens(
     size: int, joints: Tensor, config: LandmarkDataConfig, generator: Generator
 ) -> tuple[Float[Tensor, "S 2"], Float[Tensor, "S 3 3"]]:
     """(width, height) and intrinsics; the field of view is widened until the pelvis of the middle frame is inside."""
@@ -226,7 +226,7 @@ def _draw_lens(
     return image_size, intrinsics
 
 
-def _draw_bounds(
+def _sample_bounds(
     pixels: Tensor, image_size: Tensor, config: LandmarkDataConfig, generator: Generator
 ) -> Float[Tensor, "S 4"]:
     """What of the picture there is: all of it, or cut at the bottom somewhere between shoulders and ankles."""

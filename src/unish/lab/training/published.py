@@ -24,7 +24,7 @@ def fetch_image_encoder() -> dict[str, Tensor]:
     return efficientnet.convert_published_weights(published)
 
 
-def fetch_photo_prior() -> dict[str, Tensor]:
+def fetch_depth_prior() -> dict[str, Tensor]:
     """State dict of ``FastDepth`` with NYU Depth v2 weights.
 
     Raises:

@@ -6,7 +6,7 @@
 | ``CAMERAS`` | scene: matching, pose head | the rest | ``SCENE_MIX`` | matches, relative poses |
 | ``CROP_EXPERT`` | depth of people in crops | image encoder | ``EXPERT_WORLD`` | ``CropWeights`` |
 | ``DISTILL`` | scene: dense head | the rest | ``DISTILL_WORLD`` or videos, no truth | ``DistillWeights`` |
-| ``FLOW`` | scene: all but the image encoder and the photo prior | these two | videos, no truth | ``FlowWeights`` |
+| ``FLOW`` | scene: all but image encoder and monocular depth prior | these two | videos, no truth | ``FlowWeights`` |
 | ``LIFTER`` | human branch | – | motion, simulated landmarks | ``LifterConfig`` |
 | ``COARSE`` | AlignNet | scene, human | ``COARSE_WORLD`` with exact bodies | ``CoarseWeights`` |
 | ``FINE`` | AlignNet | scene, human | ``STRANGE_WORLD`` or videos, no truth | ``FineWeights`` |

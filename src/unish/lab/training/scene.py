@@ -10,6 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from unish.geometry.camera import unproject
 from unish.lab.training.data import SceneBatch
+from unish.lab.training.depth_prior_correction import correct_depth_prior
 from unish.lab.training.losses.cameras import (
     angle_degrees,
     compare_relative_poses,
@@ -19,7 +20,6 @@ from unish.lab.training.losses.cameras import (
 )
 from unish.lab.training.losses.matches import find_true_matches, match_losses
 from unish.lab.training.losses.points import compare_points
-from unish.lab.training.photo_help import see_helped_prior
 from unish.network.outputs import SceneOutput
 from unish.network.small_scene import SmallScene
 
@@ -50,7 +50,7 @@ def scene_loss(
         with_cameras: ``False`` leaves out matches and cameras, which learn faster than depth and cost a third.
     """
     # The fused attention kernel's bfloat16 backward pass is slow on CPUs; plain matrix products are not.
-    helped = see_helped_prior(model, batch) if model.training and model.photo_prior is not None else None
+    corrected_prior = correct_depth_prior(model, batch) if model.training and model.photo_prior is not None else None
     with sdpa_kernel(SDPBackend.MATH):
         output = model(
             batch.images,
@@ -58,7 +58,7 @@ def scene_loss(
             long_side=max(batch.images.shape[-2:]),
             with_cameras=with_cameras,
             keep_training_outputs=True,
-            photo_log_depth=helped,
+            prior_log_depth=corrected_prior,
         )
     with torch.autocast(batch.images.device.type, enabled=False):
         points = compare_points(output.local_points, output.point_conf_logits, unproject(batch.depth, batch.intrinsics))

@@ -1,6 +1,7 @@
 """How good is a scene branch? The two baselines it has to beat are always printed beside it.
 
-Depth: AbsRel with one median scale per clip, against the *row prior* (mean depth of each image row over training data).
+Depth: AbsRel with one median scale per clip, against the *row-wise depth prior* (mean depth of each image row over
+training data).
 Cameras: rotation error of consecutive frames, against "the camera did not move".
 """
 
@@ -48,7 +49,7 @@ def depth_error(
 
 
 def stretch_row_prior(log_depth: Float[Tensor, "rows"], size: tuple[int, int]) -> Float[Tensor, "H W"]:
-    """The row prior as a depth map."""
+    """The row-wise depth prior as a depth map."""
     rows = torch.nn.functional.interpolate(log_depth[None, None], size[0], mode="linear")[0, 0]
     return rows.exp()[:, None].expand(size)
 
@@ -57,8 +58,8 @@ def stretch_row_prior(log_depth: Float[Tensor, "rows"], size: tuple[int, int]) -
 def score_scene(model: SmallScene, batches: Iterable[SceneBatch], row_prior: Float[Tensor, "rows"]) -> dict[str, float]:
     """Means over clips, intrinsics not given; computed where the model is.
 
-    AbsRel and δ of network and row prior; rotation error of the network and of a still camera, and error of the
-    translation direction where the camera moved (degrees, consecutive frames); |log f| error.
+    AbsRel and δ of network and row-wise depth prior; rotation error of the network and of a still camera, and error of
+    the translation direction where the camera moved (degrees, consecutive frames); |log f| error.
     """
     rows: list[dict[str, float]] = []
     device = next(model.parameters()).device

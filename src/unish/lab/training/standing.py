@@ -50,7 +50,6 @@ class StandingSettings:
         minutes: of training in all; the learning rates fall to the end of it.
         shards: to render, the same number of each kind of the plan's mix.
         data: see ``open_scene_data``; ``None`` for ``shards/`` in the run folder.
-        shard_mib: largest file of the copies of the checkpoints, see ``FitConfig``.
         stages: names of those of the plan that train, of the scene branch and of AlignNet.
         share: of the way from the shipped scene branch to the trained one, where the candidate lies (``interpolate``).
             Stages after the first learn beside what was trained whole.
@@ -59,7 +58,6 @@ class StandingSettings:
     minutes: float = 40.0
     shards: int = 120
     data: str | None = None
-    shard_mib: float = 20.0
     stages: tuple[str, ...] = ("depth", "cameras")
     share: float = 1.0
 
@@ -135,7 +133,7 @@ class StandingRun:
         self, stage: SceneStage | LocaliseStage, network: UniSH, data: Path, mix: SceneMix, *, piece_minutes: float
     ) -> None:
         """Train a part of ``network`` in place; a stage that is over only loads its weights."""
-        fit = replace(stage.fit, piece_minutes=piece_minutes, shard_mib=self.settings.shard_mib, device="auto")
+        fit = replace(stage.fit, piece_minutes=piece_minutes, device="auto")
         place, minutes = self.folder / stage.name, self._budget(stage)
         if isinstance(stage, SceneStage):
             assert isinstance(network.scene, SmallScene)
@@ -254,8 +252,9 @@ def open_run(folder: Path, *, plan: Plan, weights: Path, **wanted: Any) -> Stand
     if path.exists():
         try:
             stored = json.loads(path.read_text())
+            stored["settings"].pop("shard_mib", None)  # in runs of before, which also kept their checkpoints in pieces
             settings = StandingSettings(**stored["settings"] | {"stages": tuple(stored["settings"]["stages"])})
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             raise InputError(f"{path}: not the state of a standing run; choose another folder") from None
     else:
         settings = StandingSettings()

@@ -35,7 +35,7 @@ _SKIPS = {1: 4, 2: 2, 3: 0}
 
 
 class FastDepth(nn.Module):
-    """RGB in [0, 1] → depth in metres, at the size of the input, as seen by the camera of its training pictures."""
+    """RGB in [0, 1] → depth in metres, at the size of the input, for the camera of its training pictures."""
 
     def __init__(self) -> None:
         super().__init__()

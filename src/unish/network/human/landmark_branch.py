@@ -1,8 +1,8 @@
 """Our human branch: a window of BlazePose landmarks in, SMPL rotations, shape and tokens out, in one pass.
 
-Each person is seen from a camera turned towards them (``viewing_ray``). Closed-form bone directions give a first pose
-(``analytic_pose``). Transformer stages over time correct it; every stage reads how the body of the stage before it,
-placed by the closed-form ruler, misses the landmarks in the picture and in space.
+Each person gets a camera turned towards them (``viewing_ray``). Closed-form bone directions give a first pose
+(``analytic_pose``). Transformer stages over time correct it; every stage reads the residuals of the landmarks, in
+the picture and in space, for the body of the stage before it at its closed-form position (``geometry.ruler``).
 
 Legend: B clips, P people, S = B·P, N frames, L = 33 landmarks, C channels, K = 24 joints.
 """
@@ -29,9 +29,9 @@ from unish.network.rope import Rotary
 from unish.structs import NUM_LANDMARKS, BodyParams, HumanInputs
 
 NUM_JOINTS, NUM_BETAS = 24, 10
-_PIXELS_PER_UNIT = 1000.0  # the ruler's tolerances are in pixels; the view's image plane is in focal lengths
+_PIXELS_PER_UNIT = 1000.0  # tolerances of the position solve are in pixels, the view's image plane is in focal lengths
 _MIN_WEIGHT = 0.02
-_ERROR_UNIT_M = 0.1  # errors are told in decimetres, so that they weigh as much as poses at the start of training
+_ERROR_UNIT_M = 0.1  # residuals are in decimetres, so that they have the scale of poses at the start of training
 _EVIDENCE_DIM = NUM_LANDMARKS * (3 + 3 + 2 + 1) + 2
 _STATE_DIM = NUM_JOINTS * 6 + NUM_BETAS + NUM_LANDMARKS * 5 + 1
 
@@ -48,7 +48,7 @@ class LandmarkBranchConfig:
         max_frequency, frequency_range: fastest turn of the rotary time embedding in rad/s, and how many times slower
             the slowest is.
         place_in_token: append to each token where in the picture the person is and how large, which the rest of the
-            token does not know. A plain AlignNet needs it, as in the published network, whose token has read the box.
+            token does not encode. A plain AlignNet needs it, as in the published network, whose token encodes the box.
         flip_average: run the mirrored person too and average (twice the cost, mirrored input gives mirrored output).
     """
 
@@ -93,8 +93,8 @@ class LandmarkBranch(nn.Module):
     ) -> HumanOutput:
         """Lift every person.
 
-        Frames in which a person is not seen get the pose that their neighbours in time suggest; a person never seen
-        gets the rest pose.
+        Frames in which a person is not observed get a pose from their neighbours in time; a person who is never
+        observed gets the rest pose.
 
         Args:
             humans: with ``landmarks_px`` in pixels of the images that ``intrinsics`` belong to, and
@@ -122,7 +122,7 @@ class LandmarkBranch(nn.Module):
         if self.config.place_in_token:
             ray = view.to_camera[..., :, 2]
             place = describe_place(ray[..., :2] / ray[..., 2:], view.inverse_depth)
-            token = torch.cat([token, torch.where(view.seen[..., None], place, 0.0).to(token.dtype)], dim=-1)
+            token = torch.cat([token, torch.where(view.observed[..., None], place, 0.0).to(token.dtype)], dim=-1)
         root = view.to_camera @ state.rotations[:, :, 0]
         rotations = torch.cat([root[:, :, None], state.rotations[:, :, 1:]], dim=2)
         return HumanOutput(
@@ -138,15 +138,15 @@ class LandmarkBranch(nn.Module):
             aligned = image_aligned_points(view)
             state = _first_state(view, aligned, timestamps, body)
             evidence = _describe_evidence(view, aligned)
-        x = torch.where(view.seen[..., None], self.embed_evidence(evidence), self.unseen.to(evidence.dtype))
+        x = torch.where(view.observed[..., None], self.embed_evidence(evidence), self.unseen.to(evidence.dtype))
         rotary = _time_rotary(timestamps, self.config)
         near = (timestamps[:, :, None] - timestamps[:, None, :]).abs() <= self.config.span_s
         itself = torch.eye(timestamps.shape[1], dtype=torch.bool, device=timestamps.device)
-        mask = (near & view.seen[:, None, :]) | itself
+        mask = (near & view.observed[:, None, :]) | itself
         for stage in self.stages:
             with torch.no_grad(), torch.autocast(view.points.device.type, enabled=False):
                 description = _describe_state(state, view, body)
-            x, state = stage(x, description, state, view.seen, rotary, mask)
+            x, state = stage(x, description, state, view.observed, rotary, mask)
         return state, self.norm(x)
 
     def _body_on(self, device: torch.device) -> Body:
@@ -157,7 +157,7 @@ class LandmarkBranch(nn.Module):
 
 
 class CorrectionStage(nn.Module):
-    """Reads the state's errors, thinks over time, returns a corrected state."""
+    """Encodes the errors of a state, attends over time, and returns a corrected state."""
 
     def __init__(self, config: LandmarkBranchConfig, depth: int) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ class CorrectionStage(nn.Module):
         self.norm = nn.LayerNorm(config.dim)
         self.turn = nn.Linear(config.dim, NUM_JOINTS * 6)
         self.shape = nn.Linear(config.dim, NUM_BETAS + 1)
-        # The first output is the state as it came.
+        # The first output is the input state.
         for head in (self.turn, self.shape):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
@@ -178,19 +178,19 @@ class CorrectionStage(nn.Module):
         x: Float[Tensor, "S N C"],
         description: Float[Tensor, "S N E"],
         state: BodyState,
-        seen: Bool[Tensor, "S N"],
+        observed: Bool[Tensor, "S N"],
         rotary: Rotary,
         mask: Bool[Tensor, "S N N"],
     ) -> tuple[Float[Tensor, "S N C"], BodyState]:
         """Tokens and state after this stage."""
-        x = x + self.embed_state(description) * seen[..., None]
+        x = x + self.embed_state(description) * observed[..., None]
         for block in self.blocks:
             x = block(x, rotary, mask)
         normed = self.norm(x)
         turn, shape = self.turn(normed).float().unflatten(-1, (NUM_JOINTS, 6)), self.shape(normed).float()
         with torch.autocast(x.device.type, enabled=False):
             rotations = state.rotations @ rot6d_to_matrix(turn + turn.new_tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
-        betas = state.betas + _pool(shape[..., :-1], shape[..., -1], seen)
+        betas = state.betas + _pool(shape[..., :-1], shape[..., -1], observed)
         return x, BodyState(rotations, betas)
 
 
@@ -230,7 +230,7 @@ def _time_rotary(timestamps: Float[Tensor, "S N"], config: LandmarkBranchConfig)
 def _first_state(
     view: PersonView, aligned: Float[Tensor, "S N L 3"], timestamps: Float[Tensor, "S N"], body: Body
 ) -> BodyState:
-    """Closed-form pose of each frame, of the nearest seen frame where a person is not seen; mean shape."""
+    """Closed-form pose of each frame, of the nearest observed frame elsewhere; mean shape."""
     betas = aligned.new_zeros(len(aligned), NUM_BETAS)
     identity = torch.eye(3, device=aligned.device, dtype=aligned.dtype)
     rest = BodyParams(
@@ -239,26 +239,26 @@ def _first_state(
     )  # fmt: skip
     rotations = rotations_from_landmarks(aligned, body.landmarks(rest))
     distance = (timestamps[:, :, None] - timestamps[:, None, :]).abs().float()
-    nearest = torch.where(view.seen[:, None, :], distance, torch.inf).argmin(dim=-1)
+    nearest = torch.where(view.observed[:, None, :], distance, torch.inf).argmin(dim=-1)
     rotations = rotations.gather(1, nearest[..., None, None, None].expand_as(rotations))
-    ever = view.seen.any(dim=1)[:, None, None, None, None]
-    # A person who was never seen stands upright in the picture: y of the body up, y of the camera down.
+    ever_observed = view.observed.any(dim=1)[:, None, None, None, None]
+    # A person who was never observed stands upright in the picture: y of the body up, y of the camera down.
     upright = identity.expand(NUM_JOINTS, 3, 3).clone()
     upright[0] = torch.diag(upright.new_tensor([1.0, -1.0, -1.0]))
-    return BodyState(torch.where(ever, rotations, upright), betas)
+    return BodyState(torch.where(ever_observed, rotations, upright), betas)
 
 
 def _describe_evidence(view: PersonView, aligned: Float[Tensor, "S N L 3"]) -> Float[Tensor, "S N E"]:
-    """What was observed, in metres of the person."""
+    """The observation, in metres of the person."""
     inverse = view.inverse_depth.clamp_min(1e-6)
     size = (inverse * 4.0).log()[..., None]
-    flat = (view.flat / inverse[..., None, None]).clamp(-4, 4)
-    numbers = [aligned.clamp(-4, 4).flatten(2), view.points.flatten(2), flat.flatten(2), view.visibility]
+    offsets = (view.image_points / inverse[..., None, None]).clamp(-4, 4)
+    numbers = [aligned.clamp(-4, 4).flatten(2), view.points.flatten(2), offsets.flatten(2), view.visibility]
     return torch.cat([*numbers, size, inverse[..., None]], dim=-1)
 
 
 def _describe_state(state: BodyState, view: PersonView, body: Body) -> Float[Tensor, "S N E"]:
-    """The state and how its landmarks, placed by the ruler, miss the observed ones in picture and space."""
+    """The state, and the residuals of its landmarks (body at its closed-form position) in picture and space."""
     num_frames = state.rotations.shape[1]
     betas = state.betas[:, None].expand(-1, num_frames, -1)
     params = BodyParams(
@@ -270,13 +270,13 @@ def _describe_state(state: BodyState, view: PersonView, body: Body) -> Float[Ten
     intrinsics = torch.diag(centred.new_tensor([_PIXELS_PER_UNIT, _PIXELS_PER_UNIT, 1.0])).expand(
         *betas.shape[:2], 3, 3
     )
-    weights = (view.visibility + _MIN_WEIGHT) * view.seen[..., None]
-    transl, _ = solve_translation(centred, view.flat * _PIXELS_PER_UNIT, weights, intrinsics)
+    weights = (view.visibility + _MIN_WEIGHT) * view.observed[..., None]
+    transl, _ = solve_translation(centred, view.image_points * _PIXELS_PER_UNIT, weights, intrinsics)
     placed = centred + transl[..., None, :]
     depth = placed[..., 2:].clamp_min(0.1)
-    in_picture = ((placed[..., :2] - view.flat * depth) / _ERROR_UNIT_M).clamp(-8, 8)
+    in_picture = ((placed[..., :2] - view.image_points * depth) / _ERROR_UNIT_M).clamp(-8, 8)
     in_space = ((centred - view.points) / _ERROR_UNIT_M).clamp(-8, 8)
-    # Distance by the ruler over distance by the landmarks' own size: what a wrong shape or pose would explain.
+    # Distance by the solve over distance by the landmarks' own size: a wrong shape or pose would explain it.
     ratio = transl[..., 2:].clamp_min(0.1) * view.inverse_depth[..., None].clamp_min(1e-3)
     stretch = ratio.log().clamp(-2, 2) / _ERROR_UNIT_M
     parts = [matrix_to_rot6d(state.rotations).flatten(2), betas, in_picture.flatten(2), in_space.flatten(2), stretch]
@@ -284,10 +284,10 @@ def _describe_state(state: BodyState, view: PersonView, body: Body) -> Float[Ten
 
 
 def _pool(
-    values: Float[Tensor, "S N 10"], logits: Float[Tensor, "S N"], seen: Bool[Tensor, "S N"]
+    values: Float[Tensor, "S N 10"], logits: Float[Tensor, "S N"], observed: Bool[Tensor, "S N"]
 ) -> Float[Tensor, "S 10"]:
-    """Mean over the seen frames with learned weights; zero for a person who was never seen."""
-    weights = torch.where(seen, logits, -1e4).softmax(dim=1) * seen
+    """Mean over the observed frames with learned weights; zero for a person who was never observed."""
+    weights = torch.where(observed, logits, -1e4).softmax(dim=1) * observed
     return (values * weights[..., None]).sum(dim=1)
 
 

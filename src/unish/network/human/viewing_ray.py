@@ -1,4 +1,4 @@
-"""A person seen by a camera of its own: optical axis through the pelvis, one unit of focal length, scale of metres.
+"""A camera of its own for each person: optical axis through the pelvis, one unit of focal length, scale of metres.
 
 A pose looks the same from a camera that is only turned, so a network that works in this view and has its root rotation
 turned back afterwards treats all places in the picture and all focal lengths alike.
@@ -23,20 +23,20 @@ _SCALE_LIMITS = (1e-3, 2.0)
 
 @dataclass(frozen=True, kw_only=True)
 class PersonView:
-    """Landmarks in the person's own viewing ray. Frames that are not seen hold zeros.
+    """Landmarks in the camera turned to the person. Frames without landmarks hold zeros.
 
     Attributes:
-        seen: (S, N) there are landmarks.
+        observed: (S, N) there are landmarks.
         points: (S, N, L, 3) metres around the hips, as the landmark model gave them.
-        flat: (S, N, L, 2) image coordinates in the turned camera in focal lengths, middle of the hips at 0.
+        image_points: (S, N, L, 2) image coordinates in the turned camera in focal lengths, middle of the hips at 0.
         visibility: (S, N, L) 0..1.
         inverse_depth: (S, N) 1/m: how much of the image plane one metre of the person covers.
         to_camera: (S, N, 3, 3) rotation from this view to the real camera.
     """
 
-    seen: Bool[Tensor, "S N"]
+    observed: Bool[Tensor, "S N"]
     points: Float[Tensor, "S N L 3"]
-    flat: Float[Tensor, "S N L 2"]
+    image_points: Float[Tensor, "S N L 2"]
     visibility: Float[Tensor, "S N L"]
     inverse_depth: Float[Tensor, "S N"]
     to_camera: Float[Tensor, "S N 3 3"]
@@ -46,7 +46,8 @@ class PersonView:
         order = list(MIRRORED_LANDMARKS)
         flip = self.points.new_tensor([-1.0, 1.0, 1.0])
         return PersonView(
-            seen=self.seen, points=self.points[:, :, order] * flip, flat=self.flat[:, :, order] * flip[:2],
+            observed=self.observed, points=self.points[:, :, order] * flip,
+            image_points=self.image_points[:, :, order] * flip[:2],
             visibility=self.visibility[:, :, order], inverse_depth=self.inverse_depth, to_camera=self.to_camera,
         )  # fmt: skip
 
@@ -65,21 +66,21 @@ def view_person(
     valid: Bool[Tensor, "S N"],
     intrinsics: Float[Tensor, "S N 3 3"],
 ) -> PersonView:
-    """Turn the camera to the person; NaN landmarks and frames that are not valid count as not seen."""
-    seen = valid & landmarks_px.isfinite().all(-1).all(-1) & landmarks_world.isfinite().all(-1).all(-1)
-    px = torch.where(seen[..., None, None], landmarks_px, 0.0)
-    points = torch.where(seen[..., None, None], landmarks_world, 0.0)
+    """Turn the camera to the person; NaN landmarks and frames that are not valid count as not observed."""
+    observed = valid & landmarks_px.isfinite().all(-1).all(-1) & landmarks_world.isfinite().all(-1).all(-1)
+    px = torch.where(observed[..., None, None], landmarks_px, 0.0)
+    points = torch.where(observed[..., None, None], landmarks_world, 0.0)
     visibility = px[..., 2].clamp(0.0, 1.0)
     rays = torch.cat([px[..., :2], torch.ones_like(px[..., :1])], -1) @ torch.linalg.inv(intrinsics).transpose(-1, -2)
     pelvis = torch.nn.functional.normalize(rays[..., LEFT_HIP, :] + rays[..., RIGHT_HIP, :], dim=-1)
     to_camera = turn_to(pelvis)
     turned = rays @ to_camera
     # Rays more than some 80° off the person's own are guesses of the landmark model, far outside the picture.
-    flat = turned[..., :2] / turned[..., 2:].clamp_min(0.15)
-    flat = torch.where(seen[..., None, None], flat, 0.0)
+    image_points = turned[..., :2] / turned[..., 2:].clamp_min(0.15)
+    image_points = torch.where(observed[..., None, None], image_points, 0.0)
     return PersonView(
-        seen=seen, points=points, flat=flat, visibility=visibility,
-        inverse_depth=_inverse_depth(points, flat, visibility), to_camera=to_camera,
+        observed=observed, points=points, image_points=image_points, visibility=visibility,
+        inverse_depth=_inverse_depth(points, image_points, visibility), to_camera=to_camera,
     )  # fmt: skip
 
 
@@ -89,19 +90,19 @@ def image_aligned_points(view: PersonView) -> Float[Tensor, "S N L 3"]:
     A point at depth 1/i + z on the ray q is at x = q·(1/i + z), with the inverse depth i of the person.
     """
     inverse = view.inverse_depth[..., None, None]
-    pictured = view.flat * (1.0 / inverse + view.points[..., 2:])
+    pictured = view.image_points * (1.0 / inverse + view.points[..., 2:])
     share = view.visibility[..., None]
     return torch.cat([torch.lerp(view.points[..., :2], pictured, share), view.points[..., 2:]], dim=-1)
 
 
 def _inverse_depth(
-    points: Float[Tensor, "S N L 3"], flat: Float[Tensor, "S N L 2"], visibility: Float[Tensor, "S N L"]
+    points: Float[Tensor, "S N L 3"], image_points: Float[Tensor, "S N L 2"], visibility: Float[Tensor, "S N L"]
 ) -> Float[Tensor, "S N"]:
     """Size in the picture over size in metres, weighted by visibility (weak perspective)."""
     weight = (visibility.square() + _MIN_VISIBILITY**2)[..., None]
     weight = weight / weight.sum(-2, keepdim=True)
     size = points[..., :2] - (weight * points[..., :2]).sum(-2, keepdim=True)
-    seen = flat - (weight * flat).sum(-2, keepdim=True)
+    image_size = image_points - (weight * image_points).sum(-2, keepdim=True)
     # Ratio of spreads, not regression: a wrong pose must not make the person look further away than the size says.
-    ratio = (weight * seen.square()).sum((-1, -2)) / (weight * size.square()).sum((-1, -2)).clamp_min(1e-6)
+    ratio = (weight * image_size.square()).sum((-1, -2)) / (weight * size.square()).sum((-1, -2)).clamp_min(1e-6)
     return ratio.clamp(_SCALE_LIMITS[0] ** 2, _SCALE_LIMITS[1] ** 2).sqrt()

@@ -91,8 +91,8 @@ def score_views(found: Reconstruction, views: TrueViews) -> Row:
 def score_depth_maps(found: Reconstruction, depth: Float[Tensor, "N H W"]) -> Row:
     """Depth after one median scale for all frames, and as it is (metric), beside two baselines on the same pixels.
 
-    *Row prior* is the mean depth of each image row over our own renders (see ``row_prior``); *constant* is one depth
-    everywhere, the true median after the alignment. Depth is in metres, 0 = unknown.
+    *Row-wise depth prior* is the mean depth of each image row over our own renders (see ``row_prior``); *constant* is
+    one depth everywhere, the true median after the alignment. Depth is in metres, 0 = unknown.
     """
     size = (depth.shape[1], depth.shape[2])
     ours = resize_depth(found.depth, size)

@@ -52,11 +52,11 @@ def fill_constant_depth(clip: Clip, intrinsics: Float[Tensor, "3 3"], size: tupl
 
 
 def fill_floor_plane(clip: Clip, intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "1 H W"]:
-    """The same floor and wall in every frame, see ``draw_floor_plane``."""
-    return draw_floor_plane(intrinsics, size)[None]
+    """The same floor and wall in every frame, see ``render_floor_plane``."""
+    return render_floor_plane(intrinsics, size)[None]
 
 
-def draw_floor_plane(intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "H W"]:
+def render_floor_plane(intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "H W"]:
     """z of a level floor ``CAMERA_HEIGHT_M`` below the camera, cut off by a wall across the view at z = ``WALL_M``.
 
     Pixels below the principal point by v − cy see the floor at z = height · fy ÷ (v − cy); all others see the wall.
@@ -70,14 +70,14 @@ def fill_row_prior(clip: Clip, intrinsics: Float[Tensor, "3 3"], size: tuple[int
     return row_prior_depth(load_row_prior(), size).float()
 
 
-def see_photo_prior(clip: Clip, intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "T H W"]:
+def predict_depth_prior(clip: Clip, intrinsics: Float[Tensor, "3 3"], size: tuple[int, int]) -> Float[Tensor, "T H W"]:
     """FastDepth on each frame alone, as it stands in ``small``, farther away the longer the focal length."""
     scene = UniSH.from_pretrained("small").scene.eval()
     assert isinstance(scene, SmallScene)
     working = working_size(*size, max(size))
     known = resize_intrinsics(intrinsics, size, working)[None, None]
     frames = [image.permute(2, 0, 1)[None, None].float() / 255 for image in clip.images]
-    log_depth = torch.cat([scene.see_photo_prior(frame, working) for frame in frames], dim=1)
+    log_depth = torch.cat([scene.predict_depth_prior(frame, working) for frame in frames], dim=1)
     depth = (log_depth + scene.log_focal_ratio(known, working)).exp()[0]
     return functional.interpolate(depth[:, None], size, mode="bilinear", align_corners=False)[:, 0]
 
@@ -87,7 +87,7 @@ BASELINES: dict[str, Depth] = {
     "constant-depth": fill_constant_depth,
     "floor-plane": fill_floor_plane,
     "row-prior": fill_row_prior,
-    "photo-prior": see_photo_prior,
+    "photo-prior": predict_depth_prior,
 }
 
 

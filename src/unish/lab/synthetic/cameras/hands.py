@@ -11,7 +11,7 @@ SHAKE = (((0.08, 0.4), 1.1, 0.012), ((0.6, 2.0), 0.25, 0.004), ((5.0, 11.0), 0.0
 """Slow drift, sway and physiological tremor: range of the rate (Hz), standard deviation in degrees and in metres."""
 
 
-def draw_shake(rng: Rng, timestamps_s: Float[ndarray, "N"]) -> tuple[Float[ndarray, "N 3"], Float[ndarray, "N 3"]]:
+def sample_shake(rng: Rng, timestamps_s: Float[ndarray, "N"]) -> tuple[Float[ndarray, "N 3"], Float[ndarray, "N 3"]]:
     """Yaw, pitch and roll (radians) and displacement (metres) of a camera that is held in the hands."""
     total = np.zeros((2, len(timestamps_s), 3))
     for (slow, fast), degrees, metres in SHAKE:
@@ -22,7 +22,7 @@ def draw_shake(rng: Rng, timestamps_s: Float[ndarray, "N"]) -> tuple[Float[ndarr
     return total[0], total[1]
 
 
-def draw_steps(
+def sample_steps(
     rng: Rng, timestamps_s: Float[ndarray, "N"], speed: float, heading: float
 ) -> tuple[Float[ndarray, "N 3"], Float[ndarray, "N 3"]]:
     """The same two for someone who walks at ``speed`` (m/s) towards ``heading`` (yaw): the body rises and falls with

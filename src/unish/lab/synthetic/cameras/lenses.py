@@ -17,7 +17,7 @@ LENSES = {
 """Share of clips; least, most common and largest field of view of the long side in degrees."""
 
 
-def draw_intrinsics(rng: Rng, size: tuple[int, int], names: tuple[str, ...] | None = None) -> Float[ndarray, "3 3"]:
+def sample_intrinsics(rng: Rng, size: tuple[int, int], names: tuple[str, ...] | None = None) -> Float[ndarray, "3 3"]:
     """Pinhole in pixels of ``size`` (height, width): field of view of the long side 30–110°, mostly a phone's; the
     principal point at times a little off the centre. ``names`` are the lenses to choose from."""
     height, width = size

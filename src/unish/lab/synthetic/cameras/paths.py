@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from unish.lab.synthetic.cameras.hands import draw_shake, draw_steps
-from unish.lab.synthetic.cameras.lenses import draw_intrinsics
+from unish.lab.synthetic.cameras.hands import sample_shake, sample_steps
+from unish.lab.synthetic.cameras.lenses import sample_intrinsics
 from unish.lab.synthetic.cameras.movements import MOVEMENTS, Move
 from unish.lab.synthetic.cameras.poses import look_angles, look_matrices
 from unish.lab.synthetic.cameras.scans import move_scan
@@ -58,7 +58,7 @@ class CameraPath:
     intrinsics: Float[ndarray, "3 3"]
 
 
-def draw_camera_path(
+def sample_camera_path(
     rng: Rng,
     stage: Stage,
     joints: Float[ndarray, "P N 24 3"],
@@ -74,14 +74,14 @@ def draw_camera_path(
         stage=stage,
         joints=joints,
         timestamps_s=timestamps_s,
-        intrinsics=draw_intrinsics(rng, config.size, config.lenses),
+        intrinsics=sample_intrinsics(rng, config.size, config.lenses),
         size=config.size,
         heights=config.heights,
         fill=config.fill,
     )
-    kind = _draw_kind(rng, subjects)
+    kind = _sample_kind(rng, subjects)
     unseen_is_fine = rng.random() < 0.12
-    liveliness = _draw_liveliness(rng) if subjects.has_people else 1.0
+    liveliness = _sample_liveliness(rng) if subjects.has_people else 1.0
     best, best_score = None, -1.0
     for attempt in range(TRIES):
         # What does not fit is tried again slower.
@@ -101,7 +101,7 @@ def draw_camera_path(
     return CameraPath(kind=kind, c2stage=best, intrinsics=subjects.intrinsics)
 
 
-def _draw_kind(rng: Rng, subjects: Subjects) -> str:
+def _sample_kind(rng: Rng, subjects: Subjects) -> str:
     outdoors = subjects.stage.outdoors
     table = WITH_PEOPLE if subjects.has_people else WITHOUT_PEOPLE
     if outdoors:
@@ -111,7 +111,7 @@ def _draw_kind(rng: Rng, subjects: Subjects) -> str:
     return str(rng.choice(list(table), p=np.array(list(table.values())) / sum(table.values())))
 
 
-def _draw_liveliness(rng: Rng) -> float:
+def _sample_liveliness(rng: Rng) -> float:
     """Share of a movement, and of what hands and feet do to a camera, that is left: all, or little in calm shots."""
     return float(np.exp(rng.uniform(np.log(CALMEST), np.log(LEAST_CALM)))) if rng.random() < CALM else 1.0
 
@@ -148,12 +148,12 @@ def _aim(rng: Rng, move: Move, subjects: Subjects, liveliness: float) -> Float[n
     angles[:, 2] += np.radians(np.clip(rng.normal(0, 9.0 if rng.random() < UNUSUAL_ROLL else move.rolled), -25, 25))
     position = move.position
     if move.hand > 0:
-        turned, moved = draw_shake(rng, subjects.elapsed_s)
+        turned, moved = sample_shake(rng, subjects.elapsed_s)
         angles += liveliness * move.hand * turned
         position = position + liveliness * move.hand * moved
     speed, heading = move.walking
     if speed > 0:
-        turned, moved = draw_steps(rng, subjects.elapsed_s, speed, heading)
+        turned, moved = sample_steps(rng, subjects.elapsed_s, speed, heading)
         angles += liveliness * turned
         position = position + liveliness * moved
     # From behind a wall there is nothing to see.

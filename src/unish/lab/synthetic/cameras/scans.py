@@ -7,7 +7,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from unish.lab.synthetic.cameras.movements import Move
-from unish.lab.synthetic.cameras.subjects import Subjects, draw_side, measure_room
+from unish.lab.synthetic.cameras.subjects import Subjects, measure_room, sample_side
 from unish.lab.synthetic.stage import Prop, Stage
 
 Rng = np.random.Generator
@@ -18,7 +18,7 @@ VIEWS_ACROSS = 0.45
 def move_scan(rng: Rng, subjects: Subjects) -> Move:
     """Past the furniture at 0.1 to 0.5 m/s, turning at 5 to 40 degrees per second, 0.9 to 4.5 m away, looking down
     4 to 35 degrees, rolled up to 15: place and view wander along smooth curves, independently of each other."""
-    start, focus = _draw_first_view(rng, subjects)
+    start, focus = _sample_first_view(rng, subjects)
     seconds, pace = subjects.elapsed_s, subjects.pace
     heading = rng.uniform(0, 2 * np.pi)
     way = np.array([np.sin(heading), 0.35 * rng.normal(), np.cos(heading)])
@@ -46,18 +46,18 @@ def move_scan(rng: Rng, subjects: Subjects) -> Move:
     )
 
 
-def _draw_first_view(rng: Rng, subjects: Subjects) -> tuple[Float[ndarray, "3"], Float[ndarray, "3"]]:
+def _sample_first_view(rng: Rng, subjects: Subjects) -> tuple[Float[ndarray, "3"], Float[ndarray, "3"]]:
     """Where a scan starts and what it looks at there."""
     props = subjects.stage.props
     low_props = [prop for prop in props if _is_low_and_wide(prop)]
     if low_props and rng.random() < VIEWS_ACROSS:
-        return _draw_view_across(rng, subjects.stage, low_props[rng.integers(len(low_props))])
+        return _sample_view_across(rng, subjects.stage, low_props[rng.integers(len(low_props))])
     if props:
         prop = props[rng.integers(len(props))]
         focus = rng.uniform(prop.low, np.minimum(prop.high, prop.low + 2.2))
     else:
         focus = rng.uniform(subjects.stage.low, subjects.stage.high)
-    azimuth, distance = draw_side(rng, subjects.stage, focus, np.exp(rng.uniform(np.log(0.9), np.log(4.5))))
+    azimuth, distance = sample_side(rng, subjects.stage, focus, np.exp(rng.uniform(np.log(0.9), np.log(4.5))))
     down = np.radians(rng.uniform(4, 35))
     start = focus + distance * np.array([np.cos(azimuth), 0, np.sin(azimuth)])
     start[1] = np.clip(focus[1] + distance * np.tan(down), 0.9, 1.9)
@@ -69,7 +69,7 @@ def _is_low_and_wide(prop: Prop) -> bool:
     return bool(prop.low[1] < 0.1 and 0.3 < prop.high[1] < 1.4 and min(size[0], size[2]) > 0.4)
 
 
-def _draw_view_across(rng: Rng, stage: Stage, prop: Prop) -> tuple[Float[ndarray, "3"], Float[ndarray, "3"]]:
+def _sample_view_across(rng: Rng, stage: Stage, prop: Prop) -> tuple[Float[ndarray, "3"], Float[ndarray, "3"]]:
     """From just behind a prop and above it, over it, at what is beyond: a raised surface fills the foreground. Of some
     sides one with room to stand and much of the room ahead."""
     centre, half = (prop.low + prop.high) / 2, (prop.high - prop.low) / 2

@@ -89,12 +89,12 @@ class Stand:
     distance: float
 
 
-def draw_stand(rng: Rng, subjects: Subjects) -> Stand:
+def sample_stand(rng: Rng, subjects: Subjects) -> Stand:
     """Somewhere around a person or a prop, at the height of a hand or a tripod."""
-    focus = draw_focus(rng, subjects)
-    azimuth, distance = draw_side(rng, subjects.stage, focus[0], draw_distance(rng, subjects))
+    focus = sample_focus(rng, subjects)
+    azimuth, distance = sample_side(rng, subjects.stage, focus[0], sample_distance(rng, subjects))
     position = focus[0] + distance * np.array([np.cos(azimuth), 0, np.sin(azimuth)])
-    height = draw_height(rng, subjects.heights)
+    height = sample_height(rng, subjects.heights)
     if not subjects.has_people and not subjects.stage.outdoors:
         # As somebody who stands there would hold it: mostly looking down a little, from near by more.
         height = np.clip(focus[0, 1] + rng.uniform(-0.1, 0.7) * min(distance, 2.0), 0.7, 1.9)
@@ -102,7 +102,7 @@ def draw_stand(rng: Rng, subjects: Subjects) -> Stand:
     return Stand(position=position, focus=focus, azimuth=azimuth, distance=distance)
 
 
-def draw_side(rng: Rng, stage: Stage, focus: Float[ndarray, "3"], distance: float) -> tuple[float, float]:
+def sample_side(rng: Rng, stage: Stage, focus: Float[ndarray, "3"], distance: float) -> tuple[float, float]:
     """From which side (azimuth as in ``Stand``) to look at a point and how far away: ``distance`` where some of the
     sides tried have that much room, else as far as there is room."""
     azimuths = rng.uniform(0, 2 * np.pi, 6)
@@ -120,7 +120,7 @@ def measure_room(stage: Stage, focus: Float[ndarray, "3"], azimuths: Float[ndarr
     return (np.where(away > 0, high, low) / away).min(1).clip(0)
 
 
-def draw_height(rng: Rng, names: tuple[str, ...] | None = None) -> float:
+def sample_height(rng: Rng, names: tuple[str, ...] | None = None) -> float:
     """Metres above the ground; ``names`` are the heights to choose from."""
     heights = [HEIGHTS[name] for name in names or HEIGHTS]
     shares = np.array([height[0] for height in heights])
@@ -128,7 +128,7 @@ def draw_height(rng: Rng, names: tuple[str, ...] | None = None) -> float:
     return float(rng.uniform(low, high))
 
 
-def draw_focus(rng: Rng, subjects: Subjects) -> Float[ndarray, "N 3"]:
+def sample_focus(rng: Rng, subjects: Subjects) -> Float[ndarray, "N 3"]:
     """A person between knees and eyes, the middle of all, or a point of a prop."""
     num, stage = len(subjects.timestamps_s), subjects.stage
     if subjects.has_people:
@@ -144,7 +144,7 @@ def draw_focus(rng: Rng, subjects: Subjects) -> Float[ndarray, "N 3"]:
     return np.broadcast_to(point, (num, 3))
 
 
-def draw_selfie_arm(rng: Rng, subjects: Subjects, person: int) -> Float[ndarray, "N 3"]:
+def sample_selfie_arm(rng: Rng, subjects: Subjects, person: int) -> Float[ndarray, "N 3"]:
     """From the head of a person to the phone in an outstretched hand: 0.4–0.9 m in front, a little to a side."""
     turn, rise = rng.normal(0, 0.35), np.radians(rng.uniform(-15, 25))
     facing = subjects.heading(person).mean(0)
@@ -155,7 +155,7 @@ def draw_selfie_arm(rng: Rng, subjects: Subjects, person: int) -> Float[ndarray,
     return arm - 0.5 * (sway - sway.mean(0))
 
 
-def draw_distance(rng: Rng, subjects: Subjects) -> float:
+def sample_distance(rng: Rng, subjects: Subjects) -> float:
     """Metres to the focus: by the share of the image height that a person fills, or from close to the props to across
     the room."""
     if subjects.has_people:

@@ -65,8 +65,8 @@ def sample_motion(rng: np.random.Generator, timestamps_s: Float64[Tensor, "N"], 
 
 def _perform(rng: np.random.Generator, time: Curve, action: str | None) -> tuple[str, Score]:
     """Name and score of an action of the legs with one of the arms; what is not given is drawn."""
-    legs = action if action in _LEGS else _draw_legs(rng, action)
-    arms = action if action in ARM_ACTIONS else _draw_arms(rng, legs)
+    legs = action if action in _LEGS else _sample_legs(rng, action)
+    arms = action if action in ARM_ACTIONS else _sample_arms(rng, legs)
     score = _LEGS[legs](rng, time)
     ARM_ACTIONS[arms](rng, score)
     return f"{legs}+{arms}", score
@@ -96,14 +96,14 @@ def path_from_contacts(
     return torch.from_numpy(path.astype(np.float32))
 
 
-def _draw_legs(rng: np.random.Generator, arms: str | None) -> str:
+def _sample_legs(rng: np.random.Generator, arms: str | None) -> str:
     """Common actions more often; arm actions go with legs that leave the arms alone."""
     names = list(_LEGS) if arms is None else ["idle", "walk", "sit", "turn", "crouch"]
     weights = np.array([_LEG_WEIGHTS.get(name, 0.7) for name in names])
     return str(rng.choice(names, p=weights / weights.sum()))
 
 
-def _draw_arms(rng: np.random.Generator, legs: str) -> str:
+def _sample_arms(rng: np.random.Generator, legs: str) -> str:
     """The legs' action keeps its own arms half of the time."""
     if legs in ("free", "lie", "pick_up", "stretch", "dance") or rng.uniform() < 0.45:
         return "hang"

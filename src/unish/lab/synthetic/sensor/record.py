@@ -40,15 +40,15 @@ def record_images(
     out because truth would no longer fit: distortion of the lens and rolling shutter.
     """
     light = _to_linear(np.stack([frame.colour for frame in frames]))
-    light *= _draw_exposure(rng, light, timestamps_s)[:, None, None, None] * _draw_balance(rng, outdoors)
-    light *= _draw_vignette(rng, light.shape[1:3], intrinsics)[..., None]
+    light *= _sample_exposure(rng, light, timestamps_s)[:, None, None, None] * _sample_balance(rng, outdoors)
+    light *= _sample_vignette(rng, light.shape[1:3], intrinsics)[..., None]
     if rng.random() < 0.15:
-        light = _draw_defocus(rng, light, frames, intrinsics)
+        light = _sample_defocus(rng, light, frames, intrinsics)
     if rng.random() < 0.7:
         motion = measure_motion(frames, joints, c2stage, intrinsics, timestamps_s)
-        light = smear_images(light, motion * draw_shutter_s(rng, outdoors, timestamps_s))
-    light = blur_images(add_noise(rng, light, _draw_noise(rng, outdoors)), rng.uniform(0.1, 0.45))
-    picture = _draw_curve(rng)[np.clip(light * (CURVE_STEPS / BRIGHTEST), 0, CURVE_STEPS).astype(np.int32)]
+        light = smear_images(light, motion * sample_shutter_s(rng, outdoors, timestamps_s))
+    light = blur_images(add_noise(rng, light, _sample_noise(rng, outdoors)), rng.uniform(0.1, 0.45))
+    picture = _sample_curve(rng)[np.clip(light * (CURVE_STEPS / BRIGHTEST), 0, CURVE_STEPS).astype(np.int32)]
     picture = _process(rng, picture)
     recorded = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
     chance = rng.random()
@@ -57,7 +57,7 @@ def record_images(
     return compress_images(recorded, quality=int(rng.integers(35, 95))) if chance < 0.7 else recorded
 
 
-def draw_shutter_s(rng: Rng, outdoors: bool, timestamps_s: Float[ndarray, "T"]) -> float:
+def sample_shutter_s(rng: Rng, outdoors: bool, timestamps_s: Float[ndarray, "T"]) -> float:
     """Seconds for which the shutter is open: 1/100 to 1/25 indoors, 1/1000 to 1/50 outdoors, as cameras choose; never
     longer than the time between two frames."""
     low, high = (0.001, 0.02) if outdoors else (0.01, 0.04)
@@ -91,7 +91,7 @@ def _to_linear(images: UInt8[ndarray, "T H W 3"]) -> Float32[ndarray, "T H W 3"]
     return _linear_of_code()[images]
 
 
-def _draw_exposure(
+def _sample_exposure(
     rng: Rng, light: Float32[ndarray, "T H W 3"], timestamps_s: Float[ndarray, "T"]
 ) -> Float32[ndarray, "T"]:
     """Gain per frame. Exposure follows what is in view, late and in part, towards a grey that differs from clip to
@@ -110,14 +110,14 @@ def _draw_exposure(
     return np.exp(np.clip(aim - seen, -1.6, 2.2) + wander).astype(np.float32)
 
 
-def _draw_balance(rng: Rng, outdoors: bool) -> Float32[ndarray, "3"]:
+def _sample_balance(rng: Rng, outdoors: bool) -> Float32[ndarray, "3"]:
     """Gains of the colours: too warm or too cold (lamps more than daylight), a little too green or magenta."""
     warm, green = rng.normal(0, 0.07 if outdoors else 0.13), rng.normal(0, 0.03)
     gains = np.exp(np.array([warm, green, -warm]))
     return (gains / (gains @ LUMA)).astype(np.float32)
 
 
-def _draw_vignette(rng: Rng, size: tuple[int, int], intrinsics: Float[ndarray, "3 3"]) -> Float32[ndarray, "H W"]:
+def _sample_vignette(rng: Rng, size: tuple[int, int], intrinsics: Float[ndarray, "3 3"]) -> Float32[ndarray, "H W"]:
     """A share of the natural fall-off, the fourth power of the cosine of the angle to the axis."""
     x = (np.arange(size[1]) + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0]
     y = ((np.arange(size[0]) + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1])[:, None]
@@ -125,7 +125,7 @@ def _draw_vignette(rng: Rng, size: tuple[int, int], intrinsics: Float[ndarray, "
     return (1 - rng.beta(1.2, 3) * (1 - natural)).astype(np.float32)
 
 
-def _draw_defocus(
+def _sample_defocus(
     rng: Rng, light: Float32[ndarray, "T H W 3"], frames: Sequence[Frame], intrinsics: Float[ndarray, "3 3"]
 ) -> Float32[ndarray, "T H W 3"]:
     """Focus on the nearest person or on the middle of the picture, the same through the clip or following; lenses from
@@ -145,13 +145,13 @@ def _draw_defocus(
     return defocus_images(light, depth, np.maximum(focus, 0.15), float(aperture * intrinsics[0, 0]))
 
 
-def _draw_noise(rng: Rng, outdoors: bool) -> tuple[float, float, float]:
+def _sample_noise(rng: Rng, outdoors: bool) -> tuple[float, float, float]:
     """Strengths as ``add_noise`` takes them: a good chip in daylight to a poor one in the dark."""
     level = rng.uniform(0, 0.6 if outdoors else 1.0) ** 1.5
     return 0.0025 * level, 0.008 * level, 0.012 * level * (rng.random() < 0.5)
 
 
-def _draw_curve(rng: Rng) -> Float32[ndarray, "C"]:
+def _sample_curve(rng: Rng) -> Float32[ndarray, "C"]:
     """Linear light 0 … ``BRIGHTEST`` → code 0 … 1: shoulder or hard clipping, sRGB, contrast about the middle grey,
     lifted or crushed shadows."""
     light = np.linspace(0, BRIGHTEST, CURVE_STEPS + 1)

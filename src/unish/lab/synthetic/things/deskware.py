@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from unish.lab.synthetic.forms import make_cushion, make_rods, make_rounded_box, make_rounded_boxes, make_tube
-from unish.lab.synthetic.paints import draw_paint, draw_picture_paint, draw_plain
+from unish.lab.synthetic.paints import sample_paint, sample_picture_paint, sample_plain
 from unish.lab.synthetic.shapes import Paint, join, make_box, make_boxes, make_quad, make_turned, place, tilt, transform
 from unish.lab.synthetic.textures import TextureBank, random_colour
 from unish.render.scene import Mesh
@@ -64,14 +64,14 @@ def make_screen(rng: Rng, bank: TextureBank) -> Mesh:
     """Monitor or television on a foot."""
     width = rng.uniform(0.4, 0.75)
     height = width * rng.uniform(0.5, 0.66)
-    picture = draw_picture_paint(rng, bank, width, "screen", "poster", "image")
+    picture = sample_picture_paint(rng, bank, width, "screen", "poster", "image")
     on = rng.random() < 0.6
     glass = (
         Paint(colour=(0.9, 0.9, 0.9), layer=picture.layer, tile=width, lit=False) if on else Paint(colour=(0.04,) * 3)
     )
     rise = rng.uniform(0.06, 0.16)
     middle = rise + height / 2
-    bezel = DARK if rng.random() < 0.8 else draw_plain(rng, 0.1)
+    bezel = DARK if rng.random() < 0.8 else sample_plain(rng, 0.1)
     return join([
         make_rounded_box((width, height, 0.03), 0.008, bezel, (0, middle, -0.015)),
         make_quad((-width * 0.48, middle - height * 0.46, 0.003), (width * 0.96, 0, 0), (0, height * 0.92, 0), glass),
@@ -82,7 +82,7 @@ def make_screen(rng: Rng, bank: TextureBank) -> Mesh:
 
 def make_keyboard(rng: Rng, bank: TextureBank) -> Mesh:
     """Keyboard with keys, mostly with a mouse beside it."""
-    body = DARK if rng.random() < 0.6 else draw_plain(rng, 0.1)
+    body = DARK if rng.random() < 0.6 else sample_plain(rng, 0.1)
     columns, rows = 15, 5
     x, z = np.meshgrid(np.linspace(-0.2, 0.2, columns), np.linspace(-0.05, 0.05, rows))
     at = np.stack([x.ravel(), np.full(x.size, 0.022), z.ravel()], axis=1)
@@ -123,7 +123,7 @@ def make_laptop(rng: Rng, bank: TextureBank) -> Mesh:
 
 def make_desk_lamp(rng: Rng, bank: TextureBank) -> Mesh:
     """Lamp with a jointed arm, or a shade on a foot."""
-    metal = draw_plain(rng, 0.7)
+    metal = sample_plain(rng, 0.7)
     glow = Paint(colour=(1.0, 0.93, 0.78), lit=rng.random() < 0.5)
     foot = make_turned([(0, 0), (0.09, 0), (0.085, 0.02), (0, 0.02)], metal, 14)
     if rng.random() < 0.5:
@@ -133,7 +133,7 @@ def make_desk_lamp(rng: Rng, bank: TextureBank) -> Mesh:
         return join([foot, arm, place(head, end - [0, 0.08, 0])])
     tall, wide = rng.uniform(0.18, 0.35), rng.uniform(0.08, 0.16)
     shade = place(make_turned([(wide, 0), (wide * 0.6, 0.16), (0, 0.16)], glow, 14), (0, tall - 0.02, 0))
-    stem = make_turned([(0.03, 0.02), (0.045, tall * 0.4), (0.015, tall)], draw_paint(rng, bank, tile=(0.1, 0.3)), 12)
+    stem = make_turned([(0.03, 0.02), (0.045, tall * 0.4), (0.015, tall)], sample_paint(rng, bank, tile=(0.1, 0.3)), 12)
     return join([foot, stem, shade])
 
 
@@ -145,14 +145,14 @@ def make_cable(rng: Rng, bank: TextureBank) -> Mesh:
     path = np.stack(
         [radius * np.cos(angle) + wander[:, 0], 0.006 + 0.003 * (angle // 6), radius * np.sin(angle) + wander[:, 1]], 1
     )
-    return make_tube(path, 0.004, draw_plain(rng, 0.5), 5)
+    return make_tube(path, 0.004, sample_plain(rng, 0.5), 5)
 
 
 def make_open_box(rng: Rng, bank: TextureBank) -> Mesh:
     """Cardboard box with open flaps, a plastic crate or a filing tray."""
     size = rng.uniform((0.2, 0.12, 0.18), (0.55, 0.42, 0.45))
     card = Paint(colour=(0.72, 0.56, 0.38), layer=bank.pick(rng, "cloudy", "noise", "text"), tile=0.5)
-    paint, thick = (card if rng.random() < 0.6 else draw_paint(rng, bank, "wicker", "planks", "noise")), 0.008
+    paint, thick = (card if rng.random() < 0.6 else sample_paint(rng, bank, "wicker", "planks", "noise")), 0.008
     half = size / 2
     sizes = np.array([[size[0], thick, size[2]], *[[size[0], size[1], thick]] * 2, *[[thick, size[1], size[2]]] * 2])
     at = np.array(
@@ -180,7 +180,7 @@ def make_open_box(rng: Rng, bank: TextureBank) -> Mesh:
 def make_carton_box(rng: Rng, bank: TextureBank) -> Mesh:
     """Closed parcel, storage box or case with rounded edges."""
     size = rng.uniform((0.12, 0.08, 0.12), (0.5, 0.4, 0.45))
-    paint = draw_paint(rng, bank, "label", "cloudy", "text", "fabric", "poster", "image", "noise", tile=(0.2, 0.5))
+    paint = sample_paint(rng, bank, "label", "cloudy", "text", "fabric", "poster", "image", "noise", tile=(0.2, 0.5))
     tape = make_box((size[0] + 0.002, size[1] + 0.003, 0.05), Paint(colour=(0.75, 0.66, 0.5)), (0, size[1] / 2, 0))
     body = make_rounded_box(size, rng.choice([0.002, 0.01, 0.03]), paint, (0, size[1] / 2, 0))
     return join([body, tape]) if rng.random() < 0.4 else body
@@ -190,9 +190,9 @@ def make_frame(rng: Rng, bank: TextureBank) -> Mesh:
     """Standing picture or clock."""
     width = rng.uniform(0.1, 0.3)
     tall = width * rng.uniform(0.7, 1.4)
-    picture = draw_picture_paint(rng, bank, width)
+    picture = sample_picture_paint(rng, bank, width)
     pieces = [
-        make_box((width, tall, 0.012), draw_paint(rng, bank, "wood", "noise"), (0, tall / 2, 0)),
+        make_box((width, tall, 0.012), sample_paint(rng, bank, "wood", "noise"), (0, tall / 2, 0)),
         make_box((width * 0.8, tall * 0.8, 0.004), picture, (0, tall / 2, 0.008)),
     ]
     return tilt(join(pieces), -rng.uniform(0.1, 0.25))
@@ -201,7 +201,7 @@ def make_frame(rng: Rng, bank: TextureBank) -> Mesh:
 def make_speaker(rng: Rng, bank: TextureBank) -> Mesh:
     """Box with round membranes: loudspeaker, projector, printer-like case."""
     size = rng.uniform((0.1, 0.14, 0.1), (0.25, 0.4, 0.25))
-    pieces = [make_rounded_box(size, 0.01, draw_paint(rng, bank, "wood", "noise"), (0, size[1] / 2, 0))]
+    pieces = [make_rounded_box(size, 0.01, sample_paint(rng, bank, "wood", "noise"), (0, size[1] / 2, 0))]
     for at, share in ((0.3, 0.38), (0.72, 0.25)):
         ring = make_turned([(size[0] * share, 0), (size[0] * share * 0.8, -0.012), (0, -0.02)], DARK, 14)
         upright = transform(ring, np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]))

@@ -13,7 +13,7 @@ from unish.lab.synthetic.forms import (
     make_rounded_boxes,
     make_tube,
 )
-from unish.lab.synthetic.paints import draw_cloth, draw_paint, draw_plain
+from unish.lab.synthetic.paints import sample_cloth, sample_paint, sample_plain
 from unish.lab.synthetic.shapes import Paint, join, make_blob, make_box, make_boxes, make_turned, place, tilt
 from unish.lab.synthetic.textures import TextureBank, random_colour
 from unish.render.scene import Mesh
@@ -30,7 +30,7 @@ def make_vase(rng: Rng, bank: TextureBank, height: float | None = None) -> Mesh:
         rng.uniform(0.15, 0.35) + rng.uniform(0.05, 0.15) * np.sin(rng.uniform(2, 6) * t + rng.uniform(0, 6)), 0.05, 1
     )
     profile = [(0.0, 0.0), *zip(radii.tolist(), (t * height).tolist(), strict=True)]
-    vase = make_turned(profile, draw_paint(rng, bank, tile=(0.1, 0.4)), 14)
+    vase = make_turned(profile, sample_paint(rng, bank, tile=(0.1, 0.4)), 14)
     if rng.random() < 0.5:
         return vase
     count = int(rng.integers(4, 14))
@@ -39,7 +39,7 @@ def make_vase(rng: Rng, bank: TextureBank, height: float | None = None) -> Mesh:
     green = Paint(colour=(0.3, 0.45, 0.2))
     pieces = [vase, make_leaves(rng, stems, directions, height, 0.03, green, 0.2)]
     ends = stems + directions * height * rng.uniform(0.6, 1.0, (count, 1))
-    bloom = draw_plain(rng, 0.9, 0.5)
+    bloom = sample_plain(rng, 0.9, 0.5)
     pieces += [place(make_cushion(rng.uniform(0.02, 0.05) * np.ones(3), bloom, 1, 1, 5, 9), end) for end in ends[:6]]
     return join(pieces)
 
@@ -49,7 +49,7 @@ def make_pot_plant(rng: Rng, bank: TextureBank, tall: float | None = None) -> Me
     tall = tall or rng.uniform(0.15, 0.5)
     radius = float(np.clip(tall * rng.uniform(0.15, 0.3), 0.05, 0.22))
     rim = radius * 1.7
-    clay = draw_paint(rng, bank, "noise", "cloudy", "wicker", "terrazzo", tile=(0.2, 0.5))
+    clay = sample_paint(rng, bank, "noise", "cloudy", "wicker", "terrazzo", tile=(0.2, 0.5))
     pieces = [make_turned([(0, 0), (radius * 0.7, 0), (radius, rim), (radius * 0.88, rim), (0, rim * 0.9)], clay, 14)]
     green = np.array([0.32, 0.5, 0.2]) * rng.uniform(0.6, 1.4) + rng.normal(0, 0.04, 3)
     leaf = Paint(
@@ -88,7 +88,7 @@ def make_toy(rng: Rng, bank: TextureBank) -> Mesh:
     kind = rng.integers(4)
     if kind == 0:
         radius = rng.uniform(0.04, 0.13)
-        paint = draw_paint(rng, bank, "checker", "stripes", "poster", tile=(0.1, 0.5), saturation=0.9)
+        paint = sample_paint(rng, bank, "checker", "stripes", "poster", tile=(0.1, 0.5), saturation=0.9)
         return place(make_cushion((radius,) * 3, paint, 1, 1), (0, radius, 0))
     if kind == 1:
         count = int(rng.integers(4, 16))
@@ -98,7 +98,7 @@ def make_toy(rng: Rng, bank: TextureBank) -> Mesh:
         colours = np.stack([random_colour(rng, saturation=1.0, low=0.5) for _ in range(count)])
         return make_boxes(sizes, at, Paint(), colours, rng.uniform(0, 6, count))
     if kind == 2:
-        fur, size = draw_cloth(rng, bank), rng.uniform(0.08, 0.16)
+        fur, size = sample_cloth(rng, bank), rng.uniform(0.08, 0.16)
         parts = [
             ((0, 1, 0), (0.8, 1, 0.7)),
             ((0, 2.3, 0.1), (0.7, 0.65, 0.65)),
@@ -108,7 +108,7 @@ def make_toy(rng: Rng, bank: TextureBank) -> Mesh:
             ((-0.55, 0.25, 0.7), (0.25, 0.25, 0.6)),
         ]
         return join([place(make_cushion(np.array(r) * size, fur, 1, 1, 7, 11), np.array(at) * size) for at, r in parts])
-    size, paint = rng.uniform(0.08, 0.2), draw_plain(rng, 0.95, 0.4)
+    size, paint = rng.uniform(0.08, 0.2), sample_plain(rng, 0.95, 0.4)
     sizes = size * np.array([[0.5, 0.25, 1.0], [0.42, 0.2, 0.5], *[[0.1, 0.24, 0.24]] * 4])
     wheels = [[x, 0.12, z] for x in (-0.25, 0.25) for z in (-0.3, 0.3)]
     colours = np.array([paint.colour, (0.2, 0.3, 0.4), *[(0.05, 0.05, 0.05)] * 4])
@@ -132,7 +132,7 @@ def make_heap(rng: Rng, bank: TextureBank) -> Mesh:
     """Clothes or towels thrown down."""
     pieces = []
     for _ in range(int(rng.integers(1, 4))):
-        heap = make_cloth_heap(rng, rng.uniform((0.15, 0.06, 0.15), (0.4, 0.25, 0.4)), draw_cloth(rng, bank))
+        heap = make_cloth_heap(rng, rng.uniform((0.15, 0.06, 0.15), (0.4, 0.25, 0.4)), sample_cloth(rng, bank))
         pieces.append(place(heap, (rng.normal(0, 0.1), 0, rng.normal(0, 0.1)), rng.uniform(0, 6)))
     return join(pieces)
 
@@ -140,7 +140,7 @@ def make_heap(rng: Rng, bank: TextureBank) -> Mesh:
 def make_bag(rng: Rng, bank: TextureBank) -> Mesh:
     """Rucksack, handbag, suitcase, sack with handles."""
     size = rng.uniform((0.2, 0.25, 0.12), (0.45, 0.55, 0.28))
-    cloth = draw_cloth(rng, bank) if rng.random() < 0.6 else draw_plain(rng, 0.8)
+    cloth = sample_cloth(rng, bank) if rng.random() < 0.6 else sample_plain(rng, 0.8)
     body = place(make_cushion(size / 2, cloth, rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.7)), (0, size[1] / 2, 0))
     angle = np.linspace(0, np.pi, 9)
     wide, rise = size[0] * rng.uniform(0.15, 0.4), rng.uniform(0.06, 0.25)
@@ -154,11 +154,11 @@ def make_shoes(rng: Rng, bank: TextureBank) -> Mesh:
     """Pairs of shoes."""
     pieces = []
     for pair in range(int(rng.integers(1, 4))):
-        leather = draw_plain(rng, 0.6)
+        leather = sample_plain(rng, 0.6)
         shoe = join([
             make_cushion((0.048, 0.05, 0.14), leather, 0.8, 0.8, 7, 13),
             place(make_cushion((0.042, 0.06, 0.055), leather, 0.5, 0.8, 7, 13), (0, 0.05, -0.07)),
-            make_rounded_box((0.09, 0.022, 0.28), 0.01, draw_plain(rng, 0.3), (0, -0.035, 0)),
+            make_rounded_box((0.09, 0.022, 0.28), 0.01, sample_plain(rng, 0.3), (0, -0.035, 0)),
         ])  # fmt: skip
         for side in (-1, 1):
             at = (pair * 0.28 + side * 0.06 + rng.normal(0, 0.01), 0.046, rng.normal(0, 0.03))
@@ -169,7 +169,7 @@ def make_shoes(rng: Rng, bank: TextureBank) -> Mesh:
 def make_basket(rng: Rng, bank: TextureBank) -> Mesh:
     """Waste bin, laundry basket, bucket; sometimes full."""
     radius, tall = rng.uniform(0.12, 0.26), rng.uniform(0.22, 0.6)
-    paint = draw_paint(rng, bank, "wicker", "noise", "metal", "fabric", "stripes", tile=(0.2, 0.6))
+    paint = sample_paint(rng, bank, "wicker", "noise", "metal", "fabric", "stripes", tile=(0.2, 0.6))
     foot = radius * rng.uniform(0.7, 1.0)
     profile = [
         (0, 0.0),
@@ -182,7 +182,7 @@ def make_basket(rng: Rng, bank: TextureBank) -> Mesh:
     ]
     pieces = [make_turned(profile, paint, 16)]
     if rng.random() < 0.5:
-        heap = make_cloth_heap(rng, (radius * 0.75, 0.15, radius * 0.75), draw_cloth(rng, bank))
+        heap = make_cloth_heap(rng, (radius * 0.75, 0.15, radius * 0.75), sample_cloth(rng, bank))
         pieces.append(place(heap, (0, tall - 0.08, 0)))
     return join(pieces)
 
@@ -190,7 +190,7 @@ def make_basket(rng: Rng, bank: TextureBank) -> Mesh:
 def make_tool(rng: Rng, bank: TextureBank) -> Mesh:
     """Hammer, drill, saw, pliers, paint roller: a grip and a head of metal, lying."""
     length = rng.uniform(0.16, 0.36)
-    grip = draw_paint(rng, bank, "wood", "noise") if rng.random() < 0.5 else draw_plain(rng, 0.95)
+    grip = sample_paint(rng, bank, "wood", "noise") if rng.random() < 0.5 else sample_plain(rng, 0.95)
     head = Paint(colour=tuple(rng.uniform(0.2, 0.6) * np.ones(3)), layer=bank.pick(rng, "metal", "noise"), tile=0.3)
     handle = make_tube(np.array([[0, 0.016, -length / 2], [0.005, 0.016, 0], [0, 0.016, length * 0.3]]), 0.014, grip)
     size = rng.uniform((0.03, 0.02, 0.02), (0.13, 0.05, 0.2))
@@ -200,12 +200,12 @@ def make_tool(rng: Rng, bank: TextureBank) -> Mesh:
 def make_toolbox(rng: Rng, bank: TextureBank) -> Mesh:
     """Case with lid, latches and handle, or a machine with knobs."""
     size = rng.uniform((0.3, 0.15, 0.18), (0.55, 0.3, 0.3))
-    body = draw_plain(rng, 0.95, 0.3)
+    body = sample_plain(rng, 0.95, 0.3)
     latches = np.array([[-0.25 * size[0], size[1] * 0.65, size[2] / 2], [0.25 * size[0], size[1] * 0.65, size[2] / 2]])
     grip = np.array([[-0.1, 0, 0], [-0.08, 0.05, 0], [0.08, 0.05, 0], [0.1, 0, 0]]) + np.array([0, size[1], 0])
     return join([
         make_rounded_box(size * [1, 0.7, 1], 0.015, body, (0, size[1] * 0.35, 0)),
-        make_rounded_box(size * [1.02, 0.3, 1.02], 0.015, draw_plain(rng, 0.5), (0, size[1] * 0.85, 0)),
+        make_rounded_box(size * [1.02, 0.3, 1.02], 0.015, sample_plain(rng, 0.5), (0, size[1] * 0.85, 0)),
         make_rounded_boxes(np.tile([0.04, 0.07, 0.015], (2, 1)), 0.004, latches, DARK),
         make_tube(grip, 0.012, DARK, 6),
     ])  # fmt: skip
@@ -216,9 +216,9 @@ def make_paint_pot(rng: Rng, bank: TextureBank) -> Mesh:
     if rng.random() < 0.3:
         radius, tall = rng.uniform(0.04, 0.12), rng.uniform(0.02, 0.09)
         profile = [(radius * 0.6, 0), (radius, 0), (radius, tall), (radius * 0.6, tall), (radius * 0.6, 0)]
-        return make_turned(profile, draw_paint(rng, bank, "stripes", "noise", tile=(0.02, 0.1)), 16)
+        return make_turned(profile, sample_paint(rng, bank, "stripes", "noise", tile=(0.02, 0.1)), 16)
     radius, tall = rng.uniform(0.06, 0.14), rng.uniform(0.1, 0.3)
-    paper = draw_paint(rng, bank, "label", "metal", "graffiti", tile=(0.2, 0.4))
+    paper = sample_paint(rng, bank, "label", "metal", "graffiti", tile=(0.2, 0.4))
     angle = np.linspace(0, np.pi, 9)
     wire = np.stack([radius * np.cos(angle), tall * 0.9 + radius * np.sin(angle), 0.02 + 0 * angle], axis=1)
     body = make_turned(
@@ -229,7 +229,7 @@ def make_paint_pot(rng: Rng, bank: TextureBank) -> Mesh:
 
 def make_round_pillow(rng: Rng, bank: TextureBank) -> Mesh:
     """Cushion lying flat or leaning."""
-    pillow = make_cushion(rng.uniform((0.18, 0.06, 0.14), (0.3, 0.12, 0.3)), draw_cloth(rng, bank), 0.9, 0.35)
+    pillow = make_cushion(rng.uniform((0.18, 0.06, 0.14), (0.3, 0.12, 0.3)), sample_cloth(rng, bank), 0.9, 0.35)
     return place(pillow, (0, 0.1, 0)) if rng.random() < 0.6 else place(tilt(pillow, 1.2), (0, 0.24, 0))
 
 
@@ -237,14 +237,14 @@ def make_rock(rng: Rng, bank: TextureBank) -> Mesh:
     """Rough lump of stone, wood or clay."""
     size = rng.uniform(0.05, 0.16, 3)
     lump = make_blob(
-        rng, size, draw_paint(rng, bank, "noise", "stones", "marble", "concrete", "wood", tile=(0.2, 0.5)), 0.25
+        rng, size, sample_paint(rng, bank, "noise", "stones", "marble", "concrete", "wood", tile=(0.2, 0.5)), 0.25
     )
     return place(lump, (0, size[1] * 0.8, 0))
 
 
 def make_statue(rng: Rng, bank: TextureBank) -> Mesh:
     """Abstract figure: stacked lumps on a base."""
-    paint, y, pieces = draw_paint(rng, bank, "marble", "wood", "metal", "noise", tile=(0.2, 0.5)), 0.03, []
+    paint, y, pieces = sample_paint(rng, bank, "marble", "wood", "metal", "noise", tile=(0.2, 0.5)), 0.03, []
     for _ in range(int(rng.integers(2, 5))):
         size = rng.uniform(0.03, 0.08, 3)
         pieces.append(
@@ -255,15 +255,15 @@ def make_statue(rng: Rng, bank: TextureBank) -> Mesh:
             )
         )
         y += size[1] * 1.6
-    return join([make_box((0.11, 0.03, 0.11), draw_plain(rng, 0.3), (0, 0.015, 0)), *pieces])
+    return join([make_box((0.11, 0.03, 0.11), sample_plain(rng, 0.3), (0, 0.015, 0)), *pieces])
 
 
 def make_globe_lamp(rng: Rng, bank: TextureBank) -> Mesh:
     """Candles, globes, ring-shaped ornaments."""
     radius = rng.uniform(0.06, 0.14)
-    ball = make_cushion((radius,) * 3, draw_paint(rng, bank, "cloudy", "marble", "terrazzo", tile=(0.2, 0.5)), 1, 1)
+    ball = make_cushion((radius,) * 3, sample_paint(rng, bank, "cloudy", "marble", "terrazzo", tile=(0.2, 0.5)), 1, 1)
     foot = make_turned(
-        [(0, 0), (radius * 0.6, 0), (0.02, 0.03), (0.015, 0.08)], draw_paint(rng, bank, "wood", "metal"), 12
+        [(0, 0), (radius * 0.6, 0), (0.02, 0.03), (0.015, 0.08)], sample_paint(rng, bank, "wood", "metal"), 12
     )
     angle = np.linspace(0, 2 * np.pi, 17)
     ring = make_tube(np.stack([np.cos(angle), np.sin(angle), 0 * angle], 1) * radius * 1.08, 0.005, DARK, 4)

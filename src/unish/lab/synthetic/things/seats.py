@@ -12,7 +12,7 @@ from unish.lab.synthetic.forms import (
     make_sheet,
     make_tube,
 )
-from unish.lab.synthetic.paints import draw_cloth, draw_paint, draw_plain
+from unish.lab.synthetic.paints import sample_cloth, sample_paint, sample_plain
 from unish.lab.synthetic.shapes import Paint, join, make_box, make_boxes, make_cylinder, make_turned, place, tilt
 from unish.lab.synthetic.textures import TextureBank
 from unish.render.scene import Mesh
@@ -38,8 +38,10 @@ def make_chair(rng: Rng, bank: TextureBank, height: float | None = None) -> Mesh
     """Chair for a table: legs, seat board or pad, a back of board, slats, rods or a bent shell."""
     width, depth = rng.uniform(0.38, 0.48), rng.uniform(0.38, 0.46)
     height = height or rng.uniform(0.42, 0.48)
-    frame = draw_paint(rng, bank, "wood", "planks", "noise", "metal") if rng.random() < 0.7 else draw_plain(rng, 0.8)
-    seat = draw_cloth(rng, bank) if rng.random() < 0.5 else frame
+    frame = (
+        sample_paint(rng, bank, "wood", "planks", "noise", "metal") if rng.random() < 0.7 else sample_plain(rng, 0.8)
+    )
+    seat = sample_cloth(rng, bank) if rng.random() < 0.5 else frame
     thick, tall, lean = rng.uniform(0.02, 0.06), rng.uniform(0.35, 0.55), rng.uniform(0.02, 0.18)
     pieces = [
         make_legs(rng, width, depth, height - thick, frame, rng.choice([0.0, 0.0, 0.12])),
@@ -74,9 +76,9 @@ def make_chair(rng: Rng, bank: TextureBank, height: float | None = None) -> Mesh
 def make_stool(rng: Rng, bank: TextureBank, height: float | None = None) -> Mesh:
     """Stool with a round or square seat, or a pouffe."""
     height, width = height or rng.choice([rng.uniform(0.4, 0.5), rng.uniform(0.6, 0.78)]), rng.uniform(0.28, 0.42)
-    frame = draw_paint(rng, bank, "wood", "metal", "noise")
+    frame = sample_paint(rng, bank, "wood", "metal", "noise")
     if rng.random() < 0.2:
-        body = make_cushion((width / 2 + 0.05, height / 2, width / 2 + 0.05), draw_cloth(rng, bank), 0.35, 1.0)
+        body = make_cushion((width / 2 + 0.05, height / 2, width / 2 + 0.05), sample_cloth(rng, bank), 0.35, 1.0)
         return place(body, (0, height / 2, 0))
     top = make_turned(
         [(0, height - 0.05), (width / 2, height - 0.05), (width / 2, height - 0.01), (0, height)], frame, 18
@@ -91,7 +93,7 @@ def make_stool(rng: Rng, bank: TextureBank, height: float | None = None) -> Mesh
 
 def make_office_chair(rng: Rng, bank: TextureBank) -> Mesh:
     """Swivel chair on a star foot with castors."""
-    cloth = draw_cloth(rng, bank) if rng.random() < 0.5 else draw_plain(rng, 0.3)
+    cloth = sample_cloth(rng, bank) if rng.random() < 0.5 else sample_plain(rng, 0.3)
     height, width = rng.uniform(0.43, 0.54), rng.uniform(0.44, 0.52)
     angle = rng.uniform(0, 6) + np.arange(5) * 2 * np.pi / 5
     tips = np.stack([0.29 * np.cos(angle), np.full(5, 0.08), 0.29 * np.sin(angle)], axis=1)
@@ -118,12 +120,12 @@ def make_sofa(rng: Rng, bank: TextureBank, seats: int | None = None) -> Mesh:
     seats = seats or int(rng.integers(1, 4))
     each, arm = rng.uniform(0.55, 0.72), rng.uniform(0.08, 0.22)
     width, depth, seat = each * seats + 2 * arm, rng.uniform(0.78, 0.98), rng.uniform(0.38, 0.46)
-    cloth, soft = draw_cloth(rng, bank), rng.uniform(0.03, 0.09)
+    cloth, soft = sample_cloth(rng, bank), rng.uniform(0.03, 0.09)
     tall = rng.uniform(0.72, 0.95)
     pieces = [
         make_rounded_box((width, seat - 0.2, depth), soft, cloth, (0, (seat - 0.1) / 2 + 0.02, 0)),
         make_rounded_box((width, tall - 0.1, 0.2), soft, cloth, (0, (tall + 0.1) / 2, -depth / 2 + 0.1)),
-        make_legs(rng, width - 0.06, depth - 0.06, 0.12, draw_paint(rng, bank, "wood", "metal")),
+        make_legs(rng, width - 0.06, depth - 0.06, 0.12, sample_paint(rng, bank, "wood", "metal")),
     ]
     arms = np.array([[side * (width - arm) / 2, seat * 0.72, 0.02] for side in (-1, 1)])
     pieces.append(make_rounded_boxes(np.tile([arm, seat * 1.05, depth - 0.04], (2, 1)), soft, arms, cloth))
@@ -133,10 +135,10 @@ def make_sofa(rng: Rng, bank: TextureBank, seats: int | None = None) -> Mesh:
         back = tilt(make_cushion((each * 0.49, 0.21, 0.1), cloth, 0.4, 0.5), -0.2)
         pieces.append(place(back, (x, seat + 0.2, -depth / 2 + 0.24)))
         if rng.random() < 0.5:
-            loose = tilt(make_cushion((0.22, 0.09, 0.22), draw_cloth(rng, bank), 0.9, 0.35), np.pi / 2 - 0.5)
+            loose = tilt(make_cushion((0.22, 0.09, 0.22), sample_cloth(rng, bank), 0.9, 0.35), np.pi / 2 - 0.5)
             pieces.append(place(loose, (x + rng.normal(0, 0.1), seat + 0.22, 0.0), rng.normal(0, 0.3)))
     if rng.random() < 0.35:
-        pieces.append(_make_blanket(rng, draw_cloth(rng, bank), rng.uniform(-0.3, 0.3) * width, seat + 0.07, depth))
+        pieces.append(_make_blanket(rng, sample_cloth(rng, bank), rng.uniform(-0.3, 0.3) * width, seat + 0.07, depth))
     return join(pieces)
 
 
@@ -151,7 +153,7 @@ def _make_blanket(rng: Rng, paint: Paint, x: float, height: float, depth: float)
 def make_bench(rng: Rng, bank: TextureBank, height: float | None = None) -> Mesh:
     """Bench of slats, with or without a back."""
     length, height, depth = rng.uniform(1.1, 2.0), height or rng.uniform(0.4, 0.48), rng.uniform(0.34, 0.45)
-    wood = draw_paint(rng, bank, "wood", "planks")
+    wood = sample_paint(rng, bank, "wood", "planks")
     slats = int(rng.integers(2, 6))
     z = (np.arange(slats) + 0.5) / slats * depth - depth / 2
     at = np.stack([np.zeros(slats), np.full(slats, height - 0.018), z], axis=1)
@@ -160,7 +162,7 @@ def make_bench(rng: Rng, bank: TextureBank, height: float | None = None) -> Mesh
         t = np.array([0.25, 0.4])
         at = np.concatenate([at, np.stack([0 * t, height + t, -depth / 2 - 0.15 * t], axis=1)])
         sizes = np.concatenate([sizes, np.tile([length, 0.1, 0.03], (2, 1))])
-    iron = draw_paint(rng, bank, "metal", "concrete", "noise")
+    iron = sample_paint(rng, bank, "metal", "concrete", "noise")
     sides = [
         make_box((0.06, height - 0.03, depth * 0.9), iron, (s * length * 0.4, (height - 0.03) / 2, 0)) for s in (-1, 1)
     ]

@@ -45,7 +45,7 @@ class Stock:
         self._groups = {name: [mesh for maker in makers for mesh in made[maker]] for name, makers in GROUPS.items()}
         self._num_layers = len(bank.layers)
 
-    def draw(self, rng: Rng, group: str) -> Mesh:
+    def sample(self, rng: Rng, group: str) -> Mesh:
         """A copy of something of the group, changed at random."""
         things = self._groups[group]
         mesh = things[int(rng.integers(len(things)))]
@@ -88,7 +88,7 @@ def scatter(
     taken: list[tuple[ndarray, ndarray]] = []
     half = np.array(size) / 2
     for _ in range(count):
-        mesh = stock.draw(rng, groups[int(rng.integers(len(groups)))])
+        mesh = stock.sample(rng, groups[int(rng.integers(len(groups)))])
         yaw = rng.normal(0, 0.35) if rng.random() < 0.7 else rng.uniform(0, 2 * np.pi)
         mesh = place(mesh, (0, 0, 0), yaw)
         lowest, highest = mesh.vertices.min(0), mesh.vertices.max(0)
@@ -124,7 +124,7 @@ def fill_row(rng: Rng, bank: TextureBank, groups: Sequence[str], width: float, d
     stock, pieces = open_stock(bank), []
     x = -width / 2 + rng.uniform(0, 0.1)
     for _ in range(40):
-        mesh = stock.draw(rng, groups[int(rng.integers(len(groups)))])
+        mesh = stock.sample(rng, groups[int(rng.integers(len(groups)))])
         lowest, highest = mesh.vertices.min(0), mesh.vertices.max(0)
         extent = highest - lowest
         if extent[1] > clearance or extent[2] > depth:

@@ -7,12 +7,12 @@ from itertools import pairwise
 import numpy as np
 
 from unish.lab.synthetic.forms import make_rods, make_rounded_box, make_rounded_boxes, make_tube
-from unish.lab.synthetic.paints import draw_paint, draw_plain
+from unish.lab.synthetic.paints import sample_paint, sample_plain
 from unish.lab.synthetic.shapes import Paint, join, make_box, make_boxes, make_cylinder, make_quad, make_turned, place
 from unish.lab.synthetic.textures import TextureBank
 from unish.lab.synthetic.things.deskware import make_book_row
 from unish.lab.synthetic.things.stock import fill_row, place_all, scatter
-from unish.lab.synthetic.things.tables import HANDLE, Piece, draw_count, make_drawers
+from unish.lab.synthetic.things.tables import HANDLE, Piece, make_drawers, sample_count
 from unish.render.scene import Mesh
 
 Rng = np.random.Generator
@@ -25,9 +25,9 @@ def make_shelf(rng: Rng, bank: TextureBank, width: float | None = None, height: 
     width, depth = width or rng.uniform(0.5, 2.0), rng.uniform(0.22, 0.42)
     height = height or rng.uniform(0.7, 2.3)
     wood = (
-        draw_paint(rng, bank, "wood", "planks", "noise", "cloudy", "metal")
+        sample_paint(rng, bank, "wood", "planks", "noise", "cloudy", "metal")
         if rng.random() < 0.7
-        else draw_plain(rng, 0.3)
+        else sample_plain(rng, 0.3)
     )
     rows = max(int(height / rng.uniform(0.26, 0.42)), 1)
     gaps = rng.uniform(0.75, 1.3, rows)
@@ -63,7 +63,7 @@ def make_wall_shelf(rng: Rng, bank: TextureBank) -> Piece:
     """Boards on brackets with things on them; to hang on a wall, lowest board at y = 0."""
     width, depth = rng.uniform(0.4, 1.6), rng.uniform(0.15, 0.28)
     pieces = []
-    wood = draw_paint(rng, bank, "wood", "planks", "metal", "noise")
+    wood = sample_paint(rng, bank, "wood", "planks", "metal", "noise")
     for level in range(int(rng.integers(1, 4))):
         y = level * 0.34
         pieces.append(make_box((width, 0.022, depth), wood, (0, y + 0.011, 0)))
@@ -82,7 +82,7 @@ def make_cabinet(rng: Rng, bank: TextureBank) -> Piece:
     height = rng.choice([rng.uniform(0.45, 1.1), rng.uniform(0.7, 0.95), rng.uniform(1.5, 2.25)])
     piece = [make_drawers(rng, bank, width, depth, height)]
     groups = [("living", "desk"), ("kitchen",), ("cloth", "desk"), ("tools", "desk")][int(rng.integers(4))]
-    count = draw_count(rng, width * depth) if height < 1.4 else int(rng.integers(0, 5))
+    count = sample_count(rng, width * depth) if height < 1.4 else int(rng.integers(0, 5))
     return piece + scatter(rng, bank, groups, (width, depth), height, count, 0.6 if height < 1.4 else 0.3)
 
 
@@ -91,8 +91,8 @@ def make_kitchen_row(rng: Rng, bank: TextureBank, width: float | None = None) ->
     unit = rng.uniform(0.45, 0.62)
     count = max(int((width or rng.uniform(1.2, 3.8)) / unit), 2)
     width, depth, height = count * unit, rng.uniform(0.56, 0.66), rng.uniform(0.84, 0.95)
-    front = draw_paint(rng, bank) if rng.random() < 0.5 else draw_plain(rng, 0.5, 0.2)
-    body = draw_plain(rng, 0.15, 0.5)
+    front = sample_paint(rng, bank) if rng.random() < 0.5 else sample_plain(rng, 0.5, 0.2)
+    body = sample_plain(rng, 0.15, 0.5)
     x = (np.arange(count) + 0.5) * unit - width / 2
     pieces = [
         make_box((width, height - 0.14, depth - 0.05), body, (0, height / 2 + 0.03, -0.025)),
@@ -100,7 +100,7 @@ def make_kitchen_row(rng: Rng, bank: TextureBank, width: float | None = None) ->
         make_rounded_box(
             (width + 0.03, 0.04, depth),
             0.006,
-            draw_paint(rng, bank, "marble", "wood", "terrazzo", "noise", "metal"),
+            sample_paint(rng, bank, "marble", "wood", "terrazzo", "noise", "metal"),
             (0, height - 0.02, 0),
         ),
         *_make_fronts(rng, x, unit, 0.12, height - 0.05, depth / 2 - 0.02, front),
@@ -108,7 +108,7 @@ def make_kitchen_row(rng: Rng, bank: TextureBank, width: float | None = None) ->
     stove, sink = (float(v) for v in rng.choice(x, 2, replace=False))
     pieces += [*_make_stove(rng, stove, unit, height, depth), *_make_sink(rng, sink, unit, height, depth)]
     if rng.random() < 0.6:
-        tiles = draw_paint(rng, bank, "tiles", "subway", "marble", "checker", tile=(0.4, 1.0), saturation=0.5)
+        tiles = sample_paint(rng, bank, "tiles", "subway", "marble", "checker", tile=(0.4, 1.0), saturation=0.5)
         pieces.append(make_quad((-width / 2, height, -depth / 2 + 0.004), (width, 0, 0), (0, 0.55, 0), tiles))
     piece = [join(pieces)]
     for at in x:
@@ -204,12 +204,12 @@ def _make_uppers(
 
 def make_fridge(rng: Rng, bank: TextureBank) -> Piece:
     """Fridge or washing machine, with magnets and notes."""
-    paint = draw_plain(rng, 0.15, 0.6) if rng.random() < 0.6 else draw_paint(rng, bank, "metal")
+    paint = sample_plain(rng, 0.15, 0.6) if rng.random() < 0.6 else sample_paint(rng, bank, "metal")
     if rng.random() < 0.35:
         size = (0.6, 0.85, 0.58)
         angle = np.linspace(0, 2 * np.pi, 17)
         ring = np.stack([0.17 * np.cos(angle), 0.42 + 0.17 * np.sin(angle), np.full(17, 0.3)], axis=1)
-        pieces = [make_rounded_box(size, 0.02, paint, (0, 0.43, 0)), make_tube(ring, 0.03, draw_plain(rng, 0.1), 6),
+        pieces = [make_rounded_box(size, 0.02, paint, (0, 0.43, 0)), make_tube(ring, 0.03, sample_plain(rng, 0.1), 6),
                   make_box((0.5, 0.09, 0.01), BLACK, (0, 0.77, 0.29))]  # fmt: skip
         return [join(pieces), *scatter(rng, bank, ("kitchen", "cloth"), (0.6, 0.55), 0.855, 5, 0.4)]
     width, height, depth = rng.uniform(0.55, 0.85), rng.uniform(1.3, 2.0), rng.uniform(0.58, 0.7)
@@ -246,11 +246,13 @@ def make_rack(rng: Rng, bank: TextureBank) -> Piece:
     width, depth, height = rng.uniform(0.8, 2.2), rng.uniform(0.35, 0.6), rng.uniform(1.4, 2.3)
     rows = int(rng.integers(2, 5))
     levels = np.linspace(0.1, height - 0.02, rows + 1)
-    board = draw_paint(rng, bank, "metal", "wood", "planks")
+    board = sample_paint(rng, bank, "metal", "wood", "planks")
     posts = np.array([[x * width / 2, 0, z * depth / 2] for x in (-1, 1) for z in (-1, 1)])
     pieces = [
         make_boxes(np.tile([width, 0.03, depth], (rows + 1, 1)), levels[:, None] * [0, 1.0, 0], board),
-        make_boxes(np.tile([0.045, height, 0.045], (4, 1)), posts + np.array([0, height / 2, 0]), draw_plain(rng, 0.8)),
+        make_boxes(
+            np.tile([0.045, height, 0.045], (4, 1)), posts + np.array([0, height / 2, 0]), sample_plain(rng, 0.8)
+        ),
     ]
     for row in range(rows):
         gap = float(levels[row + 1] - levels[row]) - 0.05

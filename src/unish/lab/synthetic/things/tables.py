@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from unish.lab.synthetic.forms import make_cloth_heap, make_cushion, make_rounded_box, make_sheet
-from unish.lab.synthetic.paints import draw_cloth, draw_paint, draw_plain
+from unish.lab.synthetic.paints import sample_cloth, sample_paint, sample_plain
 from unish.lab.synthetic.shapes import Paint, join, make_box, make_boxes, make_turned, place, tilt
 from unish.lab.synthetic.textures import TextureBank
 from unish.lab.synthetic.things.deskware import make_desk_lamp, make_keyboard, make_screen
@@ -17,15 +17,15 @@ Rng = np.random.Generator
 HANDLE = Paint(colour=(0.35, 0.35, 0.36))
 
 
-def draw_count(rng: Rng, area: float) -> int:
+def sample_count(rng: Rng, area: float) -> int:
     """How many things to try on a surface: now and then none, now and then as many as fit."""
     return int(area * rng.choice([0, 6, 18, 35, 60], p=[0.06, 0.2, 0.3, 0.32, 0.12]) + rng.integers(0, 3))
 
 
 def _make_top(rng: Rng, bank: TextureBank, width: float, depth: float, height: float) -> Mesh:
     """Board on legs, trestles, panels or one foot; at times under a cloth."""
-    top = draw_paint(rng, bank, "wood", "planks", "marble", "noise", "terrazzo", "wood")
-    legs = draw_paint(rng, bank, "wood", "metal", "noise") if rng.random() < 0.6 else draw_plain(rng, 0.2)
+    top = sample_paint(rng, bank, "wood", "planks", "marble", "noise", "terrazzo", "wood")
+    legs = sample_paint(rng, bank, "wood", "metal", "noise") if rng.random() < 0.6 else sample_plain(rng, 0.2)
     thick = rng.uniform(0.018, 0.06)
     pieces = [make_rounded_box((width, thick, depth), rng.choice([0.003, 0.015]), top, (0, height - thick / 2, 0))]
     kind = rng.random()
@@ -75,7 +75,7 @@ def _make_tablecloth(rng: Rng, bank: TextureBank, width: float, depth: float, he
         ],
         -1,
     )
-    return make_sheet(flat, draw_cloth(rng, bank))
+    return make_sheet(flat, sample_cloth(rng, bank))
 
 
 def make_dining_set(rng: Rng, bank: TextureBank) -> Piece:
@@ -85,7 +85,7 @@ def make_dining_set(rng: Rng, bank: TextureBank) -> Piece:
     groups = [("kitchen",), ("kitchen", "living"), ("desk", "kitchen"), ("desk", "living", "cloth")][
         int(rng.integers(4))
     ]
-    piece += scatter(rng, bank, groups, (width, depth), height, draw_count(rng, width * depth))
+    piece += scatter(rng, bank, groups, (width, depth), height, sample_count(rng, width * depth))
     chair = make_stool(rng, bank) if rng.random() < 0.15 else make_chair(rng, bank)
     for side in (0, 1, 2, 3):
         along, across = (width, depth) if side % 2 == 0 else (depth, width)
@@ -105,7 +105,7 @@ def make_low_table(rng: Rng, bank: TextureBank) -> Piece:
     width, depth, height = rng.uniform(0.35, 1.2), rng.uniform(0.35, 0.7), rng.uniform(0.32, 0.55)
     piece = [_make_top(rng, bank, width, depth, height)]
     groups = [("living", "desk"), ("kitchen", "desk"), ("living",)][int(rng.integers(3))]
-    return piece + scatter(rng, bank, groups, (width, depth), height, draw_count(rng, width * depth))
+    return piece + scatter(rng, bank, groups, (width, depth), height, sample_count(rng, width * depth))
 
 
 def make_desk(rng: Rng, bank: TextureBank) -> Piece:
@@ -132,7 +132,7 @@ def make_desk(rng: Rng, bank: TextureBank) -> Piece:
     end = width * 0.28 if screens else width / 2
     for side in (-1, 1):
         strip = scatter(
-            rng, bank, ("desk", "desk", "kitchen", "living"), (end, depth), height, draw_count(rng, end * depth)
+            rng, bank, ("desk", "desk", "kitchen", "living"), (end, depth), height, sample_count(rng, end * depth)
         )
         piece += place_all(strip, (side * (width - end) / 2, 0, 0))
     if rng.random() < 0.8:
@@ -143,7 +143,7 @@ def make_desk(rng: Rng, bank: TextureBank) -> Piece:
 
 def make_drawers(rng: Rng, bank: TextureBank, width: float, depth: float, height: float) -> Mesh:
     """Closed body with drawers or doors and handles, one drawer at times pulled out."""
-    body, front = draw_paint(rng, bank), draw_paint(rng, bank)
+    body, front = sample_paint(rng, bank), sample_paint(rng, bank)
     columns, rows = (
         max(int(width / rng.uniform(0.35, 0.8)), 1),
         int(np.clip(round(height / rng.uniform(0.18, 0.9)), 1, 6)),
@@ -164,8 +164,8 @@ def make_drawers(rng: Rng, bank: TextureBank, width: float, depth: float, height
 def make_bed(rng: Rng, bank: TextureBank) -> Piece:
     """Bed with mattress, crumpled blanket, pillows, head board; at times strewn with clothes."""
     width, length, height = rng.uniform(0.85, 1.9), rng.uniform(1.9, 2.1), rng.uniform(0.4, 0.6)
-    frame, cloth = draw_paint(rng, bank, "wood", "planks", "fabric", "noise"), draw_cloth(rng, bank)
-    sheet = draw_plain(rng, 0.2, 0.6)
+    frame, cloth = sample_paint(rng, bank, "wood", "planks", "fabric", "noise"), sample_cloth(rng, bank)
+    sheet = sample_plain(rng, 0.2, 0.6)
     pieces = [
         make_rounded_box((width + 0.06, height * 0.45, length + 0.06), 0.02, frame, (0, height * 0.3, 0)),
         make_rounded_box((width, 0.22, length), 0.07, sheet, (0, height - 0.11, 0)),
@@ -182,12 +182,12 @@ def make_bed(rng: Rng, bank: TextureBank) -> Piece:
         make_sheet(np.stack([np.clip(x, -width / 2 - 0.05, width / 2 + 0.05) + crumple * 0.5, y, z], -1), cloth)
     )
     for x_pillow in (-0.24, 0.24) if width > 1.3 else (0.0,):
-        pillow = make_cushion((0.34, 0.1, 0.22), draw_cloth(rng, bank) if rng.random() < 0.5 else sheet, 0.8, 0.4)
+        pillow = make_cushion((0.34, 0.1, 0.22), sample_cloth(rng, bank) if rng.random() < 0.5 else sheet, 0.8, 0.4)
         pillow = tilt(pillow, rng.choice([0.1, -0.9]))
         pieces.append(place(pillow, (x_pillow * width, height + 0.11, -length * 0.38), rng.normal(0, 0.15)))
     if rng.random() < 0.4:
         pieces.append(
-            place(make_cloth_heap(rng, (0.3, 0.12, 0.35), draw_cloth(rng, bank)), (0, height + 0.05, length * 0.2))
+            place(make_cloth_heap(rng, (0.3, 0.12, 0.35), sample_cloth(rng, bank)), (0, height + 0.05, length * 0.2))
         )
     things = scatter(
         rng, bank, ("cloth", "desk", "living"), (width * 0.8, length * 0.5), height + 0.05, int(rng.integers(0, 6))
@@ -198,7 +198,7 @@ def make_bed(rng: Rng, bank: TextureBank) -> Piece:
 def make_workbench(rng: Rng, bank: TextureBank) -> Piece:
     """Heavy bench with tools, a vice and boxes under it."""
     width, depth, height = rng.uniform(1.0, 2.4), rng.uniform(0.5, 0.8), rng.uniform(0.8, 0.95)
-    wood = draw_paint(rng, bank, "wood", "planks", "metal")
+    wood = sample_paint(rng, bank, "wood", "planks", "metal")
     pieces = [
         make_box((width, 0.06, depth), wood, (0, height - 0.03, 0)),
         make_legs(rng, width, depth, height - 0.06, wood),
@@ -206,6 +206,6 @@ def make_workbench(rng: Rng, bank: TextureBank) -> Piece:
     ]
     piece = [join(pieces)]
     piece += scatter(
-        rng, bank, ("tools", "tools", "desk", "kitchen"), (width, depth), height, draw_count(rng, width * depth) + 6
+        rng, bank, ("tools", "tools", "desk", "kitchen"), (width, depth), height, sample_count(rng, width * depth) + 6
     )
     return piece + scatter(rng, bank, ("tools", "floor"), (width - 0.2, depth), 0.235, 8, height - 0.35)

@@ -20,16 +20,16 @@ SIZES = {
 """Widths in metres along the arm, away from the palm and across the hand."""
 
 
-def draw_carried(rng: Rng, figure: Figure, bank: TextureBank) -> list[Solid]:
+def sample_carried(rng: Rng, figure: Figure, bank: TextureBank) -> list[Solid]:
     """Mostly nothing; else one thing in or under a hand, perhaps a backpack."""
     solids = []
     if rng.random() < 0.1:
-        solids.append(_draw_backpack(rng, figure, bank))
+        solids.append(_sample_backpack(rng, figure, bank))
     if rng.random() < 0.22:
         kind = str(rng.choice([*SIZES, "handbag"]))
         hand = int(rng.choice(HANDS))
         solids.append(
-            _draw_handbag(rng, figure, bank, hand) if kind == "handbag" else _hold(rng, figure, bank, kind, hand)
+            _sample_handbag(rng, figure, bank, hand) if kind == "handbag" else _hold(rng, figure, bank, kind, hand)
         )
     return solids
 
@@ -77,7 +77,7 @@ def _hold(rng: Rng, figure: Figure, bank: TextureBank, kind: str, hand: int) -> 
     )
 
 
-def _draw_handbag(rng: Rng, figure: Figure, bank: TextureBank, hand: int) -> Solid:
+def _sample_handbag(rng: Rng, figure: Figure, bank: TextureBank, hand: int) -> Solid:
     """A bag and its two-sided strap, upright below the hand."""
     scale = np.clip(figure.height / 1.7, 0.55, 1.1)
     size = np.array([rng.uniform(0.08, 0.14), rng.uniform(0.2, 0.32), rng.uniform(0.25, 0.38)]) * scale
@@ -99,7 +99,7 @@ def _draw_handbag(rng: Rng, figure: Figure, bank: TextureBank, hand: int) -> Sol
     )
 
 
-def _draw_backpack(rng: Rng, figure: Figure, bank: TextureBank) -> Solid:
+def _sample_backpack(rng: Rng, figure: Figure, bank: TextureBank) -> Solid:
     """A pack behind the chest with a strap over each shoulder."""
     rest, joints = figure.rest, figure.joints
     trunk = joints[12, 1] - joints[0, 1]

@@ -19,7 +19,7 @@ def ramp(values: ndarray, low: float | np.floating, high: float | np.floating) -
     return share * share * (3 - 2 * share)
 
 
-def draw_drape(
+def sample_drape(
     rng: Rng,
     anatomy: Anatomy,
     rest: Float[ndarray, "V 3"],

@@ -11,10 +11,10 @@ from unish.body import Body
 from unish.lab.synthetic.clothes import BodyMap, paint_skin
 from unish.lab.synthetic.textures import TextureBank
 from unish.lab.synthetic.wardrobe.anatomy import Anatomy, load_anatomy
-from unish.lab.synthetic.wardrobe.carried import draw_carried
-from unish.lab.synthetic.wardrobe.feet import draw_shoes
-from unish.lab.synthetic.wardrobe.garments import UNDER_HEM, Figure, draw_dressing
-from unish.lab.synthetic.wardrobe.heads import draw_head
+from unish.lab.synthetic.wardrobe.carried import sample_carried
+from unish.lab.synthetic.wardrobe.feet import sample_shoes
+from unish.lab.synthetic.wardrobe.garments import UNDER_HEM, Figure, sample_dressing
+from unish.lab.synthetic.wardrobe.heads import sample_head
 from unish.lab.synthetic.wardrobe.outfit import Outfit, assemble
 
 Rng = np.random.Generator
@@ -34,13 +34,13 @@ def dress_person(
         joints=shaped.joints.numpy(),
         hollows=_find_hollows(anatomy, betas.numpy(), rest),
     )
-    dressing = draw_dressing(rng, figure, bank)
+    dressing = sample_dressing(rng, figure, bank)
     marks = (body.landmark_template + body.landmark_directions @ betas).numpy()[[2, 5, 9, 10]]
-    solids = draw_head(rng, figure, marks, body_map.face_marks)
-    solids += draw_carried(rng, figure, bank)
+    solids = sample_head(rng, figure, marks, body_map.face_marks)
+    solids += sample_carried(rng, figure, bank)
     hidden = dressing.hidden
     if rng.random() < 0.93:
-        shoes, inside = draw_shoes(rng, figure)
+        shoes, inside = sample_shoes(rng, figure)
         solids.append(shoes)
         hidden = np.minimum(hidden, inside)
     covered = (hidden < -UNDER_HEM)[anatomy.faces].all(1)

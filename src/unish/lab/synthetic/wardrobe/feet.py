@@ -17,7 +17,7 @@ BELOW_SOLE = 0.0015
 """Metres from the bare sole down to that of a shoe."""
 
 
-def draw_shoes(rng: Rng, figure: Figure) -> tuple[Solid, Float[ndarray, "V"]]:
+def sample_shoes(rng: Rng, figure: Figure) -> tuple[Solid, Float[ndarray, "V"]]:
     """A pair of shoes, and how deep the skin lies in them (negative, metres)."""
     anatomy = figure.anatomy
     feet, leg_length = anatomy.feet, anatomy.joints[1, 1] - anatomy.joints[7, 1]

@@ -28,7 +28,7 @@ def fold_amounts(body_pose: Float[ndarray, "N 23 3 3"]) -> Float[ndarray, "N 11"
     return np.concatenate([np.ones((len(share), 1)), share * share * (3 - 2 * share) * 0.7 + share * 0.3], axis=1)
 
 
-def draw_folds(rng: Rng, anatomy: Anatomy, rest: Float[ndarray, "W 3"], height: float) -> Float[ndarray, "11 W"]:
+def sample_folds(rng: Rng, anatomy: Anatomy, rest: Float[ndarray, "W 3"], height: float) -> Float[ndarray, "11 W"]:
     """Displacement (metres) of cloth points at ``rest`` on the mean body by each set of folds, ``height`` at most.
 
     Waves run along the limb and are bent around it, so that they look like creases that cross it askew.

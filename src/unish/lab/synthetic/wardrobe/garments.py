@@ -10,8 +10,8 @@ from numpy import ndarray
 
 from unish.lab.synthetic.textures import TextureBank, random_colour
 from unish.lab.synthetic.wardrobe.anatomy import Anatomy
-from unish.lab.synthetic.wardrobe.drapes import draw_drape, ramp
-from unish.lab.synthetic.wardrobe.folds import draw_folds
+from unish.lab.synthetic.wardrobe.drapes import ramp, sample_drape
+from unish.lab.synthetic.wardrobe.folds import sample_folds
 from unish.lab.synthetic.wardrobe.layers import ClothLayer, Drape, Looks, with_border
 from unish.lab.synthetic.wardrobe.surfaces import trim
 
@@ -67,33 +67,33 @@ class Garment:
         return np.max(self.fields, axis=0)
 
 
-def draw_dressing(rng: Rng, figure: Figure, bank: TextureBank) -> Dressing:
+def sample_dressing(rng: Rng, figure: Figure, bank: TextureBank) -> Dressing:
     """A random set of clothes that fits together."""
     anatomy = figure.anatomy
     bottom = str(rng.choice(["trousers", "leggings", "shorts", "skirt", "dress"], p=[0.5, 0.1, 0.16, 0.12, 0.12]))
     waist = float(rng.uniform(-0.24, -0.12))
-    top, tucked = _draw_top(rng, figure, bank, waist, bottom)
+    top, tucked = _sample_top(rng, figure, bank, waist, bottom)
     garments, drapes = [], []
     hidden = np.full(len(anatomy.rest), 1.0)
     if bottom in ("skirt", "dress"):
         hem = float(rng.choice([rng.uniform(0.25, 0.4), rng.uniform(0.45, 0.65), rng.uniform(0.75, 0.93)]))
-        looks = top.looks if bottom == "dress" else draw_fabric(rng, bank)
+        looks = top.looks if bottom == "dress" else sample_fabric(rng, bank)
         skirt_top = waist - 0.02
         drapes.append(
-            draw_drape(
+            sample_drape(
                 rng, anatomy, figure.rest, figure.joints, top=skirt_top, hem=hem,
                 flare=float(rng.choice([0.02, 0.12, 0.3])), gap=0.014, opening=0.0, looks=looks,
             )
         )  # fmt: skip
         hidden = np.minimum(hidden, _under_drape(anatomy, skirt_top, hem))
         if rng.random() < 0.3:
-            garments.append(_draw_trousers(rng, figure, bank, waist, "leggings"))
+            garments.append(_sample_trousers(rng, figure, bank, waist, "leggings"))
     else:
-        garments.append(_draw_trousers(rng, figure, bank, waist, bottom))
+        garments.append(_sample_trousers(rng, figure, bank, waist, bottom))
     garments.insert(0 if tucked else len(garments), top)
     outer = top
     if rng.random() < 0.3:
-        jacket, coat = _draw_jacket(rng, figure, bank, waist)
+        jacket, coat = _sample_jacket(rng, figure, bank, waist)
         garments.append(jacket)
         outer = jacket
         if coat is not None:
@@ -109,13 +109,13 @@ def draw_dressing(rng: Rng, figure: Figure, bank: TextureBank) -> Dressing:
         over = np.min([under_drapes + 0.05, *[other.cover for other in garments[number + 1 :]]], axis=0)
         layers += _cut(rng, figure, raised, over)
         if garment is outer:
-            for extra in _draw_trimmings(rng, figure, bank, raised):
+            for extra in _sample_trimmings(rng, figure, bank, raised):
                 layers += _cut(rng, figure, extra, np.ones(len(hidden)))
         hidden = np.minimum(hidden, garment.cover)
     return Dressing(cloth=layers, drapes=drapes, hidden=hidden)
 
 
-def draw_fabric(rng: Rng, bank: TextureBank) -> tuple[ndarray, int, float]:
+def sample_fabric(rng: Rng, bank: TextureBank) -> tuple[ndarray, int, float]:
     """Colour, texture layer (−1 = plain) and metres per tile."""
     if rng.random() < 0.55:
         return random_colour(rng, saturation=0.8, low=0.06), -1, 1.0
@@ -139,7 +139,7 @@ def _cut(rng: Rng, figure: Figure, garment: Garment, over: Float[ndarray, "V"]) 
         faces=cut.faces,
         thickness=thickness,
         slack=slack,
-        folds=draw_folds(np.random.default_rng(garment.seed), anatomy, flat, garment.folds),
+        folds=sample_folds(np.random.default_rng(garment.seed), anatomy, flat, garment.folds),
         looks=Looks(colours=(colour * shade).astype(np.float32), uv=uv, layer=layer),
     )
     kept = ~(depth < -UNDER_HEM)[cut.faces].all(1)
@@ -164,7 +164,7 @@ def _neckline(rng: Rng, anatomy: Anatomy, depth: float, wide: float) -> Float[nd
     return np.minimum(y - edge, 0.13 - np.abs(x))
 
 
-def _draw_top(rng: Rng, figure: Figure, bank: TextureBank, waist: float, bottom: str) -> tuple[Garment, bool]:
+def _sample_top(rng: Rng, figure: Figure, bank: TextureBank, waist: float, bottom: str) -> tuple[Garment, bool]:
     """Shirt, T-shirt, pullover or vest, and whether the trousers are worn over it."""
     anatomy = figure.anatomy
     along, down = _fields(anatomy)
@@ -191,13 +191,13 @@ def _draw_top(rng: Rng, figure: Figure, bank: TextureBank, waist: float, bottom:
             thickness=thickness,
             slack=0.9 * room,
             folds=float(0.004 + 0.012 * loose),
-            looks=draw_fabric(rng, bank),
+            looks=sample_fabric(rng, bank),
         ),
         tucked,
     )
 
 
-def _draw_trimmings(rng: Rng, figure: Figure, bank: TextureBank, garment: Garment) -> list[Garment]:
+def _sample_trimmings(rng: Rng, figure: Figure, bank: TextureBank, garment: Garment) -> list[Garment]:
     """A collar, a print on the chest or the back, a strip of buttons or a zip; each on some."""
     x, y, z = figure.anatomy.rest.T
     middle = z - figure.anatomy.joints[12, 2]
@@ -221,7 +221,7 @@ def _draw_trimmings(rng: Rng, figure: Figure, bank: TextureBank, garment: Garmen
     return pieces
 
 
-def _draw_trousers(rng: Rng, figure: Figure, bank: TextureBank, waist: float, kind: str) -> Garment:
+def _sample_trousers(rng: Rng, figure: Figure, bank: TextureBank, waist: float, kind: str) -> Garment:
     """Trousers, shorts or leggings."""
     anatomy = figure.anatomy
     _, down = _fields(anatomy)
@@ -237,7 +237,7 @@ def _draw_trousers(rng: Rng, figure: Figure, bank: TextureBank, waist: float, ki
         thickness=0.004 + 0.003 * loose + room + 0.5 * loose * figure.hollows,
         slack=0.7 * room,
         folds=float(0.002 + 0.012 * loose),
-        looks=draw_fabric(rng, bank) if rng.random() < 0.35 else (_trouser_colour(rng), -1, 1.0),
+        looks=sample_fabric(rng, bank) if rng.random() < 0.35 else (_trouser_colour(rng), -1, 1.0),
     )
 
 
@@ -247,7 +247,7 @@ def _trouser_colour(rng: Rng) -> ndarray:
     return np.clip(base[rng.integers(len(base))] * rng.uniform(0.7, 1.4) + rng.normal(0, 0.02, 3), 0.02, 1)
 
 
-def _draw_jacket(rng: Rng, figure: Figure, bank: TextureBank, waist: float) -> tuple[Garment, Drape | None]:
+def _sample_jacket(rng: Rng, figure: Figure, bank: TextureBank, waist: float) -> tuple[Garment, Drape | None]:
     """A jacket, open or closed, or a coat whose lower half hangs around the legs."""
     anatomy = figure.anatomy
     along, down = _fields(anatomy)
@@ -264,7 +264,7 @@ def _draw_jacket(rng: Rng, figure: Figure, bank: TextureBank, waist: float) -> t
     if open_width:
         fields.append(np.minimum(open_width - np.abs(x), z - anatomy.joints[12, 2]))
     room = 0.02 * loose * np.maximum(ramp(down, -0.5 * leg_length, 0), 0.5 * (along > 0))
-    looks = draw_fabric(rng, bank) if rng.random() < 0.3 else (_trouser_colour(rng), -1, 1.0)
+    looks = sample_fabric(rng, bank) if rng.random() < 0.3 else (_trouser_colour(rng), -1, 1.0)
     jacket = Garment(
         fields=fields,
         thickness=0.026 + 0.014 * loose + room + figure.hollows * (along < 0),
@@ -274,7 +274,7 @@ def _draw_jacket(rng: Rng, figure: Figure, bank: TextureBank, waist: float) -> t
     )
     if not is_coat:
         return jacket, None
-    coat = draw_drape(
+    coat = sample_drape(
         rng, anatomy, figure.rest, figure.joints, top=waist, hem=float(rng.uniform(0.2, 0.75)),
         flare=float(rng.uniform(0.02, 0.2)), gap=0.032 + 0.014 * loose,
         opening=max(open_width / 0.14, 0.02), looks=looks,

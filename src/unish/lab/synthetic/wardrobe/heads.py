@@ -21,7 +21,9 @@ HAIR = np.array(
 )  # fmt: skip
 
 
-def draw_head(rng: Rng, figure: Figure, marks: Float[ndarray, "4 3"], mean_marks: Float[ndarray, "4 3"]) -> list[Solid]:
+def sample_head(
+    rng: Rng, figure: Figure, marks: Float[ndarray, "4 3"], mean_marks: Float[ndarray, "4 3"]
+) -> list[Solid]:
     """Hair or none, perhaps a beard, a hat, glasses.
 
     Args:
@@ -40,17 +42,17 @@ def draw_head(rng: Rng, figure: Figure, marks: Float[ndarray, "4 3"], mean_marks
         thick = {"short": rng.uniform(0.005, 0.014), "full": rng.uniform(0.015, 0.035), "afro": rng.uniform(0.04, 0.08)}
         lift = float(thick.get(style, rng.uniform(0.008, 0.02)))
         lift = min(lift, 0.008) if hat != "none" else lift
-        solids.append(_draw_cap(rng, figure, mean_marks, hair, lift))
+        solids.append(_sample_cap(rng, figure, mean_marks, hair, lift))
         if style in ("bob", "long"):
-            solids.append(_draw_curtain(rng, figure, marks, hair, style, lift))
+            solids.append(_sample_curtain(rng, figure, marks, hair, style, lift))
         elif style in ("bun", "tail") and hat == "none":
-            solids.append(_draw_knot(rng, figure, marks, hair, style))
+            solids.append(_sample_knot(rng, figure, marks, hair, style))
     if rng.random() < (0.5 if style == "bald" else 0.1):
-        solids.append(_draw_beard(rng, figure, mean_marks, hair))
+        solids.append(_sample_beard(rng, figure, mean_marks, hair))
     if hat != "none":
-        solids += _draw_hat(rng, figure, marks, hat)
+        solids += _sample_hat(rng, figure, marks, hat)
     if rng.random() < 0.15:
-        solids.append(_draw_glasses(rng, marks))
+        solids.append(_sample_glasses(rng, marks))
     return solids
 
 
@@ -78,7 +80,7 @@ def _grow(
     )
 
 
-def _draw_cap(rng: Rng, figure: Figure, mean_marks: ndarray, colour: ndarray, lift: float) -> Solid:
+def _sample_cap(rng: Rng, figure: Figure, mean_marks: ndarray, colour: ndarray, lift: float) -> Solid:
     """Hair above a line that falls from the forehead to the nape."""
     rest = figure.anatomy.rest
     eye, top = mean_marks[:2, 1].mean(), rest[:, 1].max()
@@ -94,7 +96,7 @@ def _draw_cap(rng: Rng, figure: Figure, mean_marks: ndarray, colour: ndarray, li
     return _grow(rng, figure, -depth, thickness, colour, figure.anatomy.skull)
 
 
-def _draw_beard(rng: Rng, figure: Figure, mean_marks: ndarray, colour: ndarray) -> Solid:
+def _sample_beard(rng: Rng, figure: Figure, mean_marks: ndarray, colour: ndarray) -> Solid:
     """Jaw and chin below the mouth's corners, perhaps the upper lip."""
     x, y, z = figure.anatomy.rest.T
     mouth = mean_marks[2:].mean(0)
@@ -112,7 +114,7 @@ def _ring(points: Float[ndarray, "K 2"], outward: Float[ndarray, "S 2"]) -> Floa
     return (points @ outward.T).max(0, initial=0.03)
 
 
-def _draw_curtain(rng: Rng, figure: Figure, marks: ndarray, colour: ndarray, style: str, lift: float) -> Solid:
+def _sample_curtain(rng: Rng, figure: Figure, marks: ndarray, colour: ndarray, style: str, lift: float) -> Solid:
     """Hair that falls from the sides and the back of the head, over the shoulders when it is long."""
     anatomy, rest, joints = figure.anatomy, figure.rest, figure.joints
     eye = marks[:2, 1].mean()
@@ -158,7 +160,7 @@ def _draw_curtain(rng: Rng, figure: Figure, marks: ndarray, colour: ndarray, sty
     )
 
 
-def _draw_knot(rng: Rng, figure: Figure, marks: ndarray, colour: ndarray, style: str) -> Solid:
+def _sample_knot(rng: Rng, figure: Figure, marks: ndarray, colour: ndarray, style: str) -> Solid:
     """A bun or a ponytail behind or above the head."""
     rest = figure.rest
     eye, crown = marks[:2, 1].mean(), rest[:, 1].max()
@@ -191,7 +193,7 @@ def _draw_knot(rng: Rng, figure: Figure, marks: ndarray, colour: ndarray, style:
     )
 
 
-def _draw_hat(rng: Rng, figure: Figure, marks: ndarray, kind: str) -> list[Solid]:
+def _sample_hat(rng: Rng, figure: Figure, marks: ndarray, kind: str) -> list[Solid]:
     """A dome on a ring around the forehead; a visor or a brim for some."""
     rest = figure.rest
     eye, crown = marks[:2, 1].mean(), rest[:, 1].max()
@@ -237,7 +239,7 @@ def _draw_hat(rng: Rng, figure: Figure, marks: ndarray, kind: str) -> list[Solid
     return solids
 
 
-def _draw_glasses(rng: Rng, marks: ndarray) -> Solid:
+def _sample_glasses(rng: Rng, marks: ndarray) -> Solid:
     """Two rims or dark panes in front of the eyes, and bars to the ears."""
     wide, thick = rng.uniform(0.019, 0.026), 0.003
     dark = rng.random() < 0.4

@@ -46,7 +46,7 @@ class ClothLayer:
         points: (W, V) means of body vertices; faces: (F, 3).
         thickness: (W,) lift in metres.
         slack: (W,) further lift in metres where the surface faces down, taken away where it faces up.
-        folds: (11, W) metres, see ``draw_folds``.
+        folds: (11, W) metres, see ``sample_folds``.
     """
 
     points: sparse.csr_array

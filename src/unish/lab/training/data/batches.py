@@ -20,7 +20,7 @@ from unish.lab.datasets.resize import resize_clip
 from unish.lab.datasets.shards import ShardClips
 from unish.lab.datasets.source import ClipArrays, ClipSource, ClipStream
 from unish.lab.training.data.augment import degrade_images, mirror_clip
-from unish.lab.training.data.buckets import BatchShape, ClipBuckets, draw_shape
+from unish.lab.training.data.buckets import BatchShape, ClipBuckets, sample_shape
 
 _NEEDED = ("images", "depth", "intrinsics", "c2w")
 
@@ -107,14 +107,14 @@ class SceneBatches:
         """Batch ``step`` in the names and types of a shard: ``images`` u1 (B,N,H,W,3), ``depth``, ``ids``, …"""
         config, generator = self.config, np.random.default_rng([self.seed, step])
         pools = [self._pool(step, part) for part in range(len(self.parts))]
-        leading = pools[self._draw_parts(1, generator)[0]]
+        leading = pools[self._sample_parts(1, generator)[0]]
         lead = leading.sizes[generator.integers(len(leading.sizes))]
-        shape = draw_shape(
+        shape = sample_shape(
             lead, generator, long_sides=config.long_sides, frame_counts=config.frame_counts,
             num_clips=config.num_clips, num_frames=config.num_frames,
         )  # fmt: skip
         # Clips of one batch share a shape, not a shard.
-        parts = self._draw_parts(shape.num_clips, generator)
+        parts = self._sample_parts(shape.num_clips, generator)
         chosen = np.zeros(shape.num_clips, np.int64)
         for part in np.unique(parts):
             fitting = pools[part].fitting(lead, num_frames=shape.num_frames)
@@ -123,7 +123,7 @@ class SceneBatches:
         clips = [self._load(self.parts[p], int(c), shape, generator) for p, c in zip(parts, chosen, strict=True)]
         return {name: np.stack([clip[name] for clip in clips]) for name in clips[0]}
 
-    def _draw_parts(self, count: int, generator: np.random.Generator) -> Int[ndarray, "count"]:
+    def _sample_parts(self, count: int, generator: np.random.Generator) -> Int[ndarray, "count"]:
         if len(self.parts) == 1:
             return np.zeros(count, np.int64)
         return generator.choice(len(self.parts), size=count, p=self.shares)

@@ -69,7 +69,7 @@ class ClipBuckets:
         return self.numbers[off < max(float(np.log(SAME_SHAPE)), float(off.min()) + 1e-9)]
 
 
-def draw_shape(
+def sample_shape(
     stored: Int[ndarray, "2"],
     generator: np.random.Generator,
     *,

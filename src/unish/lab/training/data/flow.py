@@ -13,7 +13,7 @@ from torch import Tensor
 from unish.errors import InputError
 from unish.lab.datasets.resize import resize_clip
 from unish.lab.datasets.source import ClipArrays, ClipSource
-from unish.lab.training.data.buckets import ClipBuckets, draw_shape
+from unish.lab.training.data.buckets import ClipBuckets, sample_shape
 from unish.lab.training.losses.flow import find_consistent_flow, find_static_flow
 
 _FINER = 2
@@ -67,7 +67,7 @@ class FlowBatches:
     def __call__(self, step: int) -> FlowBatch:
         config, rng = self.config, np.random.default_rng([self.seed, step])
         lead = self._pool.sizes[rng.integers(len(self._pool.sizes))]
-        shape = draw_shape(
+        shape = sample_shape(
             lead, rng, long_sides=config.long_sides, frame_counts=(), num_clips=config.num_clips,
             num_frames=config.num_frames,
         )  # fmt: skip

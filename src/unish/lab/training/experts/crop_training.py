@@ -94,10 +94,10 @@ class CropBatches:
 
     def __call__(self, step: int) -> CropBatch:
         rng = np.random.default_rng([self.seed, step])
-        crops = [self._draw(rng) for _ in range(self.num_crops)]
+        crops = [self._sample(rng) for _ in range(self.num_crops)]
         return CropBatch(**{name: torch.stack([crop[name] for crop in crops]) for name in crops[0]})
 
-    def _draw(self, rng: np.random.Generator) -> dict[str, Tensor]:
+    def _sample(self, rng: np.random.Generator) -> dict[str, Tensor]:
         for _ in range(_TRIES):
             arrays = self.source.load(int(rng.choice(self.numbers)), rng, num_frames=1)
             margin = CROP_MARGIN if self.validates else float(rng.uniform(*_MARGINS))

@@ -15,9 +15,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unish.geometry.camera import project
-from unish.geometry.surfaces import draw_depth, visible_points
+from unish.geometry.surfaces import rasterize_depth, visible_points
 from unish.lab.training.losses.penalties import charbonnier, mean_along, mean_where
-from unish.lab.training.losses.sampling import draw_entries, look_up, take
+from unish.lab.training.losses.sampling import look_up, sample_entries, take
 
 _MIN_DEPTH = 0.1  # metres
 _EXACTLY = "donot_use_mm_for_euclid_dist"  # a matrix product loses the digits of small distances far away
@@ -40,14 +40,14 @@ def find_visible_vertices(
     """
     vertices = torch.where(valid[..., None, None], vertices, torch.nan)
     cameras = intrinsics[:, None].expand(*valid.shape, 3, 3)
-    each = draw_depth(vertices, faces, cameras, (person_ids.shape[-2], person_ids.shape[-1]))
+    each = rasterize_depth(vertices, faces, cameras, (person_ids.shape[-2], person_ids.shape[-1]))
     nearest = torch.where(each > 0, each, torch.inf).amin(1, keepdim=True)
     nearest = torch.where(nearest.isinf(), 0.0, nearest).expand_as(each)
     seen = visible_points(vertices, nearest, cameras, tolerance=tolerance)
     return seen & _own_pixel(vertices, cameras, person_ids) & valid[..., None]
 
 
-def draw_person_points(
+def sample_person_points(
     local_points: Float[Tensor, "B N H W 3"],
     person_ids: Int[Tensor, "B N H W"],
     num_people: int,
@@ -58,7 +58,7 @@ def draw_person_points(
     """Points at randomly drawn pixels of every person, and which of them are real. Gradients pass to the points."""
     people = torch.arange(num_people, device=person_ids.device)
     mask = (person_ids[:, None] == people[:, None, None, None]).flatten(-2)
-    index, drawn = draw_entries(mask & (local_points[..., 2] > 0).flatten(-2)[:, None], num_points, generator)
+    index, drawn = sample_entries(mask & (local_points[..., 2] > 0).flatten(-2)[:, None], num_points, generator)
     flat = local_points.flatten(-3, -2)[:, None].expand(-1, num_people, -1, -1, -1)
     return take(flat, index), drawn
 
@@ -90,11 +90,11 @@ def surface_loss(
     as far apart as pixels.
 
     Args:
-        points, drawn: from ``draw_person_points``.
+        points, drawn: from ``sample_person_points``.
         num_vertices: drawn from the visible ones.
         width: of the Charbonnier penalty ρ, in the same unit; ``None`` for the plain square of the paper.
     """
-    index, kept = draw_entries(visible, num_vertices, generator)
+    index, kept = sample_entries(visible, num_vertices, generator)
     chosen = take(vertices, index)
     with torch.no_grad():
         distance = torch.cdist(chosen, points, compute_mode=_EXACTLY).masked_fill(~drawn[..., None, :], torch.inf)

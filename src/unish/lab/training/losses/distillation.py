@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from unish.geometry.alignment import solve_exact_scale_shift
 from unish.lab.training.losses.penalties import mean_where
-from unish.lab.training.losses.sampling import draw_entries, take
+from unish.lab.training.losses.sampling import sample_entries, take
 
 _EXACTLY = "donot_use_mm_for_euclid_dist"  # a matrix product loses the digits of small distances far away
 _LEAST_SHARE = 0.1  # of a square that people take, below which their mean says little
@@ -73,7 +73,7 @@ def detail_loss(
     """
     flat = [x.flatten(0, 1).flatten(1, 2) for x in (expert_depth, person_mask, confidence.detach())]
     depth, known, weight = flat[0], flat[1] & (flat[0] > 0) & (flat[2] > 0), flat[2]
-    pixels, drawn = draw_entries(known, config.num_pixels, generator)
+    pixels, drawn = sample_entries(known, config.num_pixels, generator)
     places = take(positions.detach().flatten(0, 1).flatten(1, 2), pixels)
     neighbours, chosen = _find_neighbours(places, drawn, config)
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 
 @torch.no_grad()
-def draw_entries(
+def sample_entries(
     mask: Bool[Tensor, "*batch L"], count: int, generator: torch.Generator
 ) -> tuple[Int[Tensor, "*batch S"], Bool[Tensor, "*batch S"]]:
     """Up to ``count`` entries of each mask, without repetition, in random order; S = min(count, L).

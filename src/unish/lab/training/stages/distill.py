@@ -166,7 +166,7 @@ def run_distill_stage(
     fit(
         model.dense_head,
         compute_loss,
-        lambda step: clips.draw(seed, step, stage.clips_per_step),
+        lambda step: clips.sample(seed, step, stage.clips_per_step),
         config=replace(stage.fit, seed=seed, minutes=minutes),
         run_dir=run_dir,
         resume=resume,
@@ -180,7 +180,7 @@ def distill_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted sum of the terms of ``DistillWeights``, and the terms; those of weight 0 are left out."""
     weights = stage.losses
-    points, logits = place_maps(model.read_dense(batch.seen), batch.seen)
+    points, logits = place_maps(model.predict_dense(batch.inputs), batch.inputs)
     people, frozen = batch.person_mask, batch.frozen_points
     known = people & (batch.expert_depth > 0)
     terms: dict[str, Tensor] = {}
@@ -190,7 +190,7 @@ def distill_loss(
             positions=frozen, generator=generator, config=stage.neighbourhoods,
         )  # fmt: skip
     if weights.normals:
-        wanted = unproject(torch.where(known, batch.expert_depth, 1.0), batch.seen.intrinsics)
+        wanted = unproject(torch.where(known, batch.expert_depth, 1.0), batch.inputs.intrinsics)
         terms["normals"] = posture_loss(points, wanted, known, relative_step=_SAME_SURFACE)
     if weights.forgetting:
         terms["forgetting"] = forgetting_loss(points, frozen, ~people)

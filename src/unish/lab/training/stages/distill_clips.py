@@ -38,13 +38,13 @@ class DistillBatch:
     """B clips of N frames at the working size.
 
     Attributes:
-        seen: what the dense head reads.
+        inputs: what the dense head reads.
         frozen_points, frozen_logits: its answer before the stage.
         expert_depth: 0 where the expert does not know.
         person_mask: pixels that show people.
     """
 
-    seen: DenseInputs
+    inputs: DenseInputs
     frozen_points: Float[Tensor, "B N h w 3"]
     frozen_logits: Float[Tensor, "B N h4 w4"]
     expert_depth: Float[Tensor, "B N h w"]
@@ -63,23 +63,23 @@ def describe_clip(
     """
     size = (int(images.shape[-2]), int(images.shape[-1]))
     working = working_size(*size, model.config.long_side)
-    seen = model.look(images[None], None, working)
-    dense = model.read_dense(seen)
-    camera = resize_intrinsics(seen.intrinsics[0], working, size)
+    inputs = model.encode_clip(images[None], None, working)
+    dense = model.predict_dense(inputs)
+    camera = resize_intrinsics(inputs.intrinsics[0], working, size)
     depth = expert.estimate(ExpertView(images=images, person_ids=ids, intrinsics=camera, clip=clip))
     described = {
-        "images": (seen.images[0] * 255).round().byte(),
-        "hidden": seen.hidden[0].half(),
-        "intrinsics": seen.intrinsics[0],
-        "log_focal": seen.log_focal[0],
+        "images": (inputs.images[0] * 255).round().byte(),
+        "hidden": inputs.hidden[0].half(),
+        "intrinsics": inputs.intrinsics[0],
+        "log_focal": inputs.log_focal[0],
         "frozen_depth": depth_from_log(dense.log_depth),
         "frozen_logits": dense.conf_logits,
         "expert_depth": _pick_nearest(depth, working),
         "person_mask": _pick_nearest(ids, working) >= 0,
-        **{f"features_{level}": feature.half() for level, feature in enumerate(seen.features)},
+        **{f"features_{level}": feature.half() for level, feature in enumerate(inputs.features)},
     }
-    if seen.photo_log_depth is not None:
-        described["photo"] = seen.photo_log_depth
+    if inputs.prior_log_depth is not None:
+        described["photo"] = inputs.prior_log_depth
     return {name: value.cpu().contiguous() for name, value in described.items()}
 
 
@@ -160,7 +160,7 @@ class DistillClips:
         if not self._sizes:
             raise InputError(f"{folder}: the expert knows nobody in these clips; give it clips with larger people")
 
-    def draw(self, seed: int, step: int, num_clips: int) -> DistillBatch:
+    def sample(self, seed: int, step: int, num_clips: int) -> DistillBatch:
         """Batch ``step`` of the endless draw ``seed``: clips of one size."""
         rng = np.random.default_rng([seed, step])
         groups = list(self._sizes.values())
@@ -174,11 +174,11 @@ def collate_clips(clips: list[dict[str, Tensor]]) -> DistillBatch:
     arrays = {name: torch.stack([clip[name] for clip in clips]) for name in clips[0]}
     levels = sum(name.startswith("features_") for name in arrays)
     return DistillBatch(
-        seen=DenseInputs(
+        inputs=DenseInputs(
             images=arrays["images"].float() / 255,
             hidden=arrays["hidden"].float(),
             features=[arrays[f"features_{level}"].float().flatten(0, 1) for level in range(levels)],
-            photo_log_depth=arrays["photo"].flatten(0, 1) if "photo" in arrays else None,
+            prior_log_depth=arrays["photo"].flatten(0, 1) if "photo" in arrays else None,
             intrinsics=arrays["intrinsics"],
             log_focal=arrays["log_focal"],
         ),
@@ -189,8 +189,8 @@ def collate_clips(clips: list[dict[str, Tensor]]) -> DistillBatch:
     )
 
 
-def place_maps(dense: DenseMaps, seen: DenseInputs) -> tuple[Float[Tensor, "B N h w 3"], Float[Tensor, "B N h4 w4"]]:
+def place_maps(dense: DenseMaps, inputs: DenseInputs) -> tuple[Float[Tensor, "B N h w 3"], Float[Tensor, "B N h4 w4"]]:
     """Points in the camera and confidence logits from what the dense head says about a batch."""
-    shape = seen.intrinsics.shape[:2]
+    shape = inputs.intrinsics.shape[:2]
     depth = depth_from_log(dense.log_depth).unflatten(0, shape)
-    return unproject(depth, seen.intrinsics), dense.conf_logits.unflatten(0, shape)
+    return unproject(depth, inputs.intrinsics), dense.conf_logits.unflatten(0, shape)

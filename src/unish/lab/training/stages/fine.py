@@ -11,11 +11,11 @@ from torch import Generator, Tensor
 from unish.body import Body
 from unish.geometry.surfaces import erode
 from unish.lab.training.losses.correspondence import (
-    draw_person_points,
     find_visible_vertices,
     landmark_loss,
     measure_distances,
     order_loss,
+    sample_person_points,
     surface_loss,
 )
 from unish.lab.training.stages.localiser import Localiser, Located, shift_into_cameras
@@ -118,7 +118,7 @@ def _compare_surfaces(
     vertices = body.vertices(params)
     person_ids = shrink_people(person_ids, valid.shape[1])
     visible = find_visible_vertices(vertices, body.faces, cameras, person_ids, valid)
-    points, drawn = draw_person_points(
+    points, drawn = sample_person_points(
         metric_points, person_ids, valid.shape[1], num_points=weights.num_points, generator=generator
     )
     distances = measure_distances(points, drawn)

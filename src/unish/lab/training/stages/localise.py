@@ -136,7 +136,7 @@ def run_localise_stage(
     fit(
         model,
         compute_loss,
-        lambda step: clips.draw(seed, step, stage.clips_per_step),
+        lambda step: clips.sample(seed, step, stage.clips_per_step),
         config=replace(stage.fit, seed=seed, minutes=minutes),
         run_dir=run_dir,
         resume=resume,

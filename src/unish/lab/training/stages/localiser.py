@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from unish.lab.training.stages.people_cache import PeopleBatch
 from unish.network import UniSH
+from unish.network.closed_form_placement import masked_mean_distance
 from unish.network.config import UniSHConfig
 from unish.network.human.landmark_branch import LandmarkBranchConfig
 from unish.network.outputs import HumanOutput
-from unish.network.ruler_start import masked_mean_distance
 from unish.network.small_scene import SmallSceneConfig
 from unish.structs import BodyParams
 

@@ -112,7 +112,7 @@ def cache_people(
 class PeopleClips(Protocol):
     """Where batches come from."""
 
-    def draw(self, seed: int, step: int, num_clips: int) -> PeopleBatch:
+    def sample(self, seed: int, step: int, num_clips: int) -> PeopleBatch:
         """Batch ``step`` of the endless draw ``seed``."""
         ...
 
@@ -148,7 +148,7 @@ class PeopleCache:
     def __len__(self) -> int:
         return sum(len(clips) for clips in self._sizes)
 
-    def draw(self, seed: int, step: int, num_clips: int) -> PeopleBatch:
+    def sample(self, seed: int, step: int, num_clips: int) -> PeopleBatch:
         """Batch ``step`` of the endless draw ``seed``: clips of one size, each with one of its observations."""
         rng = np.random.default_rng([seed, step])
         shares = np.array([len(clips) for clips in self._sizes]) / len(self)
@@ -197,7 +197,7 @@ class LivePeople:
         self.hide_truth = hide_truth
         self._sizes = np.array([source.size(index) for index in range(len(source))])
 
-    def draw(self, seed: int, step: int, num_clips: int) -> PeopleBatch:
+    def sample(self, seed: int, step: int, num_clips: int) -> PeopleBatch:
         """Like ``PeopleCache.draw``."""
         rng = np.random.default_rng([seed, step])
         first = rng.integers(len(self.source))

@@ -26,8 +26,8 @@ from unish.lab.training.landmarks import observe_landmarks
 from unish.lab.training.losses.body import recover_cameras
 from unish.lab.training.losses.points import local_point_loss
 from unish.network import UniSH
+from unish.network.closed_form_placement import MIN_CONFIDENCE
 from unish.network.outputs import SceneOutput
-from unish.network.ruler_start import MIN_CONFIDENCE
 from unish.network.small_scene import SmallScene
 from unish.people.crops import cut_crops
 from unish.structs import BodyParams, HumanInputs

@@ -138,7 +138,7 @@ def run_scene_stage(
 
 
 def make_small_scene(config: SmallSceneConfig | None = None) -> SmallScene:
-    """A fresh scene branch whose frozen parts (image encoder, photo prior) are those of the checkpoint that ships."""
+    """A fresh scene branch whose frozen parts (image encoder, depth prior) are those of the checkpoint that ships."""
     model = SmallScene(config or SmallSceneConfig())
     shipped = UniSH.from_pretrained("small").scene
     for name in FROZEN_PARTS:

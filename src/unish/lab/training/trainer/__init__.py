@@ -7,7 +7,6 @@ from unish.lab.training.trainer.objective import Batch, ComputeLoss
 from unish.lab.training.trainer.processes import end_processes, move_batch
 from unish.lab.training.trainer.reading import Batches
 from unish.lab.training.trainer.schedule import progress_of, rate_fraction
-from unish.lab.training.trainer.shards import join_checkpoint, split_checkpoint
 
 __all__ = [
     "Batch",
@@ -17,11 +16,9 @@ __all__ = [
     "Validate",
     "end_processes",
     "fit",
-    "join_checkpoint",
     "load_run_weights",
     "move_batch",
     "progress_of",
     "rate_fraction",
     "read_progress",
-    "split_checkpoint",
 ]

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from unish.errors import DegradedResultWarning, InputError
 from unish.io import written_beside
-from unish.lab.training.trainer.shards import SHARD_FOLDER, is_split, join_checkpoint
 
 NAME = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
@@ -20,7 +19,7 @@ PREVIOUS = "checkpoint.previous.pt"
 
 def holds_run(run_dir: Path) -> bool:
     """Whether there is something to resume."""
-    return any((run_dir / name).exists() for name in (NAME, PREVIOUS)) or is_split(run_dir / SHARD_FOLDER)
+    return any((run_dir / name).exists() for name in (NAME, PREVIOUS))
 
 
 def save_checkpoint(run_dir: Path, record: dict[str, Any]) -> None:
@@ -40,16 +39,6 @@ def save_checkpoint(run_dir: Path, record: dict[str, Any]) -> None:
             raise OSError(getattr(error, "errno", None) or 0, str(error), str(beside)) from error
         if newest.exists():
             newest.replace(run_dir / PREVIOUS)
-
-
-def unpack_shards(run_dir: Path) -> None:
-    """Make the checkpoint of a run that came as shards alone.
-
-    Raises:
-        InputError: a shard is missing or damaged.
-    """
-    if is_split(run_dir / SHARD_FOLDER) and not any((run_dir / name).exists() for name in (NAME, PREVIOUS)):
-        join_checkpoint(run_dir / SHARD_FOLDER, run_dir / NAME)
 
 
 def load_checkpoint(run_dir: Path) -> dict[str, Any]:
@@ -83,7 +72,6 @@ def read_progress(run_dir: Path) -> tuple[int, float]:
     """
     if not holds_run(run_dir):
         return 0, 0.0
-    unpack_shards(run_dir)
     counters = load_checkpoint(run_dir)["counters"]
     return counters["step"], counters["seconds"]
 
@@ -94,6 +82,5 @@ def load_run_weights(run_dir: Path, *, averaged: bool = True) -> dict[str, Tenso
     Raises:
         InputError: there is no checkpoint, or none that can be read.
     """
-    unpack_shards(run_dir)
     checkpoint = load_checkpoint(run_dir)
     return {**checkpoint["model"], **(checkpoint["average"] if averaged else {})}

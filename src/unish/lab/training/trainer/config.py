@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from unish.errors import InputError
 
 PRECISIONS = ("float32", "bfloat16", "float16")
-STRATEGIES = ("ddp", "fsdp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +30,7 @@ class FitConfig:
             number of processes that divides it.
         device: "cpu", "cuda", …, or "auto" for the best there is; by default where the model is. Under torchrun each
             process takes a GPU of its own.
-        strategy: what several processes do: "ddp" has the weights in each, "fsdp" a share of weights, gradients and
-            optimiser; every block of ``block_classes`` is then gathered when it is needed.
-        block_classes: class names of the blocks that the network repeats, for "fsdp" and ``recompute``.
-        recompute: these blocks keep their input alone and compute again in the backward pass: memory against time.
         log_every, checkpoint_every, validate_every: in steps; 0 = never (the end is always a checkpoint).
-        shard_mib: the finished run is also kept as files of at most so many MiB, in ``shards/``.
         max_bad_steps: consecutive non-finite steps (each is skipped) after which the run stops.
         max_bad_share: of all batches read; when more than these, and ten or more, could not be made, the run stops.
 
@@ -56,13 +50,9 @@ class FitConfig:
     precision: str = "float32"
     micro_batches: int | None = None
     device: str | None = None
-    strategy: str = "ddp"
-    block_classes: tuple[str, ...] = ()
-    recompute: bool = False
     log_every: int = 20
     checkpoint_every: int = 500
     validate_every: int = 0
-    shard_mib: float | None = None
     max_bad_steps: int = 20
     max_bad_share: float = 0.1
     seed: int = 0
@@ -74,7 +64,3 @@ class FitConfig:
             raise InputError(f"micro_batches={self.micro_batches}; give 1 or more")
         if self.precision not in PRECISIONS:
             raise InputError(f"precision={self.precision!r}; give one of {', '.join(PRECISIONS)}")
-        if self.strategy not in STRATEGIES:
-            raise InputError(f"strategy={self.strategy!r}; give one of {', '.join(STRATEGIES)}")
-        if self.recompute and not self.block_classes:
-            raise InputError("recompute needs block_classes: name the classes of the repeated blocks")

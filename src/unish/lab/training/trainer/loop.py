@@ -21,15 +21,14 @@ from torch import nn
 from tqdm import tqdm
 
 from unish.errors import InputError
-from unish.lab.training.trainer.checkpoint import NAME, holds_run, load_checkpoint, save_checkpoint, unpack_shards
+from unish.lab.training.trainer.checkpoint import holds_run, load_checkpoint, save_checkpoint
 from unish.lab.training.trainer.config import FitConfig
 from unish.lab.training.trainer.environment import describe_environment
-from unish.lab.training.trainer.objective import ComputeLoss, recompute_blocks
+from unish.lab.training.trainer.objective import ComputeLoss
 from unish.lab.training.trainer.processes import Processes
 from unish.lab.training.trainer.reading import Batches, BatchShare, Reading, read_ahead
 from unish.lab.training.trainer.run_log import RunLog
 from unish.lab.training.trainer.schedule import is_due, is_over, pauses, remaining_seconds
-from unish.lab.training.trainer.shards import SHARD_FOLDER, split_checkpoint
 from unish.lab.training.trainer.state import TrainState
 from unish.lab.training.trainer.step import StepReport, train_step
 from unish.lab.training.trainer.stopwatch import Stopwatch
@@ -57,8 +56,7 @@ def fit(
 
     Only parameters with ``requires_grad`` are trained, averaged and clipped; the rest stays as it came. Under torchrun
     all processes call it with the same arguments and see the same ``run_dir``; each asks for its share of the batches.
-    With "fsdp", ``compute_loss`` and ``validate`` use the model through its ``forward`` alone, ``validate`` runs in all
-    processes (else in the first), and the model stays divided: ``load_run_weights`` has all of it.
+    ``validate`` runs in the first.
 
     Raises:
         InputError: the folder holds a run and ``resume`` is false; the run is of another model; too many batches
@@ -70,18 +68,17 @@ def fit(
     device = config.device or next(model.parameters()).device
     processes = Processes(device=device)
     processes.wait()  # nobody looks into the folder any more
-    with recompute_blocks(model, config):
-        objective = processes.prepare(model, compute_loss, config)
-        state = _begin_or_resume(model, config, run_dir, processes)
-        counters = state.counters
-        counters.micro_batches = config.micro_batches or counters.micro_batches or processes.number
-        share = BatchShare(per_step=counters.micro_batches, rank=processes.rank, num_ranks=processes.number)
-        environment = describe_environment(num_processes=processes.number, device=str(processes.device))
-        with RunLog(
-            run_dir, config, first_step=counters.step, environment=environment, silent=not processes.is_first
-        ) as log:
-            run = _Run(model, objective, state, processes, config, run_dir, log, Stopwatch(processes.device))
-            run.train(batches, share, validate, progress=progress and processes.is_first)
+    objective = processes.prepare(model, compute_loss, precision=config.precision)
+    state = _begin_or_resume(model, config, run_dir, processes)
+    counters = state.counters
+    counters.micro_batches = config.micro_batches or counters.micro_batches or processes.number
+    share = BatchShare(per_step=counters.micro_batches, rank=processes.rank, num_ranks=processes.number)
+    environment = describe_environment(num_processes=processes.number, device=str(processes.device))
+    with RunLog(
+        run_dir, config, first_step=counters.step, environment=environment, silent=not processes.is_first
+    ) as log:
+        run = _Run(model, objective, state, processes, config, run_dir, log, Stopwatch(processes.device))
+        run.train(batches, share, validate, progress=progress and processes.is_first)
     model.load_state_dict(state.average, strict=False)
     return model
 
@@ -90,7 +87,6 @@ def _begin_or_resume(model: nn.Module, config: FitConfig, run_dir: Path, process
     state = TrainState.begin(model, config, processes.device)
     if processes.is_first:
         run_dir.mkdir(parents=True, exist_ok=True)
-        unpack_shards(run_dir)
     processes.wait()
     if holds_run(run_dir):
         state.restore(model, load_checkpoint(run_dir))
@@ -210,7 +206,7 @@ class _Run:
     def _validate(self, validate: Validate) -> None:
         """Score the averaged weights, then put the raw ones back."""
         step = self.state.counters.step
-        if self.processes.is_first or self.config.strategy == "fsdp":
+        if self.processes.is_first:
             self.model.eval()
             with self.state.averaged(self.model), torch.no_grad():
                 found = validate(self.model)
@@ -222,10 +218,9 @@ class _Run:
 
     def _save(self) -> None:
         """Write a checkpoint; if that fails, keep the last one and go on."""
-        record = self.state.to_record(self.model)
         if self.processes.is_first:
             try:
-                save_checkpoint(self.run_dir, record)
+                save_checkpoint(self.run_dir, self.state.to_record(self.model))
                 self.saved_step, self.unsaved = self.state.counters.step, ""
             except OSError as error:
                 self.unsaved = error.strerror or str(error)
@@ -236,15 +231,11 @@ class _Run:
         counters = self.state.counters
         if counters.bad and counters.skipped == counters.step:
             self._refuse_bad_data()
-        # All processes have to make the record together, so whether there is one already is the first one's to say.
-        (saved_step,) = self.processes.sum(self.saved_step if self.processes.is_first else 0)
-        if saved_step != counters.step:
+        if self.saved_step != counters.step:
             self._save()
         if self.unsaved:
             raise InputError(
                 f"{self.run_dir}: the last checkpoint (step {counters.step}) could not be written ({self.unsaved}); "
                 f"make room and resume"
             )
-        if self.config.shard_mib is not None and self.processes.is_first:
-            split_checkpoint(self.run_dir / NAME, self.run_dir / SHARD_FOLDER, max_mib=self.config.shard_mib)
         self.processes.wait()

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
-
-from unish.errors import InputError
-from unish.lab.training.trainer.config import FitConfig
 
 Batch = Any
 ComputeLoss = Callable[[nn.Module, Batch], tuple[Tensor, dict[str, Tensor]]]
@@ -39,31 +33,3 @@ class Objective(nn.Module):
         enabled = self.low_precision is not None
         with torch.autocast(self.device_type, dtype=self.low_precision, enabled=enabled):
             return self.compute_loss(self.model, batch)
-
-
-def find_blocks(model: nn.Module, config: FitConfig) -> list[nn.Module]:
-    """The modules whose class ``block_classes`` names.
-
-    Raises:
-        InputError: the model has none of a class.
-    """
-    blocks = [module for module in model.modules() if type(module).__name__ in config.block_classes]
-    found = {type(block).__name__ for block in blocks}
-    if missing := [name for name in config.block_classes if name not in found]:
-        classes = sorted({type(module).__name__ for module in model.modules()})
-        raise InputError(f"the model has no {', '.join(missing)}; block_classes can name: {', '.join(classes)}")
-    return blocks
-
-
-@contextmanager
-def recompute_blocks(model: nn.Module, config: FitConfig) -> Iterator[None]:
-    """While the block runs, the backward pass computes the named blocks again, if the config says so."""
-    blocks = find_blocks(model, config) if config.recompute else []
-    for block in blocks:
-        # Not a wrapping module: it would change the names of the weights.
-        block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for block in blocks:
-            del block.forward

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
 import torch.distributed
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from unish.errors import InputError
-from unish.lab.training.trainer.config import FitConfig
-from unish.lab.training.trainer.objective import ComputeLoss, Objective, find_blocks
+from unish.lab.training.trainer.objective import ComputeLoss, Objective
 
 
 class Processes:
@@ -44,41 +41,15 @@ class Processes:
         """Whether this is the process that writes and speaks."""
         return self.rank == 0
 
-    def prepare(self, model: nn.Module, compute_loss: ComputeLoss, config: FitConfig) -> nn.Module:
+    def prepare(self, model: nn.Module, compute_loss: ComputeLoss, *, precision: str) -> nn.Module:
         """Model and loss, moved to the device, with gradients that are averaged over the processes."""
         model.to(self.device)
-        if self.number > 1 and config.strategy == "fsdp":
-            self._shard(model, config)
-        objective = Objective(model, compute_loss, device=self.device, precision=config.precision)
-        if self.number == 1 or config.strategy == "fsdp":
-            return objective
-        return self._accelerator.prepare_model(objective)
-
-    def _shard(self, model: nn.Module, config: FitConfig) -> None:
-        from torch.distributed.device_mesh import init_device_mesh
-        from torch.distributed.fsdp import FSDPModule, fully_shard
-
-        if isinstance(model, FSDPModule):  # by an earlier stage
-            return
-        for tensor in model.state_dict().values():
-            torch.distributed.broadcast(tensor, 0)
-        mesh = init_device_mesh(self.device.type, (self.number,))
-        for block in find_blocks(model, config):
-            fully_shard(block, mesh=mesh)
-        fully_shard(model, mesh=mesh)
+        objective = Objective(model, compute_loss, device=self.device, precision=precision)
+        return objective if self.number == 1 else self._accelerator.prepare_model(objective)
 
     def hold_gradients(self, objective: nn.Module) -> AbstractContextManager[Any]:
         """Gradients made in this block stay in their process and are averaged with the next ones outside of it."""
-        if self.number == 1:
-            return nullcontext()
-        if isinstance(objective, Objective):
-            return _hold_sharded_gradients(objective.model)
-        return self._accelerator.no_sync(objective)
-
-    def clip_gradients(self, parameters: Sequence[nn.Parameter], ceiling: float) -> Tensor:
-        """Scale all gradients so that their norm is at most ``ceiling``; returns the norm before, of all shares."""
-        norm = self._accelerator.clip_grad_norm_(parameters, ceiling)
-        return gather_whole(norm).detach()
+        return nullcontext() if self.number == 1 else self._accelerator.no_sync(objective)
 
     def sum(self, *values: float) -> list[float]:
         """Sums over the processes."""
@@ -134,23 +105,3 @@ def move_batch(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, (list, tuple)):
         return type(batch)(move_batch(part, device) for part in batch)
     return batch
-
-
-def gather_whole(tensor: Tensor) -> Tensor:
-    """The tensor itself, or all of one that processes hold shares of (all of them must ask)."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-
-
-def share_like(whole: Tensor, target: Tensor) -> Tensor:
-    """``whole`` where ``target`` is, divided like it."""
-    whole = whole.to(target.device)
-    return distribute_tensor(whole, target.device_mesh, target.placements) if isinstance(target, DTensor) else whole
-
-
-@contextmanager
-def _hold_sharded_gradients(model: Any) -> Iterator[None]:
-    model.set_requires_gradient_sync(False)
-    try:
-        yield
-    finally:
-        model.set_requires_gradient_sync(True)

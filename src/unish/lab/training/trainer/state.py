@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from unish.errors import InputError
 from unish.lab.training.trainer.config import FitConfig
-from unish.lab.training.trainer.processes import gather_whole, share_like
 
 FORMAT = 2
 """Of a checkpoint; raised when an old one can no longer be resumed."""
@@ -56,16 +55,15 @@ class TrainState:
         return cls(optimizer=_make_optimizer(model, config), scaler=scaler, average=copy_trained(model))
 
     def to_record(self, model: nn.Module) -> dict[str, Any]:
-        """Names and whole tensors, whatever the number of processes (all of them must ask)."""
+        """Names and tensors, the same in all processes and whatever their number."""
         optimizer = {
-            name: {key: gather_whole(value) for key, value in self.optimizer.state[parameter].items()}
-            for name, parameter in trained_parameters(model).items()
+            name: dict(self.optimizer.state[parameter]) for name, parameter in trained_parameters(model).items()
         }
         return {
             "format": FORMAT,
-            "model": {name: gather_whole(value) for name, value in model.state_dict().items()},
+            "model": model.state_dict(),
             "optimizer": optimizer,
-            "average": {name: gather_whole(value) for name, value in self.average.items()},
+            "average": self.average,
             "scaler": self.scaler.state_dict(),
             "counters": asdict(self.counters),
         }
@@ -81,12 +79,11 @@ class TrainState:
         parameters = trained_parameters(model)
         if record["optimizer"].keys() != parameters.keys() or record["model"].keys() != model.state_dict().keys():
             raise InputError("the checkpoint is of another model, or other parts of it were trained: start a new run")
-        whole = record["model"]
-        model.load_state_dict({name: share_like(whole[name], old) for name, old in model.state_dict().items()})
+        model.load_state_dict(record["model"])
         for name, parameter in parameters.items():
-            self.average[name].copy_(share_like(record["average"][name], parameter))
+            self.average[name].copy_(record["average"][name])
             self.optimizer.state[parameter] = {
-                key: value if key == "step" else share_like(value, parameter)
+                key: value if key == "step" else value.to(parameter.device)
                 for key, value in record["optimizer"][name].items()
             }
         if record["scaler"]:  # empty, if the precision was another one

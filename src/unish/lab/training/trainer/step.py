@@ -68,21 +68,16 @@ def train_step(
     state.optimizer.zero_grad(set_to_none=True)
     objective.train()
     total = torch.zeros((), device=processes.device)
-    for place in range(len(readings)):
-        # Processes exchange shares of weights in every pass and have to make equally many: a missing batch is replaced
-        # by another one that does not count.
-        counts = place < len(good)
-        reading = good[place if counts else -1]
-        with nullcontext() if place == len(readings) - 1 else processes.hold_gradients(objective):
-            factor = processes.number / num_good if counts else 0.0
+    for reading in good:
+        with nullcontext() if reading is good[-1] else processes.hold_gradients(objective):
+            factor = processes.number / num_good
             loss, scalars = _add_gradient(objective, reading, state, config, processes, watch, factor=factor)
-        if counts:
-            total = total + loss
-            report.scalars.append(scalars)
+        total = total + loss
+        report.scalars.append(scalars)
     with watch.measure("optimizer"):
         state.scaler.unscale_(state.optimizer)
         parameters = list(trained_parameters(model).values())
-        report.gradient_norm = float(processes.clip_gradients(parameters, config.clip_norm))
+        report.gradient_norm = float(nn.utils.clip_grad_norm_(parameters, config.clip_norm))
         report.loss = processes.sum(float(total))[0] / num_good
         report.updated = math.isfinite(report.gradient_norm) and math.isfinite(report.loss)
         _update(model, state, config, report)
@@ -116,5 +111,5 @@ def _update(model: nn.Module, state: TrainState, config: FitConfig, report: Step
         state.scaler.update()
         state.update_average(model, config)
     elif state.scaler.is_enabled():
-        # Not left to the scaler, who would judge by this process's share of the gradient alone.
+        # Not left to the scaler, which looks at the gradient alone.
         state.scaler.update(0.5 * state.scaler.get_scale())

@@ -14,7 +14,7 @@ from torch import Tensor
 from unish.errors import InputError
 from unish.geometry.camera import resize_intrinsics
 from unish.geometry.rigid import invert_rigid, transform_points
-from unish.geometry.surfaces import draw_depth
+from unish.geometry.surfaces import rasterize_depth
 from unish.lab.datasets.sequences import read_image, read_values
 from unish.lab.evaluation.benchmarks.pictures import clip_of_pictures
 from unish.lab.evaluation.benchmarks.registration import Camera
@@ -76,7 +76,7 @@ def _measure_ratios(answer: Answer, depth: Float[Tensor, "H W"]) -> list[float]:
     vertices = torch.from_numpy(found.vertices(answer.body)[:, 0]).double()
     ratios = []
     for person in np.flatnonzero(found.person_valid[:, 0]):
-        surface = draw_depth(transform_points(w2c, vertices[person]), torch.from_numpy(found.faces), k, size)
+        surface = rasterize_depth(transform_points(w2c, vertices[person]), torch.from_numpy(found.faces), k, size)
         both = (surface > 0) & (depth > 0)
         if both.sum() >= MIN_PIXELS:
             ratios.append(float((surface[both] / depth[both]).median()))

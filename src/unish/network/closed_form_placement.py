@@ -1,6 +1,6 @@
-"""The closed-form starting point of AlignNet: the posed metric body is a ruler.
+"""The closed-form initialisation of AlignNet: the posed metric body as a reference of known size.
 
-A body whose pose and shape are known, seen through a known camera, can stand in one place only; its depth over the
+A body whose pose and shape are known, observed by a known camera, can stand in one place only; its depth over the
 scene's depth at the same pixels is the scale of the scene.
 
 Legend: B clips, P people, N frames, K landmarks.
@@ -24,24 +24,24 @@ from unish.structs import BodyParams, HumanInputs
 NUM_EVIDENCE = 4
 MIN_CONFIDENCE = 0.1
 
-_RULER_LANDMARKS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
+_PLACEMENT_LANDMARKS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 """Shoulders, elbows, wrists, hips, knees, ankles: the face pitches with the head, hands and feet are foreshortened."""
 
 _HIPS_AND_KNEES = (6, 7, 8, 9)
-"""Where they stand in ``_RULER_LANDMARKS``. Without them the length of a person is a guess, so they gate the ruler."""
+"""Their indices in ``_PLACEMENT_LANDMARKS``. Without them the length of a person is a guess: they weight the scale."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class RulerSolution:
-    """Where the ruler puts everybody.
+class PlacementSolution:
+    """Closed-form position of every person, and the scale that follows from it.
 
     Attributes:
         pelvis: (B, P, N, 3) rest pelvis plus translation, metres, camera: the point that the body turns about.
         rest_pelvis: (B, P, N, 3) rest pelvis of each shape.
-        metres_per_unit: (B,) closed-form scale of the scene; 1 where no person can be a ruler.
-        evidence: (B, P, N, 4) what AlignNet reads about the solution: log distance, reprojection residual over body
-            size, log of the scene's mean distance in metres as this person alone measures it, and the trust in the
-            ruler; 0 where not valid. Nothing in it depends on other people.
+        metres_per_unit: (B,) closed-form scale of the scene; 1 where nobody can be measured.
+        evidence: (B, P, N, 4) features of the solution for AlignNet: log distance, reprojection residual over body
+            size, log of the scene's mean distance in metres according to this person alone, and the mean visibility of
+            hips and knees; 0 where not valid. Nothing in it depends on other people.
     """
 
     pelvis: Float[Tensor, "B P N 3"]
@@ -54,7 +54,7 @@ class RulerSolution:
         return self.pelvis * log_factor[..., None].exp() - self.rest_pelvis
 
 
-class RulerStart(nn.Module):
+class ClosedFormPlacement(nn.Module):
     """No parameters; holds the body whose landmarks are compared with the observed ones."""
 
     def __init__(self, body_name: str) -> None:
@@ -66,16 +66,16 @@ class RulerStart(nn.Module):
         """Read on first use, so that a network can be built without its numbers (on the meta device)."""
         return load_body(self.body_name)
 
-    def forward(self, scene: SceneOutput, people: HumanOutput, humans: HumanInputs) -> RulerSolution:
+    def forward(self, scene: SceneOutput, people: HumanOutput, humans: HumanInputs) -> PlacementSolution:
         """Solve all people and frames of all clips, in float32 whatever the network runs in.
 
         Raises:
             ValueError: ``humans`` has no ``landmarks_px``.
         """
         if humans.landmarks_px is None:
-            raise ValueError("starting from the ruler needs humans.landmarks_px")
+            raise ValueError("the closed-form placement needs humans.landmarks_px")
         with torch.autocast(people.rotations.device.type, enabled=False):
-            return self._solve(scene, people, humans.landmarks_px[..., _RULER_LANDMARKS, :].float(), humans.valid)
+            return self._solve(scene, people, humans.landmarks_px[..., _PLACEMENT_LANDMARKS, :].float(), humans.valid)
 
     def _solve(
         self,
@@ -83,7 +83,7 @@ class RulerStart(nn.Module):
         people: HumanOutput,
         observed: Float[Tensor, "B P N K 3"],
         valid: Bool[Tensor, "B P N"],
-    ) -> RulerSolution:
+    ) -> PlacementSolution:
         landmarks, rest_pelvis = self._pose_landmarks(people)
         weights = torch.where(valid[..., None], observed[..., 2].nan_to_num(0.0), 0.0)
         intrinsics = scene.intrinsics.float()
@@ -94,11 +94,11 @@ class RulerStart(nn.Module):
         scene_depth = sample_depth(scene, observed[..., :2])
         known = (weights > 0) & (depth > 0) & (scene_depth > 0)
         log_ratio = torch.where(known, depth, 1.0).log() - torch.where(known, scene_depth, 1.0).log()
-        votes = torch.where(known, weights, 0.0)
-        trust = weights[..., _HIPS_AND_KNEES].mean(-1)
-        of_clip = votes * trust[..., None].square()
-        log_scale = weighted_median(log_ratio.flatten(1), of_clip.flatten(1)).nan_to_num(0.0)
-        own_scale = weighted_median(log_ratio, votes)  # (B, P, N)
+        sample_weights = torch.where(known, weights, 0.0)
+        visibility = weights[..., _HIPS_AND_KNEES].mean(-1)
+        clip_weights = sample_weights * visibility[..., None].square()
+        log_scale = weighted_median(log_ratio.flatten(1), clip_weights.flatten(1)).nan_to_num(0.0)
+        person_scale = weighted_median(log_ratio, sample_weights)  # (B, P, N)
         mean_distance = masked_mean_distance(scene)[:, None, None].clamp_min(1e-6)
 
         pelvis = rest_pelvis + transl
@@ -106,12 +106,12 @@ class RulerStart(nn.Module):
             [
                 pelvis.norm(dim=-1).clamp_min(0.1).log(),
                 _relative_residual(residual_px, landmarks, depth, intrinsics),
-                (own_scale + mean_distance.log()).nan_to_num(0.0),
-                trust,
+                (person_scale + mean_distance.log()).nan_to_num(0.0),
+                visibility,
             ],
             dim=-1,
         )
-        return RulerSolution(
+        return PlacementSolution(
             pelvis=pelvis,
             rest_pelvis=rest_pelvis,
             metres_per_unit=log_scale.exp(),
@@ -119,7 +119,7 @@ class RulerStart(nn.Module):
         )
 
     def _pose_landmarks(self, people: HumanOutput) -> tuple[Float[Tensor, "B P N K 3"], Float[Tensor, "B P N 3"]]:
-        """Ruler landmarks about the body origin, in camera axes, and the rest pelvis of each shape; metres."""
+        """Landmarks about the body origin, in camera axes, and the rest pelvis of each shape; metres."""
         rotations = people.rotations.float()
         betas = people.betas.float()[:, :, None].expand(*rotations.shape[:3], -1)
         params = BodyParams(
@@ -129,7 +129,7 @@ class RulerStart(nn.Module):
             transl=torch.zeros_like(rotations[..., 0, :, 0]),
         )
         body = self.body.to(rotations.device)
-        return body.landmarks(params)[..., _RULER_LANDMARKS, :], body.rest_joints(betas)[..., 0, :]
+        return body.landmarks(params)[..., _PLACEMENT_LANDMARKS, :], body.rest_joints(betas)[..., 0, :]
 
 
 def masked_mean_distance(scene: SceneOutput) -> Float[Tensor, "B"]:
@@ -142,8 +142,8 @@ def masked_mean_distance(scene: SceneOutput) -> Float[Tensor, "B"]:
 def sample_depth(scene: SceneOutput, pixels: Float[Tensor, "B P N K 2"]) -> Float[Tensor, "B P N K"]:
     """The scene's depth at the nearest pixel; 0 outside of the image, where the pixel is NaN or confidence is low."""
     height, width = scene.point_conf_logits.shape[-2:]
-    sure = scene.point_conf_logits.sigmoid() > MIN_CONFIDENCE
-    depth = torch.where(sure, scene.local_points[..., 2], 0.0).flatten(2)  # (B, N, H·W)
+    confident = scene.point_conf_logits.sigmoid() > MIN_CONFIDENCE
+    depth = torch.where(confident, scene.local_points[..., 2], 0.0).flatten(2)  # (B, N, H·W)
     inside = (pixels >= 0).all(-1) & (pixels[..., 0] < width) & (pixels[..., 1] < height)
     cell = torch.where(inside[..., None], pixels, 0.0).floor().long()
     index = cell[..., 1] * width + cell[..., 0]  # (B, P, N, K)

@@ -9,8 +9,8 @@ import torch
 from test_network_align import METRES_PER_UNIT, WIDTH, _make_people
 from torch import Tensor
 
+from unish.network.closed_form_placement import ClosedFormPlacement, PlacementSolution, masked_mean_distance
 from unish.network.outputs import HumanOutput, SceneOutput
-from unish.network.ruler_start import RulerSolution, RulerStart, masked_mean_distance
 from unish.structs import HumanInputs
 
 LEGS = [23, 24, 25, 26]
@@ -31,8 +31,8 @@ def crowd(rng: torch.Generator, cut: int) -> tuple[SceneOutput, HumanOutput, Hum
     )
 
 
-def solve(scene: SceneOutput, people: HumanOutput, humans: HumanInputs) -> RulerSolution:
-    return RulerStart("free")(scene, people, humans)
+def solve(scene: SceneOutput, people: HumanOutput, humans: HumanInputs) -> PlacementSolution:
+    return ClosedFormPlacement("free")(scene, people, humans)
 
 
 @pytest.mark.parametrize(("visibility", "believed"), [(0.5, METRES_PER_UNIT), (1.0, 2 * METRES_PER_UNIT)])

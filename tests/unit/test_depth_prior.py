@@ -1,4 +1,4 @@
-"""The frozen single-photograph depth network, how the scene branch reads it, and how training helps it on renders."""
+"""The frozen single-photograph depth network, how the scene branch reads it, and its correction in training."""
 
 import sys
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from unish.errors import InputError
 from unish.geometry.camera import make_intrinsics
-from unish.lab.training import photo_help
+from unish.lab.training import depth_prior_correction
 from unish.lab.training.data import SceneBatch
-from unish.lab.training.photo_help import LEVEL_HELP, SHAPE_HELP, see_helped_prior, smooth_error
-from unish.lab.training.published import fetch_photo_prior
+from unish.lab.training.depth_prior_correction import LEVEL_SHARES, SHAPE_SHARES, correct_depth_prior, smooth_error
+from unish.lab.training.published import fetch_depth_prior
 from unish.network.config import tiny_config
 from unish.network.encoders.fastdepth import FOCAL_PX, NEAREST_M, FastDepth, convert_published_weights, input_size
 from unish.network.small_scene import SmallScene, SmallSceneConfig
@@ -121,9 +121,9 @@ def test_what_is_trusted_grows_with_the_focal_length() -> None:
     own = make_intrinsics(torch.full((1, 2), FOCAL_PX * 48 / rows), 48, 64)
     with torch.no_grad():
         depth = scene(images, own).local_points[..., 2]
-        seen = scene.see_photo_prior(images, (48, 64)).exp()
-    assert depth.min() >= seen.min() * 0.999
-    assert depth.max() <= seen.max() * 1.001
+        prior = scene.predict_depth_prior(images, (48, 64)).exp()
+    assert depth.min() >= prior.min() * 0.999
+    assert depth.max() <= prior.max() * 1.001
 
 
 def test_trust_decides_and_a_network_without_prior_has_none() -> None:
@@ -133,7 +133,7 @@ def test_trust_decides_and_a_network_without_prior_has_none() -> None:
     with torch.no_grad():
         torch.nn.init.constant_(scene.dense_head.trust.bias, -30.0)
         distrusted = scene(images).local_points[..., 2]
-    assert distrusted.log().std() < 1e-5  # a fresh row prior is flat, and nothing departs from it yet
+    assert distrusted.log().std() < 1e-5  # a fresh row-wise depth prior is flat, and nothing departs from it yet
     without = make_scene(photo_side=0)
     assert without.photo_prior is None
     assert not [name for name in without.state_dict() if "photo" in name or "trust" in name]
@@ -153,77 +153,77 @@ def make_batch(depth: Tensor, images: Tensor) -> SceneBatch:
 
 
 @pytest.fixture
-def always_helped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photo_help, "HELPED_SHARE", 1.0)
+def always_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(depth_prior_correction, "CORRECTED_SHARE", 1.0)
 
 
-@pytest.mark.usefixtures("always_helped")
-def test_help_removes_a_share_of_the_error_within_range_only() -> None:
+@pytest.mark.usefixtures("always_corrected")
+def test_correction_removes_a_share_of_the_error_within_range_only() -> None:
     scene = make_scene()
     images = torch.rand(3, 2, 3, 48, 64)
-    seen = scene.see_photo_prior(images, (48, 64)).clamp(-1.0, 1.0)
-    scene.see_photo_prior = lambda *_: seen  # type: ignore[method-assign]
+    prior = scene.predict_depth_prior(images, (48, 64)).clamp(-1.0, 1.0)
+    scene.predict_depth_prior = lambda *_: prior  # type: ignore[method-assign]
     ratio = scene.log_focal_ratio(make_intrinsics(torch.full((3, 2), 50.0), 48, 64), (48, 64))
-    seen_metric = (seen + ratio).exp().flatten(0, 1)[:, None]
-    depth = functional.interpolate(seen_metric, (48, 64), mode="nearest")[:, 0].unflatten(0, (3, 2))
+    prior_metric = (prior + ratio).exp().flatten(0, 1)[:, None]
+    depth = functional.interpolate(prior_metric, (48, 64), mode="nearest")[:, 0].unflatten(0, (3, 2))
     depth = depth * torch.tensor([1.0, 1.5, 100.0])[:, None, None, None]  # exact, half too near, out of range
     batch = make_batch(depth, images)
-    error = smooth_error(scene, batch, seen)
+    error = smooth_error(scene, batch, prior)
     torch.testing.assert_close(error[0], torch.zeros_like(error[0]), atol=1e-4, rtol=0)
     torch.testing.assert_close(error[1], torch.full_like(error[1], 1.5).log(), atol=1e-4, rtol=0)
     assert not error[2].any()
     torch.manual_seed(1)
-    helped = see_helped_prior(scene, batch)
-    moved = (helped - seen).mean(dim=(1, 2, 3)) / torch.tensor(1.5).log()
-    assert LEVEL_HELP[0] <= moved[1] <= LEVEL_HELP[1]
+    corrected = correct_depth_prior(scene, batch)
+    moved = (corrected - prior).mean(dim=(1, 2, 3)) / torch.tensor(1.5).log()
+    assert LEVEL_SHARES[0] <= moved[1] <= LEVEL_SHARES[1]
     assert not moved[[0, 2]].abs().gt(1e-4).any()
 
 
-def test_some_clips_get_no_help() -> None:
+def test_some_clips_get_no_correction() -> None:
     scene = make_scene()
-    seen = torch.zeros(64, 1, 16, 16)
-    scene.see_photo_prior = lambda *_: seen  # type: ignore[method-assign]
+    prior = torch.zeros(64, 1, 16, 16)
+    scene.predict_depth_prior = lambda *_: prior  # type: ignore[method-assign]
     batch = replace(
         make_batch(torch.full((64, 1, 64, 64), 2.0), torch.rand(64, 1, 3, 64, 64)),
         intrinsics=make_intrinsics(torch.full((64, 1), 50.0), 64, 64),
     )
     torch.manual_seed(4)
-    unhelped = (see_helped_prior(scene, batch) == seen).flatten(1).all(1)
-    assert 6 <= unhelped.sum() <= 28  # 16 ± 3.5 standard deviations of 64 draws
+    uncorrected = (correct_depth_prior(scene, batch) == prior).flatten(1).all(1)
+    assert 6 <= uncorrected.sum() <= 28  # 16 ± 3.5 standard deviations of 64 draws
 
 
-@pytest.mark.usefixtures("always_helped")
-def test_help_on_shape_stays_within_its_bounds() -> None:
+@pytest.mark.usefixtures("always_corrected")
+def test_correction_of_shape_stays_within_its_bounds() -> None:
     scene = make_scene()
     images = torch.rand(1, 1, 3, 64, 64)
-    seen = torch.zeros(1, 1, 16, 16)
-    scene.see_photo_prior = lambda *_: seen  # type: ignore[method-assign]
+    prior = torch.zeros(1, 1, 16, 16)
+    scene.predict_depth_prior = lambda *_: prior  # type: ignore[method-assign]
     ratio = scene.log_focal_ratio(make_intrinsics(torch.full((1, 1), 50.0), 64, 64), (64, 64))
     tilt = torch.linspace(-0.5, 0.5, 64)[:, None].expand(64, 64)
     depth = (ratio + tilt).exp()
     batch = replace(make_batch(depth, images), intrinsics=make_intrinsics(torch.full((1, 1), 50.0), 64, 64))
     torch.manual_seed(2)
-    helped = see_helped_prior(scene, batch)
-    share = helped[0, 0, 6:10].diff(dim=0).mean() / tilt[::4].diff(dim=0)[0, 0]
-    assert SHAPE_HELP[0] * 0.9 <= share <= SHAPE_HELP[1] * 1.1
+    corrected = correct_depth_prior(scene, batch)
+    share = corrected[0, 0, 6:10].diff(dim=0).mean() / tilt[::4].diff(dim=0)[0, 0]
+    assert SHAPE_SHARES[0] * 0.9 <= share <= SHAPE_SHARES[1] * 1.1
 
 
-@pytest.mark.usefixtures("always_helped")
-def test_people_get_no_help_on_their_shape() -> None:
+@pytest.mark.usefixtures("always_corrected")
+def test_people_get_no_correction_of_their_shape() -> None:
     scene = make_scene()
-    seen = torch.zeros(1, 1, 16, 16)
-    scene.see_photo_prior = lambda *_: seen  # type: ignore[method-assign]
+    prior = torch.zeros(1, 1, 16, 16)
+    scene.predict_depth_prior = lambda *_: prior  # type: ignore[method-assign]
     batch = make_batch(torch.full((1, 1, 64, 64), 2.0), torch.rand(1, 1, 3, 64, 64))
     batch.depth[..., 32:, :] = 4.0
     batch.person_ids[..., 32:, :] = 0
-    error = smooth_error(scene, batch, seen)[0, 0, 0, 0]
+    error = smooth_error(scene, batch, prior)[0, 0, 0, 0]
     torch.manual_seed(3)
-    moved = see_helped_prior(scene, batch)[0, 0]
+    moved = correct_depth_prior(scene, batch)[0, 0]
     assert moved[8:].std() < 1e-5  # the level of everything else, and nothing of their own
-    assert LEVEL_HELP[0] * 0.9 * error <= moved[12, 0] <= LEVEL_HELP[1] * error
+    assert LEVEL_SHARES[0] * 0.9 * error <= moved[12, 0] <= LEVEL_SHARES[1] * error
 
 
 def test_without_the_reader_of_its_format_the_published_file_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(InputError, match="pip install onnx"):
-        fetch_photo_prior()
+        fetch_depth_prior()
