@@ -14,7 +14,7 @@ from PIL import Image
 from unish.body import load_body
 from unish.geometry.rigid import invert_rigid, transform_points
 from unish.geometry.surfaces import rasterize_depth
-from unish.reconstruction.report import JOINT_LANDMARKS
+from unish.reconstruction.report import JOINT_PAIRS
 from unish.structs import Reconstruction
 from written_videos import write_video
 
@@ -34,7 +34,7 @@ def to_camera(record: Reconstruction, frame: int) -> ndarray:
 def true_landmarks(record: Reconstruction, frame: int) -> ndarray:
     """(33, 3) BlazePose landmarks of the first person in the camera, NaN but for those that are joints."""
     landmarks = np.full((33, 3), np.nan)
-    for joint, landmark in JOINT_LANDMARKS:
+    for joint, landmark in JOINT_PAIRS:
         landmarks[landmark] = to_camera(record, frame)[0, joint]
     return landmarks
 

@@ -25,7 +25,7 @@ from unish.body import JOINT_NAMES, LANDMARK_NAMES
 from unish.lab.evaluation.benchmarks.labelled import LABELLED
 from unish.lab.evaluation.benchmarks.labelled.human36m import _SHARED
 from unish.lab.evaluation.limits import _OVER_PEOPLE_AND_TIME, _OVER_TIME
-from unish.reconstruction.report import JOINT_LANDMARKS
+from unish.reconstruction.report import JOINT_PAIRS
 from unish.structs import Reconstruction
 from walking_record import SIZE, make_walk
 
@@ -49,7 +49,7 @@ def make_truth() -> Reconstruction:
     walk = make_walk(num_frames=NUM_FRAMES)
     pixels = np.stack([project(walk, frame) for frame in range(NUM_FRAMES)], axis=1)
     marks = np.full((walk.num_people, NUM_FRAMES, 33, 3), np.nan, np.float32)
-    for joint, landmark in JOINT_LANDMARKS:
+    for joint, landmark in JOINT_PAIRS:
         marks[:, :, landmark, :2], marks[:, :, landmark, 2] = pixels[:, :, joint], 1.0
     marks[:, :, 0] = [*pixels[0, 0, 15], 1.0]
     masks = np.full((NUM_FRAMES, *SIZE), -1, np.int16)
@@ -171,7 +171,7 @@ def _write_views(folder: Path, walk: Reconstruction) -> None:
     (folder / "videos/cam01.mp4").touch()
     landmarks = np.full((5 * NUM_FRAMES, 33, 3), np.nan)
     for frame in range(NUM_FRAMES):
-        for joint, landmark in JOINT_LANDMARKS:
+        for joint, landmark in JOINT_PAIRS:
             landmarks[5 * frame, landmark] = to_camera(walk, frame)[0, joint]
     np.savez(
         folder / "triangulated_truth.npz",

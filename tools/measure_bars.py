@@ -29,7 +29,7 @@ from unish.pipeline import run
 from unish.settings import Settings
 from unish.structs import Clip, Reconstruction
 from unish.video import read_clip, read_inside_bars
-from unish.video.bars import find_bars
+from unish.video.borders.bars import find_bars
 
 KINDS = ("none", "letter", "pillar", "both", "blurred", "recoded")
 """``recoded`` has no bars, either, and is coded a little otherwise: what changes there has nothing to do with bars."""

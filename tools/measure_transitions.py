@@ -23,9 +23,9 @@ from numpy import ndarray
 from transition_set import PER_KIND, PLAIN, TRANSITIONS, Stretch, make_plain, make_transitions, read_half, shrink
 from unish import assets
 from unish.io import write_json
-from unish.video.cuts import THUMBNAIL_SIZE
-from unish.video.transition_network import TransitionNetwork, load_transition_model
-from unish.video.transitions import ShotFinder, TransitionModel
+from unish.video.shots.cuts import THUMBNAIL_SIZE
+from unish.video.shots.transition_network import TransitionNetwork, load_transition_model
+from unish.video.shots.transitions import ShotFinder, TransitionModel
 
 USED_FPS, WITHIN = 6.0, 2
 """Used frames per second, and how many of them a change may be off."""

@@ -38,8 +38,8 @@ from transition_set import (
 )
 from unish.lab.synthetic import SynthConfig, make_clip
 from unish.lab.synthetic.panoramas import read_radiance
-from unish.video.transition_network import Described, TransitionHead, TransitionNetwork
-from unish.video.transitions import INPUT_SIZE, WINDOW
+from unish.video.shots.transition_network import Described, TransitionHead, TransitionNetwork
+from unish.video.shots.transitions import INPUT_SIZE, WINDOW
 
 SEED, RATE = 9300, 12.0
 NUM_CLIPS, VIEWS_PER_PANORAMA, FRAMES = 36, 8, 40

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 from numpy import ndarray
 
-from unish.video.files import FileSource
+from unish.video.sources.files import FileSource
 
 HALVES = {
     "A": {

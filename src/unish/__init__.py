@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from unish.version import __version__
+
 if TYPE_CHECKING:
     from unish.network import UniSH
     from unish.pipeline import Reconstructor, reconstruct
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from unish.video import read_clip
 
 __all__ = ["Reconstruction", "Reconstructor", "UniSH", "__version__", "read_clip", "reconstruct"]
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Reconstruction": "unish.structs",

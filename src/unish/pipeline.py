@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-import unish
 from unish.body import Body
 from unish.io import peak_memory_mb, replaced_whole
 from unish.passes import (
@@ -33,6 +32,7 @@ from unish.settings import Settings
 from unish.structs import Clip, Reconstruction
 from unish.structs.progress import Progress, StageClock
 from unish.values import check_path
+from unish.version import __version__
 from unish.video import read_inside_bars, show_inside_bars
 
 MAX_PICTURES_MB = 256
@@ -143,7 +143,7 @@ def run(
             "seconds": clock.seconds,
             "peak_memory_mb": peak_memory_mb(),
             "model": model.fingerprint,
-            "versions": {"unish": unish.__version__, "torch": torch.__version__, "python": platform.python_version()},
+            "versions": {"unish": __version__, "torch": torch.__version__, "python": platform.python_version()},
             "shots": verdicts.shots,
             "people": [person | judged for person, judged in zip(people, verdicts.people, strict=True)],
             "quality": quality,

@@ -22,6 +22,8 @@ GIVEN_UP = (
     # body, command line, assets
     "template_marks", "NativeChatter", "say_error", "AskedToEnd", "ending_in_order", "_USERS_MACHINE",
     "_fetch_from_afar",
+    # statistics of shapes
+    "settle_shapes",
 )  # fmt: skip
 """Private words of before; each has a term of the field in its place."""
 

@@ -13,7 +13,7 @@ from unish.geometry.rotation import axis_angle_to_matrix
 from unish.lab.synthetic import SynthConfig, make_clip, observe_people
 from unish.lab.synthetic.observe import camera_params
 from unish.reconstruction import MetricShot, ShotEvidence, decide_camera, measure_shot
-from unish.reconstruction.anchor import DISTANCE_SIGMA, place_bodies, settle_shapes
+from unish.reconstruction.anchor import DISTANCE_SIGMA, place_bodies, shrink_shapes
 from unish.structs import BodyParams, Camera, Landmarks, Prediction, Reconstruction, Tracks
 
 SIZE = (96, 128)
@@ -311,10 +311,10 @@ def test_a_shape_counts_as_far_as_its_size_was_seen() -> None:
     sigma = torch.tensor([[0.05, 0.05, 0.5], [0.17, 0.17, 0.17], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]])
     valid = torch.ones(4, 3, dtype=torch.bool)
     valid[3] = False
-    settled = settle_shapes(betas, sigma, valid)
+    settled = shrink_shapes(betas, sigma, valid)
     torch.testing.assert_close(settled[0], betas[0], msg="most frames show the whole person")
     assert bool((betas[1] < settled[1]).all()) and bool((settled[1] < settled[2]).all())
     assert float(settled[2].abs().max()) < 0.2, "hardly seen: nearly the mean shape"
     assert bool(torch.isfinite(settled).all())
-    turned = settle_shapes(betas.flip(0), sigma.flip(0), valid.flip(0))
+    turned = shrink_shapes(betas.flip(0), sigma.flip(0), valid.flip(0))
     torch.testing.assert_close(turned.flip(0), settled)

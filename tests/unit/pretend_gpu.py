@@ -7,6 +7,7 @@ PyTorch's private one with fake tensors, registered for the whole process, so ea
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import tempfile
@@ -33,6 +34,8 @@ class _Module(backend_registration._DummyBackendModule):
 class Pretend(FakeTensorMode):
     """Fake tensors that also answer where a value decides: a number is 1, a mask selects five entries."""
 
+    has_no_float64 = False
+
     def dispatch(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
             return _one_of(args[0].dtype)
@@ -42,7 +45,15 @@ class Pretend(FakeTensorMode):
             return values.new_empty((_SOME, *values.shape[mask.dim() :]))
         # A constant of a module is a real tensor, and would want real kernels.
         args, kwargs = tree_map_only(Tensor, self._without_values, (args, kwargs or {}))
-        return super().dispatch(func, types, args, kwargs)
+        made = super().dispatch(func, types, args, kwargs)
+        tree_map_only(Tensor, self._check_precision, made)
+        return made
+
+    def _check_precision(self, tensor: Tensor) -> Tensor:
+        """As Apple's MPS, the device may have no float64."""
+        if self.has_no_float64 and tensor.device == torch.device(DEVICE) and tensor.dtype == torch.float64:
+            raise TypeError("float64 on a device that has none")
+        return tensor
 
     def _without_values(self, tensor: Tensor) -> Tensor:
         return tensor if isinstance(tensor, FakeTensor) else self.from_tensor(tensor)
@@ -162,6 +173,40 @@ def check_align() -> None:
             finish(compute(model, place(batch, DEVICE), place(body, DEVICE), weights)[0])
 
 
+def check_forward(name: str) -> None:
+    """A network and its people on a device without float64."""
+    sys.path.append(str(Path(__file__).parent.parent))
+    import roma
+
+    from network_models import make_clips, make_human_inputs, make_network
+    from unish.geometry import focal
+    from unish.network.closed_form_placement import ClosedFormPlacement
+    from unish.network.human.landmark_branch import LandmarkBranch
+
+    rng = torch.Generator().manual_seed(0)
+    model, humans, (images, timestamps) = make_network(name), make_human_inputs(2, rng), make_clips(rng)
+    body = model.human._body_on(torch.device("cpu")) if isinstance(model.human, LandmarkBranch) else None
+    with start() as mode:
+        mode.has_no_float64 = True
+        place_model(model, DEVICE)
+        for module in model.modules():
+            if isinstance(module, ClosedFormPlacement):
+                module.body = place(module.body, "cpu")
+        if body is not None:
+            model.human._body = place(body, DEVICE)
+        # What roma does by itself on MPS: float64 is for its other method.
+        by_eigenvectors = roma.special_procrustes
+        if "method" in inspect.signature(by_eigenvectors).parameters:
+            roma.special_procrustes = lambda matrix: by_eigenvectors(matrix, method="svd")
+        # Solved in SciPy, which wants values.
+        focal._solve = lambda *args, batch, like, **options: (like.new_ones(batch), like.new_zeros(batch))
+        with torch.no_grad():
+            found = model(place(images, DEVICE), place(humans, DEVICE), place(timestamps.float(), DEVICE))
+    for value in vars(found).values():
+        assert value is None or (value.device == torch.device(DEVICE) and value.dtype == torch.float32)
+    print(found.c2w.device)
+
+
 def finish(loss: Tensor) -> None:
     """Gradients, too."""
     assert loss.device == torch.device(DEVICE), f"loss on {loss.device}"
@@ -169,7 +214,10 @@ def finish(loss: Tensor) -> None:
     print(loss.device)
 
 
-CHECKS: dict[str, Callable[[], None]] = {"scene": check_scene, "lifter": check_lifter, "align": check_align}
+CHECKS: dict[str, Callable[[], None]] = {
+    "scene": check_scene, "lifter": check_lifter, "align": check_align,
+    "small network": lambda: check_forward("small"), "release network": lambda: check_forward("release"),
+}  # fmt: skip
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -8,7 +8,7 @@ import torch
 
 from unish.geometry.rigid import make_rigid
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.lab.synthetic.cameras.hands import draw_shake, draw_steps
+from unish.lab.synthetic.cameras.hands import sample_shake, sample_steps
 from unish.reconstruction.between import interpolate_cameras, interpolate_points, interpolate_values
 
 
@@ -17,7 +17,7 @@ def hand(times_s: np.ndarray, seed: int) -> torch.Tensor:
     be followed."""
     rng = np.random.default_rng(seed)
     turn, place = (
-        np.add(*parts) for parts in zip(draw_shake(rng, times_s), draw_steps(rng, times_s, 1.2, 0.3), strict=True)
+        np.add(*parts) for parts in zip(sample_shake(rng, times_s), sample_steps(rng, times_s, 1.2, 0.3), strict=True)
     )
     place = place + np.array([0.35, 0.0, 1.1]) * times_s[:, None]
     return make_rigid(axis_angle_to_matrix(torch.from_numpy(turn)), torch.from_numpy(place)).float()

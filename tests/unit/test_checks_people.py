@@ -21,7 +21,7 @@ from unish.reconstruction.checks.people import (
     ray_jitter,
     size_in_picture,
 )
-from unish.reconstruction.report import JOINT_LANDMARKS
+from unish.reconstruction.report import JOINT_PAIRS
 from unish.reconstruction.world_checks import MAX_POSED_FRAMES, measure_people, pose_some
 from unish.structs import Reconstruction
 
@@ -228,7 +228,7 @@ def _with_landmarks(record: Reconstruction, scale: float) -> Reconstruction:
     """Landmarks where the joints are in the picture, ``scale`` times as large, moved aside, in a picture of noise."""
     pixels = record.joints[..., :2] / record.joints[..., 2:] * FOCAL + [64, 48]
     landmarks = np.random.default_rng(0).uniform(-500, 500, record.landmarks_px.shape)
-    for joint, landmark in JOINT_LANDMARKS:
+    for joint, landmark in JOINT_PAIRS:
         landmarks[:, :, landmark, :2] = pixels[:, :, joint] * scale + [7, -5]
     landmarks[..., 2] = 0.9
     return replace(record, landmarks_px=landmarks.astype(np.float32))
@@ -245,11 +245,11 @@ def test_size_in_the_picture_is_body_over_landmarks(scale: float) -> None:
 def test_size_in_the_picture_needs_four_seen_landmarks() -> None:
     record = _with_landmarks(make_room()[0], 1.25)
     landmarks = record.landmarks_px.copy()
-    unseen = [landmark for _, landmark in JOINT_LANDMARKS[4:]]
+    unseen = [landmark for _, landmark in JOINT_PAIRS[4:]]
     landmarks[:, :, unseen, :2] = -900
     landmarks[:, :, unseen, 2] = 0.59
     assert size_in_picture(replace(record, landmarks_px=landmarks), 0) == pytest.approx(0.8, abs=1e-5)
-    landmarks[:, :, JOINT_LANDMARKS[0][1], 2] = 0.3
+    landmarks[:, :, JOINT_PAIRS[0][1], 2] = 0.3
     assert np.isnan(size_in_picture(replace(record, landmarks_px=landmarks), 0))
 
 

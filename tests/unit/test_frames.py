@@ -65,6 +65,12 @@ def test_a_frame_costs_one_read_and_the_last_one_none() -> None:
     assert cut_frames(frames, slice(1, 6)).shape == (5, 3, 4) and reader.reads == [2, 3], "nothing is read by cutting"
 
 
+def test_a_frame_need_not_be_remembered() -> None:
+    reader = Reader(WHOLE)
+    frames = FrameArray(WHOLE.shape, WHOLE.dtype, reader, remember=False)
+    assert frames[2, 0, 0] == frames[2, 1, 1] - 5 and reader.reads == [2, 2] and frames._last[1] is None
+
+
 @pytest.mark.parametrize("key", [7, -8, [0, 9], np.ones((7, 4), bool)])
 def test_what_is_not_there_is_an_error(key: object) -> None:
     with pytest.raises(IndexError):

@@ -28,7 +28,7 @@ from unish.lab.evaluation.injected_faults import (
 from unish.lab.evaluation.verdict_trials import make_trials, try_result
 from unish.reconstruction.checks.ground import read_ground, unproject_pixels
 from unish.reconstruction.checks.people import lowest_over_floor, to_camera, to_pixels
-from unish.reconstruction.report import JOINT_LANDMARKS
+from unish.reconstruction.report import JOINT_PAIRS
 from unish.reconstruction.verdicts import ShotFacts
 from unish.reconstruction.world_checks import pose_some
 from unish.structs import Reconstruction
@@ -286,7 +286,7 @@ def test_faults_in_a_good_room_are_noticed() -> None:
     pixels = to_pixels(record, record.joints.transpose(1, 0, 2, 3).astype(float)).transpose(1, 0, 2, 3)
     landmarks = record.landmarks_px.copy()
     landmarks[..., 2] = 0.0
-    for joint, landmark in JOINT_LANDMARKS:
+    for joint, landmark in JOINT_PAIRS:
         landmarks[:, :, landmark, :2], landmarks[:, :, landmark, 2] = pixels[:, :, joint], 0.9
     edges = to_pixels(record, np.stack([pose_some(record, body, p)[1] for p in (0, 1)], 1).astype(float))
     boxes = np.concatenate([edges.min(2), edges.max(2)], -1).transpose(1, 0, 2)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unish.io import peak_memory_mb, to_json_values, write_json, written_beside
+from unish.io import peak_memory_mb, release_memory, to_json_values, write_json, written_beside
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -152,3 +152,16 @@ def test_peak_memory_on_windows(monkeypatch: pytest.MonkeyPatch, answers: bool) 
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
     assert peak_memory_mb() == 3.0 if answers else math.isnan(peak_memory_mb())
+
+
+def test_memory_is_given_back_where_the_allocator_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    release_memory()
+    calls: list[int] = []
+    libraries = iter([SimpleNamespace(malloc_trim=calls.append), SimpleNamespace()])
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: next(libraries))
+    monkeypatch.setattr(sys, "platform", "linux")
+    release_memory()
+    release_memory()  # another C library, which has no such function
+    assert calls == [0]
+    monkeypatch.setattr(sys, "platform", "win32")
+    release_memory()

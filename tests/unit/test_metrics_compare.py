@@ -20,7 +20,7 @@ from unish.geometry.rotation import axis_angle_to_matrix
 from unish.lab.evaluation import Answer, Request, compare_with_truth, evaluate
 from unish.lab.evaluation.benchmarks.rgbd import CLIP_FRAMES
 from unish.lab.evaluation.row_prior import load_row_prior, measure_row_prior, row_prior_depth
-from unish.reconstruction.report import JOINT_LANDMARKS
+from unish.reconstruction.report import JOINT_PAIRS
 from unish.structs import BodyParams, Clip, Reconstruction
 
 NUM_FRAMES, HEIGHT, WIDTH = 6, 24, 32
@@ -252,7 +252,7 @@ def test_pose2sim_measures_distance_and_pose(tmp_path: Path) -> None:
     w2c = np.linalg.inv(TRUTH.c2w)
     camera = TRUTH.joints[0] @ w2c[:, :3, :3].transpose(0, 2, 1) + w2c[:, None, :3, 3]
     landmarks = np.full((26, 33, 3), np.nan)
-    for joint, landmark in JOINT_LANDMARKS:
+    for joint, landmark in JOINT_PAIRS:
         landmarks[TRUTH.frame_indices, landmark] = camera[:, joint]
     eye = np.tile(np.eye(3), (2, 1, 1))
     np.savez(

@@ -19,7 +19,7 @@ from unish.reconstruction.anchor import (
     _smooth_series,
     move_along_ray,
     place_bodies,
-    settle_shapes,
+    shrink_shapes,
     smooth_distances,
 )
 
@@ -120,7 +120,7 @@ def test_rulers_are_people_whose_distance_is_sure_and_who_are_there() -> None:
 
 def test_shapes_shrink_by_the_error_beyond_that_of_a_well_seen_person() -> None:
     sigma = torch.tensor([[0.05, 0.05], [0.17, 0.17]])
-    settled = settle_shapes(torch.ones(2, 10), sigma, torch.ones(2, 2, dtype=torch.bool))
+    settled = shrink_shapes(torch.ones(2, 10), sigma, torch.ones(2, 2, dtype=torch.bool))
     excess = 0.17**2 - DISTANCE_SIGMA["full"] ** 2
     assert settled[0, 0] == pytest.approx(1.0, abs=1e-6)
     assert settled[1, 0] == pytest.approx(POPULATION_SPREAD**2 / (POPULATION_SPREAD**2 + excess), rel=1e-5)

@@ -13,7 +13,7 @@ from standing_shots import make_shot
 from unish.body import PARENTS, Body
 from unish.reconstruction.metric import DepthComparison, SceneScale
 from unish.reconstruction.report import (
-    JOINT_LANDMARKS,
+    JOINT_PAIRS,
     describe_people,
     measure_body_to_points,
     measure_quality,
@@ -46,7 +46,7 @@ def _with_joints(record: Reconstruction, error_px: np.ndarray) -> Reconstruction
     # Landmarks that are not compared are far away from everything.
     landmarks = np.full((record.num_people, record.num_frames, 33, 3), 900.0)
     landmarks[..., 2] = 1.0
-    for index, (joint, landmark) in enumerate(JOINT_LANDMARKS):
+    for index, (joint, landmark) in enumerate(JOINT_PAIRS):
         landmarks[:, :, landmark, :2] = pixels[:, :, joint] + error_px[:, :, index]
     return replace(
         record, c2w=c2w, joints=world.astype(np.float32), landmarks_px=landmarks.astype(np.float32),
@@ -73,7 +73,7 @@ def test_reprojection_leaves_out_what_was_not_seen() -> None:
     error[0, :, :7, 0] = 8.0
     record = replace(_with_joints(record, error), boxes_xyxy=np.tile(np.float32([0, 0, 40, 20]), (1, 3, 1)))
     landmarks = record.landmarks_px.copy()
-    seven = [landmark for _, landmark in JOINT_LANDMARKS[:7]]
+    seven = [landmark for _, landmark in JOINT_PAIRS[:7]]
     assert measure_reprojection(record)[3] == pytest.approx(20.0, abs=1e-3)
     # The limit itself counts as unseen (0.5 has no rounding in float32, 0.6 has).
     landmarks[:, :, seven, 2] = 0.595

@@ -74,6 +74,7 @@ def test_paths_of_both_kinds() -> None:
 
 WRONG_SETTINGS: dict[str, list[Any]] = {
     "fps": [*NO_NUMBERS, 0, -1],
+    "scene_fps": [*NO_NUMBERS, 0, -1],
     "source_fps": [0, -1, "30", math.nan, [30]],
     "start": [-1, "0", math.inf, [0]],
     "end": [-1, 0, "9", math.nan],

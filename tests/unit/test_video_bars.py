@@ -16,7 +16,7 @@ from unish.people import read_tracks
 from unish.reconstruction import intrinsics_at, know_camera
 from unish.structs import Clip
 from unish.video import place_inside, put_back, read_clip, read_inside_bars, show_inside_bars
-from unish.video.bars import find_bars
+from unish.video.borders.bars import find_bars
 from unish.video.resize import resize_images
 from written_videos import write_images, write_video
 

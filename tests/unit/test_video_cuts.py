@@ -10,8 +10,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from unish.video import read_clip
-from unish.video.cuts import CutFinder, _describe, _difference, _shared_area
-from unish.video.files import FileSource
+from unish.video.shots.cuts import CutFinder, _describe, _difference, _shared_area
+from unish.video.sources.files import FileSource
 from written_videos import write_video
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from unish.cli import main
 from unish.errors import InputError
 from unish.video import read_clip
-from unish.video.folders import list_images
+from unish.video.sources.folders import list_images
 from written_videos import numbered_pictures, read_number, write_video
 
 FILM = numbered_pictures(3)

@@ -14,9 +14,9 @@ from unish.network.config import tiny_config
 from unish.pipeline import run
 from unish.settings import Settings
 from unish.video import show_inside_bars
-from unish.video.black_borders import find_black_borders
-from unish.video.blank import find_blank
-from unish.video.overlays import find_overlaid, find_static_overlay
+from unish.video.borders.black_borders import find_black_borders
+from unish.video.borders.blank import find_blank
+from unish.video.borders.overlays import find_overlaid, find_static_overlay
 
 NOBODY = np.zeros((8, 180, 320), bool)
 

@@ -15,9 +15,9 @@ from scipy.ndimage import gaussian_filter
 from unish.errors import InputError
 from unish.structs import Clip
 from unish.video import read_clip
-from unish.video.clock import describe_gaps
-from unish.video.cuts import CutFinder
-from unish.video.files import FileSource
+from unish.video.shots.cuts import CutFinder
+from unish.video.sources.clock import describe_gaps
+from unish.video.sources.files import FileSource
 from written_videos import numbered_pictures, read_number, write_video
 
 FILM = numbered_pictures(30)
@@ -332,7 +332,7 @@ def test_a_clip_is_the_same_as_without_passing_over(tmp_path: Path, monkeypatch:
     path = with_a_cut(tmp_path)
     clips = []
     for run_up in (2.0, 1e6):
-        monkeypatch.setattr("unish.video.files._RUN_UP_S", run_up)
+        monkeypatch.setattr("unish.video.sources.files._RUN_UP_S", run_up)
         clips.append(read_clip(path, fps=4.0, start=9.1))
     one, other = clips
     assert torch.equal(one.images, other.images) and torch.equal(one.timestamps_s, other.timestamps_s)

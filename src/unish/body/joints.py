@@ -9,6 +9,9 @@ JOINT_NAMES = (
 )  # fmt: skip
 """The 24 joints in SMPL order."""
 
+NUM_JOINTS, NUM_BETAS = len(JOINT_NAMES), 10
+"""Joints that SMPL poses, and directions of shape that are used."""
+
 PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 """Parent of every joint; a parent always comes before its children."""
 

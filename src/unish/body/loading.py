@@ -12,14 +12,13 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from unish.body.joints import PARENTS
+from unish.body.joints import NUM_BETAS, PARENTS
 from unish.body.model import Body
 from unish.body.restricted_pickle import read_pickled_arrays
 from unish.body.template_landmarks import find_contacts, find_landmarks
 from unish.errors import InputError
 from unish.values import check_path
 
-NUM_BETAS = 10
 _LICENSED_KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
 
 

@@ -11,8 +11,8 @@ from numpy import ndarray
 
 from unish.geometry.surfaces import depth_edges
 from unish.structs import Reconstruction
+from unish.structs.reconstruction import RELIABLE
 
-_MIN_CONFIDENCE = 0.2
 _EDGE_STEP = 0.1
 """Relative change of depth between neighbours that counts as an edge; floors seen at a flat angle stay below it."""
 
@@ -68,7 +68,7 @@ def select_pixels(reconstruction: Reconstruction, frame: int) -> Bool[ndarray, "
     """Pixels of a frame with a depth to rely on: defined, confident, and not on a depth edge."""
     depth = torch.from_numpy(np.ascontiguousarray(reconstruction.depth[frame]))
     edges = depth_edges(depth, depth > 0, relative_step=_EDGE_STEP)
-    return ((depth > 0) & ~edges).numpy() & (reconstruction.point_conf[frame] >= _MIN_CONFIDENCE)
+    return ((depth > 0) & ~edges).numpy() & (reconstruction.point_conf[frame] >= RELIABLE)
 
 
 def lift_pixels(

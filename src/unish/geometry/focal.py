@@ -17,6 +17,7 @@ PUBLISHED_FTOL = 1e-3
 """Where the published network stops: see ``ftol`` of ``recover_focal_and_shift``."""
 
 _MIN_SAMPLES = 2
+_DOUBLE = torch.zeros((), dtype=torch.float64)
 _ROUNDING = float(np.finfo(np.float64).eps)
 _SMALLEST_STEP = 1e-12
 """Of the shift, relative."""
@@ -70,7 +71,7 @@ def recover_focal_and_shift(
         1 (or the given focal length) and 0 with fewer than two valid samples.
     """
     batch, (height, width) = points.shape[:-3], points.shape[-3:-1]
-    grid = view_plane_grid(height, width, like=points.new_zeros((), dtype=torch.float64), picture_size=picture_size)
+    grid = view_plane_grid(height, width, like=_DOUBLE, picture_size=picture_size)
     sampled, used = sample_points(points, mask)
     known = None if focal is None else focal.detach().reshape(-1)
     uv = _sample_plane(grid).expand(*batch, -1, 2)
@@ -85,7 +86,7 @@ def recover_shared_focal_and_shift(
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """``recover_focal_and_shift`` for T frames of one camera in one unit: a single focal length and a single shift."""
     batch, (num_frames, height, width) = mask.shape[:-3], mask.shape[-3:]
-    grid = view_plane_grid(height, width, like=points.new_zeros((), dtype=torch.float64), picture_size=picture_size)
+    grid = view_plane_grid(height, width, like=_DOUBLE, picture_size=picture_size)
     uv = _sample_plane(grid).expand(*batch, num_frames, -1, 2)
     sampled, used = sample_points(points, mask)
     return _solve(sampled, uv, used, batch=batch, like=points)
@@ -113,21 +114,21 @@ def recover_shift_of_samples(
 ) -> Float[Tensor, "*batch"]:
     """``recover_shift`` from what ``sample_points`` takes of maps of (height, width) ``size``."""
     batch = samples.shape[:-3]
-    pixels = _sample_plane(pixel_grid(*size, like=samples.new_zeros((), dtype=torch.float64)))
-    rays = torch.nn.functional.pad(pixels, (0, 1), value=1.0) @ torch.linalg.inv(intrinsics.double()).mT
+    pixels = _sample_plane(pixel_grid(*size, like=_DOUBLE))
+    rays = torch.nn.functional.pad(pixels, (0, 1), value=1.0) @ torch.linalg.inv(intrinsics.cpu().double()).mT
     unit_focal = torch.ones(batch.numel())
-    solved = _solve(samples.double(), rays[..., :2], used, batch=batch, known_focal=unit_focal, like=samples)
+    solved = _solve(samples.cpu().double(), rays[..., :2], used, batch=batch, known_focal=unit_focal, like=samples)
     return solved[1]
 
 
 def sample_points(
     points: Float[Tensor, "*batch H W 3"], mask: Bool[Tensor, "*batch H W"]
 ) -> tuple[Float[Tensor, "*batch K 3"], Bool[Tensor, "*batch K"]]:
-    """64×64 points of each map in float64, and which of them count."""
+    """64×64 points of each map in float64, and which of them count; on the CPU, for not every device has float64."""
     height, width = mask.shape[-2:]
     rows, columns = _nearest_indices(height, points.device), _nearest_indices(width, points.device)
-    sampled = points.detach()[..., rows, :, :][..., columns, :].flatten(-3, -2).double()
-    used = mask[..., rows, :][..., columns].flatten(-2)
+    sampled = points.detach()[..., rows, :, :][..., columns, :].flatten(-3, -2).cpu().double()
+    used = mask[..., rows, :][..., columns].flatten(-2).cpu()
     return sampled, used & sampled.isfinite().all(-1) & (sampled[..., 2] != 0)
 
 

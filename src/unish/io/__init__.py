@@ -3,7 +3,7 @@
 from unish.io.atomic import written_beside
 from unish.io.frame_files import FramePile, read_frame, read_part, write_array, write_frame, write_npz
 from unish.io.json_files import to_json_values, write_json
-from unish.io.process import peak_memory_mb
+from unish.io.process import peak_memory_mb, release_memory
 from unish.io.work_folder import WORK_FOLDER, WorkFolder, replaced_whole
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "peak_memory_mb",
     "read_frame",
     "read_part",
+    "release_memory",
     "replaced_whole",
     "to_json_values",
     "write_array",

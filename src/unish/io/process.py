@@ -54,3 +54,14 @@ def _peak_bytes_of_windows() -> int:
     if not ask(process(), ctypes.byref(counters), counters.cb):
         raise OSError("the system does not tell how much memory the process has used")
     return int(counters.PeakWorkingSetSize)
+
+
+def release_memory() -> None:
+    """Give back what the allocator holds and nobody uses, where it can be told to (glibc).
+
+    Maps of many sizes come and go with every window of a video; what lies between them would stay with the process.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

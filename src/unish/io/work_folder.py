@@ -90,6 +90,8 @@ def _locked(work: Path) -> Iterator[None]:
     finally:
         with _undisturbed():
             _leave(work, lock)
+            # Its finaliser runs here: Python swallows a Ctrl-C that comes while an object is finalised.
+            del lock
 
 
 def _leave(work: Path, lock: FileLock) -> None:

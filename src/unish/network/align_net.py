@@ -61,8 +61,9 @@ def time_positions(timestamps: Float[Tensor, "B N"], per_second: float) -> Int[T
 
     A millionth is rounded away first, so that times which are exact halves in decimal are taken for halves.
     """
-    elapsed = (timestamps - timestamps[:, :1]).double() * per_second
-    return elapsed.round(decimals=6).round().long()
+    # On the CPU, for not every device has float64.
+    elapsed = (timestamps - timestamps[:, :1]).cpu().double() * per_second
+    return elapsed.round(decimals=6).round().long().to(timestamps.device)
 
 
 class RotaryAttention(nn.Module):

@@ -19,11 +19,9 @@ from unish.body import Body, load_body
 from unish.geometry.ruler import solve_translation
 from unish.geometry.statistics import weighted_median
 from unish.network.outputs import HumanOutput, SceneOutput
-from unish.structs import BodyParams, HumanInputs
+from unish.structs import CONFIDENT, BodyParams, HumanInputs
 
 NUM_EVIDENCE = 4
-MIN_CONFIDENCE = 0.1
-
 _PLACEMENT_LANDMARKS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 """Shoulders, elbows, wrists, hips, knees, ankles: the face pitches with the head, hands and feet are foreshortened."""
 
@@ -134,7 +132,7 @@ class ClosedFormPlacement(nn.Module):
 
 def masked_mean_distance(scene: SceneOutput) -> Float[Tensor, "B"]:
     """Mean distance from the camera of all points with confidence above 0.1, in the scene's unit."""
-    mask = (scene.point_conf_logits.sigmoid() > MIN_CONFIDENCE).to(scene.local_points.dtype)
+    mask = (scene.point_conf_logits.sigmoid() > CONFIDENT).to(scene.local_points.dtype)
     distance = scene.local_points.norm(dim=-1)
     return (distance * mask).sum((1, 2, 3)) / (mask.sum((1, 2, 3)) + 1e-8)
 
@@ -142,7 +140,7 @@ def masked_mean_distance(scene: SceneOutput) -> Float[Tensor, "B"]:
 def sample_depth(scene: SceneOutput, pixels: Float[Tensor, "B P N K 2"]) -> Float[Tensor, "B P N K"]:
     """The scene's depth at the nearest pixel; 0 outside of the image, where the pixel is NaN or confidence is low."""
     height, width = scene.point_conf_logits.shape[-2:]
-    confident = scene.point_conf_logits.sigmoid() > MIN_CONFIDENCE
+    confident = scene.point_conf_logits.sigmoid() > CONFIDENT
     depth = torch.where(confident, scene.local_points[..., 2], 0.0).flatten(2)  # (B, N, H·W)
     inside = (pixels >= 0).all(-1) & (pixels[..., 0] < width) & (pixels[..., 1] < height)
     cell = torch.where(inside[..., None], pixels, 0.0).floor().long()

@@ -22,6 +22,7 @@ from unish.network.heads.camera import CameraHead
 from unish.network.heads.points import PixelHead, points_from_log_depth
 from unish.network.outputs import SceneOutput
 from unish.network.precision import cast_like
+from unish.structs import CONFIDENT
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -42,7 +43,7 @@ class ReleaseSceneConfig:
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     branch: BranchDecoderConfig = field(default_factory=BranchDecoderConfig)
     camera_dim: int = 512
-    min_confidence: float = 0.1
+    min_confidence: float = CONFIDENT
     focal_ftol: float = 0.0
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int16, UInt8
 from torch import Tensor
 
 from unish.errors import InputError
-from unish.io import FramePile
+from unish.io import FramePile, release_memory
 from unish.passes.models import Network, ReadsPeople
 from unish.passes.run_folder import RunFolder
 from unish.people import cut_crops
@@ -127,6 +127,7 @@ class WindowReader:
             else:
                 camera = self._add(part, planned, frames, camera, windows[-1] if windows else None)
             windows.append(self.folder.load_window(frames))
+            release_memory()
             if self.clock.progress is not None:
                 self.clock.progress("network", frames.stop, self.dense.clip.num_frames)
         assert camera is not None

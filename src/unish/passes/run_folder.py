@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import unish
 from unish.io import FramePile, read_part, write_array, write_json, write_npz
 from unish.people import ObservationLog
 from unish.reconstruction import Link, Window
 from unish.settings import Settings
 from unish.structs import Camera, Clip, FrameArray
+from unish.version import __version__
 
 _DENSE = ("depth", "conf_logits", "samples", "sampled")
 _SMALL = ("c2w", "rotations", "betas", "transl")
@@ -36,7 +37,7 @@ def describe_run(source: Path | Clip, settings: Settings, network: str, body: st
         "settings": {key: str(value) if isinstance(value, Path) else value for key, value in asdict(settings).items()},
         "network": network,
         "body": body,
-        "versions": [unish.__version__, torch.__version__, np.__version__],
+        "versions": [__version__, torch.__version__, np.__version__],
         "threads": torch.get_num_threads(),
     }
 
@@ -53,6 +54,10 @@ def _describe_clip(clip: Clip) -> list[Any]:
     for part in (clip.timestamps_s, clip.segment, clip.images[0], clip.images[-1]):
         digest.update(part.numpy().tobytes())
     return [clip.name, list(clip.images.shape), digest.hexdigest()]
+
+
+def _read_tensor(path: Path, index: int) -> Tensor:
+    return torch.from_numpy(read_part(path, index))
 
 
 class RunFolder:
@@ -169,7 +174,8 @@ class RunFolder:
         path = self._window_path(frames, name)
         whole = np.load(path, mmap_mode="r", allow_pickle=False)
         dtype = torch.from_numpy(np.empty(0, whole.dtype)).dtype
-        return FrameArray(whole.shape, dtype, lambda frame: torch.from_numpy(read_part(path, frame)))
+        read = partial(_read_tensor, path)
+        return FrameArray(whole.shape, dtype, read, remember=False)
 
     def _window_path(self, frames: range, name: str | None = None) -> Path:
         stem = f"{frames.start:08d}-{frames.stop:08d}"

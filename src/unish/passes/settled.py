@@ -23,7 +23,7 @@ from unish.reconstruction import (
     fill_between,
     measure_certainty,
     measure_shot,
-    settle_shapes,
+    shrink_shapes,
     stitch_windows,
 )
 from unish.structs import FrameArray, Frames, Reconstruction, cut_frames
@@ -83,7 +83,7 @@ def settle(seen: Observations, network: str, shape_space: str, body: Body, *, se
     ]
     betas, notes = average_betas(shots, shape_space, body)
     sigma = torch.cat([measure_certainty(*one, betas, body) for one in zip(shots, evidence, strict=True)], dim=1)
-    betas = settle_shapes(betas, sigma, seen.tracks.valid)
+    betas = shrink_shapes(betas, sigma, seen.tracks.valid)
     metric = [measure_shot(*one, betas, body) for one in zip(shots, evidence, strict=True)]
     grounds = [estimate_ground(shot, body, seed=seed) for shot in metric]
     rows, columns = seen.placement.region

@@ -16,6 +16,7 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 from torch import Tensor
 
+from unish.body.joints import MIRRORED_LANDMARKS
 from unish.errors import InputError
 from unish.people.boxes import box_iou, clip_box
 from unish.people.protocols import Detection, Pose
@@ -33,8 +34,8 @@ _REFINE_WINDOW = 7
 _REFINE_MIN = 0.5
 _HIP_CENTRE, _BODY_CIRCLE = 33, 34
 _MASK_SIZE = 128
-# For each landmark its counterpart on the other side: nose, eyes (inner, middle, outer), ears, mouth, then pairs.
-_MIRRORED = np.array([0, 4, 5, 6, 1, 2, 3, *(i + 1 - 2 * (i % 2 == 0) for i in range(7, NUM_LANDMARKS)), 33, 34])
+# The two points that the regions are made of lie in the middle of the body.
+_MIRRORED = np.array([*MIRRORED_LANDMARKS, _HIP_CENTRE, _BODY_CIRCLE])
 
 
 def load_interpreter(path: Path, *, num_threads: int) -> Any:

@@ -1,6 +1,6 @@
 """Prediction → Reconstruction: metres, one world per video, people where they stand."""
 
-from unish.reconstruction.anchor import settle_shapes
+from unish.reconstruction.anchor import shrink_shapes
 from unish.reconstruction.assemble import assemble
 from unish.reconstruction.between import fill_between
 from unish.reconstruction.camera import decide_camera, intrinsics_at, know_camera
@@ -40,6 +40,6 @@ __all__ = [
     "measure_shot",
     "plan_windows",
     "read_facts",
-    "settle_shapes",
+    "shrink_shapes",
     "stitch_windows",
 ]

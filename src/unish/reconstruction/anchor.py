@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
-from unish.body import Body
+from unish.body import JOINT_LANDMARKS, Body
 from unish.geometry.ruler import solve_translation
 from unish.structs import BodyParams
 
@@ -22,7 +22,7 @@ VISIBLE = 0.5
 HIPS, KNEES, ANKLES = (23, 24), (25, 26), (27, 28)
 """BlazePose landmark indices."""
 
-RULER_LANDMARKS = (11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
+RULER_LANDMARKS = tuple(JOINT_LANDMARKS)
 """Landmarks at joint centres. Face, hand and foot points hang on joints that landmarks barely pin down."""
 
 DISTANCE_SIGMA = {"full": 0.05, "knees": 0.08, "hips": 0.17, "none": 0.5}
@@ -33,7 +33,7 @@ MISFIT_TO_SIGMA = 2.0
 """Error of size and distance over the misfit of the landmarks (both relative): a fit hides half of what is wrong."""
 
 POPULATION_SPREAD = 0.156
-"""1σ of the logarithm of stature in a mixed population of adults and children (``sample_betas``)."""
+"""1σ of the logarithm of stature in a mixed population of adults and children."""
 
 RULER_SIGMA_LIMIT = 0.2
 """People seen less well than this are placed with the help of the scene and never measure it."""
@@ -101,7 +101,7 @@ def place_bodies(
     return PlacedBodies(params=params, valid=valid, distance_sigma=sigma, by_network=valid & ~usable)
 
 
-def settle_shapes(
+def shrink_shapes(
     betas: Float[Tensor, "P 10"], sigma: Float[Tensor, "P T"], valid: Bool[Tensor, "P T"]
 ) -> Float[Tensor, "P 10"]:
     """Draw the shape of people who were seen badly towards the mean shape, as far as their size is a guess.

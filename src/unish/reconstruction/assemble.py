@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int16, UInt8
 from torch import Tensor
 
-import unish
 from unish.body import Body
 from unish.geometry.rotation import matrix_to_axis_angle
 from unish.reconstruction.ground import Ground
@@ -26,6 +25,7 @@ from unish.structs import (
     Tracks,
     join_frames,
 )
+from unish.version import __version__
 
 
 def assemble(
@@ -82,7 +82,7 @@ def assemble(
         faces=body.faces.numpy().astype(np.int32),
         body_model=body.name,
         model=model,
-        version=unish.__version__,
+        version=__version__,
         extra={"depth_correction": of_people(corrections)},
         images=images,
         dense_frames=dense.numpy(),

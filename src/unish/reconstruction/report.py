@@ -8,15 +8,13 @@ import numpy as np
 import torch
 from scipy.ndimage import binary_erosion
 
-from unish.body import Body
+from unish.body import JOINT_LANDMARKS, Body
 from unish.geometry.mesh_distance import distance_to_mesh
 from unish.reconstruction.shot import MetricShot
 from unish.structs import FrameArray, Frames, Reconstruction, join_frames
 
-JOINT_LANDMARKS = (
-    (1, 23), (2, 24), (4, 25), (5, 26), (7, 27), (8, 28), (16, 11), (17, 12), (18, 13), (19, 14), (20, 15), (21, 16),
-)  # fmt: skip
-"""(SMPL joint, BlazePose landmark) of hips, knees, ankles, shoulders, elbows and wrists."""
+JOINT_PAIRS = tuple((joint, landmark) for landmark, joint in JOINT_LANDMARKS.items())
+"""(SMPL joint, BlazePose landmark) of shoulders, elbows, wrists, hips, knees and ankles."""
 
 MIN_VISIBILITY = 0.6
 EROSION_PX = 2
@@ -26,8 +24,8 @@ MAX_FRAMES = 16
 
 def measure_reprojection(reconstruction: Reconstruction) -> dict[int, float]:
     """Per person id: median distance of projected joints to seen landmarks, percent of the longer box side."""
-    joints = [joint for joint, _ in JOINT_LANDMARKS]
-    landmarks = [landmark for _, landmark in JOINT_LANDMARKS]
+    joints = [joint for joint, _ in JOINT_PAIRS]
+    landmarks = [landmark for _, landmark in JOINT_PAIRS]
     w2c = np.linalg.inv(reconstruction.c2w.astype(np.float64))
     result = {}
     for person, person_id in enumerate(reconstruction.person_ids.tolist()):

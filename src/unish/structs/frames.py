@@ -14,14 +14,15 @@ from torch import Tensor
 class FrameArray:
     """T frames of one shape and type, indexed like an array: ``frames[3]``, ``frames[2:5]``, ``frames[[1, 4], :, 0]``.
 
-    A single frame costs one read, and the last one that was read is kept; anything else is put together from single
-    frames. Frames are not to be written to. ``np.asarray`` reads them all.
+    A single frame costs one read, and the last one that was read is remembered; anything else is put together from
+    single frames. Frames are not to be written to. ``np.asarray`` reads them all.
 
     Args:
         shape: (T, ...) of all frames together.
         dtype: of numpy or of torch; ``read`` gives arrays of that library.
         read: frame number, 0 to T − 1 → that frame.
         at_hand: frames that cost little to read, for who wants some and does not mind which; all by default.
+        remember: the last frame; not for arrays of which there are many, whose last frames would fill the memory.
     """
 
     def __init__(
@@ -31,11 +32,13 @@ class FrameArray:
         read: Callable[[int], Any],
         *,
         at_hand: Sequence[int] | None = None,
+        remember: bool = True,
     ) -> None:
         self.shape = tuple(int(side) for side in shape)
         self.dtype = dtype
         self.at_hand = range(self.shape[0]) if at_hand is None else at_hand
         self._read = read
+        self._remember = remember
         self._last: tuple[int, Any] = (-1, None)
 
     @classmethod
@@ -81,7 +84,8 @@ class FrameArray:
         kept, value = self._last
         if kept != index:
             value = self._read(index)
-            self._last = (index, value)
+            if self._remember:
+                self._last = (index, value)
         return value
 
     def _select(self, mask: ndarray | Tensor) -> Any:

@@ -29,6 +29,9 @@ DENSE = ("images", "depth", "point_conf", "person_masks", "sky")
 
 STORE = "reconstruction.frames"
 
+RELIABLE = 0.2
+"""``point_conf`` from which on the depth of a pixel can be relied on, for point clouds and for checks."""
+
 _OVER_TIME = ("segment", "timestamps_s", "frame_indices", "intrinsics", "c2w", "camera_interpolated")
 _OVER_PEOPLE_AND_TIME = (
     "person_valid", "person_filled", "boxes_xyxy", "landmarks_px", "global_orient_aa", "body_pose_aa", "transl",

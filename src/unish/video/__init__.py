@@ -1,7 +1,7 @@
 """Video file or folder of images → ``Clip``."""
 
-from unish.video.inside import Placement, place_inside, put_back, read_inside_bars, show_inside_bars
-from unish.video.overlays import find_overlaid
+from unish.video.borders.inside import Placement, place_inside, put_back, read_inside_bars, show_inside_bars
+from unish.video.borders.overlays import find_overlaid
 from unish.video.read import read_clip
 from unish.video.resize import processed_size, resize_images
 from unish.video.sampling import TickSampler

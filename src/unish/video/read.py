@@ -18,16 +18,16 @@ from unish.structs import Clip, FrameArray, FrameTensor
 from unish.structs.progress import Progress, announce_in
 from unish.values import check_count, check_path, check_sampling
 from unish.video.again import DecodedPictures, SourceFrame
-from unish.video.clock import describe_gaps
-from unish.video.files import FileSource
 from unish.video.fitting import is_same_shape, place_picture
-from unish.video.folders import FolderSource, list_images
-from unish.video.names import check_place
-from unish.video.photos import IMAGE_SUFFIXES
 from unish.video.resize import fit_long_side
 from unish.video.sampling import TickSampler
-from unish.video.transition_network import load_transition_model
-from unish.video.transitions import Change, ShotFinder, TransitionModel
+from unish.video.shots.transition_network import load_transition_model
+from unish.video.shots.transitions import Change, ShotFinder, TransitionModel
+from unish.video.sources.clock import describe_gaps
+from unish.video.sources.files import FileSource
+from unish.video.sources.folders import FolderSource, list_images
+from unish.video.sources.names import check_place
+from unish.video.sources.photos import IMAGE_SUFFIXES
 
 LONG_SIDE = 1280
 """Pixels. Larger pictures are shrunk to it."""

@@ -37,7 +37,7 @@ from unish.lab.datasets.sequences import (
     rebase_poses,
 )
 from unish.lab.datasets.source import CLIP_ARRAYS, ClipArrays, SourceNotes
-from unish.video.folders import list_images
+from unish.video.sources.folders import list_images
 
 _DEPTH_SUFFIXES = (".png", ".npy", ".npz", ".exr")
 

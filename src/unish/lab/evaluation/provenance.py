@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import unish
+from unish.version import __version__
 
-PACKAGE = Path(unish.__file__).parent
+PACKAGE = Path(__file__).parents[2]
 
 _DECIDES_SCORES = (
     "body", "geometry", "lab/datasets", "lab/evaluation", "lab/synthetic", "network", "passes", "people",
@@ -46,7 +46,7 @@ def hash_code(parts: Sequence[str], *, without: Sequence[str] = (), suffixes: Se
 def name_versions() -> dict[str, str]:
     """Of the package and of what its numbers depend on. ``code`` is a hash of all that decides a score."""
     return {
-        "unish": unish.__version__,
+        "unish": __version__,
         "code": hash_code(_DECIDES_SCORES, without=_SHOWS_SCORES, suffixes=(".py", ".json")),
         "torch": torch.__version__,
         "numpy": np.__version__,

@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-import unish
 from unish.errors import InputError
 from unish.lab.synthetic.cameras import CameraPath, sample_camera_path
 from unish.lab.synthetic.cameras.lenses import LENSES
@@ -28,6 +27,7 @@ from unish.render import Frame, Renderer, Scene, make_renderer
 from unish.render.scene import SmoothNormals, join_meshes
 from unish.structs import Reconstruction
 from unish.structs.progress import Progress
+from unish.version import __version__
 
 PLACES = {"room": 0.44, "corridor": 0.06, "hall": 0.11, "open": 0.13, "street": 0.13, "courtyard": 0.08, "stairs": 0.05}
 NUM_PEOPLE = (0.22, 0.36, 0.25, 0.09, 0.04, 0.025, 0.015)
@@ -81,7 +81,7 @@ def make_clip(seed: int, index: int, config: SynthConfig | None = None) -> Recon
         body_name=config.body,
         labels={"place": shooting.stage.kind, "camera": shooting.camera.kind},
         normals=config.normals,
-        version=unish.__version__,
+        version=__version__,
     )
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unish.body import Body, load_body
-from unish.body.joints import MIRRORED_JOINTS
+from unish.body.joints import MIRRORED_JOINTS, NUM_BETAS, NUM_JOINTS
 from unish.geometry.rotation import matrix_to_rot6d, nearest_rotation, rot6d_to_matrix
 from unish.geometry.ruler import solve_translation
 from unish.network.geometry_tokens import NUM_PLACE, describe_place
@@ -28,7 +28,6 @@ from unish.network.outputs import HumanOutput
 from unish.network.rope import Rotary
 from unish.structs import NUM_LANDMARKS, BodyParams, HumanInputs
 
-NUM_JOINTS, NUM_BETAS = 24, 10
 _PIXELS_PER_UNIT = 1000.0  # tolerances of the position solve are in pixels, the view's image plane is in focal lengths
 _MIN_WEIGHT = 0.02
 _ERROR_UNIT_M = 0.1  # residuals are in decimetres, so that they have the scale of poses at the start of training

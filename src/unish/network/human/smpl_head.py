@@ -11,11 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unish.body.joints import NUM_BETAS, NUM_JOINTS
 from unish.geometry.rotation import rot6d_to_matrix
 from unish.network.layers import Mlp, attend
-
-NUM_JOINTS = 24
-NUM_BETAS = 10
 
 
 @dataclass(frozen=True, kw_only=True)

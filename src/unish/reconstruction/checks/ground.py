@@ -8,11 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
 
+from unish.reconstruction.ground import ANKLES, NECK, UPRIGHT
 from unish.structs import Reconstruction
-
-NECK, ANKLES = 12, [7, 8]
-STRAIGHT = 0.85
-"""A pose is upright when neck and ankles are this close to as far apart as when standing straight."""
 
 NEAR_PEOPLE_M = 1.5
 GROUND_BAND_M = 0.5
@@ -67,7 +64,7 @@ def find_upright(reconstruction: Reconstruction, rest_joints: Float[ndarray, "P 
     trunk = _trunk(reconstruction.joints)
     rest = np.linalg.norm(_trunk(rest_joints), axis=-1)
     with np.errstate(invalid="ignore"):
-        return reconstruction.person_valid & (np.linalg.norm(trunk, axis=-1) > STRAIGHT * rest[:, None])
+        return reconstruction.person_valid & (np.linalg.norm(trunk, axis=-1) > UPRIGHT * rest[:, None])
 
 
 def measure_ground(

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
 
 from unish.reconstruction.checks.ground import Ground
-from unish.reconstruction.report import JOINT_LANDMARKS, MIN_VISIBILITY
+from unish.reconstruction.report import JOINT_PAIRS, MIN_VISIBILITY
 from unish.structs import Reconstruction
 
 WINDOW = 5
@@ -103,8 +103,8 @@ def size_in_picture(reconstruction: Reconstruction, person: int) -> float:
     Size is the root mean square distance from the mean, over hips, knees, ankles, shoulders, elbows and wrists whose
     landmark is seen (visibility above ``MIN_VISIBILITY``; at least 4 of them). A body that stands too far is too small.
     """
-    joints = [joint for joint, _ in JOINT_LANDMARKS]
-    landmarks = [landmark for _, landmark in JOINT_LANDMARKS]
+    joints = [joint for joint, _ in JOINT_PAIRS]
+    landmarks = [landmark for _, landmark in JOINT_PAIRS]
     projected = to_pixels(reconstruction, to_camera(reconstruction, reconstruction.joints[person][:, joints]))
     seen = reconstruction.landmarks_px[person][:, landmarks].astype(np.float64)
     ratios = []

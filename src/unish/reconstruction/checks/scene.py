@@ -20,11 +20,11 @@ from unish.reconstruction.checks.patches import (
     matching_step,
 )
 from unish.structs import Reconstruction
+from unish.structs.reconstruction import RELIABLE
 
 EDGE_STEP = 0.1
 """Neighbouring pixels whose depths differ by more than this share lie on different surfaces: edges are left out."""
 
-MIN_CONFIDENCE = 0.2
 MAX_SOURCES, MAX_TARGETS, MAX_POINTS = 4, 12, 1500
 MIN_SHARED = 100
 MATCH_GAPS_S = (0.5, 1.5, 4.0)
@@ -67,7 +67,7 @@ def find_static(reconstruction: Reconstruction, frame: int) -> Bool[ndarray, "H 
         pad = [(0, 0), (0, 0)]
         for pad[axis] in ((0, 1), (1, 0)):
             edge |= np.pad(step, pad)
-    return scene & ~edge & (reconstruction.point_conf[frame] >= MIN_CONFIDENCE)
+    return scene & ~edge & (reconstruction.point_conf[frame] >= RELIABLE)
 
 
 def static_disagreement(reconstruction: Reconstruction, frames: Integer[ndarray, "K"]) -> float:

@@ -13,10 +13,11 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from unish.body.joints import MIRRORED_JOINTS
 from unish.reconstruction.checks.people import BORDER_PX
+from unish.reconstruction.ground import NECK
 from unish.reconstruction.report import MIN_VISIBILITY
 from unish.structs import Reconstruction
 
-SHOULDERS, NECK = [11, 12], 12
+SHOULDERS = [11, 12]
 BORDER_SHARE = 0.02
 """Share of the picture's height within which a box reaches its edge."""
 

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from unish.lab.evaluation.metrics import joint_error, joint_error_procrustes
 from unish.lab.evaluation.results import Row
-from unish.reconstruction.report import JOINT_LANDMARKS
+from unish.reconstruction.report import JOINT_PAIRS
 from unish.structs import Reconstruction
 
 HIP_LANDMARKS = [23, 24]
@@ -46,7 +46,7 @@ def score_against_landmarks(
     joints, landmarks = best
     pelvis, true_pelvis = joints[:, HIP_JOINTS].mean(1), landmarks[:, HIP_LANDMARKS].mean(1)
     ratio = np.linalg.norm(pelvis, axis=-1) / np.linalg.norm(true_pelvis, axis=-1)
-    pairs = [pair for pair in JOINT_LANDMARKS if np.isfinite(landmarks[:, pair[1]]).all()]
+    pairs = [pair for pair in JOINT_PAIRS if np.isfinite(landmarks[:, pair[1]]).all()]
     ours, theirs = (
         torch.from_numpy(points[:, [pair[side] for pair in pairs]]).double()
         for side, points in enumerate((joints, landmarks))

@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-import unish
 from unish.body import Body, move_body
 from unish.errors import InputError
 from unish.geometry.camera import project
 from unish.geometry.rigid import invert_rigid, transform_points
 from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from unish.structs import BodyParams, Clip, Reconstruction
+from unish.version import __version__
 from unish.video import resize_images
 
 RECORD_LONG_SIDE = 252
@@ -130,7 +130,7 @@ def make_record(
         faces=body.faces.numpy().astype(np.int32),
         body_model=body.name,
         model=model,
-        version=unish.__version__,
+        version=__version__,
     )
 
 

@@ -26,11 +26,10 @@ from unish.lab.training.landmarks import observe_landmarks
 from unish.lab.training.losses.body import recover_cameras
 from unish.lab.training.losses.points import local_point_loss
 from unish.network import UniSH
-from unish.network.closed_form_placement import MIN_CONFIDENCE
 from unish.network.outputs import SceneOutput
 from unish.network.small_scene import SmallScene
 from unish.people.crops import cut_crops
-from unish.structs import BodyParams, HumanInputs
+from unish.structs import CONFIDENT, BodyParams, HumanInputs
 
 _FAR = 80.0
 """Metres: points beyond do not settle the scale."""
@@ -92,7 +91,7 @@ def describe_clips(
     known = torch.from_numpy(np.stack([arrays["intrinsics"] for arrays in clips])) if know_camera else None
     scene = model.scene(images, known, **options)
     size, stride = (int(images.shape[-2]), int(images.shape[-1])), config.map_stride
-    cameras, shift = recover_cameras(scene.local_points, scene.point_conf_logits.sigmoid() > MIN_CONFIDENCE, known)
+    cameras, shift = recover_cameras(scene.local_points, scene.point_conf_logits.sigmoid() > CONFIDENT, known)
     maps = slice(stride // 2, None, stride)
     map_size = (len(range(size[0])[maps]), len(range(size[1])[maps]))
     described = {

@@ -14,9 +14,9 @@ from unish.errors import InputError
 from unish.lab.evaluation.benchmarks.landmark_truth import joints_in_camera
 from unish.lab.evaluation.predictor import Predictor, Request
 from unish.lab.evaluation.results import Row, mean_of_rows
+from unish.reconstruction.ground import NECK
 
 _LISTED = "labels.txt"
-_NECK = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class HeightsBenchmark:
             raise InputError("nobody was found")
         boxes = found.boxes_xyxy[:, 0]
         person = max(seen, key=lambda one: float((boxes[one, 2:] - boxes[one, :2]).prod()))
-        neck = joints_in_camera(found, person, found.frame_indices[:1] * 0)[0, _NECK]
+        neck = joints_in_camera(found, person, found.frame_indices[:1] * 0)[0, NECK]
         stature = 100 * float(answer.body.standing_height(torch.from_numpy(found.betas[person])[None])[0])
         return {
             "person": label.person,

@@ -16,7 +16,7 @@ from unish.lab.datasets.sequences import read_values
 from unish.lab.evaluation.predictor import Predictor, Request
 from unish.lab.evaluation.results import Row, mean_of_rows
 from unish.structs import Reconstruction
-from unish.video.folders import list_images
+from unish.video.sources.folders import list_images
 
 _VIDEOS = "video"
 _SUFFIX = "_mask"

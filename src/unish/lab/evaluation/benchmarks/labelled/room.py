@@ -20,7 +20,7 @@ from unish.lab.evaluation.metrics import score_camera_path, score_point_maps
 from unish.lab.evaluation.predictor import Predictor
 from unish.lab.evaluation.results import Row, mean_of_rows
 from unish.structs import Reconstruction
-from unish.video.folders import list_images
+from unish.video.sources.folders import list_images
 
 _TRUTH = "condition.npz"
 MAX_POINTS = 20_000

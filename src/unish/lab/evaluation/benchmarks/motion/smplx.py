@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unish.body.joints import NUM_BETAS
 from unish.body.skinning import apply_shape, chain_joints, pose_features, skin_points
 from unish.errors import InputError
 from unish.geometry.rotation import axis_angle_to_matrix
 
-NUM_BETAS = 10
 _KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "hands_meanl", "hands_meanr")
 _BLOCK = 64
 

@@ -18,7 +18,7 @@ from unish.geometry.rigid import invert_rigid, transform_points
 from unish.geometry.rotation import axis_angle_to_matrix
 from unish.lab.evaluation.metrics import foot_points
 from unish.structs import BodyParams
-from unish.video.folders import list_images
+from unish.video.sources.folders import list_images
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unish.errors import InputError
-from unish.video.transitions import INPUT_SIZE, TransitionModel
+from unish.video.shots.transitions import INPUT_SIZE, TransitionModel
 
 HEAD = Path(__file__).parent / "transition_head.safetensors"
 

@@ -11,7 +11,7 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 from PIL import Image
 
-from unish.video.cuts import CutFinder, show_same_place
+from unish.video.shots.cuts import CutFinder, show_same_place
 
 TransitionModel = Callable[[UInt8[ndarray, "T 27 48 3"]], Float32[ndarray, "T"]]
 """Thumbnails of consecutive frames → probability of each that a transition is going on there."""

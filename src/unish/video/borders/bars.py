@@ -15,7 +15,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from unish.structs import FrameArray, Frames
-from unish.video.blurred_bars import find_blurred_pair
+from unish.video.borders.blurred_bars import find_blurred_pair
 
 Area = tuple[int, int, int, int]
 """(top, left, bottom, right) of the picture, pixels."""

@@ -17,13 +17,13 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from unish.errors import InputError
-from unish.video.clock import Clock, declared_end, is_without_times, nominal_rate
-from unish.video.colour import BT2020, Transfer, hdr_to_rgb, to_rgb
-from unish.video.cuts import THUMBNAIL_SIZE
-from unish.video.display import Display, is_plausible_aspect, read_display, square_pixels
 from unish.video.resize import fit_long_side
-from unish.video.skipping import SKIPPABLE, CannotSkipError, Ledger, pass_over
-from unish.video.tracks import choose_track
+from unish.video.shots.cuts import THUMBNAIL_SIZE
+from unish.video.sources.clock import Clock, declared_end, is_without_times, nominal_rate
+from unish.video.sources.colour import BT2020, Transfer, hdr_to_rgb, to_rgb
+from unish.video.sources.display import Display, is_plausible_aspect, read_display, square_pixels
+from unish.video.sources.skipping import SKIPPABLE, CannotSkipError, Ledger, pass_over
+from unish.video.sources.tracks import choose_track
 
 _MISSING_FRAMES = 1.5
 """A file that ends this many frame times before its declared end counts as broken off."""

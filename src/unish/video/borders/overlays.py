@@ -14,7 +14,7 @@ from numpy import ndarray
 from scipy import ndimage
 
 from unish.structs import FrameArray, Frames, cut_frames, join_frames
-from unish.video.black_borders import FEWEST_FRAMES, find_black_borders
+from unish.video.borders.black_borders import FEWEST_FRAMES, find_black_borders
 
 _NUM_FRAMES = 24
 """Of a shot, evenly spread, that are looked at."""

@@ -11,9 +11,10 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from unish.errors import InputError
-from unish.video.cuts import THUMBNAIL_SIZE
-from unish.video.folder_times import choose_times
-from unish.video.photos import (
+from unish.video.resize import fit_long_side
+from unish.video.shots.cuts import THUMBNAIL_SIZE
+from unish.video.sources.folder_times import choose_times
+from unish.video.sources.photos import (
     BROKEN_IMAGE_ERRORS,
     HEIF_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -22,8 +23,7 @@ from unish.video.photos import (
     read_header,
     require_heif,
 )
-from unish.video.resize import fit_long_side
-from unish.video.side_data import describe_side_data, split_numbers, without_side_data
+from unish.video.sources.side_data import describe_side_data, split_numbers, without_side_data
 
 FILM_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".gif", ".mpg", ".mpeg", ".ts", ".wmv"})
 """Of the most common videos, for advice only: what a file is, its content says."""

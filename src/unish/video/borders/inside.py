@@ -17,8 +17,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from unish.structs import Clip, FrameArray, Frames, Reconstruction, pick_frames
-from unish.video.bars import Area, find_bars
-from unish.video.blank import describe_blank, find_blank, leave_out_frames
+from unish.video.borders.bars import Area, find_bars
+from unish.video.borders.blank import describe_blank, find_blank, leave_out_frames
 from unish.video.read import LONG_SIDE, read_clip
 
 _NEARLY = 0.95

@@ -9,8 +9,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from unish.video.photos import Photo
-from unish.video.side_data import split_numbers
+from unish.video.sources.photos import Photo
+from unish.video.sources.side_data import split_numbers
 
 _FEW = 60
 """A folder with no more pictures is used whole: ten seconds at the default rate."""

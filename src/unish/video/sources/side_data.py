@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from unish.video.photos import Photo
+from unish.video.sources.photos import Photo
 
 _SIDE_WORDS = frozenset(
     ("mask", "masks", "matte", "alpha", "trimap", "silhouette", "seg", "segm", "segmentation", "semantic", "instance",
