@@ -16,7 +16,7 @@ from oracle_world import OracleNetwork, World, make_world
 from unish import pipeline
 from unish.body import load_body
 from unish.errors import InputError
-from unish.passes import outputs, write_files
+from unish.passes import describe_run, outputs, write_files
 from unish.pipeline import Result, Settings, run
 from unish.structs import FrameArray, Prediction, Reconstruction
 
@@ -129,6 +129,18 @@ def test_another_run_does_not_go_on_there(change: dict[str, Any], world: World, 
     with pytest.raises(Ended):
         go(world, tmp_path, last=0, announce=said.append, settings=replace(SETTINGS, **change))
     assert said == [] and not (tmp_path / "of the old run").exists()
+
+
+@pytest.mark.parametrize("name", ["tracks", "body"])
+def test_a_file_of_the_user_that_was_edited_makes_another_run(name: str, tmp_path: Path) -> None:
+    given, source = tmp_path / "given.npz", tmp_path / "video.mp4"
+    for path in (given, source):
+        path.write_bytes(b"before")
+    settings = replace(SETTINGS, **{name: given if name == "tracks" else str(given)})
+    before = describe_run(source, settings, "weights", "body")
+    assert describe_run(source, settings, "weights", "body") == before
+    given.write_bytes(b"edited since")
+    assert describe_run(source, settings, "weights", "body") != before
 
 
 def test_a_run_that_got_nowhere_leaves_nothing(world: World, tmp_path: Path) -> None:

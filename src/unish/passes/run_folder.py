@@ -35,11 +35,18 @@ def describe_run(source: Path | Clip, settings: Settings, network: str, body: st
     return {
         "source": _describe_clip(source) if isinstance(source, Clip) else _describe_files(source),
         "settings": {key: str(value) if isinstance(value, Path) else value for key, value in asdict(settings).items()},
+        "inputs": [_describe_files(path) for path in _given_files(settings)],
         "network": network,
         "body": body,
         "versions": [__version__, torch.__version__, np.__version__],
         "threads": torch.get_num_threads(),
     }
+
+
+def _given_files(settings: Settings) -> list[Path]:
+    """They may be edited between two runs: the paths among the settings alone do not describe them."""
+    given = [Path(path) for path in (settings.tracks, settings.body) if path is not None]
+    return [path for path in given if path.is_file()]
 
 
 def _describe_files(source: Path) -> list[Any]:
