@@ -3,15 +3,12 @@
 import pytest
 import torch
 
-from unish.geometry.rigid import invert_rigid, make_rigid, transform_points
+from unish.geometry.rigid import exp_twist, invert_rigid, log_rigid, make_rigid, rigid_adjoint, transform_points
 from unish.geometry.rotation import axis_angle_to_matrix, rotation_angle
 from unish.network.camera_solve import (
     PosePrior,
     chain_pairs,
-    exp_twist,
     fuse_pairs,
-    log_rigid,
-    rigid_adjoint,
     solve_pairs,
 )
 from unish.network.correspondence import list_pairs

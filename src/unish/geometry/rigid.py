@@ -1,10 +1,12 @@
-"""Rigid transforms as 4×4 matrices, named by direction (``c2w``, ``w2c``)."""
+"""Rigid transforms as 4×4 matrices, named by direction (``c2w``, ``w2c``), and small motions as twists."""
 
 from __future__ import annotations
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 
 
 def make_rigid(
@@ -28,3 +30,32 @@ def transform_points(
 ) -> Float[Tensor, "*batch N 3"]:
     """R·p + t for every point."""
     return points @ transform[..., :3, :3].transpose(-1, -2) + transform[..., None, :3, 3]
+
+
+def exp_twist(twist: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 4 4"]:
+    """[exp(rotation vector) | translation]: the retraction used here (no screw motion)."""
+    return make_rigid(axis_angle_to_matrix(twist[..., 3:]), twist[..., :3])
+
+
+def log_rigid(pose: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 6"]:
+    """Inverse of ``exp_twist``."""
+    return torch.cat([pose[..., :3, 3], matrix_to_axis_angle(pose[..., :3, :3])], dim=-1)
+
+
+def twist_between(start: Float[Tensor, "*batch 4 4"], end: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 6"]:
+    """Difference of two poses as (t_end − t_start, log(R_end·R_startᵀ))."""
+    rotation = end[..., :3, :3] @ start[..., :3, :3].transpose(-1, -2)
+    return torch.cat([end[..., :3, 3] - start[..., :3, 3], matrix_to_axis_angle(rotation)], dim=-1)
+
+
+def rigid_adjoint(pose: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 6 6"]:
+    """Ad with T·exp(twist) = exp(Ad·twist)·T to first order: [[R, [t]×R], [0, R]]."""
+    rotation = pose[..., :3, :3]
+    top = torch.cat([rotation, _cross_matrix(pose[..., :3, 3]) @ rotation], dim=-1)
+    return torch.cat([top, torch.cat([torch.zeros_like(rotation), rotation], dim=-1)], dim=-2)
+
+
+def _cross_matrix(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    x, y, z = vector.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))

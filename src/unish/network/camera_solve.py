@@ -16,8 +16,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unish.geometry.rigid import invert_rigid, make_rigid, transform_points
-from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle, nearest_rotation
+from unish.geometry.rigid import (
+    exp_twist,
+    invert_rigid,
+    log_rigid,
+    make_rigid,
+    rigid_adjoint,
+    transform_points,
+    twist_between,
+)
+from unish.geometry.rotation import nearest_rotation
 
 _STEPS_WITH_GRADIENT = 2
 _MIN_DEPTH = 0.05  # in units of the clip's mean depth: nothing nearer takes part in the solve
@@ -112,29 +120,6 @@ def fuse_pairs(
     return poses
 
 
-def exp_twist(twist: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 4 4"]:
-    """[exp(rotation vector) | translation]: the retraction used here (no screw motion)."""
-    return make_rigid(axis_angle_to_matrix(twist[..., 3:]), twist[..., :3])
-
-
-def log_rigid(pose: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 6"]:
-    """Inverse of ``exp_twist``."""
-    return torch.cat([pose[..., :3, 3], matrix_to_axis_angle(pose[..., :3, :3])], dim=-1)
-
-
-def twist_between(start: Float[Tensor, "*batch 4 4"], end: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 6"]:
-    """Difference of two poses as (t_end − t_start, log(R_end·R_startᵀ))."""
-    rotation = end[..., :3, :3] @ start[..., :3, :3].transpose(-1, -2)
-    return torch.cat([end[..., :3, 3] - start[..., :3, 3], matrix_to_axis_angle(rotation)], dim=-1)
-
-
-def rigid_adjoint(pose: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 6 6"]:
-    """Ad with T·exp(twist) = exp(Ad·twist)·T to first order: [[R, [t]×R], [0, R]]."""
-    rotation = pose[..., :3, :3]
-    top = torch.cat([rotation, _cross_matrix(pose[..., :3, 3]) @ rotation], dim=-1)
-    return torch.cat([top, torch.cat([torch.zeros_like(rotation), rotation], dim=-1)], dim=-2)
-
-
 @torch.no_grad()
 def _initial_pose(points: Tensor, target_rays: Tensor, weights: Tensor, prior_pose: Tensor) -> Tensor:
     """Rotation by Kabsch on unit viewing rays, then the translation that is linear given it; the prior breaks ties.
@@ -205,9 +190,3 @@ def _solve_damped(
 
 def _homogeneous(xy: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3"]:
     return torch.cat([xy, torch.ones_like(xy[..., :1])], dim=-1)
-
-
-def _cross_matrix(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    x, y, z = vector.unbind(-1)
-    zero = torch.zeros_like(x)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
