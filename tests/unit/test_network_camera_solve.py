@@ -196,7 +196,9 @@ def test_a_chain_is_the_product_of_its_steps(rng) -> None:
     torch.testing.assert_close(chain[:, 3], steps[:, 2] @ steps[:, 1] @ steps[:, 0])
     pairs = list_pairs(4, (1,))
     curvature = torch.eye(6).expand(2, 3, 6, 6)
-    torch.testing.assert_close(fuse_pairs(steps, curvature, pairs, 4), chain, msg="without loops, the chain")
+    torch.testing.assert_close(
+        fuse_pairs(steps, curvature, pairs, start=chain_pairs(steps[:, : 4 - 1])), chain, msg="without loops, the chain"
+    )
 
 
 def make_graph(noise: float, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, list[tuple[int, int]]]:
@@ -234,13 +236,16 @@ def test_a_step_on_the_pose_graph_is_that_of_least_squares(rng) -> None:
     _, relative, curvature, pairs = make_graph(1e-3, rng)
     chain = chain_pairs(relative[:, :5])
     wanted = step_graph(relative, curvature, pairs, chain)
-    found = fuse_pairs(relative, curvature, pairs, 6, num_steps=1)
+    found = fuse_pairs(relative, curvature, pairs, start=chain_pairs(relative[:, : 6 - 1]), num_steps=1)
     moved = float((wanted - chain).abs().max())
     assert moved > 1e-3, "the step must matter for this test to tell"
     # Twice the measured share: the adjoint is exact only where the error of a pair is nothing.
     assert float((found - wanted).abs().max()) < 0.0043 * moved
     wanted = step_graph(relative, curvature, pairs, wanted)
-    assert float((fuse_pairs(relative, curvature, pairs, 6) - wanted).abs().max()) < 0.0016 * moved
+    assert (
+        float((fuse_pairs(relative, curvature, pairs, start=chain_pairs(relative[:, : 6 - 1])) - wanted).abs().max())
+        < 0.0016 * moved
+    )
 
 
 @pytest.mark.parametrize("wrong", [6, 9])
@@ -248,5 +253,5 @@ def test_a_pair_that_disagrees_with_the_rest_is_not_believed(rng, wrong: int) ->
     path, relative, curvature, pairs = make_graph(1e-4, rng)
     curvature = torch.eye(6, dtype=torch.float64).expand_as(curvature)
     relative[:, wrong] = exp_twist(torch.tensor([0.2, 0.1, -0.2, 0.1, -0.2, 0.15]).double()) @ relative[:, wrong]
-    found = fuse_pairs(relative, curvature, pairs, 6)
+    found = fuse_pairs(relative, curvature, pairs, start=chain_pairs(relative[:, : 6 - 1]))
     assert degrees_between(found, path) < 0.022  # twice the measured 0.011; the wrong pair is off by 15 degrees

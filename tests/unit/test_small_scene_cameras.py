@@ -112,7 +112,9 @@ def test_fusing_consistent_pairs_changes_nothing() -> None:
     pairs = list_pairs(6, (1, 2, 4))
     first, second = torch.tensor(pairs).T
     relative = w2c[:, second] @ invert_rigid(w2c[:, first])
-    fused = fuse_pairs(relative, torch.eye(6).expand(1, len(pairs), 6, 6), pairs, 6)
+    fused = fuse_pairs(
+        relative, torch.eye(6).expand(1, len(pairs), 6, 6), pairs, start=chain_pairs(relative[:, : 6 - 1])
+    )
     torch.testing.assert_close(fused, w2c, atol=1e-5, rtol=0)  # measured: 6e-7
 
 
@@ -125,7 +127,9 @@ def test_fusing_noisy_pairs_is_better_than_chaining() -> None:
         w2c = random_path(num_frames, generator)
         noise = exp_twist(0.02 * torch.randn(1, len(pairs), 6, generator=generator))
         relative = noise @ w2c[:, second] @ invert_rigid(w2c[:, first])
-        fused = fuse_pairs(relative, torch.eye(6).expand(1, len(pairs), 6, 6), pairs, num_frames)
+        fused = fuse_pairs(
+            relative, torch.eye(6).expand(1, len(pairs), 6, 6), pairs, start=chain_pairs(relative[:, : num_frames - 1])
+        )
         chained = chain_pairs(relative[:, : num_frames - 1])
         fused_error += degrees_between(fused[:, -1], w2c[:, -1])
         chained_error += degrees_between(chained[:, -1], w2c[:, -1])

@@ -92,16 +92,18 @@ def fuse_pairs(
     first_to_second: Float[Tensor, "B E 4 4"],
     curvature: Float[Tensor, "B E 6 6"],
     pairs: list[tuple[int, int]],
-    num_frames: int,
     *,
+    start: Float[Tensor, "B N 4 4"],
     num_steps: int = 2,
 ) -> Float[Tensor, "B N 4 4"]:
-    """One w2c per frame (world = first camera) that agrees best with all pairs: Gauss–Newton on the pose graph.
+    """One w2c per frame that agrees best with all pairs: Gauss–Newton on the pose graph.
 
-    The error of an edge is log(T_ij · T_i · T_j⁻¹), weighted with its curvature. ``pairs`` begin with the
-    consecutive ones, which also give the start.
+    The error of an edge is log(T_ij · T_i · T_j⁻¹), weighted with its curvature.
+
+    Args:
+        start: the first pose stays.
     """
-    poses = chain_pairs(first_to_second[:, : num_frames - 1])
+    poses, num_frames = start, start.shape[1]
     if len(pairs) < num_frames:
         return poses
     first, second = (torch.tensor(side, device=poses.device) for side in zip(*pairs, strict=True))

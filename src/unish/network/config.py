@@ -21,6 +21,7 @@ from unish.network.human.crop_branch import CropBranchConfig
 from unish.network.human.landmark_branch import LandmarkBranchConfig
 from unish.network.release_scene import ReleaseSceneConfig
 from unish.network.small_scene import SmallSceneConfig
+from unish.network.view_solver import ViewSolverConfig
 
 SceneConfig = ReleaseSceneConfig | SmallSceneConfig
 HumanConfig = CropBranchConfig | LandmarkBranchConfig
@@ -42,6 +43,7 @@ class UniSHConfig:
         body: name of the body model that ``betas`` belong to.
         long_side: of the images it is usually given, pixels.
         multiple: of which both sides of the images are a multiple.
+        views: how cameras and depth of a clip are solved after the scene branch; ``None`` leaves them as they are.
     """
 
     name: str = "release"
@@ -51,6 +53,7 @@ class UniSHConfig:
     scene: SceneConfig = field(default_factory=ReleaseSceneConfig)
     human: HumanConfig = field(default_factory=CropBranchConfig)
     align: AlignNetConfig = field(default_factory=AlignNetConfig)
+    views: ViewSolverConfig | None = None
 
     def __post_init__(self) -> None:
         patch = self.scene.encoder.patch_size if isinstance(self.scene, ReleaseSceneConfig) else 1
@@ -101,6 +104,7 @@ def small_config() -> UniSHConfig:
         scene=SmallSceneConfig(long_side=160),
         human=LandmarkBranchConfig(),
         align=AlignNetConfig(dim=128, num_heads=4, mlp_dim=256, start_from_ruler=True),
+        views=ViewSolverConfig(),
     )
 
 
@@ -159,6 +163,8 @@ def _decode(cls: type, data: Any, where: str) -> Any:
 def _decode_value(hint: Any, value: Any, where: str) -> Any:
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     classes = [option for option in options if dataclasses.is_dataclass(option)]
+    if value is None and types.NoneType in options:
+        return None
     if classes:
         return _decode(_pick_class(classes, value, where), value, where)
     for option in options:

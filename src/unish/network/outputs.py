@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -19,6 +19,8 @@ class SceneOutput:
         intrinsics: (B, N, 3, 3) pixels of the H×W images: given, predicted, or solved from ``local_points``.
         hidden: (B, N, R + T, C) decoder tokens, the R special ones first, then T patches row by row.
         auxiliary: outputs for losses alone (flow of soft matches, pair poses, …), by name.
+        joined: (B, N) frames that matches join to the others; ``None`` where nobody asked.
+        solves_focal: (B,) the focal length is solved from how the camera turned; ``None`` where nobody asked.
     """
 
     local_points: Float[Tensor, "B N H W 3"]
@@ -27,6 +29,8 @@ class SceneOutput:
     intrinsics: Float[Tensor, "B N 3 3"]
     hidden: Float[Tensor, "B N T C"]
     auxiliary: dict[str, Tensor] = field(default_factory=dict)
+    joined: Bool[Tensor, "B N"] | None = None
+    solves_focal: Bool[Tensor, "B"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

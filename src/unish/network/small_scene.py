@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from unish.geometry.camera import make_intrinsics, pixel_grid, resize_intrinsics, unproject
 from unish.geometry.rigid import invert_rigid, make_rigid
-from unish.network.camera_solve import PosePrior, fuse_pairs, solve_pairs
+from unish.network.camera_solve import PosePrior, chain_pairs, fuse_pairs, solve_pairs
 from unish.network.correspondence import QUERY_STRIDE, CorrespondenceConfig, Matcher, list_pairs
 from unish.network.decoder import AlternatingDecoder, DecoderConfig
 from unish.network.dense_layers import (
@@ -284,7 +284,7 @@ class SmallScene(nn.Module):
                 prior,
                 focal=focal.prod(-1).sqrt()[..., 0],
             )
-            w2c = fuse_pairs(first_to_second, curvature, pairs, frames[1])
+            w2c = fuse_pairs(first_to_second, curvature, pairs, start=chain_pairs(first_to_second[:, : frames[1] - 1]))
             c2w = _scale_translation(invert_rigid(w2c), unit[:, None])
         if not keep_training_outputs:
             return c2w, {}

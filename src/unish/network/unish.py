@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unish.network.align_net import AlignNet
@@ -15,8 +15,10 @@ from unish.network.config import UniSHConfig
 from unish.network.human.crop_branch import CropBranch, CropBranchConfig
 from unish.network.human.landmark_branch import LandmarkBranch, LandmarkBranchConfig
 from unish.network.layers import Block
+from unish.network.outputs import SceneOutput
 from unish.network.release_scene import ReleaseScene, ReleaseSceneConfig
 from unish.network.small_scene import SmallScene, SmallSceneConfig
+from unish.network.view_solver import refine_scene
 from unish.network.weights import StoredWeights, find_weights
 from unish.structs import HumanInputs, Prediction
 
@@ -57,6 +59,7 @@ class UniSH(nn.Module):
         intrinsics: Float[Tensor, "B N 3 3"] | None = None,
         *,
         picture_size: tuple[int, int] | None = None,
+        usable: Bool[Tensor, "B N H W"] | None = None,
     ) -> Prediction:
         """Predict B clips of N frames.
 
@@ -69,8 +72,9 @@ class UniSH(nn.Module):
             intrinsics: known camera in pixels of ``images``; estimated when ``None``.
             picture_size: (height, width) of the picture with square pixels that was resized to ``images``; their own
                 where ``None``. An estimated focal length is one in square pixels.
+            usable: pixels of the scene, which stands still: no people, sky or captions; all of them where ``None``.
         """
-        scene = self.scene(images, intrinsics, picture_size=picture_size)
+        scene = self.see(images, intrinsics, picture_size=picture_size, usable=usable)
         if humans is None or humans.valid.shape[1] == 0:
             return Prediction(
                 local_points=scene.local_points,
@@ -78,6 +82,8 @@ class UniSH(nn.Module):
                 c2w=scene.c2w,
                 intrinsics=scene.intrinsics,
                 scale=self.align.scale_without_people(scene, timestamps),
+                joined=scene.joined,
+                solves_focal=scene.solves_focal,
             )
         people = self.human(humans, timestamps, scene.intrinsics)
         aligned = self.align(scene, people, humans, timestamps)
@@ -90,7 +96,24 @@ class UniSH(nn.Module):
             rotations=people.rotations,
             betas=people.betas,
             transl=aligned.transl,
+            joined=scene.joined,
+            solves_focal=scene.solves_focal,
         )
+
+    def see(
+        self,
+        images: Float[Tensor, "B N 3 H W"],
+        intrinsics: Float[Tensor, "B N 3 3"] | None = None,
+        *,
+        picture_size: tuple[int, int] | None = None,
+        usable: Bool[Tensor, "B N H W"] | None = None,
+    ) -> SceneOutput:
+        """The scene alone: the branch, and what the frames show alike. Arguments as of ``forward``."""
+        if self.config.views is None or images.shape[1] == 1:
+            return self.scene(images, intrinsics, picture_size=picture_size)
+        options = {"with_cameras": False} if isinstance(self.scene, SmallScene) else {}
+        scene = self.scene(images, intrinsics, picture_size=picture_size, **options)
+        return refine_scene(images, scene, usable=usable, known_camera=intrinsics is not None, config=self.config.views)
 
     def read_people(
         self, humans: HumanInputs, timestamps: Float[Tensor, "B N"], intrinsics: Float[Tensor, "B N 3 3"]

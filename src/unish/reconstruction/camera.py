@@ -43,7 +43,8 @@ def decide_camera(prediction: Prediction, picture_size: tuple[int, int], *, pred
     height, width = prediction.point_conf_logits.shape[-2:]
     if predicted and prediction.intrinsics is not None:
         matrix = resize_intrinsics(prediction.intrinsics[0, 0], (height, width), picture_size)
-        return Camera(matrix=matrix, size=picture_size, focal_source="guessed")
+        solved = prediction.solves_focal is not None and bool(prediction.solves_focal[0])
+        return Camera(matrix=matrix, size=picture_size, focal_source="solved" if solved else "guessed")
     confident = prediction.point_conf_logits[0].sigmoid() > CONFIDENT
     focal, _ = recover_shared_focal_and_shift(prediction.local_points[0], confident, picture_size=picture_size)
     solved = FOCAL_RANGE[0] < float(focal) < FOCAL_RANGE[1]

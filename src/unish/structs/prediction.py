@@ -46,7 +46,10 @@ class Prediction:
         rotations: (B, P, N, 24, 3, 3) SMPL joint rotations, root first, in the camera; ``None`` without people.
         betas: (B, P, 10) one shape per person; ``None`` without people.
         transl: (B, P, N, 3) SMPL translation in the camera, metres, as AlignNet gives it; ``None`` without people.
-        intrinsics: (B, N, 3, 3) pixels, the camera that the network assumed: given, predicted, or solved from points.
+        intrinsics: (B, N, 3, 3) pixels, the camera that the network assumed: given, predicted, or solved.
+        joined: (B, N) frames whose camera follows from what they share with others; the rest stands where a neighbour
+            stands. ``None`` where the network does not say.
+        solves_focal: (B,) ``intrinsics`` follow from how the camera turned. ``None`` where the network does not say.
     """
 
     local_points: Float[Tensor, "B N H W 3"]
@@ -57,3 +60,5 @@ class Prediction:
     betas: Float[Tensor, "B P 10"] | None = None
     transl: Float[Tensor, "B P N 3"] | None = None
     intrinsics: Float[Tensor, "B N 3 3"] | None = None
+    joined: Bool[Tensor, "B N"] | None = None
+    solves_focal: Bool[Tensor, "B"] | None = None
