@@ -1,0 +1,1 @@
+"""Matches between the frames of a clip: key points, what resembles what, and where exactly."""
