@@ -82,3 +82,10 @@ def test_a_batch_gives_what_its_pairs_give_alone_and_nothing_is_nothing() -> Non
     nothing = fit_turn(first, second, weights * 0, K.expand(2, 3, 3))
     assert nothing.residual_px.isinf().all()
     assert nothing.rotation.isfinite().all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_few_matches_are_no_error(count: int) -> None:
+    first, second, weights = match((0.0, 0.1, 0.0), (0.2, 0.0, 0.0))
+    found = fit_turn(first, second, weights * (torch.arange(300) < count), K)
+    assert all(value.isfinite().all() for value in vars(found).values())

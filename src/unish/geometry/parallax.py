@@ -74,10 +74,12 @@ def fit_turn(
         jacobian = jacobian * free
         robust = weights / (1.0 + residual.square().sum(-1) / threshold**2).square()
         weighted = (jacobian * robust[..., None, None]).flatten(-3, -2)
-        normal = weighted.mT @ jacobian.flatten(-3, -2) + torch.diag(prior + 1e-6)
+        normal = weighted.mT @ jacobian.flatten(-3, -2)
+        # Two matches do not determine a turn: float32 needs a diagonal that it can see beside them.
+        normal = normal + torch.diag_embed(1e-5 * normal.diagonal(dim1=-2, dim2=-1) + prior + 1e-2)
         pull = torch.stack([log_focal, log_zoom], dim=-1) * prior[3:]
         slope = (weighted.mT @ residual.flatten(-2)[..., None])[..., 0] + torch.nn.functional.pad(pull, (3, 0))
-        step = -torch.linalg.solve(normal, slope).clamp(-1e3, 1e3) * free
+        step = -torch.linalg.solve(normal, slope)* free
         step = step.clamp(-_LONGEST_STEP, _LONGEST_STEP)
         rotation = axis_angle_to_matrix(step[..., :3]) @ rotation
         log_focal, log_zoom = log_focal + step[..., 3], log_zoom + step[..., 4]

@@ -109,7 +109,7 @@ def _solve(
     matrices = compose_essential(rotation, translation)
     winner = _robust_cost(matrices, first, second, valid, threshold).argmin(1)
     matrix = matrices[torch.arange(len(first), device=first.device), winner]
-    explained = valid & (_sampson_errors(matrix[:, None], first, second)[:, 0].abs() < threshold[:, None])
+    explained = valid & (sampson_errors(matrix[:, None], first, second)[:, 0].abs() < threshold[:, None])
     rotation, translation, inliers = _choose_in_front(matrix, first, second, explained, threshold)
     angles = _angles_between(rotation, first, second)
     parallax = torch.where(inliers, angles, torch.nan).nanmedian(dim=1).values.nan_to_num() * focal_px
@@ -146,10 +146,15 @@ def _sample(valid: Bool[Tensor, "P M"], num_samples: int) -> tuple[Int64[Tensor,
     return order, order[:, None].expand(-1, num_samples, -1).gather(2, places)
 
 
-def _sampson_errors(
+def sampson_errors(
     matrices: Float[Tensor, "P C 3 3"], first: Float[Tensor, "P M 3"], second: Float[Tensor, "P M 3"]
 ) -> Float[Tensor, "P C M"]:
-    """Signed Sampson errors: to first order, how far (in rays) both points are from obeying the matrix."""
+    """Signed Sampson errors: to first order, how far (in rays) both points are from obeying the matrix.
+
+    Args:
+        matrices: C candidates for the essential matrix of each pair.
+        first, second: homogeneous rays.
+    """
     in_second = matrices @ first[:, None].transpose(-1, -2)  # (P, C, 3, M)
     in_first = matrices[..., :2].transpose(-1, -2) @ second[:, None].transpose(-1, -2)
     algebraic = (in_second * second[:, None].transpose(-1, -2)).sum(-2)
@@ -165,7 +170,7 @@ def _robust_cost(
     threshold: Float[Tensor, "P"],
 ) -> Float[Tensor, "P C"]:
     """Sum over the matches of the squared error in units of the threshold, at most 1 each."""
-    errors = _sampson_errors(matrices, first, second) / threshold[:, None, None]
+    errors = sampson_errors(matrices, first, second) / threshold[:, None, None]
     return (errors.square().clamp_max(1.0) * valid[:, None]).sum(-1)
 
 

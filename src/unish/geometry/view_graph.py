@@ -22,7 +22,7 @@ def join_frames(
     support: Float[Tensor, "E"],
     pairs: Sequence[tuple[int, int]],
     num_frames: int,
-) -> tuple[Float[Tensor, "N 4 4"], Bool[Tensor, "N"]]:
+) -> tuple[Float[Tensor, "N 4 4"], Bool[Tensor, "N"], Bool[Tensor, "E"]]:
     """Poses along the strongest pairs (a maximum spanning tree), world = first camera.
 
     Where the pairs do not join all frames, those of the largest group are joined; every other frame stands where the
@@ -33,7 +33,7 @@ def join_frames(
         support: how far each can be trusted; one of 0 joins nothing.
 
     Returns:
-        w2c, and which frames are joined.
+        w2c, which frames are joined, and which pairs join them.
     """
     used = [number for number, value in enumerate(support.tolist()) if value > 0]
     first, second = (np.array([pairs[number][side] for number in used], np.int64) for side in (0, 1))
@@ -46,17 +46,16 @@ def join_frames(
     order, before = breadth_first_order(minimum_spanning_tree(graph), root, directed=False)
     number_of = {pairs[number]: number for number in used}
     w2c = torch.eye(4, dtype=first_to_second.dtype, device=first_to_second.device).repeat(num_frames, 1, 1)
+    joins = torch.zeros(len(pairs), dtype=torch.bool, device=first_to_second.device)
     for frame in order[1:].tolist():
         parent = int(before[frame])
-        forward = number_of.get((parent, frame))
-        step = (
-            first_to_second[forward]
-            if forward is not None
-            else invert_rigid(first_to_second[number_of[(frame, parent)]])
-        )
-        w2c[frame] = step @ w2c[parent]
+        forward = (parent, frame) in number_of
+        number = number_of[(parent, frame) if forward else (frame, parent)]
+        joins[number] = True
+        step = first_to_second[number]
+        w2c[frame] = (step if forward else invert_rigid(step)) @ w2c[parent]
     joined = torch.from_numpy(group == largest)
     known = np.flatnonzero(group == largest)
     for frame in np.flatnonzero(group != largest).tolist():
         w2c[frame] = w2c[known[np.abs(known - frame).argmin()]]
-    return w2c @ invert_rigid(w2c[:1]), joined.to(first_to_second.device)
+    return w2c @ invert_rigid(w2c[:1]), joined.to(first_to_second.device), joins

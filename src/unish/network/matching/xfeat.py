@@ -14,11 +14,11 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from unish.network.matching.records import KeyPoints
-from unish.network.weights import read_safetensors
 
 WEIGHTS = Path(__file__).parent / "xfeat.safetensors"
 CHANNELS = 64
@@ -72,7 +72,7 @@ class XFeat(nn.Module):
     def load(cls) -> XFeat:
         """The frozen network with the weights that ship with the package, in float32."""
         network = cls().eval().requires_grad_(False)
-        network.load_state_dict({name: value.float() for name, value in read_safetensors(WEIGHTS).items()})
+        network.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
         return network
 
     def forward(self, images: Float[Tensor, "F 3 H W"]) -> FeatureMaps:
