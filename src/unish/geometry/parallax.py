@@ -18,6 +18,7 @@ _NUM_STEPS = 8
 _FIRST_THRESHOLD_PX, _LAST_THRESHOLD_PX = 16.0, 1.5
 _FOCAL_SIGMA, _ZOOM_SIGMA = 0.2, 0.5
 _LONGEST_STEP = 0.3
+_MOST_FOCAL = 0.4  # in log: guesses are better than that
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +29,13 @@ class Turn:
         rotation: of directions in the first camera to those in the second.
         log_focal: log of the focal length that explains the turn best, over the given one.
         log_zoom: log of the second focal length over the first.
-        residual_px: median distance of the matches from where this puts them; inf without any.
-        support: sum of the weights of the matches.
+        residual_px: distance of each match from where this puts it.
     """
 
     rotation: Float[Tensor, "*E 3 3"]
     log_focal: Float[Tensor, "*E"]
     log_zoom: Float[Tensor, "*E"]
-    residual_px: Float[Tensor, "*E"]
-    support: Float[Tensor, "*E"]
+    residual_px: Float[Tensor, "*E K"]
 
 
 @torch.no_grad()
@@ -79,19 +78,17 @@ def fit_turn(
         normal = normal + torch.diag_embed(1e-5 * normal.diagonal(dim1=-2, dim2=-1) + prior + 1e-2)
         pull = torch.stack([log_focal, log_zoom], dim=-1) * prior[3:]
         slope = (weighted.mT @ residual.flatten(-2)[..., None])[..., 0] + torch.nn.functional.pad(pull, (3, 0))
-        step = -torch.linalg.solve(normal, slope)* free
+        step = -torch.linalg.solve(normal, slope) * free
         step = step.clamp(-_LONGEST_STEP, _LONGEST_STEP)
         rotation = axis_angle_to_matrix(step[..., :3]) @ rotation
-        log_focal, log_zoom = log_focal + step[..., 3], log_zoom + step[..., 4]
+        log_focal = (log_focal + step[..., 3]).clamp(-_MOST_FOCAL, _MOST_FOCAL)
+        log_zoom = log_zoom + step[..., 4]
     residual, _ = _linearise(first, second, rotation, log_focal, log_zoom, focal)
-    support = weights.sum(-1)
-    middle = weighted_median(residual.norm(dim=-1), weights)
     return Turn(
         rotation=rotation,
         log_focal=log_focal,
         log_zoom=log_zoom,
-        residual_px=torch.where(support > 0, middle, torch.inf),
-        support=support,
+        residual_px=residual.norm(dim=-1),
     )
 
 

@@ -11,10 +11,17 @@ MAD_TO_SIGMA = 1.4826
 
 
 def weighted_median(values: Float[Tensor, "*batch N"], weights: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch"]:
-    """Lower weighted median over the last axis: the smallest value at which half of the weight is reached.
+    """Lower weighted median over the last axis, a minimiser of Σ w·|value − x|. See ``weighted_quantile``."""
+    return weighted_quantile(values, weights, 0.5)
 
-    It is a minimiser of Σ w·|value − x|. Values of weight 0 may be anything, NaN included. NaN where all weight is 0.
-    Differentiable with respect to the value that is picked.
+
+def weighted_quantile(
+    values: Float[Tensor, "*batch N"], weights: Float[Tensor, "*batch N"], share: float
+) -> Float[Tensor, "*batch"]:
+    """The smallest value over the last axis at which a share of the weight is reached.
+
+    Values of weight 0 may be anything, NaN included. NaN where all weight is 0. Differentiable with respect to the
+    value that is picked.
     """
     if values.shape[-1] == 0:
         return values.new_full(values.shape[:-1], torch.nan)
@@ -22,7 +29,7 @@ def weighted_median(values: Float[Tensor, "*batch N"], weights: Float[Tensor, "*
     ordered, order = finite.sort(dim=-1)
     cumulative = weights.clamp_min(0).gather(-1, order).cumsum(-1)
     total = cumulative[..., -1:]
-    index = (cumulative < total / 2).sum(-1, keepdim=True).clamp_max(values.shape[-1] - 1)
+    index = (cumulative < total * share).sum(-1, keepdim=True).clamp_max(values.shape[-1] - 1)
     picked = ordered.gather(-1, index)[..., 0]
     return torch.where(total[..., 0] > 0, picked, torch.nan)
 

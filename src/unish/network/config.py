@@ -21,7 +21,7 @@ from unish.network.human.crop_branch import CropBranchConfig
 from unish.network.human.landmark_branch import LandmarkBranchConfig
 from unish.network.release_scene import ReleaseSceneConfig
 from unish.network.small_scene import SmallSceneConfig
-from unish.network.view_solver import ViewSolverConfig
+from unish.network.view_config import ViewSolverConfig
 
 SceneConfig = ReleaseSceneConfig | SmallSceneConfig
 HumanConfig = CropBranchConfig | LandmarkBranchConfig

@@ -1,0 +1,51 @@
+"""How cameras and depth are solved from what frames show alike: every number that was chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from unish.geometry.bundle import BundleConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewSolverConfig:
+    """How cameras are solved.
+
+    Pixels are those of a picture whose long side has 640.
+
+    Attributes:
+        gaps: frame distances of the pairs that are matched; the first and the last frame are a pair, too.
+        num_keypoints, num_anchors: of each frame.
+        min_matches: of a pair that tells parallax.
+        quantile: of the distances of the matches of a pair that decides; less than half, so that a thing that fills two
+            fifths of the picture does not.
+        still_px, parallax_px: distance that a camera at rest, or one that only turns, may leave.
+        min_log_zoom: smallest change of the focal length that is a zoom.
+        zoom_explains, zoom_share: a zoom leaves, of this share of the matches, this share of the distance.
+        min_spread: standard deviation of the matches that tell a zoom, in half sides of the picture.
+        inlier_px: largest Sampson error of a match that a pose explains.
+        wide_share: a pair of which the closed form explains a smaller share is searched for.
+        min_inliers: a pair with fewer joins nothing.
+        sure_inliers, sure_share: a pair with more, or with a larger share, is beyond doubt.
+        min_turn_deg: the focal length is free where the camera turns by more.
+        bundle: the bundle adjustment.
+    """
+
+    gaps: tuple[int, ...] = (1, 2, 4, 8)
+    num_keypoints: int = 2048
+    num_anchors: int = 512
+    min_matches: int = 20
+    quantile: float = 0.4
+    still_px: float = 0.3
+    parallax_px: float = 1.0
+    min_log_zoom: float = 0.02
+    zoom_explains: float = 0.85
+    zoom_share: float = 0.15
+    min_spread: float = 0.36
+    inlier_px: float = 1.5
+    wide_share: float = 0.7
+    min_inliers: int = 20
+    sure_inliers: int = 120
+    sure_share: float = 0.8
+    min_turn_deg: float = 2.0
+    bundle: BundleConfig = field(default_factory=BundleConfig)
