@@ -26,7 +26,7 @@ def test_forward(family, num_people, rng) -> None:
         return
     assert out.rotations.shape == (NUM_CLIPS, num_people, NUM_FRAMES, 24, 3, 3)
     assert out.transl.shape == (NUM_CLIPS, num_people, NUM_FRAMES, 3)
-    assert all(value.isfinite().all() for value in vars(out).values())
+    assert all(value.isfinite().all() for value in vars(out).values() if value is not None)
     assert (out.scale > 0).all()
 
 
