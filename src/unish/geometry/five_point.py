@@ -85,7 +85,7 @@ def _fold() -> Float[Tensor, "64 20"]:
 
 
 def _multiply_by_x(cubic: Float[Tensor, "S 10 10"]) -> Float[Tensor, "S 10 10"]:
-    """The matrix that takes the lower ten monomials at a solution to x times them; the cubic ones are −cubic · lower."""
+    """What takes the lower ten monomials at a solution to x times them. The cubic ones are −cubic · lower."""
     action = torch.zeros_like(cubic)
     action[:, :6] = -cubic[:, :6]
     for row, column in ((6, 0), (7, 1), (8, 2), (9, 6)):  # x·x = x², x·y = xy, x·z = xz, x·1 = x
