@@ -13,13 +13,17 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from unish.network.matching.mutual import match_mutual
+from unish.network.matching.lighterglue import LighterGlue, match_by_attention
+from unish.network.matching.mutual import make_index_matches, match_mutual
 from unish.network.matching.records import FrameFeatures, IndexMatches, SparseMatches
 from unish.network.matching.subpixel import make_grey, refine_matches
 from unish.network.matching.xfeat import XFeat, detect_key_points
 
 LONG_SIDE = 640
 """Images with a longer side are matched at this size; the result is in their own pixels."""
+
+UNREFINED_WEIGHT = 0.1
+"""Of a match at whole pixels. Its error is about three times that of a refined one, and weights go by variances."""
 
 Pairs = Sequence[tuple[int, int]]
 
@@ -79,9 +83,30 @@ def describe_frames(
     )
 
 
+@torch.no_grad()
 def match_pairs(features: FrameFeatures, pairs: Pairs) -> IndexMatches:
     """Mutual nearest neighbours of each pair of each clip: (B·P, K), clip after clip."""
     return match_mutual(features.key_points.descriptors, *number_frames(features, pairs))
+
+
+@torch.no_grad()
+def replace_matches(
+    network: LighterGlue, features: FrameFeatures, pairs: Pairs, matches: IndexMatches, weak: Pairs
+) -> IndexMatches:
+    """Match some pairs by attention instead: far apart in place or turn, where resemblance alone finds too little.
+
+    Args:
+        pairs: those of ``matches``.
+        weak: those of them that are matched anew, in every clip; about half a second each.
+    """
+    if not weak:
+        return matches
+    chosen = _mark_pairs(features, pairs, weak)
+    first, second = number_frames(features, pairs)
+    size = (int(features.grey.shape[-2]), int(features.grey.shape[-1]))
+    forward = matches.forward.clone()
+    forward[chosen] = match_by_attention(network, features.key_points, first[chosen], second[chosen], size)
+    return make_index_matches(forward)
 
 
 def number_frames(features: FrameFeatures, pairs: Pairs) -> tuple[Int64[Tensor, "BP"], Int64[Tensor, "BP"]]:
@@ -95,7 +120,12 @@ def number_frames(features: FrameFeatures, pairs: Pairs) -> tuple[Int64[Tensor, 
 
 @torch.no_grad()
 def place_matches(
-    features: FrameFeatures, pairs: Pairs, matches: IndexMatches, *, num_anchors: int = 512
+    features: FrameFeatures,
+    pairs: Pairs,
+    matches: IndexMatches,
+    *,
+    num_anchors: int = 512,
+    wide: Pairs = (),
 ) -> SparseMatches:
     """Choose the anchors of each frame, and find their targets to a fraction of a pixel.
 
@@ -103,6 +133,8 @@ def place_matches(
         pairs: unordered pairs (i, j) with i < j, at least one.
         matches: (B·P, K) of each pair of each clip, clip after clip.
         num_anchors: slots A ≤ K of each frame.
+        wide: pairs of frames that are far apart. Windows differ there, so that many right matches cannot be refined:
+            these stay where they are, with a small weight. In other pairs they are dropped.
     """
     key_points, num_clips = features.key_points, features.num_clips
     first, second = number_frames(features, pairs)
@@ -115,9 +147,11 @@ def place_matches(
     found = slots >= 0
     targets_px = key_points.px[others].gather(1, slots.clamp_min(0)[..., None].expand(-1, -1, 2))
     refined = refine_matches(features.grey, sources, others, anchors_px[sources], targets_px, found)
-    found = found & refined.accepted
+    weights = torch.where(refined.accepted, refined.correlation.clamp(0, 1), 0.0)
+    is_wide = _mark_pairs(features, pairs, wide).repeat(2)[:, None]
+    weights = torch.where(found & is_wide & ~refined.accepted, UNREFINED_WEIGHT, weights)
     if features.usable is not None:
-        found = found & _read_masks(features.usable, others, refined.targets_px)
+        weights = weights * _read_masks(features.usable, others, refined.targets_px)
 
     def split(values: Tensor) -> Tensor:
         """(2·B·P, …) → (B, E, …)"""
@@ -129,9 +163,16 @@ def place_matches(
         pairs=[(i, j) for i, j in pairs] + [(j, i) for i, j in pairs],
         anchors_px=(anchors_px * scale).unflatten(0, (num_clips, -1)),
         anchor_valid=(key_points.scores.gather(1, anchors) > 0).unflatten(0, (num_clips, -1)),
-        targets_px=split(torch.where(found[..., None], refined.targets_px * scale, 0.0)),
-        weights=split(torch.where(found, refined.correlation.clamp(0, 1), 0.0)),
+        targets_px=split(torch.where(weights[..., None] > 0, refined.targets_px * scale, 0.0)),
+        weights=split(weights),
     )
+
+
+def _mark_pairs(features: FrameFeatures, pairs: Pairs, chosen: Pairs) -> Bool[Tensor, "BP"]:
+    """Which of the pairs of all clips are among the chosen ones."""
+    names = set(chosen)
+    marks = torch.tensor([pair in names for pair in pairs], device=features.grey.device)
+    return marks.repeat(features.num_clips)
 
 
 def _choose_anchors(
