@@ -203,6 +203,7 @@ class OracleNetwork:
         intrinsics: Tensor | None = None,
         *,
         picture_size: tuple[int, int] | None = None,
+        people_masks: Tensor | None = None,
         usable: Tensor | None = None,
     ) -> Prediction:
         world, frames = self.world, self._recognise(images)

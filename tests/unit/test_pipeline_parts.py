@@ -206,7 +206,9 @@ class SizeNetwork:
     def __init__(self, world: object, config: object) -> None:
         self.config = config
 
-    def __call__(self, images, humans, timestamps, intrinsics=None, *, picture_size=None, usable=None):
+    def __call__(
+        self, images, humans, timestamps, intrinsics=None, *, picture_size=None, people_masks=None, usable=None
+    ):
         frames, size = images.shape[1], images.shape[-2:]
         return Prediction(
             local_points=torch.ones(1, frames, *size, 3), point_conf_logits=torch.full((1, frames, *size), 4.0),

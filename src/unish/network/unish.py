@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from unish.network.align_net import AlignNet
@@ -59,6 +59,7 @@ class UniSH(nn.Module):
         intrinsics: Float[Tensor, "B N 3 3"] | None = None,
         *,
         picture_size: tuple[int, int] | None = None,
+        people_masks: Int[Tensor, "B N H W"] | None = None,
         usable: Bool[Tensor, "B N H W"] | None = None,
     ) -> Prediction:
         """Predict B clips of N frames.
@@ -72,9 +73,10 @@ class UniSH(nn.Module):
             intrinsics: known camera in pixels of ``images``; estimated when ``None``.
             picture_size: (height, width) of the picture with square pixels that was resized to ``images``; their own
                 where ``None``. An estimated focal length is one in square pixels.
-            usable: pixels of the scene, which stands still: no people, sky or captions; all of them where ``None``.
+            people_masks: index of the person at each pixel, −1 = scene; nobody where ``None``.
+            usable: pixels that show the scene or people, and not sky, padding or captions; all of them where ``None``.
         """
-        scene = self.see(images, intrinsics, picture_size=picture_size, usable=usable)
+        scene = self.see(images, intrinsics, picture_size=picture_size, people_masks=people_masks, usable=usable)
         if humans is None or humans.valid.shape[1] == 0:
             return Prediction(
                 local_points=scene.local_points,
@@ -106,6 +108,7 @@ class UniSH(nn.Module):
         intrinsics: Float[Tensor, "B N 3 3"] | None = None,
         *,
         picture_size: tuple[int, int] | None = None,
+        people_masks: Int[Tensor, "B N H W"] | None = None,
         usable: Bool[Tensor, "B N H W"] | None = None,
     ) -> SceneOutput:
         """The scene alone: the branch, and what the frames show alike. Arguments as of ``forward``."""
@@ -113,7 +116,10 @@ class UniSH(nn.Module):
             return self.scene(images, intrinsics, picture_size=picture_size)
         options = {"with_cameras": False} if isinstance(self.scene, SmallScene) else {}
         scene = self.scene(images, intrinsics, picture_size=picture_size, **options)
-        return refine_scene(images, scene, usable=usable, known_camera=intrinsics is not None, config=self.config.views)
+        return refine_scene(
+            images, scene, people=people_masks, usable=usable, known_camera=intrinsics is not None,
+            config=self.config.views,
+        )  # fmt: skip
 
     def read_people(
         self, humans: HumanInputs, timestamps: Float[Tensor, "B N"], intrinsics: Float[Tensor, "B N 3 3"]

@@ -15,6 +15,7 @@ class ViewSolverConfig:
 
     Attributes:
         gaps: frame distances of the pairs that are matched; the first and the last frame are a pair, too.
+        all_pairs: up to so many frames, all pairs are matched.
         num_keypoints, num_anchors: of each frame.
         min_matches: of a pair that tells parallax.
         quantile: of the distances of the matches of a pair that decides; less than half, so that a thing that fills two
@@ -32,6 +33,7 @@ class ViewSolverConfig:
     """
 
     gaps: tuple[int, ...] = (1, 2, 4, 8)
+    all_pairs: int = 8
     num_keypoints: int = 2048
     num_anchors: int = 512
     min_matches: int = 20

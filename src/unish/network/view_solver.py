@@ -14,18 +14,27 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
 from unish.geometry.bundle import Bundle, Observations, adjust_bundle
 from unish.geometry.camera import unproject
 from unish.geometry.rigid import invert_rigid
-from unish.network.matching.pairs import list_gap_pairs, match_frames
+from unish.geometry.surfaces import dilate
+from unish.network.matching.lighterglue import LighterGlue
+from unish.network.matching.pairs import (
+    describe_frames,
+    list_gap_pairs,
+    match_pairs,
+    place_matches,
+    replace_matches,
+)
 from unish.network.matching.records import SparseMatches
 from unish.network.matching.xfeat import XFeat
 from unish.network.outputs import SceneOutput
 from unish.network.view_config import ViewSolverConfig
+from unish.network.view_depth import Anchors, Views, refine_depth
 from unish.network.view_start import find_start
 
 _MIN_DEPTH = 1e-3
@@ -56,6 +65,7 @@ def refine_scene(
     images: Float[Tensor, "B N 3 H W"],
     scene: SceneOutput,
     *,
+    people: Int[Tensor, "B N H W"] | None = None,
     usable: Bool[Tensor, "B N H W"] | None = None,
     known_camera: bool = False,
     config: ViewSolverConfig | None = None,
@@ -64,18 +74,44 @@ def refine_scene(
 
     Args:
         images: RGB in [0, 1], N ≥ 2.
-        usable: pixels of the scene, which does not move; everywhere if ``None``.
+        people: index of the person at each pixel, −1 = scene; nobody if ``None``.
+        usable: pixels that show the scene or people, and not sky, padding or captions; all if ``None``.
         known_camera: the intrinsics of ``scene`` are right.
     """
+    shape = (*images.shape[:2], *images.shape[3:])
+    people = torch.full(shape, -1, device=images.device) if people is None else people.long()
+    usable = torch.ones(shape, dtype=torch.bool, device=images.device) if usable is None else usable
     log_depth = scene.local_points[..., 2].float().clamp_min(_MIN_DEPTH).log()
+    margin = 1 + max(images.shape[-2:]) // 256
+    static = usable & ~dilate((people >= 0).flatten(0, 1), margin).unflatten(0, shape[:2])
     views = solve_views(
-        images, log_depth, scene.intrinsics.float(), usable=usable, known_camera=known_camera, config=config
+        images, log_depth, scene.intrinsics.float(), usable=static, known_camera=known_camera, config=config
     )
-    log_depth = log_depth + (views.bundle.log_scale * views.moves[:, None])[..., None, None]
+    bundle = views.bundle
+    refined = [
+        refine_depth(
+            log_depth[clip],
+            scene.point_conf_logits[clip].float(),
+            Views(
+                images=images[clip].float(),
+                w2c=bundle.w2c[clip],
+                intrinsics=views.intrinsics[clip],
+                people=people[clip],
+                usable=usable[clip],
+            ),
+            Anchors(
+                pixels=views.anchors_px[clip], log_depth=bundle.log_depth[clip], information=bundle.information[clip]
+            ),
+            moving=bool(views.moves[clip]),
+        )
+        for clip in range(len(images))
+    ]
+    log_depth, conf_logits = (torch.stack(part) for part in zip(*refined, strict=True))
     return replace(
         scene,
         local_points=unproject(log_depth.exp(), views.intrinsics),
-        c2w=invert_rigid(views.bundle.w2c),
+        point_conf_logits=conf_logits,
+        c2w=invert_rigid(bundle.w2c),
         intrinsics=views.intrinsics,
         joined=views.joined,
         solves_focal=views.solves_focal,
@@ -103,15 +139,19 @@ def solve_views(
     config = config or ViewSolverConfig()
     num_frames = images.shape[1]
     long_side = max(images.shape[-2:])
-    pairs = list_gap_pairs(num_frames, config.gaps)
-    pairs += [(0, num_frames - 1)] if num_frames - 1 not in config.gaps else []
-    matches = match_frames(
-        _load_features(images.device), images, pairs, usable=usable,
-        num_keypoints=config.num_keypoints, num_anchors=config.num_anchors,
-    )  # fmt: skip
+    pairs = _list_pairs(num_frames, config)
+    features = describe_frames(_load_features(images.device), images, usable=usable, num_keypoints=config.num_keypoints)
+    index = match_pairs(features, pairs)
+    matches = place_matches(features, pairs, index, num_anchors=config.num_anchors)
     with torch.autocast(images.device.type, enabled=False):
         prior_log_depth = _sample(log_depth, matches.anchors_px)
         start = find_start(matches, pairs, prior_log_depth, intrinsics, long_side, config)
+        weak = _list_weak_pairs(pairs, start.certain)
+        if weak:
+            index = replace_matches(_load_attention(images.device), features, pairs, index, weak)
+            matches = place_matches(features, pairs, index, num_anchors=config.num_anchors, wide=weak)
+            prior_log_depth = _sample(log_depth, matches.anchors_px)
+            start = find_start(matches, pairs, prior_log_depth, intrinsics, long_side, config)
         solves_focal = (start.turn_deg > config.min_turn_deg) & start.moves & (not known_camera)
         believed = torch.cat([start.believed, start.believed], dim=1)[..., None]
         matches = replace(matches, weights=matches.weights * believed)
@@ -167,6 +207,22 @@ def _sample(maps: Float[Tensor, "B N H W"], px: Float[Tensor, "B N A 2"]) -> Flo
         maps.flatten(0, 1)[:, None], grid, mode="bilinear", padding_mode="border", align_corners=False
     )
     return sampled[:, 0, 0].unflatten(0, px.shape[:2])
+
+
+def _list_pairs(num_frames: int, config: ViewSolverConfig) -> list[tuple[int, int]]:
+    gaps = range(1, num_frames) if num_frames <= config.all_pairs else (*config.gaps, num_frames - 1)
+    return list_gap_pairs(num_frames, tuple(gaps))
+
+
+def _list_weak_pairs(pairs: list[tuple[int, int]], certain: Bool[Tensor, "B N"]) -> list[tuple[int, int]]:
+    """Pairs with a frame that is not joined beyond doubt, in any clip."""
+    doubtful = (~certain).any(0).tolist()
+    return [(i, j) for i, j in pairs if doubtful[i] or doubtful[j]]
+
+
+@lru_cache
+def _load_attention(device: torch.device) -> LighterGlue:
+    return LighterGlue.load().to(device)
 
 
 @lru_cache

@@ -38,7 +38,8 @@ class ViewStart:
         joined: see ``SolvedViews``.
         believed: (B, P) pairs whose matches take part.
         moves, zooms, still: the camera changes its place; its focal length; it does nothing at all.
-        turn_deg: widest turn between frames that pairs beyond doubt join.
+        certain: (B, N) frames that pairs beyond doubt join.
+        turn_deg: widest turn between these.
     """
 
     w2c: Float[Tensor, "B N 4 4"]
@@ -47,6 +48,7 @@ class ViewStart:
     moves: Bool[Tensor, "B"]
     zooms: Bool[Tensor, "B"]
     still: Bool[Tensor, "B"]
+    certain: Bool[Tensor, "B N"]
     turn_deg: Float[Tensor, "B"]
 
 
@@ -91,9 +93,9 @@ def find_start(
     w2c, joined, joins = (torch.stack(part) for part in zip(*chains, strict=True))
     believed = sure | joins
     w2c = fuse_pairs(relative, curvature * (support * believed)[..., None, None], pairs, start=w2c, num_steps=3)
-    certain = [
-        join_frames(relative[clip], support[clip] * sure[clip], pairs, num_frames)[1] for clip in range(len(support))
-    ]
+    certain = torch.stack(
+        [join_frames(relative[clip], support[clip] * sure[clip], pairs, num_frames)[1] for clip in range(len(support))]
+    )
     translation = w2c[..., :3, 3] * unit_depth[:, None, None] * moves[:, None, None]
     return ViewStart(
         w2c=make_rigid(w2c[..., :3, :3], translation),
@@ -102,7 +104,8 @@ def find_start(
         moves=moves,
         zooms=parallax.zooms & ~moves,
         still=parallax.still,
-        turn_deg=_widest_turn(w2c, torch.stack(certain)),
+        certain=certain,
+        turn_deg=_widest_turn(w2c, certain),
     )
 
 
@@ -128,7 +131,7 @@ def _ask_for_parallax(
     unit: float,
     config: ViewSolverConfig,
 ) -> _Parallax:
-    """The median of each gap decides, for a single pair can be matched wrongly; the gap that shows most of it decides."""
+    """The median of each gap, for a single pair can be matched wrongly, and of these the largest."""
     usable = (weights > 0).sum(-1) >= config.min_matches
     turn = fit_turn(anchors, targets, weights, intrinsics, zooms=False)
     zoom = fit_turn(anchors, targets, weights, intrinsics)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unish.body import Body, load_body
@@ -42,6 +42,7 @@ class Network(Protocol):
         intrinsics: Float[Tensor, "B N 3 3"] | None = None,
         *,
         picture_size: tuple[int, int] | None = None,
+        people_masks: Int[Tensor, "B N H W"] | None = None,
         usable: Bool[Tensor, "B N H W"] | None = None,
     ) -> Prediction:
         """See ``UniSH.forward``."""

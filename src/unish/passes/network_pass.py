@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int16, UInt8
 from torch import Tensor
-from torch.nn import functional
 
 from unish.errors import InputError
 from unish.io import FramePile, release_memory
@@ -159,7 +158,8 @@ class WindowReader:
             times[None].to(device),
             None if intrinsics is None else intrinsics.to(device),
             picture_size=dense.clip.size,
-            usable=self._find_usable(chosen)[None].to(device),
+            people_masks=dense.tracks.masks[chosen][None].to(device),
+            usable=~self.no_scene[chosen][None].to(device),
         )
         moved = {
             name: (value.float() if value.is_floating_point() else value).cpu()
@@ -167,12 +167,6 @@ class WindowReader:
             if value is not None
         }
         return Prediction(**moved)
-
-    def _find_usable(self, frames: slice) -> Bool[Tensor, "N h w"]:
-        """Pixels of the scene, away from the outlines of people and of what is no scene."""
-        moving = (self.dense.tracks.masks[frames] >= 0) | self.no_scene[frames]
-        margin = 2 * (max(moving.shape[-2:]) // 128) + 1
-        return functional.max_pool2d(moving[:, None].float(), margin, stride=1, padding=margin // 2)[:, 0] == 0
 
 
 class PoseReader:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int64
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from unish.network.matching.records import KeyPoints
 from unish.network.matching.xfeat import CHANNELS as DESCRIPTOR_CHANNELS
-from unish.network.weights import read_safetensors
 
 WEIGHTS = Path(__file__).parent / "lighterglue.safetensors"
 CHANNELS = 96
@@ -85,7 +85,7 @@ class LighterGlue(nn.Module):
     def load(cls) -> LighterGlue:
         """The frozen network with the weights that ship with the package, in float32."""
         network = cls().eval().requires_grad_(False)
-        network.load_state_dict({name: value.float() for name, value in read_safetensors(WEIGHTS).items()})
+        network.load_state_dict({name: value.float() for name, value in load_file(WEIGHTS).items()})
         return network
 
     def forward(
