@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from textured_room import RoomClip, film_room, walk
+from furnished_room import RoomClip, film_room, walk
 from unish.geometry.camera import make_intrinsics, project, unproject
 from unish.geometry.rigid import invert_rigid, transform_points
 from unish.geometry.rotation import rotation_angle
