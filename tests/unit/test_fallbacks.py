@@ -113,3 +113,18 @@ def test_a_floor_that_nobody_sees_stands_at_the_height_of_the_feet(world: World)
     heights = torch.from_numpy(result.reconstruction.floor)[:, 3] - floors[:, 3]
     assert float(heights.abs().max()) < 0.18
     assert len(result.reconstruction.person_valid[0]) == NUM_FRAMES
+
+
+@pytest.mark.slow
+def test_frames_that_nothing_joins_to_the_others_are_named(world: World) -> None:
+    class Lost(Doubting):
+        def spoil(self, prediction: Prediction) -> Prediction:
+            joined = torch.ones(prediction.c2w.shape[:2], dtype=torch.bool)
+            joined[0, 1] = False
+            return Prediction(**vars(prediction) | {"joined": joined})
+
+    warnings = reconstruct(world, Lost(world=world, config=CONFIG, betas=world.betas)).report["warnings"]
+    told = [warning for warning in warnings if "do not tell where the camera" in warning]
+    # The second frame of each window of five that share two; a window's first two frames belong to the one before it.
+    assert len(told) == 2
+    assert all("1 of" in warning and "(frame 1)" in warning for warning in told)

@@ -35,6 +35,12 @@ def _of_scale(shot: MetricShot) -> list[str]:
     sentences = []
     if shot.scale.source == "none":
         sentences.append("the metric scale is unknown: nobody could be measured; lengths are in a unit of their own")
+    if shot.unplaced.any():
+        frames = shot.dense[shot.unplaced].tolist()
+        sentences.append(
+            f"the pictures do not tell where the camera of {len(frames)} of {len(shot.dense)} frames was "
+            f"({_list_some(frames)}): these stand where a neighbour stands"
+        )
     if shot.unjoined:
         sentences.append(
             f"neighbouring windows without a confident point in common: {shot.unjoined}; their scales may differ"
@@ -60,3 +66,8 @@ def _of_people(shot: MetricShot, person_ids: Sequence[int]) -> list[str]:
         for person_id, few, all_frames in zip(person_ids, placed, seen, strict=True)
         if few
     ]
+
+
+def _list_some(numbers: Sequence[int], most: int = 8) -> str:
+    shown = ", ".join(str(number) for number in numbers[:most])
+    return f"frame{'s' if len(numbers) > 1 else ''} {shown}" + (", …" if len(numbers) > most else "")

@@ -61,7 +61,7 @@ class MetricShot:
         by_network: (P, T) placed by the network, since too few landmarks were seen to measure the distance.
         joints: (P, T, 24, 3) world.
         correction: what was done to each person's own depth.
-        network_scale, still, residual, unjoined: see ``Shot``.
+        network_scale, still, residual, unplaced, unjoined: see ``Shot``.
     """
 
     camera: Camera
@@ -81,6 +81,7 @@ class MetricShot:
     network_scale: float | None
     still: bool
     residual: float
+    unplaced: Bool[Tensor, "D"]
     unjoined: int
 
 
@@ -128,6 +129,7 @@ def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
         network_scale=shot.network_scale,
         still=shot.still,
         residual=shot.residual,
+        unplaced=shot.unplaced,
         unjoined=shot.unjoined,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -39,6 +40,7 @@ class Window:
         conf_logits: confidence before the sigmoid.
         samples, sampled: points of each frame, and which of them are confident (``geometry.focal.sample_points``).
         c2w: camera to world.
+        unplaced: frames that nothing joins to the others; they stand where a neighbour stands.
         rotations, betas, transl: of P people, as in ``Prediction``; ``None`` without people.
         scale: metres that the network takes ``mean_distance`` for; ``None`` if it does not say.
         mean_distance: of the confident points; 0 without any.
@@ -51,6 +53,7 @@ class Window:
     samples: Float[FrameTensor, "N K 3"]
     sampled: Bool[FrameTensor, "N K"]
     c2w: Float[Tensor, "N 4 4"]
+    unplaced: Bool[Tensor, "N"]
     rotations: Float[Tensor, "P N 24 3 3"] | None
     betas: Float[Tensor, "P 10"] | None
     transl: Float[Tensor, "P N 3"] | None
@@ -91,6 +94,7 @@ def describe_window(prediction: Prediction, frames: range, before: Window | None
         samples=samples.float(),
         sampled=sampled,
         c2w=prediction.c2w[0],
+        unplaced=_find_unplaced(prediction),
         rotations=None if prediction.rotations is None else prediction.rotations[0],
         betas=None if prediction.betas is None else prediction.betas[0],
         transl=None if prediction.transl is None else prediction.transl[0],
@@ -98,6 +102,12 @@ def describe_window(prediction: Prediction, frames: range, before: Window | None
         mean_distance=mean_distance(prediction),
         link=None if before is None else _link(before, frames, points[..., 2], logits),
     )
+
+
+def _find_unplaced(prediction: Prediction) -> Bool[Tensor, "N"]:
+    if prediction.joined is None:
+        return torch.zeros(prediction.c2w.shape[1], dtype=torch.bool)
+    return ~prediction.joined[0]
 
 
 def mean_distance(prediction: Prediction) -> float:
