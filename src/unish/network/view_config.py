@@ -49,5 +49,5 @@ class ViewSolverConfig:
     min_inliers: int = 20
     sure_inliers: int = 120
     sure_share: float = 0.8
-    min_turn_deg: float = 2.0
+    min_turn_deg: float = 3.0
     bundle: BundleConfig = field(default_factory=BundleConfig)
