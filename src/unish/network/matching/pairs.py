@@ -133,8 +133,9 @@ def place_matches(
         pairs: unordered pairs (i, j) with i < j, at least one.
         matches: (B·P, K) of each pair of each clip, clip after clip.
         num_anchors: slots A ≤ K of each frame.
-        wide: pairs of frames that are far apart. Windows differ there, so that many right matches cannot be refined:
-            these stay where they are, with a small weight. In other pairs they are dropped.
+        wide: pairs of frames that are far apart. Windows are deformed there as the matches around them say; right
+            matches that cannot be refined all the same stay where they are, with a small weight. In other pairs they
+            are dropped.
     """
     key_points, num_clips = features.key_points, features.num_clips
     first, second = number_frames(features, pairs)
@@ -146,10 +147,10 @@ def place_matches(
     slots = torch.cat([matches.forward, matches.backward]).gather(1, anchors[sources])
     found = slots >= 0
     targets_px = key_points.px[others].gather(1, slots.clamp_min(0)[..., None].expand(-1, -1, 2))
-    refined = refine_matches(features.grey, sources, others, anchors_px[sources], targets_px, found)
+    is_wide = _mark_pairs(features, pairs, wide).repeat(2)
+    refined = refine_matches(features.grey, sources, others, anchors_px[sources], targets_px, found, deformed=is_wide)
     weights = torch.where(refined.accepted, refined.correlation.clamp(0, 1), 0.0)
-    is_wide = _mark_pairs(features, pairs, wide).repeat(2)[:, None]
-    weights = torch.where(found & is_wide & ~refined.accepted, UNREFINED_WEIGHT, weights)
+    weights = torch.where(found & is_wide[:, None] & ~refined.accepted, UNREFINED_WEIGHT, weights)
     if features.usable is not None:
         weights = weights * _read_masks(features.usable, others, refined.targets_px)
 
