@@ -47,7 +47,7 @@ def match_frames(
 
     Args:
         images: RGB in [0, 1].
-        pairs: unordered pairs (i, j) with i < j, at least one.
+        pairs: unordered pairs (i, j) with i < j.
         usable: False where people, sky or captions are: no anchors there, and no matches into there. Widen the masks of
             what moves by a few pixels, since outlines make key points too.
         num_keypoints: slots K of each frame.
@@ -114,7 +114,7 @@ def number_frames(features: FrameFeatures, pairs: Pairs) -> tuple[Int64[Tensor, 
     device = features.grey.device
     num_frames = len(features.grey) // features.num_clips
     starts = torch.arange(features.num_clips, device=device)[:, None] * num_frames
-    first, second = (torch.tensor(side, device=device) for side in zip(*pairs, strict=True))
+    first, second = torch.tensor(pairs, dtype=torch.long, device=device).reshape(-1, 2).unbind(1)
     return (starts + first).flatten(), (starts + second).flatten()
 
 
@@ -130,7 +130,7 @@ def place_matches(
     """Choose the anchors of each frame, and find their targets to a fraction of a pixel.
 
     Args:
-        pairs: unordered pairs (i, j) with i < j, at least one.
+        pairs: unordered pairs (i, j) with i < j.
         matches: (B·P, K) of each pair of each clip, clip after clip.
         num_anchors: slots A ≤ K of each frame.
         wide: pairs of frames that are far apart. Windows are deformed there as the matches around them say; right
@@ -156,7 +156,7 @@ def place_matches(
 
     def split(values: Tensor) -> Tensor:
         """(2·B·P, …) → (B, E, …)"""
-        return values.unflatten(0, (2, num_clips, -1)).transpose(0, 1).flatten(1, 2)
+        return values.unflatten(0, (2, num_clips, len(pairs))).transpose(0, 1).flatten(1, 2)
 
     height, width = features.image_size
     scale = anchors_px.new_tensor([width / features.grey.shape[-1], height / features.grey.shape[-2]])
@@ -172,7 +172,7 @@ def place_matches(
 def _mark_pairs(features: FrameFeatures, pairs: Pairs, chosen: Pairs) -> Bool[Tensor, "BP"]:
     """Which of the pairs of all clips are among the chosen ones."""
     names = set(chosen)
-    marks = torch.tensor([pair in names for pair in pairs], device=features.grey.device)
+    marks = torch.tensor([pair in names for pair in pairs], dtype=torch.bool, device=features.grey.device)
     return marks.repeat(features.num_clips)
 
 
