@@ -28,7 +28,7 @@ class Scene:
     translation: Tensor
 
     def solve(self) -> TwoViewPose:
-        return solve_two_views(self.first, self.second, self.valid, torch.full((len(self.first),), FOCAL))
+        return solve_two_views(self.first, self.second, self.valid.double(), torch.full((len(self.first),), FOCAL))
 
     def errors_deg(self, found: TwoViewPose) -> tuple[Tensor, Tensor]:
         turn = rotation_angle(found.rotation.double().transpose(-1, -2) @ self.rotation)
@@ -148,11 +148,11 @@ def test_pairs_stand_alone_and_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
     for pair in range(4):
         each = slice(pair, pair + 1)
         dirty = torch.where(scene.valid[each, :, None], scene.second[each], 1e3)
-        alone = solve_two_views(scene.first[each], dirty, scene.valid[each], torch.tensor([FOCAL]))
+        alone = solve_two_views(scene.first[each], dirty, scene.valid[each].double(), torch.tensor([FOCAL]))
         for other in (together, in_blocks):
             torch.testing.assert_close(alone.rotation[0], other.rotation[pair], atol=1e-6, rtol=0)
             assert torch.equal(alone.inliers[0], other.inliers[pair])
-    single = solve_two_views(scene.first.float(), scene.second.float(), scene.valid, torch.full((4,), FOCAL))
+    single = solve_two_views(scene.first.float(), scene.second.float(), scene.valid.float(), torch.full((4,), FOCAL))
     assert single.rotation.dtype == torch.float32
     assert scene.errors_deg(single)[0].max() < 0.3
 
@@ -163,7 +163,7 @@ def test_too_few_matches_have_no_pose() -> None:
     valid = torch.zeros_like(scene.valid)
     for pair, count in enumerate((0, 4, 5, 6)):
         valid[pair, 20 : 20 + count] = True
-    found = solve_two_views(scene.first, scene.second, valid, torch.full((4,), FOCAL))
+    found = solve_two_views(scene.first, scene.second, valid.double(), torch.full((4,), FOCAL))
     assert found.num_inliers.tolist() == [0, 0, 5, 6]
     assert torch.equal(found.rotation[:2], torch.eye(3, dtype=torch.float64).repeat(2, 1, 1))
     assert all(value.isfinite().all() for value in (found.rotation, found.translation, found.parallax_px))

@@ -111,6 +111,13 @@ def test_nothing_is_matched_where_it_is_not_wanted(network: XFeat, clip: torch.T
     assert not nothing.anchor_valid.any() and (nothing.weights == 0).all() and nothing.targets_px.isfinite().all()
 
 
+def test_a_clip_without_pairs_has_anchors_all_the_same(network: XFeat, clip: torch.Tensor) -> None:
+    """One frame, or pairs at gaps that are longer than the clip."""
+    found = match_frames(network, clip[:, :1], list_gap_pairs(1), num_keypoints=64, num_anchors=32)
+    assert found.pairs == [] and found.targets_px.shape == (1, 0, 32, 2) and found.weights.shape == (1, 0, 32)
+    assert found.anchor_valid.all()
+
+
 def test_a_large_picture_is_matched_smaller_and_answered_in_its_own_pixels(network: XFeat) -> None:
     """720×540, moved by (6, −3) pixels: found to .15 px (measured .05)."""
     painting = paint(7, size=(540, 720), num=200, softness_px=2.0)

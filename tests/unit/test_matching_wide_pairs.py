@@ -123,8 +123,9 @@ def test_only_weak_pairs_are_matched_anew(networks: tuple[XFeat, LighterGlue]) -
     assert replace_matches(glue, features, TRIANGLE, before, []) is before
 
 
-def test_refused_matches_stay_in_wide_pairs_only(networks: tuple[XFeat, LighterGlue]) -> None:
-    """A picture that is turned by 30°: windows differ, and the refinement refuses many."""
+def test_no_match_of_a_wide_pair_is_dropped(networks: tuple[XFeat, LighterGlue]) -> None:
+    """A picture that is turned by 30°: most windows are too different, unless they are turned too. Where that
+    does not help, matches stay where they are, with a small weight."""
     angle = torch.tensor(0.5)
     turn = torch.tensor([[angle.cos(), -angle.sin(), 0.0], [angle.sin(), angle.cos(), 0.0], [0.0, 0.0, 1.0]])
     painting = paint(0)
@@ -133,12 +134,11 @@ def test_refused_matches_stay_in_wide_pairs_only(networks: tuple[XFeat, LighterG
     matches = replace_matches(networks[1], features, [(0, 1)], match_pairs(features, [(0, 1)]), [(0, 1)])
     narrow = place_matches(features, [(0, 1)], matches, num_anchors=512)
     wide = place_matches(features, [(0, 1)], matches, num_anchors=512, wide=[(0, 1)])
-    refused = (narrow.weights == 0) & (wide.weights > 0)
-    assert refused.sum() > 20
-    assert (wide.weights[refused] == UNREFINED_WEIGHT).all()
-    kept = narrow.weights > 0
-    assert torch.equal(wide.weights[kept], narrow.weights[kept])
-    assert torch.equal(wide.targets_px[kept], narrow.targets_px[kept])
+    num_matches = int((matches.forward >= 0).sum())
+    assert ((wide.weights > 0).sum(-1) == num_matches).all()
+    assert (narrow.weights > 0).sum() < (wide.weights > 0.5).sum()
+    kept = wide.weights == UNREFINED_WEIGHT
+    assert kept.any() and (wide.weights[~kept & (wide.weights > 0)] >= 0.5).all()
 
 
 @pytest.mark.slow

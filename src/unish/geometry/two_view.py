@@ -57,7 +57,7 @@ class TwoViewPose:
 def solve_two_views(
     first: Float[Tensor, "P M 2"],
     second: Float[Tensor, "P M 2"],
-    valid: Bool[Tensor, "P M"],
+    weights: Float[Tensor, "P M"],
     focal_px: Float[Tensor, "P"],
     *,
     threshold_px: float = 1.5,
@@ -68,7 +68,7 @@ def solve_two_views(
     Args:
         first: rays of the first camera.
         second: rays of the same points in the second.
-        valid: which slots hold a match.
+        weights: ≥ 0, 0 where there is no match; the refinement weighs squared errors by them.
         focal_px: turns errors of rays into pixels.
         threshold_px: the largest Sampson error of a match that is explained.
         num_samples: S, of five matches each.
@@ -77,7 +77,7 @@ def solve_two_views(
     for start in range(0, len(first), _PAIRS_AT_ONCE):
         block = slice(start, start + _PAIRS_AT_ONCE)
         rays = first[block].double(), second[block].double()
-        solved.append(_solve(*rays, valid[block], threshold_px, focal_px[block].double(), num_samples))
+        solved.append(_solve(*rays, weights[block].double(), threshold_px, focal_px[block].double(), num_samples))
     rotation, translation, inliers, parallax = (torch.cat(parts) for parts in zip(*solved, strict=True))
     return TwoViewPose(
         rotation=rotation.to(first.dtype),
@@ -89,8 +89,9 @@ def solve_two_views(
 
 
 def _solve(
-    first: Tensor, second: Tensor, valid: Tensor, threshold_px: float, focal_px: Tensor, num_samples: int
+    first: Tensor, second: Tensor, weights: Tensor, threshold_px: float, focal_px: Tensor, num_samples: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    valid = weights > 0
     first, second = functional.pad(first, (0, 1), value=1.0), functional.pad(second, (0, 1), value=1.0)
     threshold = threshold_px / focal_px
     order, samples = _sample(valid, num_samples)
@@ -104,7 +105,7 @@ def _solve(
     cost = _robust_cost(matrices, first.gather(1, places), second.gather(1, places), valid.gather(1, some), threshold)
     best = torch.where(real, cost, torch.inf).topk(_NUM_REFINED, dim=1, largest=False).indices
     rotation, translation = _decompose(matrices.gather(1, best[..., None, None].expand(-1, -1, 3, 3)))
-    rotation, translation = _refine(rotation, translation, first, second, valid, threshold)
+    rotation, translation = _refine(rotation, translation, first, second, weights, threshold)
 
     matrices = compose_essential(rotation, translation)
     winner = _robust_cost(matrices, first, second, valid, threshold).argmin(1)
@@ -187,7 +188,7 @@ def _refine(
     translation: Float[Tensor, "P C 3"],
     first: Float[Tensor, "P M 3"],
     second: Float[Tensor, "P M 3"],
-    valid: Bool[Tensor, "P M"],
+    weights: Float[Tensor, "P M"],
     threshold: Float[Tensor, "P"],
 ) -> tuple[Float[Tensor, "P C 3 3"], Float[Tensor, "P C 3"]]:
     """Gauss–Newton on the Sampson errors with Tukey's weights: three numbers of the rotation, two of the direction.
@@ -207,8 +208,8 @@ def _refine(
         tangents = torch.linalg.svd(translation[..., None, :]).Vh[..., 1:, :]  # (P, C, 2, 3)
         to_move = torch.linalg.cross(turned, others.expand_as(turned)) @ tangents.transpose(-1, -2)
         slopes = torch.cat([to_turn, to_move], dim=-1) / scale[..., None]
-        weights = (1 - (error / (width * threshold[:, None, None])).square()).clamp_min(0.0).square() * valid[:, None]
-        weighted = slopes * weights[..., None]
+        robust = (1 - (error / (width * threshold[:, None, None])).square()).clamp_min(0.0).square()
+        weighted = slopes * (robust * weights[:, None])[..., None]
         normal = weighted.transpose(-1, -2) @ slopes + _DAMPING * torch.eye(5).to(slopes)
         step = -torch.linalg.solve(normal, (weighted.transpose(-1, -2) @ error[..., None]))[..., 0]
         rotation = axis_angle_to_matrix(step[..., :3]) @ rotation

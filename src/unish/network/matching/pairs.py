@@ -47,7 +47,7 @@ def match_frames(
 
     Args:
         images: RGB in [0, 1].
-        pairs: unordered pairs (i, j) with i < j, at least one.
+        pairs: unordered pairs (i, j) with i < j.
         usable: False where people, sky or captions are: no anchors there, and no matches into there. Widen the masks of
             what moves by a few pixels, since outlines make key points too.
         num_keypoints: slots K of each frame.
@@ -114,7 +114,7 @@ def number_frames(features: FrameFeatures, pairs: Pairs) -> tuple[Int64[Tensor, 
     device = features.grey.device
     num_frames = len(features.grey) // features.num_clips
     starts = torch.arange(features.num_clips, device=device)[:, None] * num_frames
-    first, second = (torch.tensor(side, device=device) for side in zip(*pairs, strict=True))
+    first, second = torch.tensor(pairs, dtype=torch.long, device=device).reshape(-1, 2).unbind(1)
     return (starts + first).flatten(), (starts + second).flatten()
 
 
@@ -130,11 +130,12 @@ def place_matches(
     """Choose the anchors of each frame, and find their targets to a fraction of a pixel.
 
     Args:
-        pairs: unordered pairs (i, j) with i < j, at least one.
+        pairs: unordered pairs (i, j) with i < j.
         matches: (B·P, K) of each pair of each clip, clip after clip.
         num_anchors: slots A ≤ K of each frame.
-        wide: pairs of frames that are far apart. Windows differ there, so that many right matches cannot be refined:
-            these stay where they are, with a small weight. In other pairs they are dropped.
+        wide: pairs of frames that are far apart. Windows are deformed there as the matches around them say; right
+            matches that cannot be refined all the same stay where they are, with a small weight. In other pairs they
+            are dropped.
     """
     key_points, num_clips = features.key_points, features.num_clips
     first, second = number_frames(features, pairs)
@@ -146,16 +147,16 @@ def place_matches(
     slots = torch.cat([matches.forward, matches.backward]).gather(1, anchors[sources])
     found = slots >= 0
     targets_px = key_points.px[others].gather(1, slots.clamp_min(0)[..., None].expand(-1, -1, 2))
-    refined = refine_matches(features.grey, sources, others, anchors_px[sources], targets_px, found)
+    is_wide = _mark_pairs(features, pairs, wide).repeat(2)
+    refined = refine_matches(features.grey, sources, others, anchors_px[sources], targets_px, found, deformed=is_wide)
     weights = torch.where(refined.accepted, refined.correlation.clamp(0, 1), 0.0)
-    is_wide = _mark_pairs(features, pairs, wide).repeat(2)[:, None]
-    weights = torch.where(found & is_wide & ~refined.accepted, UNREFINED_WEIGHT, weights)
+    weights = torch.where(found & is_wide[:, None] & ~refined.accepted, UNREFINED_WEIGHT, weights)
     if features.usable is not None:
         weights = weights * _read_masks(features.usable, others, refined.targets_px)
 
     def split(values: Tensor) -> Tensor:
         """(2·B·P, …) → (B, E, …)"""
-        return values.unflatten(0, (2, num_clips, -1)).transpose(0, 1).flatten(1, 2)
+        return values.unflatten(0, (2, num_clips, len(pairs))).transpose(0, 1).flatten(1, 2)
 
     height, width = features.image_size
     scale = anchors_px.new_tensor([width / features.grey.shape[-1], height / features.grey.shape[-2]])
@@ -171,7 +172,7 @@ def place_matches(
 def _mark_pairs(features: FrameFeatures, pairs: Pairs, chosen: Pairs) -> Bool[Tensor, "BP"]:
     """Which of the pairs of all clips are among the chosen ones."""
     names = set(chosen)
-    marks = torch.tensor([pair in names for pair in pairs], device=features.grey.device)
+    marks = torch.tensor([pair in names for pair in pairs], dtype=torch.bool, device=features.grey.device)
     return marks.repeat(features.num_clips)
 
 

@@ -17,6 +17,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from unish.network.matching.local_affine import estimate_local_affine
+
 _PAIRS_AT_ONCE = 4
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -79,6 +81,8 @@ def refine_matches(
     anchors_px: Float[Tensor, "E A 2"],
     targets_px: Float[Tensor, "E A 2"],
     found: Bool[Tensor, "E A"],
+    *,
+    deformed: Bool[Tensor, "E"] | None = None,
     config: SubpixelConfig | None = None,
 ) -> RefinedMatches:
     """Move each target so that its window looks like the anchor's. Differentiable with respect to the images.
@@ -90,6 +94,7 @@ def refine_matches(
         anchors_px: pixels.
         targets_px: pixels, right to about 2 px.
         found: which matches there are; nothing is computed for the others.
+        deformed: pairs of which windows are stretched and turned as the matches around them say; none if not given.
     """
     config = config or SubpixelConfig()
     refined = targets_px.clone()
@@ -100,13 +105,13 @@ def refine_matches(
         slots = found[block].to(torch.uint8).argsort(dim=1, descending=True, stable=True)
         slots = slots[:, : max(int(found[block].sum(1).max()), 1)]
         places = slots[..., None].expand(-1, -1, 2)
-        parts = _refine(
-            grey[first[block]],
-            grey[second[block]],
-            anchors_px[block].gather(1, places),
-            targets_px[block].gather(1, places),
-            config,
-        )
+        anchors, starts = anchors_px[block].gather(1, places), targets_px[block].gather(1, places)
+        deformations = None
+        if deformed is not None and bool(deformed[block].any()):
+            of_all = estimate_local_affine(anchors, starts, found[block].gather(1, slots))
+            same = torch.eye(2, dtype=of_all.dtype, device=of_all.device)
+            deformations = torch.where(deformed[block][:, None, None, None], of_all, same)
+        parts = _refine(grey[first[block]], grey[second[block]], anchors, starts, deformations, config)
         refined[block] = refined[block].scatter(1, places, parts[0])
         correlation[block] = correlation[block].scatter(1, slots, parts[1])
         accepted[block] = accepted[block].scatter(1, slots, parts[2])
@@ -117,7 +122,12 @@ def refine_matches(
 
 
 def _refine(
-    first: Tensor, second: Tensor, anchors_px: Tensor, start_px: Tensor, config: SubpixelConfig
+    first: Tensor,
+    second: Tensor,
+    anchors_px: Tensor,
+    start_px: Tensor,
+    deformations: Tensor | None,
+    config: SubpixelConfig,
 ) -> tuple[Tensor, Tensor, Tensor]:
     wide = _sample_windows(first, anchors_px, config.radius + 1)
     window = wide[..., 1:-1, 1:-1]
@@ -136,11 +146,13 @@ def _refine(
 
     targets_px = start_px
     for _ in range(config.num_steps):
-        difference = _normalise(_sample_windows(second, targets_px, config.radius))[0] - template
-        step = (inverse @ (slopes.transpose(-1, -2) @ difference[..., None]))[..., 0]
+        difference = _normalise(_sample_windows(second, targets_px, config.radius, deformations))[0] - template
+        step = inverse @ (slopes.transpose(-1, -2) @ difference[..., None])
+        step = (step if deformations is None else deformations @ step)[..., 0]
         # A window that looks like nothing here must not run away: it is refused by its distance afterwards.
         targets_px = targets_px - step.clamp(-config.max_shift_px, config.max_shift_px)
-    correlation = (_normalise(_sample_windows(second, targets_px, config.radius))[0] * template).sum(-1)
+    window = _sample_windows(second, targets_px, config.radius, deformations)
+    correlation = (_normalise(window)[0] * template).sum(-1)
     shift = (targets_px - start_px).norm(dim=-1)
     size = targets_px.new_tensor([first.shape[-1], first.shape[-2]])
     inside = ((targets_px > config.radius) & (targets_px < size - config.radius)).all(-1)
@@ -150,11 +162,16 @@ def _refine(
 
 
 def _sample_windows(
-    images: Float[Tensor, "E H W"], px: Float[Tensor, "E A 2"], radius: int
+    images: Float[Tensor, "E H W"],
+    px: Float[Tensor, "E A 2"],
+    radius: int,
+    deformations: Float[Tensor, "E A 2 2"] | None = None,
 ) -> Float[Tensor, "E A s s"]:
-    """Bilinear values at the pixels around each place; beyond the border those at the border."""
+    """Bilinear values at the pixels around each place, or at their deformed offsets; beyond the border those at it."""
     steps = torch.arange(-radius, radius + 1, device=px.device, dtype=px.dtype)
     offsets = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1).flatten(0, 1)
+    if deformations is not None:
+        offsets = offsets @ deformations.transpose(-1, -2)
     places = (px[:, :, None] + offsets) / px.new_tensor([images.shape[-1], images.shape[-2]]) * 2 - 1
     values = functional.grid_sample(images[:, None], places, padding_mode="border", align_corners=False)
     return values[:, 0].unflatten(-1, (len(steps), len(steps)))

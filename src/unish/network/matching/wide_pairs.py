@@ -20,7 +20,14 @@ from torch import Tensor
 from unish.geometry.rotation import rotation_angle
 from unish.geometry.two_view import TwoViewPose, solve_two_views
 from unish.network.matching.lighterglue import LighterGlue
-from unish.network.matching.pairs import Pairs, match_pairs, number_frames, place_matches, replace_matches
+from unish.network.matching.pairs import (
+    UNREFINED_WEIGHT,
+    Pairs,
+    match_pairs,
+    number_frames,
+    place_matches,
+    replace_matches,
+)
 from unish.network.matching.records import FrameFeatures, IndexMatches, SparseMatches
 from unish.network.matching.subpixel import refine_matches
 
@@ -103,7 +110,9 @@ def solve_pair_poses(
     found = matches.forward >= 0
     px = features.key_points.px
     targets_px = px[second].gather(1, matches.forward.clamp_min(0)[..., None].expand(-1, -1, 2))
-    targets_px = refine_matches(features.grey, first, second, px[first], targets_px, found).targets_px
+    deformed = torch.ones_like(first, dtype=torch.bool)
+    refined = refine_matches(features.grey, first, second, px[first], targets_px, found, deformed=deformed)
+    targets_px, weights = refined.targets_px, torch.where(refined.accepted, 1.0, UNREFINED_WEIGHT) * found
 
     height, width = features.image_size
     scale = px.new_tensor([width / features.grey.shape[-1], height / features.grey.shape[-2]])
@@ -112,7 +121,7 @@ def solve_pair_poses(
     rays_first, rays_second = (
         (places * scale - centre[:, None]) / focal[:, None] for places in (px[first], targets_px)
     )
-    return solve_two_views(rays_first, rays_second, found, (focal / scale).mean(-1), threshold_px=THRESHOLD_PX)
+    return solve_two_views(rays_first, rays_second, weights, (focal / scale).mean(-1), threshold_px=THRESHOLD_PX)
 
 
 def judge_pairs(pairs: Pairs, poses: TwoViewPose) -> tuple[Verdict, ...]:
