@@ -87,22 +87,15 @@ def refine_scene(
     views = solve_views(
         images, log_depth, scene.intrinsics.float(), usable=static, known_camera=known_camera, config=config
     )
-    bundle = views.bundle
     refined = [
-        refine_depth(
+        _refine_clip(
             log_depth[clip],
             scene.point_conf_logits[clip].float(),
-            Views(
-                images=images[clip].float(),
-                w2c=bundle.w2c[clip],
-                intrinsics=views.intrinsics[clip],
-                people=people[clip],
-                usable=usable[clip],
-            ),
-            Anchors(
-                pixels=views.anchors_px[clip], log_depth=bundle.log_depth[clip], information=bundle.information[clip]
-            ),
-            moving=bool(views.moves[clip]),
+            images[clip].float(),
+            people[clip],
+            usable[clip],
+            views,
+            clip,
         )
         for clip in range(len(images))
     ]
@@ -111,11 +104,44 @@ def refine_scene(
         scene,
         local_points=unproject(log_depth.exp(), views.intrinsics),
         point_conf_logits=conf_logits,
-        c2w=invert_rigid(bundle.w2c),
+        c2w=invert_rigid(views.bundle.w2c),
         intrinsics=views.intrinsics,
         joined=views.joined,
         solves_focal=views.solves_focal,
     )
+
+
+def _refine_clip(
+    log_depth: Float[Tensor, "N H W"],
+    conf_logits: Float[Tensor, "N H W"],
+    images: Float[Tensor, "N 3 H W"],
+    people: Int[Tensor, "N H W"],
+    usable: Bool[Tensor, "N H W"],
+    views: SolvedViews,
+    clip: int,
+) -> tuple[Float[Tensor, "N H W"], Float[Tensor, "N H W"]]:
+    """Depth and confidence of one clip from the frames that are joined; the others keep theirs, at the same scale."""
+    joined = views.joined[clip].nonzero()[:, 0]
+    bundle = views.bundle
+    refined, conf = refine_depth(
+        log_depth[joined],
+        conf_logits[joined],
+        Views(
+            images=images[joined],
+            w2c=bundle.w2c[clip, joined],
+            intrinsics=views.intrinsics[clip, joined],
+            people=people[joined],
+            usable=usable[joined],
+        ),
+        Anchors(
+            pixels=views.anchors_px[clip, joined],
+            log_depth=bundle.log_depth[clip, joined],
+            information=bundle.information[clip, joined],
+        ),
+        moving=bool(views.moves[clip]),
+    )
+    level = (refined - log_depth[joined]).median()
+    return (log_depth + level).index_copy(0, joined, refined), conf_logits.index_copy(0, joined, conf)
 
 
 def solve_views(
