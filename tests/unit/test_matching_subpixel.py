@@ -99,6 +99,19 @@ def test_what_is_too_far_or_has_no_texture_is_refused(
     assert not nothing.accepted.any() and nothing.targets_px.isfinite().all()
 
 
+def test_a_window_that_leaves_a_picture_is_refused(painting: Painting, picture: torch.Tensor) -> None:
+    """Whether the anchor's does or the target's: what is beyond the border is not known."""
+    edges = torch.tensor([[3.0, 60.0], [WIDTH - 4.0, 60.0], [60.0, 5.0], [60.0, HEIGHT - 2.0]])[None]
+    moves = torch.tensor([[9.0, 0.0], [-9.0, 0.0], [0.0, 9.0], [0.0, -9.0]])[None]
+    found = torch.ones(1, 4, dtype=torch.bool)
+    for number in range(4):
+        x, y = moves[0, number].tolist()
+        grey = make_grey(torch.stack([picture, painting.draw(shift(x, y))]))
+        there = refine_matches(grey, FIRST, SECOND, edges, edges + moves[:, number], found)
+        back = refine_matches(grey, SECOND, FIRST, edges + moves[:, number], edges, found)
+        assert not there.accepted[0, number] and not back.accepted[0, number]
+
+
 def test_pairs_do_not_depend_on_one_another(painting: Painting, picture: torch.Tensor, places: torch.Tensor) -> None:
     """Nor on which slots hold the matches, nor on how many of them there are."""
     dice = torch.Generator().manual_seed(4)

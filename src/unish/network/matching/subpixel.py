@@ -155,8 +155,8 @@ def _refine(
     correlation = (_normalise(window)[0] * template).sum(-1)
     shift = (targets_px - start_px).norm(dim=-1)
     size = targets_px.new_tensor([first.shape[-1], first.shape[-2]])
-    inside = ((targets_px > config.radius) & (targets_px < size - config.radius)).all(-1)
-    accepted = inside & (shift <= config.max_shift_px) & (texture >= config.min_texture)
+    inside = torch.stack([(px > config.radius) & (px < size - config.radius) for px in (anchors_px, targets_px)])
+    accepted = inside.all(0).all(-1) & (shift <= config.max_shift_px) & (texture >= config.min_texture)
     accepted = accepted & (correlation >= config.min_correlation)
     return targets_px, correlation, accepted
 
