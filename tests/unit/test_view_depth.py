@@ -67,7 +67,7 @@ def test_a_moving_camera_finds_the_room() -> None:
     assert before.median() > 0.1
     assert after.median() < 0.02  # measured .0135
     assert after.mean() < 0.03
-    assert (logits >= room.logits).all() and logits.max() > 0.3
+    assert (logits >= room.logits).all() and logits.max() > 0.2
     assert torch.equal(found, room.refine()[0])
 
 

@@ -15,6 +15,7 @@ from unish.geometry.rigid import invert_rigid, transform_points
 from unish.geometry.statistics import weighted_median
 
 _MIN_DEPTH = 1e-3  # what is nearer, or behind a camera, is not seen
+_ROWS_AT_ONCE = 64
 
 
 def count_agreeing(
@@ -82,7 +83,12 @@ def join_still_frames(
         weights: ≥ 0, what each frame's depth is worth.
         scene: where a frame shows the background; the rest keeps its depth, and so does what no frame knows.
     """
-    median = weighted_median(log_depth.movedim(0, -1), weights.movedim(0, -1))
+    # Some rows at a time: sorting needs several numbers a value.
+    medians = [
+        weighted_median(values.movedim(0, -1), weight.movedim(0, -1))
+        for values, weight in zip(log_depth.split(_ROWS_AT_ONCE, 1), weights.split(_ROWS_AT_ONCE, 1), strict=True)
+    ]
+    median = torch.cat(medians)
     return torch.where(scene & median.isfinite(), median, log_depth)
 
 

@@ -68,12 +68,14 @@ def fill_in(
     step_sigma: float,
     colour_sigma: float,
     num_steps: int,
+    num_levels: int = 1,
 ) -> Float[Tensor, "F h w"]:
     """Spread values to where they are not known, but not across edges of the picture.
 
     Minimises Σ precision·(x − value)² + Σ over neighbouring pixels of likeness·(difference of x / step_sigma)²
     (weighted least squares, Farbman et al., 2008) by a fixed number of steps of conjugate gradients, preconditioned
-    with the diagonal. Where no precision reaches x stays 0, so ``values`` are deviations from a good guess.
+    with the diagonal. A step reaches one pixel farther, so they begin at the solution for pictures of half the size.
+    Where no precision reaches x stays 0, so ``values`` are deviations from a good guess.
 
     Args:
         precision: ≥ 0, 1/variance of the value.
@@ -81,6 +83,8 @@ def fill_in(
         shown: where the picture shows what is filled in; where it does not all neighbours count as alike.
         step_sigma: standard deviation of the difference of neighbouring pixels of one colour.
         colour_sigma: distance of colours at which neighbours begin to be different things.
+        num_steps: at each size.
+        num_levels: how many sizes.
     """
     likeness = []
     for axis in (-1, -2):
@@ -88,17 +92,41 @@ def fill_in(
         both = shown.narrow(axis, 0, pairs) & shown.narrow(axis, 1, pairs)
         unlike = pictures.diff(dim=axis).square().sum(1) * both
         likeness.append((-unlike / (2 * colour_sigma**2)).exp().clamp_min(_LEAST_LIKENESS) / step_sigma**2)
+    start = torch.zeros_like(values)
+    if num_levels > 1:
+        total = _halve(precision[:, None]) * 4
+        coarse = fill_in(
+            _halve((precision * values)[:, None])[:, 0] * 4 / total[:, 0].clamp_min(_TINY),
+            # A difference between pixels twice as far apart may be twice as large, and there are a quarter as many.
+            total[:, 0],
+            _halve(pictures),
+            _halve(shown[:, None].to(values.dtype))[:, 0] == 1,
+            step_sigma=step_sigma,
+            colour_sigma=colour_sigma,
+            num_steps=num_steps,
+            num_levels=num_levels - 1,
+        )
+        start = functional.interpolate(coarse[:, None], values.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+    return _descend(precision * values, precision, likeness, start, num_steps)
+
+
+def _descend(
+    target: Float[Tensor, "F h w"],
+    precision: Float[Tensor, "F h w"],
+    likeness: list[Tensor],
+    x: Float[Tensor, "F h w"],
+    num_steps: int,
+) -> Float[Tensor, "F h w"]:
+    """Conjugate gradients from ``x`` for (precision + Laplacian of the likeness to the right and below)·x = target."""
     across, down = likeness
-    zero = torch.zeros_like(values)
+    zero = torch.zeros_like(x)
     diagonal = precision + _spread(across, -1, zero, sign=1.0) + _spread(down, -2, zero, sign=1.0) + _TINY
 
     def apply(x: Tensor) -> Tensor:
         pulled = _spread(across * x.diff(dim=-1), -1, zero, sign=-1.0)
         return (precision + _TINY) * x + pulled + _spread(down * x.diff(dim=-2), -2, zero, sign=-1.0)
 
-    target = precision * values
-    x = zero
-    residual = target
+    residual = target - apply(x)
     step = residual / diagonal
     size = (residual * step).sum((-2, -1), keepdim=True)
     for _ in range(num_steps):
@@ -110,6 +138,10 @@ def fill_in(
         step = scaled + new_size / size.clamp_min(_TINY) * step
         size = new_size
     return x
+
+
+def _halve(maps: Float[Tensor, "F C h w"]) -> Float[Tensor, "F C h2 w2"]:
+    return functional.avg_pool2d(maps, 2, ceil_mode=True)
 
 
 def _spread(between: Tensor, axis: int, zero: Float[Tensor, "F h w"], *, sign: float) -> Float[Tensor, "F h w"]:
