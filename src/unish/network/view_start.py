@@ -187,7 +187,7 @@ def _solve_clip_pairs(
     found = (weights > 0).sum(-1)
     wide = torch.nonzero((explained < config.wide_share * found) & (found >= config.min_inliers))[:, 0]
     if len(wide):
-        view = solve_two_views(rays[wide], target_rays[wide], weights[wide] > 0, focal_px[wide], threshold_px=threshold)
+        view = solve_two_views(rays[wide], target_rays[wide], weights[wide], focal_px[wide], threshold_px=threshold)
         length = _measure_move(points[wide], target_rays[wide], view.rotation, view.translation, view.inliers)
         better = view.num_inliers > explained[wide]
         searched = make_rigid(view.rotation, view.translation * length[:, None])
