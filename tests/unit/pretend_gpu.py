@@ -207,6 +207,30 @@ def check_forward(name: str) -> None:
     print(found.c2w.device)
 
 
+def check_matching() -> None:
+    """Key points, matches by resemblance and by attention, and their places, on a device without float64."""
+    from unish.network.matching.lighterglue import LighterGlue, match_by_attention
+    from unish.network.matching.pairs import describe_frames, match_pairs, place_matches
+    from unish.network.matching.retrieval import describe_places
+    from unish.network.matching.xfeat import XFeat
+
+    xfeat, glue, pairs = XFeat().eval(), LighterGlue().eval(), [(0, 1), (0, 2)]
+    images, usable = torch.rand(1, 3, 3, 64, 96), torch.ones(1, 3, 64, 96, dtype=torch.bool)
+    with start() as mode, torch.no_grad():
+        mode.has_no_float64 = True
+        place_model(xfeat, DEVICE)
+        place_model(glue, DEVICE)
+        features = describe_frames(xfeat, place(images, DEVICE), usable=place(usable, DEVICE), num_keypoints=32)
+        index = match_pairs(features, pairs)
+        numbers = place(torch.tensor([0, 1]), DEVICE)
+        by_attention = match_by_attention(glue, features.key_points, numbers, numbers, (64, 96))
+        matches = place_matches(features, pairs, index, num_anchors=8, wide=pairs)
+        found = [describe_places(features.key_points), by_attention, *index.__dict__.values()]
+        found += [matches.anchors_px, matches.anchor_valid, matches.targets_px, matches.weights]
+    assert all(value.device == torch.device(DEVICE) for value in found)
+    print(matches.weights.device)
+
+
 def finish(loss: Tensor) -> None:
     """Gradients, too."""
     assert loss.device == torch.device(DEVICE), f"loss on {loss.device}"
@@ -215,7 +239,7 @@ def finish(loss: Tensor) -> None:
 
 
 CHECKS: dict[str, Callable[[], None]] = {
-    "scene": check_scene, "lifter": check_lifter, "align": check_align,
+    "scene": check_scene, "lifter": check_lifter, "align": check_align, "matching": check_matching,
     "small network": lambda: check_forward("small"), "release network": lambda: check_forward("release"),
 }  # fmt: skip
 

@@ -89,6 +89,7 @@ def test_exact_matches_give_the_exact_pose() -> None:
     assert (found.parallax_px > 10).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise_px, wrong, turn_deg, direction_deg", [(0.5, 0.0, 0.4, 1.0), (0.5, 0.5, 0.5, 2.0)])
 def test_noise_and_wrong_matches(noise_px: float, wrong: float, turn_deg: float, direction_deg: float) -> None:
     """Measured: largest of 12 pairs .20° and .75°; with half of the matches wrong .27° and 1.05°."""
@@ -102,6 +103,7 @@ def test_noise_and_wrong_matches(noise_px: float, wrong: float, turn_deg: float,
     assert (found.inliers & ~right).sum() < 0.1 * found.inliers.sum()
 
 
+@pytest.mark.slow
 def test_as_good_as_poselib() -> None:
     """On the same noisy matches: the two poses differ less than each differs from the truth, on the whole."""
     poselib = pytest.importorskip("poselib")
@@ -139,6 +141,7 @@ def test_a_small_baseline_keeps_the_side() -> None:
     assert direction.median() < 20
 
 
+@pytest.mark.slow
 def test_pairs_stand_alone_and_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is computed together, in whatever format the rays come, and whatever is in empty slots."""
     scene = make_scene(6, noise_px=0.3, wrong=0.3)

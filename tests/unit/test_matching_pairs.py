@@ -118,6 +118,7 @@ def test_a_clip_without_pairs_has_anchors_all_the_same(network: XFeat, clip: tor
     assert found.anchor_valid.all()
 
 
+@pytest.mark.slow
 def test_a_large_picture_is_matched_smaller_and_answered_in_its_own_pixels(network: XFeat) -> None:
     """720×540, moved by (6, −3) pixels: found to .15 px (measured .05)."""
     painting = paint(7, size=(540, 720), num=200, softness_px=2.0)

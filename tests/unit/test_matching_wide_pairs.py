@@ -69,6 +69,7 @@ def test_a_straight_path_closes_too() -> None:
     assert judge_pairs(TRIANGLE, pose_pairs([50, 50, 50], translations=straight)) == (Verdict.SURE,) * 3
 
 
+@pytest.mark.slow
 def test_poses_of_a_corner_of_a_room(networks: tuple[XFeat, LighterGlue]) -> None:
     """A wall and a floor from three places, 160 pixels wide: turns to 3°, directions to 6° (measured 1.9° and 3.0°).
     All of them are sure, one by the cycle."""

@@ -112,6 +112,7 @@ def test_key_points_move_with_the_picture(network: XFeat, x: float, y: float, sh
     assert (distance < 1.5).float().mean() > share
 
 
+@pytest.mark.slow
 def test_shipped_numbers_keep_the_matches_of_the_authors(
     network: XFeat, media_dir: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

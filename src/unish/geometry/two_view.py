@@ -63,7 +63,8 @@ def solve_two_views(
     threshold_px: float = 1.5,
     num_samples: int = 512,
 ) -> TwoViewPose:
-    """Relative poses, each pair by itself. Computed in float64, returned in the format of ``first``.
+    """Relative poses, each pair by itself. Computed in float64 on the CPU, for not every device has float64, and
+    returned in the format and on the device of ``first``.
 
     Args:
         first: rays of the first camera.
@@ -76,15 +77,17 @@ def solve_two_views(
     solved = []
     for start in range(0, len(first), _PAIRS_AT_ONCE):
         block = slice(start, start + _PAIRS_AT_ONCE)
-        rays = first[block].double(), second[block].double()
-        solved.append(_solve(*rays, weights[block].double(), threshold_px, focal_px[block].double(), num_samples))
+        rays_first, rays_second, block_weights, focal = (
+            values[block].cpu().double() for values in (first, second, weights, focal_px)
+        )
+        solved.append(_solve(rays_first, rays_second, block_weights, threshold_px, focal, num_samples))
     rotation, translation, inliers, parallax = (torch.cat(parts) for parts in zip(*solved, strict=True))
     return TwoViewPose(
-        rotation=rotation.to(first.dtype),
-        translation=translation.to(first.dtype),
-        inliers=inliers,
-        num_inliers=inliers.sum(1),
-        parallax_px=parallax.to(first.dtype),
+        rotation=rotation.to(first),
+        translation=translation.to(first),
+        inliers=inliers.to(first.device),
+        num_inliers=inliers.sum(1).to(first.device),
+        parallax_px=parallax.to(first),
     )
 
 

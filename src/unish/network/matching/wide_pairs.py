@@ -133,12 +133,13 @@ def judge_pairs(pairs: Pairs, poses: TwoViewPose) -> tuple[Verdict, ...]:
     """
     counts = poses.num_inliers.tolist()
     usable = {tuple(pair): number for number, pair in enumerate(pairs) if counts[number] >= DOUBTFUL_INLIERS}
+    rotations, translations = poses.rotation.cpu(), poses.translation.cpu()  # small, and many devices lack ``lstsq``
     frames = sorted({frame for pair in usable for frame in pair})
     in_cycle: set[int] = set()
     for i, j, k in combinations(frames, 3):
         if {(i, j), (j, k), (i, k)} <= usable.keys():
             numbers = [usable[i, j], usable[j, k], usable[i, k]]
-            if _closes(poses.rotation[numbers], poses.translation[numbers]):
+            if _closes(rotations[numbers], translations[numbers]):
                 in_cycle |= set(numbers)
     return tuple(
         Verdict.LEFT_OUT
