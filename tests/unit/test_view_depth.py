@@ -85,6 +85,31 @@ def test_without_texture_the_field_of_the_anchors_is_left() -> None:
     assert (logits - room.logits).abs().max() < 0.01
 
 
+def test_a_movement_that_moves_no_pixel_says_nothing_about_depth() -> None:
+    """Cameras that are wrong by a thousandth of the depth, on pictures of a camera that stood still."""
+    room = Room()
+    room.prior = room.prior[:1].expand(FRAMES, -1, -1)
+    room.anchors = replace(room.anchors, information=torch.zeros(FRAMES, 300))
+    w2c = room.views.w2c[:1].repeat(FRAMES, 1, 1)
+    w2c[:, 0, 3] += 0.004 * torch.arange(FRAMES)
+    room.views = replace(room.views, images=room.views.images[:1].expand(FRAMES, -1, -1, -1), w2c=w2c)
+    found, logits = room.refine()
+    assert (found - room.prior).abs().median() < 0.03
+    assert (logits - room.logits).max() < 0.02
+
+
+def test_what_is_no_scene_is_no_evidence() -> None:
+    """Sky and captions: what their pixels show, and that it changes, does not matter to the rest."""
+    room, other = Room(), Room()
+    usable = room.views.usable.clone()
+    usable[:, :48] = False
+    images = room.views.images.clone()
+    images[:, :, :48] = torch.rand_like(images[:, :, :48])
+    room.views, other.views = replace(room.views, usable=usable), replace(other.views, usable=usable, images=images)
+    first, second = room.refine()[0], other.refine()[0]
+    torch.testing.assert_close(first[:, 64:], second[:, 64:], atol=5e-3, rtol=0)
+
+
 def test_the_order_of_frames_does_not_matter() -> None:
     room, mixed = Room(), Room()
     order = torch.tensor([2, 0, 3, 1])

@@ -34,11 +34,11 @@ LEAST_INFORMATION = 400.0
 _ANCHOR_SIGMA = 0.03  # of log-depth, beside what an anchor's information says: cameras are not exact either
 _FRAMES_AT_ONCE = 8  # at full size
 _LUMA = (0.299, 0.587, 0.114)
-_PEOPLE_MARGIN = 2  # small pixels around people that may show them, for their masks are not exact
+_MARGIN_PX = 2  # small pixels around people and what is not usable: squares that are compared reach as far
 _BESIDE_PEOPLE = 1e-3  # weight of those pixels where nothing better is known
 
 _SCORE, _SCORE_WIDTH = 0.5, 0.08  # ZNCC at which a match is as likely right as wrong, and how fast that changes
-_MARGIN, _MARGIN_WIDTH = 0.05, 0.03  # the same for its lead over the second best depth
+_LEAD, _LEAD_WIDTH = 0.05, 0.03  # the same for its lead over the second best depth
 _PARALLAX_PX = 10.0  # small pixels per unit of log-depth at which the fifth of a pixel that matches err by is 2 %
 _AGREEMENT_SIGMA = 0.03  # of log-depth between frames
 _AGREEING = 2  # other frames that must have the same depth, where there are as many
@@ -93,7 +93,7 @@ class Anchors:
 
 @dataclass(frozen=True, kw_only=True)
 class _SmallViews:
-    """Views at a quarter of their size; ``scene`` is what can be compared: usable, no people and nothing near them."""
+    """Views at a quarter of their size; ``scene`` is what can be compared, with a margin."""
 
     images: Float[Tensor, "N 3 h4 w4"]
     grey: Float[Tensor, "N h4 w4"]
@@ -180,7 +180,7 @@ def _shrink(views: Views) -> _SmallViews:
         grey=(images * images.new_tensor(_LUMA)[:, None, None]).sum(1),
         intrinsics=resize_intrinsics(views.intrinsics, (height, width), size),
         people=people,
-        scene=~dilate(people >= 0, _PEOPLE_MARGIN) & ~unusable,
+        scene=~dilate((people >= 0) | unusable, _MARGIN_PX),
     )
 
 
@@ -240,7 +240,7 @@ def _trust_sweep(sweep: Sweep) -> Float[Tensor, "N h4 w4"]:
     """0…1: the pictures match well, no other depth matches as well, and depth moves the picture at all."""
     parallax = (sweep.parallax_px / _PARALLAX_PX).square()
     matched = ((sweep.score - _SCORE) / _SCORE_WIDTH).sigmoid()
-    alone = ((sweep.score - sweep.second_score - _MARGIN) / _MARGIN_WIDTH).sigmoid()
+    alone = ((sweep.score - sweep.second_score - _LEAD) / _LEAD_WIDTH).sigmoid()
     return matched * alone * parallax / (1 + parallax)
 
 
