@@ -128,3 +128,18 @@ def test_frames_that_nothing_joins_to_the_others_are_named(world: World) -> None
     # The second frame of each window of five that share two; a window's first two frames belong to the one before it.
     assert len(told) == 2
     assert all("1 of" in warning and "(frame 1)" in warning for warning in told)
+
+
+@pytest.mark.slow
+def test_frames_that_few_matches_join_are_called_doubtful(world: World) -> None:
+    class Unsure(Doubting):
+        def spoil(self, prediction: Prediction) -> Prediction:
+            joined = torch.ones(prediction.c2w.shape[:2], dtype=torch.bool)
+            certain = joined.clone()
+            certain[0, :2] = False
+            return Prediction(**vars(prediction) | {"joined": joined, "certain": certain})
+
+    warnings = reconstruct(world, Unsure(world=world, config=CONFIG, betas=world.betas)).report["warnings"]
+    told = [warning for warning in warnings if "is doubtful" in warning]
+    assert len(told) == 2 and all("(frames 0, 1)" in warning for warning in told)
+    assert not any("do not tell" in warning for warning in warnings)

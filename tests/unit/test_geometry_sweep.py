@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
+from textured_room import see_room, walk
 from torch import Tensor
 
-from textured_room import see_room, walk
 from unish.geometry.agreement import count_agreeing, fuse_depths, join_still_frames
 from unish.geometry.picture_filters import box_mean, fill_in, guided_filter
 from unish.geometry.rigid import invert_rigid

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from textured_room import paint, see_room, walk
 from torch import Tensor
 
-from textured_room import paint, see_room, walk
 from unish.geometry.camera import pixel_grid
 from unish.geometry.rigid import invert_rigid
 from unish.network.view_depth import Anchors, Views, refine_depth

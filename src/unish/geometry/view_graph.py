@@ -1,7 +1,8 @@
-"""Which frames can be joined by pairs that were solved, and where that puts their cameras."""
+"""Pairs of frames whose relative poses are known: which agree with one another, and which frames they join."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,8 +13,14 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components, mini
 from torch import Tensor
 
 from unish.geometry.rigid import invert_rigid
+from unish.geometry.rotation import rotation_angle
 
 _MOST = 1e6
+MAX_CYCLE_DEG = 3.0
+"""Largest rotation that remains after going round three pairs."""
+
+MAX_OUT_OF_PLANE_DEG = 10.0
+"""The three translations of a cycle lie in one plane; one of them may leave it by this."""
 
 
 @torch.no_grad()
@@ -59,3 +66,48 @@ def join_frames(
     for frame in np.flatnonzero(group != largest).tolist():
         w2c[frame] = w2c[known[np.abs(known - frame).argmin()]]
     return w2c @ invert_rigid(w2c[:1]), joined.to(first_to_second.device), joins
+
+
+@torch.no_grad()
+def find_cycles(
+    first_to_second: Float[Tensor, "E 4 4"], usable: Bool[Tensor, "E"], pairs: Sequence[tuple[int, int]]
+) -> Bool[Tensor, "E"]:
+    """Pairs that close a cycle of three: three relative poses that were found independently and agree.
+
+    Only directions of translations are compared, for the lengths of pairs may be unknown.
+
+    Args:
+        usable: pairs that may take part.
+        pairs: (i, j) with i < j.
+    """
+    number_of = {pairs[number]: number for number in usable.nonzero()[:, 0].tolist()}
+    # Small, and many devices lack a least-squares solver.
+    poses = first_to_second.cpu()
+    rotations, translations = poses[:, :3, :3], torch.nn.functional.normalize(poses[:, :3, 3], dim=-1)
+    closed = torch.zeros(len(pairs), dtype=torch.bool)
+    later: dict[int, list[int]] = {}
+    for first, second in number_of:
+        later.setdefault(first, []).append(second)
+    for (i, j), number in number_of.items():
+        for k in later.get(j, []):
+            if (i, k) in number_of:
+                three = [number, number_of[j, k], number_of[i, k]]
+                if not closed[three].all() and _closes(rotations[three], translations[three]):
+                    closed[three] = True
+    return closed.to(usable.device)
+
+
+def _closes(rotation: Float[Tensor, "3 3 3"], translation: Float[Tensor, "3 3"]) -> bool:
+    """Whether the poses i→j, j→k and i→k agree: R_ik = R_jk R_ij, and t_ik between the other two translations."""
+    left = rotation[1] @ rotation[0] @ rotation[2].T
+    if rotation_angle(left).rad2deg() > MAX_CYCLE_DEG:
+        return False
+    # In frame k: t_ik = a R_jk t_ij + b t_jk with a, b > 0.
+    sides = torch.stack([rotation[1] @ translation[0], translation[1]], dim=-1)
+    shares = torch.linalg.lstsq(sides, translation[2][:, None]).solution
+    off_plane = (sides @ shares)[:, 0] - translation[2]
+    limit = math.sin(math.radians(MAX_OUT_OF_PLANE_DEG))
+    between = bool((shares > 0).all()) and float(off_plane.norm()) < limit
+    # On a straight path all three are nearly the same, and a and b are arbitrary.
+    beside = float((sides - translation[2][:, None]).norm(dim=0).min()) < limit
+    return between or beside

@@ -19,7 +19,7 @@ class SceneOutput:
         intrinsics: (B, N, 3, 3) pixels of the H×W images: given, predicted, or solved from ``local_points``.
         hidden: (B, N, R + T, C) decoder tokens, the R special ones first, then T patches row by row.
         auxiliary: outputs for losses alone (flow of soft matches, pair poses, …), by name.
-        joined: (B, N) frames that matches join to the others; ``None`` where nobody asked.
+        joined, certain: (B, N) frames that matches join to the others, and beyond doubt; ``None`` where nobody asked.
         solves_focal: (B,) the focal length is solved from how the camera turned; ``None`` where nobody asked.
     """
 
@@ -30,6 +30,7 @@ class SceneOutput:
     hidden: Float[Tensor, "B N T C"]
     auxiliary: dict[str, Tensor] = field(default_factory=dict)
     joined: Bool[Tensor, "B N"] | None = None
+    certain: Bool[Tensor, "B N"] | None = None
     solves_focal: Bool[Tensor, "B"] | None = None
 
 

@@ -85,6 +85,7 @@ class UniSH(nn.Module):
                 intrinsics=scene.intrinsics,
                 scale=self.align.scale_without_people(scene, timestamps),
                 joined=scene.joined,
+                certain=scene.certain,
                 solves_focal=scene.solves_focal,
             )
         people = self.human(humans, timestamps, scene.intrinsics)
@@ -99,6 +100,7 @@ class UniSH(nn.Module):
             betas=people.betas,
             transl=aligned.transl,
             joined=scene.joined,
+            certain=scene.certain,
             solves_focal=scene.solves_focal,
         )
 

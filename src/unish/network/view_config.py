@@ -26,8 +26,10 @@ class ViewSolverConfig:
         min_spread: standard deviation of the matches that tell a zoom, in half sides of the picture.
         inlier_px: largest Sampson error of a match that a pose explains.
         wide_share: a pair of which the closed form explains a smaller share is searched for.
-        min_inliers: a pair with fewer joins nothing.
-        sure_inliers, sure_share: a pair with more, or with a larger share, is beyond doubt.
+        doubtful_inliers: a pair with so many may join frames that nothing else joins.
+        sure_inliers: a pair with more, or one that closes a cycle of three, is beyond doubt.
+        min_inliers, sure_share: and so is one with so many, where they are a larger share of its matches.
+        num_similar: pairs of every frame with frames far away in time that show the same place.
         min_turn_deg: the focal length is free where the camera turns by more.
         bundle: the bundle adjustment.
     """
@@ -46,8 +48,10 @@ class ViewSolverConfig:
     min_spread: float = 0.36
     inlier_px: float = 1.5
     wide_share: float = 0.7
-    min_inliers: int = 20
+    doubtful_inliers: int = 40
     sure_inliers: int = 120
-    sure_share: float = 0.8
+    min_inliers: int = 30
+    sure_share: float = 0.85
+    num_similar: int = 1
     min_turn_deg: float = 3.0
     bundle: BundleConfig = field(default_factory=BundleConfig)

@@ -31,6 +31,7 @@ from unish.network.matching.pairs import (
     replace_matches,
 )
 from unish.network.matching.records import SparseMatches
+from unish.network.matching.retrieval import list_similar_pairs
 from unish.network.matching.xfeat import XFeat
 from unish.network.outputs import SceneOutput
 from unish.network.view_config import ViewSolverConfig
@@ -49,6 +50,7 @@ class SolvedViews:
         anchors_px: pixels of the images.
         intrinsics: with the focal length that was found, pixels of the images.
         joined: frames that matches join to the others; the rest stands where a neighbour stands.
+        certain: frames that are joined beyond doubt.
         moves: the camera changes its place; else its depth is that of the scene branch.
         solves_focal: the focal length is solved from a turning camera, not guessed.
     """
@@ -57,6 +59,7 @@ class SolvedViews:
     anchors_px: Float[Tensor, "B N A 2"]
     intrinsics: Float[Tensor, "B N 3 3"]
     joined: Bool[Tensor, "B N"]
+    certain: Bool[Tensor, "B N"]
     moves: Bool[Tensor, "B"]
     solves_focal: Bool[Tensor, "B"]
 
@@ -107,6 +110,7 @@ def refine_scene(
         c2w=invert_rigid(views.bundle.w2c),
         intrinsics=views.intrinsics,
         joined=views.joined,
+        certain=views.certain,
         solves_focal=views.solves_focal,
     )
 
@@ -167,6 +171,12 @@ def solve_views(
     long_side = max(images.shape[-2:])
     pairs = _list_pairs(num_frames, config)
     features = describe_frames(_load_features(images.device), images, usable=usable, num_keypoints=config.num_keypoints)
+    if len(images) == 1:
+        # Clips of a batch have the same pairs.
+        similar = list_similar_pairs(
+            features.key_points, min_gap=max(config.gaps) + 1, num_per_frame=config.num_similar
+        )
+        pairs += [pair for pair in similar if pair not in pairs]
     index = match_pairs(features, pairs)
     matches = place_matches(features, pairs, index, num_anchors=config.num_anchors)
     with torch.autocast(images.device.type, enabled=False):
@@ -198,6 +208,7 @@ def solve_views(
         anchors_px=matches.anchors_px,
         intrinsics=solved,
         joined=start.joined,
+        certain=start.joined & start.certain,
         moves=start.moves,
         solves_focal=solves_focal,
     )

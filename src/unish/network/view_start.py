@@ -17,7 +17,7 @@ from unish.geometry.rigid import make_rigid
 from unish.geometry.rotation import rotation_angle
 from unish.geometry.statistics import weighted_mean, weighted_median, weighted_quantile
 from unish.geometry.two_view import compose_essential, sampson_errors, solve_two_views
-from unish.geometry.view_graph import join_frames
+from unish.geometry.view_graph import find_cycles, join_frames
 from unish.network.camera_solve import PosePrior, fuse_pairs, solve_pairs
 from unish.network.matching.records import SparseMatches
 from unish.network.view_config import ViewSolverConfig
@@ -85,8 +85,11 @@ def find_start(
     turned = make_rigid(parallax.rotation, torch.zeros_like(relative[..., :3, 3]))
     relative = torch.where(moves[:, None, None, None], relative, turned)
     share = inliers / (weights > 0).sum(-1).clamp_min(1)
-    sure = (inliers > config.sure_inliers) | ((inliers >= config.min_inliers) & (share > config.sure_share))
-    support = torch.where(inliers >= config.min_inliers, inliers * 1.0, 0.0)
+    plain = (inliers >= config.min_inliers) & (share > config.sure_share)
+    doubtful = inliers >= config.doubtful_inliers
+    cycles = torch.stack([find_cycles(relative[clip], doubtful[clip], pairs) for clip in range(len(inliers))])
+    sure = plain | (inliers > config.sure_inliers) | cycles
+    support = torch.where(plain | doubtful, inliers * 1.0, 0.0)
     # Doubtful pairs join what no others join.
     ranked = torch.where(sure, support + _BEYOND_DOUBT, support)
     chains = [join_frames(relative[clip], ranked[clip], pairs, num_frames) for clip in range(len(ranked))]
@@ -144,7 +147,9 @@ def _ask_for_parallax(
     left = torch.where(zooms[..., None], zoom.residual_px, turn.residual_px)
     residual = weighted_quantile(left, weights, config.quantile) * unit
     apart = weighted_quantile((targets - anchors).norm(dim=-1), weights, config.quantile) * unit
+    # Pairs that are farther apart than those of every frame are one kind.
     gaps = torch.tensor([second - first for first, second in pairs], device=weights.device)
+    gaps = gaps.clamp_max(max(config.gaps) + 1)
 
     def largest(values: Float[Tensor, "B P"]) -> Float[Tensor, "B"]:
         known = torch.where(usable, values, torch.nan)

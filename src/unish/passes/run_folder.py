@@ -23,7 +23,7 @@ from unish.structs import Camera, Clip, FrameArray
 from unish.version import __version__
 
 _DENSE = ("depth", "conf_logits", "samples", "sampled")
-_SMALL = ("c2w", "unplaced", "rotations", "betas", "transl")
+_SMALL = ("c2w", "unplaced", "doubtful", "rotations", "betas", "transl")
 
 
 def describe_run(source: Path | Clip, settings: Settings, network: str, body: str) -> dict[str, Any]:

@@ -41,6 +41,11 @@ def _of_scale(shot: MetricShot) -> list[str]:
             f"the pictures do not tell where the camera of {len(frames)} of {len(shot.dense)} frames was "
             f"({_list_some(frames)}): these stand where a neighbour stands"
         )
+    if shot.doubtful.any():
+        frames = shot.dense[shot.doubtful].tolist()
+        sentences.append(
+            f"the camera of {len(frames)} of {len(shot.dense)} frames is doubtful ({_list_some(frames)}): few matches"
+        )
     if shot.unjoined:
         sentences.append(
             f"neighbouring windows without a confident point in common: {shot.unjoined}; their scales may differ"

@@ -61,7 +61,7 @@ class MetricShot:
         by_network: (P, T) placed by the network, since too few landmarks were seen to measure the distance.
         joints: (P, T, 24, 3) world.
         correction: what was done to each person's own depth.
-        network_scale, still, residual, unplaced, unjoined: see ``Shot``.
+        network_scale, still, residual, unplaced, doubtful, unjoined: see ``Shot``.
     """
 
     camera: Camera
@@ -82,6 +82,7 @@ class MetricShot:
     still: bool
     residual: float
     unplaced: Bool[Tensor, "D"]
+    doubtful: Bool[Tensor, "D"]
     unjoined: int
 
 
@@ -130,6 +131,7 @@ def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
         still=shot.still,
         residual=shot.residual,
         unplaced=shot.unplaced,
+        doubtful=shot.doubtful,
         unjoined=shot.unjoined,
     )
 

@@ -44,7 +44,7 @@ class Shot:
         network_scale: factor from the shot's unit to metres as the network itself believes, if it says so.
         residual: mean distance between the two positions of a shared camera after stitching, in multiples of the median
             depth, of the worst pair of windows; 0 for a single window.
-        unplaced: (D,) frames whose camera nothing tells, see ``Window``.
+        unplaced, doubtful: (D,) frames whose camera nothing tells, or not surely, see ``Window``.
         seen: frames in which each person was observed.
         still: the camera stood still.
         unjoined: pairs of neighbouring windows without one pixel that both are confident of: nothing says how the scale
@@ -64,6 +64,7 @@ class Shot:
     network_scale: float | None
     residual: float
     unplaced: Bool[Tensor, "D"]
+    doubtful: Bool[Tensor, "D"]
     seen: Int64[Tensor, "P"]
     still: bool
     unjoined: int
@@ -134,6 +135,7 @@ def stitch_windows(windows: list[Window], valid: Bool[Tensor, "P T"], camera: Ca
         network_scale=float(torch.tensor(scales).median()) if scales else None,
         residual=max(one.residual for one in alignments),
         unplaced=torch.cat([window.unplaced[rows] for window, rows in zip(windows, mine, strict=True)]),
+        doubtful=torch.cat([window.doubtful[rows] for window, rows in zip(windows, mine, strict=True)]),
         seen=valid.sum(1),
         still=still,
         unjoined=sum(window.link is not None and not window.link.joined for window in windows),

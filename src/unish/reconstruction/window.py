@@ -41,6 +41,7 @@ class Window:
         samples, sampled: points of each frame, and which of them are confident (``geometry.focal.sample_points``).
         c2w: camera to world.
         unplaced: frames that nothing joins to the others; they stand where a neighbour stands.
+        doubtful: frames that few matches join to the others.
         rotations, betas, transl: of P people, as in ``Prediction``; ``None`` without people.
         scale: metres that the network takes ``mean_distance`` for; ``None`` if it does not say.
         mean_distance: of the confident points; 0 without any.
@@ -54,6 +55,7 @@ class Window:
     sampled: Bool[FrameTensor, "N K"]
     c2w: Float[Tensor, "N 4 4"]
     unplaced: Bool[Tensor, "N"]
+    doubtful: Bool[Tensor, "N"]
     rotations: Float[Tensor, "P N 24 3 3"] | None
     betas: Float[Tensor, "P 10"] | None
     transl: Float[Tensor, "P N 3"] | None
@@ -94,7 +96,8 @@ def describe_window(prediction: Prediction, frames: range, before: Window | None
         samples=samples.float(),
         sampled=sampled,
         c2w=prediction.c2w[0],
-        unplaced=_find_unplaced(prediction),
+        unplaced=~_says(prediction, prediction.joined),
+        doubtful=_says(prediction, prediction.joined) & ~_says(prediction, prediction.certain),
         rotations=None if prediction.rotations is None else prediction.rotations[0],
         betas=None if prediction.betas is None else prediction.betas[0],
         transl=None if prediction.transl is None else prediction.transl[0],
@@ -104,10 +107,9 @@ def describe_window(prediction: Prediction, frames: range, before: Window | None
     )
 
 
-def _find_unplaced(prediction: Prediction) -> Bool[Tensor, "N"]:
-    if prediction.joined is None:
-        return torch.zeros(prediction.c2w.shape[1], dtype=torch.bool)
-    return ~prediction.joined[0]
+def _says(prediction: Prediction, found: Bool[Tensor, "1 N"] | None) -> Bool[Tensor, "N"]:
+    """True where the network does not say."""
+    return torch.ones(prediction.c2w.shape[1], dtype=torch.bool) if found is None else found[0]
 
 
 def mean_distance(prediction: Prediction) -> float:

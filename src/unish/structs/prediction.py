@@ -49,6 +49,7 @@ class Prediction:
         intrinsics: (B, N, 3, 3) pixels, the camera that the network assumed: given, predicted, or solved.
         joined: (B, N) frames whose camera follows from what they share with others; the rest stands where a neighbour
             stands. ``None`` where the network does not say.
+        certain: (B, N) of these, frames whose camera is beyond doubt. ``None`` where the network does not say.
         solves_focal: (B,) ``intrinsics`` follow from how the camera turned. ``None`` where the network does not say.
     """
 
@@ -61,4 +62,5 @@ class Prediction:
     transl: Float[Tensor, "B P N 3"] | None = None
     intrinsics: Float[Tensor, "B N 3 3"] | None = None
     joined: Bool[Tensor, "B N"] | None = None
+    certain: Bool[Tensor, "B N"] | None = None
     solves_focal: Bool[Tensor, "B"] | None = None
