@@ -38,7 +38,8 @@ def shot(betas: torch.Tensor | None, seen: list[int]) -> Shot:
         rotations=None, transl=None,
         betas=betas,
         camera=Camera(matrix=torch.eye(3), size=(2, 2), focal_source="given"), intrinsics=torch.eye(3), shift=0.0,
-        network_scale=None, residual=0.0, unplaced=torch.zeros(1, dtype=torch.bool), doubtful=torch.zeros(1, dtype=torch.bool),
+        network_scale=None, residual=0.0, unplaced=torch.zeros(1, dtype=torch.bool),
+        doubtful=torch.zeros(1, dtype=torch.bool),
         seen=torch.tensor(seen, dtype=torch.int64), still=False, unjoined=0,
     )  # fmt: skip
 
