@@ -32,7 +32,6 @@ STAGES = {
         "encoder": ("scene.encoder",),
         "decoder": ("scene.decoder",),
         "dense head": ("scene.dense_head",),
-        "matching": ("scene.match_features", "scene.matcher"),
         "human branch": ("human",),
         "AlignNet": ("align",),
     },

@@ -53,17 +53,14 @@ def main() -> None:
         steps = arguments.steps + _WARM_UP
         made = [batches(step) for step in range(steps)]
         rows = []
-        for with_cameras in (False, True):
-            name, seconds = "depth and cameras" if with_cameras else "depth", {}
-            for source, read in (("memory", made.__getitem__), ("shards", batches)):
-                run_dir = Path(folder) / f"{name} {source}"
-                lines = train(run_dir, read, steps=steps, with_cameras=with_cameras)
-                seconds[source] = statistics.median(sum(line[phase] for phase in _PHASES) for line in lines)
-                speed = seconds["memory"] / seconds[source]
-                rows.append([name, source, *describe(lines, clips=batches.config.num_clips), f"{speed:.0%}"])
+        seconds: dict[str, float] = {}
+        for source, read in (("memory", made.__getitem__), ("shards", batches)):
+            lines = train(Path(folder) / source, read, steps=steps)
+            seconds[source] = statistics.median(sum(line[phase] for phase in _PHASES) for line in lines)
+            speed = seconds["memory"] / seconds[source]
+            rows.append([source, *describe(lines, clips=batches.config.num_clips), f"{speed:.0%}"])
     print_table(
-        rows,
-        ["trained", "batches", "clips/s", "s/step", "data", "forward", "backward", "optimiser", "making", "of memory"],
+        rows, ["batches", "clips/s", "s/step", "data", "forward", "backward", "optimiser", "making", "of memory"]
     )
 
 
@@ -76,9 +73,7 @@ def read_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def train(
-    run_dir: Path, batches: Callable[[int], SceneBatch], *, steps: int, with_cameras: bool
-) -> list[dict[str, float]]:
+def train(run_dir: Path, batches: Callable[[int], SceneBatch], *, steps: int) -> list[dict[str, float]]:
     """Metrics of every step after the first two, with the recipe's sizes and number format."""
     torch.manual_seed(0)
     model = SmallScene(SmallSceneConfig())
@@ -86,7 +81,7 @@ def train(
     model.to(memory_format=torch.channels_last)
 
     def compute_loss(_: nn.Module, batch: SceneBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        return scene_loss(model, batch, SceneLossWeights(), know_intrinsics=False, with_cameras=with_cameras)
+        return scene_loss(model, batch, SceneLossWeights(), know_intrinsics=False)
 
     config = FitConfig(steps=steps, precision="bfloat16", log_every=1, checkpoint_every=0)
     fit(model, compute_loss, batches, config=config, run_dir=run_dir, progress=False)

@@ -1,12 +1,12 @@
-"""What flow and fine learn from some real videos, measured on others: the table "Real video" of docs/training.md.
+"""What fine learns from some real videos, measured on others: the table "Fine on real video" of docs/training.md.
 
     python tools/measure_real_video.py --train TRAIN --test TEST --stages STAGES --out runs/real
 
 TRAIN and TEST are folders of videos, STAGES is what ``measure_stages.py`` has made: its coarse and fine runs of a plain
 AlignNet, and the clips of both worlds that fine sees beside the videos, whose truth it does not read: a few videos
-alone would be learnt by heart. No truth is needed: scored are how far points, cameras and focal length miss the optical
-flow, how far bodies are from their people's points, and how far projected landmarks are from detected ones. Medians
-over all clips of six frames of the test videos. A second call goes on where the first was cut off.
+alone would be learnt by heart. No truth is needed: scored are how far bodies are from their people's points, and how
+far projected landmarks are from detected ones. Medians over all clips of six frames of the test videos. A second call
+goes on where the first was cut off.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ from unish.cli.progress import make_progress
 from unish.errors import InputError
 from unish.lab.datasets.sequences import SequenceSource
 from unish.lab.datasets.video_folder import VideoConfig, open_video_folder
-from unish.lab.training.data.flow import FlowBatches
-from unish.lab.training.recipes import FINE, FLOW
-from unish.lab.training.stages.flow import run_flow_stage, score_flow
+from unish.lab.training.recipes import FINE
 from unish.lab.training.stages.localise import run_localise_stage
 from unish.lab.training.stages.localiser import Localiser, build_network, plain_config
 from unish.lab.training.stages.people_cache import PeopleBatch, PeopleCache, cache_people
@@ -34,10 +32,7 @@ from unish.lab.training.stages.people_validation import score_people
 from unish.lab.training.trainer import load_run_weights
 from unish.network import UniSH
 from unish.network.config import UniSHConfig
-from unish.network.small_scene import SmallScene
 
-FLOW_BATCHES = 24
-"""Of the test videos."""
 WORLDS = ("fine", "coarse", "fine", "coarse")
 """Whose clips follow one batch of the videos."""
 STAGE = replace(FINE, hide_tokens=0.5)
@@ -57,7 +52,7 @@ class Alternating:
 
 
 class Workplace:
-    """Videos, networks and descriptions that the rows share."""
+    """Videos, the network and descriptions that the rows share."""
 
     def __init__(self, train: Path, test: Path, out: Path, *, weights: str, seed: int, max_seconds: float) -> None:
         self.out, self.seed = out, seed
@@ -72,12 +67,7 @@ class Workplace:
             )
             for name, folder, length in (("train", train, 300.0), ("test", test, max_seconds))
         )
-        self._weights = weights
-        self.shipped = self.load()
-
-    def load(self) -> UniSH:
-        """The network that all rows start from."""
-        return UniSH.from_pretrained(self._weights)
+        self.shipped = UniSH.from_pretrained(weights)
 
     def describe(self, name: str, network: UniSH, source: SequenceSource) -> PeopleCache:
         """Clips as the frozen branches of ``network`` see them."""
@@ -85,22 +75,6 @@ class Workplace:
         people = replace(STAGE.people, num_observations=1)
         cache_people(source, folder, network, self.body, people, seed=self.seed, progress=self.progress)
         return PeopleCache(folder)
-
-    def teach_flow(self) -> UniSH:
-        """The shipped network after the flow stage."""
-        network = self.load()
-        assert isinstance(network.scene, SmallScene)
-        folder = self.out / "flow"
-        run_flow_stage(FLOW, network.scene, self.train, folder, seed=self.seed, resume=folder.exists())
-        return network.eval()
-
-    def score_scene(self, name: str, network: UniSH) -> dict[str, float]:
-        """Flow that is missed, and the closed form of the people on these points."""
-        assert isinstance(network.scene, SmallScene)
-        batches = FlowBatches(self.test, replace(FLOW.data, mirror=False), seed=self.seed + 1)
-        scores = score_flow(network.scene.eval(), (batches(step) for step in range(FLOW_BATCHES)))
-        model = Localiser(build_network(network.config, network)).eval()
-        return scores | score_people(model, self.describe(f"{name}-test", network, self.test).walk(16), self.body)
 
     def score_align(
         self, start: Path | None, test: PeopleCache, *, fine_on: Alternating | None = None, folder: str = ""
@@ -129,25 +103,16 @@ def measure(place: Workplace, stages: Path) -> dict[str, dict[str, float]]:
     torch.manual_seed(place.seed)
     worlds = {name: PeopleCache(stages / "cache" / f"{name}-train", hide_truth=True) for name in set(WORLDS)}
     coarse, fine = (stages / "runs" / f"plain-{stage}-{place.seed}" for stage in ("coarse", "fine"))
-    rows = {}
-    for scene, network in (("shipped", place.shipped), ("flow", place.teach_flow())):
-        after = ", after flow" * (scene == "flow")
-        plain = build_network(place.plain, network)
-        train, test = (
-            place.describe(f"{scene}-plain-{name}", plain, getattr(place, name)) for name in ("train", "test")
-        )
-        pools = Alternating(train, *(worlds[name] for name in WORLDS))
-        rows[f"plain, coarse{after}"] = place.score_align(coarse, test)
-        if scene == "shipped":
-            rows["plain, fine on renders"] = place.score_align(fine, test)
-        rows[f"plain, fine on videos and renders{after}"] = place.score_align(
-            coarse, test, fine_on=pools, folder=f"fine-{scene}"
-        )
-        rows[f"ours, closed form{after}"] = place.score_scene(scene, network)
-        rows[f"ours, fine on videos and renders{after}"] = place.score_align(
-            None, test, fine_on=pools, folder=f"ours-{scene}"
-        )
-    return rows
+    plain = build_network(place.plain, place.shipped)
+    train, test = (place.describe(f"plain-{name}", plain, getattr(place, name)) for name in ("train", "test"))
+    pools = Alternating(train, *(worlds[name] for name in WORLDS))
+    return {
+        "plain, coarse": place.score_align(coarse, test),
+        "plain, fine on renders": place.score_align(fine, test),
+        "plain, fine on videos and renders": place.score_align(coarse, test, fine_on=pools, folder="fine"),
+        "ours, closed form": place.score_align(None, test),
+        "ours, fine on videos and renders": place.score_align(None, test, fine_on=pools, folder="ours"),
+    }
 
 
 def main() -> int:
@@ -169,7 +134,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     (args.out / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
-    columns = ("flow_percent", "depth_percent", "body_to_points_cm", "body_to_points_percent", "reprojection_percent")
+    columns = ("body_to_points_cm", "body_to_points_percent", "reprojection_percent")
     print("| network | " + " | ".join(columns) + " |\n|---" + "|---" * len(columns) + "|")
     for name, row in rows.items():
         print(f"| {name} | " + " | ".join(f"{row[c]:.2f}" if c in row else "–" for c in columns) + " |")

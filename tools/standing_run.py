@@ -34,9 +34,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--total", type=positive_float, help="minutes of all pieces together (default 40)")
     parser.add_argument("--shards", type=at_least(1), help="shards to render, 16 clips each (default 120)")
     parser.add_argument("--data", help="clips in place of these, as for `unish train` (default RUN/shards)")
-    parser.add_argument(
-        "--stages", nargs="+", metavar="STAGE", help="of depth, cameras, coarse, fine (default depth cameras)"
-    )
+    parser.add_argument("--stages", nargs="+", metavar="STAGE", help="of depth, coarse, fine (default depth)")
     parser.add_argument(
         "--share",
         type=positive_float,

@@ -14,4 +14,4 @@ BUDGET=${MINUTES:+--minutes $MINUTES}
 "$BIN/unish" train pretrain-small --out "$RUNS/scene" --data "$RUNS/shards" --resume $BUDGET
 # shellcheck disable=SC2086
 "$BIN/unish" train small-lifter --out "$RUNS/lifter" --data "${MOTION:-$RUNS/no-motion}" --resume $BUDGET
-"$BIN/python" tools/assemble_small.py --scene "$RUNS/scene/cameras" --lifter "$RUNS/lifter" --out "$OUT"
+"$BIN/python" tools/assemble_small.py --scene "$RUNS/scene/depth" --lifter "$RUNS/lifter" --out "$OUT"

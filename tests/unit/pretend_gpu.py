@@ -116,11 +116,8 @@ def check_scene() -> None:
     model, batch = make_tiny_scene(), make_scene_batch()
     with start():
         place_model(model, DEVICE)
-        for with_cameras in (False, True):
-            loss, _ = scene_loss(
-                model.train(), place(batch, DEVICE), SceneLossWeights(), know_intrinsics=with_cameras,
-                with_cameras=with_cameras,
-            )  # fmt: skip
+        for know in (False, True):
+            loss, _ = scene_loss(model.train(), place(batch, DEVICE), SceneLossWeights(), know_intrinsics=know)
             finish(loss)
         score_scene(model.eval(), [place(batch, "cpu")], torch.empty(32))
 

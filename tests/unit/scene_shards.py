@@ -9,7 +9,6 @@ import torch
 from safetensors.numpy import save_file
 
 from unish.lab.training.data import SceneBatch
-from unish.network.correspondence import CorrespondenceConfig
 from unish.network.decoder import DecoderConfig
 from unish.network.small_scene import SmallScene, SmallSceneConfig
 
@@ -17,7 +16,6 @@ TINY = SmallSceneConfig(
     long_side=64,
     decoder=DecoderConfig(dim=32, depth=2, num_heads=2, num_special_tokens=2, layer_scale=None),
     widths=(16, 16, 16),
-    correspondence=CorrespondenceConfig(channels=16, hidden=16),
 )
 
 

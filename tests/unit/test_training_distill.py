@@ -157,7 +157,7 @@ def test_described_clips_are_what_the_network_says(tmp_path: Path) -> None:
     images = torch.from_numpy(arrays["images"]).permute(0, 3, 1, 2)[None].float() / 255
     small = torch.nn.functional.interpolate(images[0], batch.expert_depth.shape[-2:], mode="bilinear", antialias=True)
     with torch.no_grad():
-        output = model(small[None], with_cameras=False)
+        output = model(small[None])
     torch.testing.assert_close(batch.frozen_points, output.local_points, rtol=1e-3, atol=1e-4)
     assert batch.person_mask.float().mean() == pytest.approx(64 * 64 / (96 * 128))
     assert ((batch.expert_depth > 0) & ~batch.person_mask).sum() == 0

@@ -1,4 +1,4 @@
-"""Losses: zero on truth, the exact scale, and matches that see occlusion and people."""
+"""Losses of the scene branch: zero on truth, at the exact scale."""
 
 import math
 
@@ -8,8 +8,7 @@ import torch
 from unish.geometry.camera import make_intrinsics, unproject
 from unish.geometry.rigid import make_rigid
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.lab.training.losses.cameras import compare_relative_poses, focal_loss, pose_loss, relative_poses
-from unish.lab.training.losses.matches import find_true_matches, match_losses
+from unish.lab.training.losses.cameras import focal_loss
 from unish.lab.training.losses.points import compare_points, find_scale
 
 SIZE = (48, 64)
@@ -67,56 +66,8 @@ def test_scale_without_truth_is_one() -> None:
     assert find_scale(torch.rand(1, 4, 4, 3), torch.rand(1, 4, 4, 3), torch.zeros(1, 4, 4)) == 1
 
 
-def test_camera_losses_vanish_on_truth_with_finite_gradients() -> None:
-    scene = make_scene()
-    truth = relative_poses(scene["c2w"], torch.tensor([[0], [1]]))
-    poses = truth.clone().requires_grad_()
-    errors = compare_relative_poses(poses, truth, scale=torch.ones(1), unit=torch.ones(1))
-    loss = pose_loss(errors)
-    loss.backward()
-    assert loss < 1e-4
-    assert poses.grad.isfinite().all()
+def test_focal_loss_vanishes_on_truth() -> None:
     diagonal = (SIZE[0] ** 2 + SIZE[1] ** 2) ** 0.5
-    assert focal_loss((torch.tensor([60.0]) / diagonal).log(), scene["intrinsics"], SIZE) < 1e-6
-
-
-def test_true_matches_show_the_same_wall_point() -> None:
-    scene = make_scene()
-    pairs = torch.tensor([[0], [1]])
-    first_to_second = relative_poses(scene["c2w"], pairs)
-    found = find_true_matches(scene["depth"], scene["ids"], scene["intrinsics"], first_to_second, pairs)
-    # The image centre of camera 1 sees the wall at x = 0; camera 2 sees that point where the closed form says.
-    queries = torch.stack(torch.meshgrid(torch.arange(4, 64, 8), torch.arange(4, 48, 8), indexing="xy"), -1).flatten(
-        0, 1
-    )
-    on_wall = torch.cat([(queries - torch.tensor([32.0, 24.0])) / 60.0 * 4.0, torch.full((48, 1), 4.0)], dim=-1)
-    moved = (on_wall - scene["c2w"][0, 1, :3, 3]) @ scene["c2w"][0, 1, :3, :3]
-    expected = moved[:, :2] / moved[:, 2:] * 60.0 + torch.tensor([32.0, 24.0])
-    torch.testing.assert_close(found.targets_px[0, 0], expected, atol=1e-3, rtol=0)
-    assert found.usable[0, 0].float().mean() > 0.8
-
-
-def test_people_and_hidden_points_are_not_usable() -> None:
-    scene = make_scene()
-    pairs = torch.tensor([[0], [1]])
-    first_to_second = relative_poses(scene["c2w"], pairs)
-    scene["ids"][0, 0, :, :32] = 0
-    scene["depth"][0, 1, :, 40:] = 1.0  # something nearer stands in the second view
-    found = find_true_matches(scene["depth"], scene["ids"], scene["intrinsics"], first_to_second, pairs)
-    usable = found.usable[0, 0].reshape(6, 8)
-    assert not usable[:, :4].any()
-    assert not usable[:, 6:].any()
-    assert usable[1:5, 4].all()
-
-
-def test_match_losses_vanish_on_truth() -> None:
-    scene = make_scene()
-    pairs = torch.tensor([[0], [1]])
-    truth = find_true_matches(
-        scene["depth"], scene["ids"], scene["intrinsics"], relative_poses(scene["c2w"], pairs), pairs
-    )
-    targets = truth.targets_px.reshape(1, 1, 1, 6, 8, 2)
-    logits = torch.where(truth.usable, 20.0, -20.0).reshape(1, 1, 6, 8)
-    losses = match_losses(targets, logits, torch.zeros(1, 1, 48, 48), truth)
-    assert losses["flow"] < 1e-6
-    assert losses["weight"] < 1e-4
+    log_focal = (torch.tensor([60.0]) / diagonal).log()
+    assert focal_loss(log_focal, make_scene()["intrinsics"], SIZE) < 1e-6
+    torch.testing.assert_close(focal_loss(log_focal - 0.1, make_scene()["intrinsics"], SIZE), torch.tensor(0.1))

@@ -13,7 +13,7 @@ from unish.errors import InputError
 from unish.lab import training
 from unish.lab.training import recipes
 from unish.lab.training.experts.crop_training import CropExpertStage
-from unish.lab.training.recipes import CAMERAS, DEPTH, PAPER, RECIPES, SCENE_MIX, SMOKE
+from unish.lab.training.recipes import DEPTH, PAPER, RECIPES, SCENE_MIX, SMOKE
 from unish.lab.training.stages.distill import DistillStage
 from unish.lab.training.stages.paper import run_paper_plan
 from unish.lab.training.stages.people_clips import PeopleConfig
@@ -31,7 +31,6 @@ def test_unknown_recipe_lists_the_known_ones(tmp_path: Path) -> None:
         "pretrain-small",
         "crop-expert",
         "distill",
-        "flow",
         "small-lifter",
         "coarse",
         "fine",
@@ -54,20 +53,14 @@ def test_paper_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trains_cameras", [False, True])
-def test_a_scene_stage_trains_its_part_alone(tmp_path: Path, trains_cameras: bool) -> None:
+def test_the_scene_stage_trains_all_but_the_frozen_parts(tmp_path: Path) -> None:
     write_shard(tmp_path)
     model = make_tiny_scene()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    row = CAMERAS if trains_cameras else DEPTH
-    stage = replace(row, fit=replace(row.fit, steps=2, learning_rate=1e-2))
+    stage = replace(DEPTH, fit=replace(DEPTH.fit, steps=2, learning_rate=1e-2))
     run_scene_stage(model, stage, SCENE_MIX, tmp_path / "run", data=tmp_path, resume=False, minutes=None)
     changed = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
-    if trains_cameras:
-        assert changed <= {"matcher", "match_features", "pose_head"}
-        assert {"matcher", "match_features"} <= changed
-    else:
-        assert changed == {"embed", "decoder", "dense_head", "focal_head"}
+    assert changed == {"embed", "decoder", "dense_head", "focal_head"}
 
 
 def shrink_distill(fit: FitConfig) -> DistillStage:
@@ -88,26 +81,6 @@ def test_distill_trains_the_dense_head_of_what_ships(tmp_path: Path, monkeypatch
     changed = {name for name, value in refined.items() if not torch.equal(value, shipped[name])}
     assert changed and all(name.startswith("scene.dense_head.") for name in changed)
     assert main(["train", "distill", "--out", str(out), "--quiet"]) == 2, "a run was overwritten without --resume"
-
-
-@pytest.mark.slow
-def test_flow_trains_the_scene_of_given_weights_on_pictures_and_masks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = replace(recipes.FLOW.data, num_frames=3)
-    monkeypatch.setattr(recipes, "FLOW", replace(recipes.FLOW, fit=replace(ONE, learning_rate=1e-3), data=data))
-    shards, out = tmp_path / "shards", tmp_path / "run"
-    SMOKE.coarse.world.open(shards, 8)
-    own = UniSH.from_pretrained("small")
-    with torch.no_grad():
-        next(own.human.parameters()).zero_()  # flow must leave it as it is here, not as it ships
-    own.save_pretrained(tmp_path / "own")
-    common = ["--data", f"shards:{shards}", "--out", str(out), "--quiet"]
-    assert main(["train", "flow", "--start", str(tmp_path / "own"), *common]) == 0
-    began, taught = (UniSH.from_pretrained(name).state_dict() for name in (tmp_path / "own", out / "checkpoint"))
-    changed = {name for name, value in taught.items() if not torch.equal(value, began[name])}
-    assert changed and all(name.startswith("scene.") for name in changed)
-    assert not any(name.startswith(("scene.encoder.", "scene.photo_prior.")) for name in changed)
 
 
 @pytest.mark.slow
@@ -133,8 +106,8 @@ def test_fine_goes_on_from_given_weights_where_no_coarse_has_run(
 
 def test_only_what_begins_with_weights_takes_a_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "smoke", "--start", "small", "--out", str(tmp_path / "run"), "--quiet"]) == 2
-    assert "coarse, distill, fine, flow take a start" in capsys.readouterr().err
-    assert main(["train", "flow", "--start", str(tmp_path / "none"), "--out", str(tmp_path / "run"), "--quiet"]) == 2
+    assert "coarse, distill, fine take a start" in capsys.readouterr().err
+    assert main(["train", "fine", "--start", str(tmp_path / "none"), "--out", str(tmp_path / "run"), "--quiet"]) == 2
     assert "none" in capsys.readouterr().err
 
 
@@ -147,7 +120,7 @@ def test_smoke_goes_from_nothing_to_weights_that_load(tmp_path: Path, monkeypatc
         "SMOKE",
         replace(
             SMOKE,
-            scene=tuple(replace(stage, fit=fit) for stage in SMOKE.scene),
+            scene=replace(SMOKE.scene, fit=fit),
             distill=shrink_distill(fit),
             lifter=replace(SMOKE.lifter, fit=fit, pool_size=4),
             coarse=replace(SMOKE.coarse, fit=fit, num_clips=8),
@@ -156,7 +129,7 @@ def test_smoke_goes_from_nothing_to_weights_that_load(tmp_path: Path, monkeypatc
     )
     out = tmp_path / "run"
     assert main(["train", "smoke", "--out", str(out), "--quiet"]) == 0
-    for stage in ("scene/depth", "scene/cameras", "crop-expert", "distill", "lifter", "coarse", "fine"):
+    for stage in ("scene/depth", "crop-expert", "distill", "lifter", "coarse", "fine"):
         assert (out / stage / "checkpoint.pt").is_file() and (out / stage / "metrics.jsonl").is_file()
     network = UniSH.from_pretrained(out / "checkpoint")
     prediction = network(torch.rand(1, 2, 3, 48, 64), None, torch.tensor([[0.0, 0.2]], dtype=torch.float64))

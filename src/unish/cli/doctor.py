@@ -17,7 +17,6 @@ _EXTRAS = {
     "moderngl": ("render", "fast rendering of synthetic clips (the plain renderer works without it)"),
     "accelerate": ("train", "training, on one or many processors"),
     "tensorboard": ("train", "curves of training runs (metrics.jsonl is written without it)"),
-    "opencv-python-headless": ("flow", "training on real video without truth, whose optical flow it measures"),
     "pi-heif": ("heif", "pictures in HEIC and HEIF"),
     "matplotlib": ("report", "the charts of `unish evaluate report` (tables are made without it)"),
 }

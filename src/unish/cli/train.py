@@ -15,7 +15,7 @@ NAME = "train"
 SUMMARY = "train by a named recipe"
 EXAMPLE = "unish train pretrain-small --out runs/scene --data out/shards --resume"
 RECIPES = (
-    "pretrain-small", "crop-expert", "distill", "flow", "small-lifter", "coarse", "fine", "small-all", "paper", "smoke",
+    "pretrain-small", "crop-expert", "distill", "small-lifter", "coarse", "fine", "small-all", "paper", "smoke",
 )  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start",
         metavar="WEIGHTS",
-        help="what distill, flow, coarse and fine begin with, as for --model (default small)",
+        help="what distill, coarse and fine begin with, as for --model (default small)",
     )
     parser.add_argument("--minutes", type=positive_float, help="end after this time, summed over resumes")
     add_quiet(parser)

@@ -1,8 +1,8 @@
 """From weighted matches to cameras: closed form and unrolled Gauss–Newton steps, differentiable, in the forward pass.
 
-The points come from the network's own depth, so cameras and point maps agree by construction. Each pair of frames is
-solved alone (rotation that aligns the viewing rays, then a linear translation, then Gauss–Newton on the robust
-reprojection error); a pose graph over all pairs then gives one camera per frame.
+The points come from the depth of the scene branch. Each pair of frames is solved alone (rotation that aligns the
+viewing rays, then a linear translation, then Gauss–Newton on the robust reprojection error); a pose graph over all
+pairs then gives one camera per frame, where the bundle adjustment of ``view_solver`` starts.
 
 Legend: E pairs (any leading batch), Q matches of a pair, N frames. ``first_to_second`` maps points of the first camera
 of a pair into the second. A twist is (translation, rotation vector), applied from the left: T ← exp(twist)·T.
@@ -76,16 +76,6 @@ def solve_pairs(
             step = _solve_damped(hessian, gradient + prior.precision * twist_between(prior_pose, pose))
             pose = exp_twist(-step) @ pose
     return pose, hessian
-
-
-def chain_pairs(consecutive: Float[Tensor, "*batch N1 4 4"]) -> Float[Tensor, "*batch N 4 4"]:
-    """w2c of every frame (world = first camera) from the relative poses of neighbours."""
-    pose = torch.eye(4, dtype=consecutive.dtype, device=consecutive.device).expand(*consecutive.shape[:-3], 4, 4)
-    chained = [pose]
-    for step in consecutive.unbind(-3):
-        pose = step @ pose
-        chained.append(pose)
-    return torch.stack(chained, dim=-3)
 
 
 def fuse_pairs(

@@ -15,7 +15,6 @@ from typing import Any
 
 from unish.errors import InputError
 from unish.network.align_net import AlignNetConfig
-from unish.network.correspondence import CorrespondenceConfig
 from unish.network.decoder import DecoderConfig
 from unish.network.human.crop_branch import CropBranchConfig
 from unish.network.human.landmark_branch import LandmarkBranchConfig
@@ -121,7 +120,6 @@ def tiny_config() -> UniSHConfig:
             widths=(16, 12, 8),
             row_knots=8,
             photo_side=64,
-            correspondence=CorrespondenceConfig(channels=8, hidden=8),
         ),
         human=LandmarkBranchConfig(dim=32, num_heads=2, stage_depths=(1, 1)),
         align=AlignNetConfig(dim=32, num_heads=2, mlp_dim=32, depth=1, start_from_ruler=True),

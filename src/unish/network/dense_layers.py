@@ -1,8 +1,8 @@
-"""The convolutional parts of the small scene branch: tokens in, dense maps out, features for matching.
+"""The convolutional parts of the small scene branch: tokens in, dense maps out.
 
 Encoder features have very different sizes per channel, so every use of them starts with a normalisation over channels.
 
-Legend: F frames (B·N flattened), h×w the working size, h4 = h/4, h8 = h/8, h16 = h/16, D channels of a token.
+Legend: F frames (B·N flattened), h×w the working size, h4 = h/4, D channels of a token.
 """
 
 from __future__ import annotations
@@ -65,28 +65,6 @@ class TokenEmbedding(nn.Module):
         known = centres.new_full((num_frames, centres.shape[0], 1), 0.0 if rays is None else 1.0)
         rays = torch.zeros_like(known).expand(-1, -1, 2) if rays is None else rays
         return tokens + self.place(torch.cat([centres.expand(num_frames, -1, -1), known, rays], dim=-1))
-
-
-class MatchFeatures(nn.Module):
-    """Encoder features of all strides, brought to stride 4 and mixed. No cross-frame input, nothing from the depth."""
-
-    def __init__(self, channels: tuple[int, int, int], width: int) -> None:
-        super().__init__()
-        self.norms = nn.ModuleList(ChannelNorm(count) for count in channels)
-        self.projections = nn.ModuleList(nn.Conv2d(count, width, 1) for count in channels)
-        self.mix = nn.Conv2d(width, width, 3, padding=1)
-        self.out = nn.Conv2d(width, width, 1)
-
-    def forward(self, features: list[Tensor]) -> tuple[Float[Tensor, "F C h4 w4"], Float[Tensor, "F C h8 w8"]]:
-        """Features to compare (unit length per pixel), and context features of each query cell."""
-        levels = [
-            project(norm(level)) for project, norm, level in zip(self.projections, self.norms, features, strict=True)
-        ]
-        x = levels[2]
-        for finer in (levels[1], levels[0]):
-            x = finer + double(x)
-        x = x + self.mix(functional.relu(x))
-        return functional.normalize(self.out(functional.relu(x)).float(), dim=1, eps=1e-3), functional.avg_pool2d(x, 2)
 
 
 def vary_style(features: list[Tensor], num_clips: int) -> list[Tensor]:

@@ -18,7 +18,7 @@ class SceneOutput:
         c2w: (B, N, 4, 4), world = camera of the first frame.
         intrinsics: (B, N, 3, 3) pixels of the H×W images: given, predicted, or solved from ``local_points``.
         hidden: (B, N, R + T, C) decoder tokens, the R special ones first, then T patches row by row.
-        auxiliary: outputs for losses alone (flow of soft matches, pair poses, …), by name.
+        auxiliary: outputs for losses alone (the logarithm of the predicted focal length), by name.
         joined, certain: (B, N) frames that matches join to the others, and beyond doubt; ``None`` where nobody asked.
         solves_focal: (B,) the focal length is solved from how the camera turned; ``None`` where nobody asked.
     """

@@ -1,12 +1,13 @@
-"""The small scene branch: frozen features of photographs, a short cross-frame decoder, cameras from soft matches.
+"""The small scene branch: frozen features of photographs and a short cross-frame decoder give depth to every frame.
 
-    images ─┬─> EfficientNet-Lite0 ─┬─> tokens ─> AlternatingDecoder ─┬─> field of view
-            │   (strides 4, 8, 16)  │                                 └─> dense head ─> log-depth, confidence
-            │                       └─> match features ─> Matcher ──────────│──────> cameras (``camera_solve``)
-            └─> FastDepth, one frame at a time ─> depth prior ──────────────┘
+    images ─┬─> EfficientNet-Lite0 ──> tokens ─> AlternatingDecoder ─┬─> field of view
+            │   (strides 4, 8, 16)                                   └─> dense head ─> log-depth, confidence
+            └─> FastDepth, one frame at a time ─> depth prior ───────────────┘
+
+The branch solves no cameras: ``view_solver`` finds them afterwards, from what the frames show alike.
 
 Legend: B clips, N frames, F = B·N, H×W the caller's images, h×w the working size (multiples of 16), h4 = h/4 and so on,
-R special tokens, T = h16·w16 patch tokens, Q query cells of a frame.
+R special tokens, T = h16·w16 patch tokens.
 """
 
 from __future__ import annotations
@@ -19,15 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unish.geometry.camera import make_intrinsics, pixel_grid, resize_intrinsics, unproject
-from unish.geometry.rigid import invert_rigid, make_rigid
-from unish.network.camera_solve import PosePrior, chain_pairs, fuse_pairs, solve_pairs
-from unish.network.correspondence import QUERY_STRIDE, CorrespondenceConfig, Matcher, list_pairs
 from unish.network.decoder import AlternatingDecoder, DecoderConfig
 from unish.network.dense_layers import (
     DENSE_STRIDE,
     DenseHead,
     DenseMaps,
-    MatchFeatures,
     TokenEmbedding,
     resize_guided,
     vary_style,
@@ -40,7 +37,6 @@ from unish.network.outputs import SceneOutput
 PATCH_SIZE = 16
 _FRAMES_AT_ONCE = 16
 _START_FOCAL = 0.75  # of the image diagonal: 60° along the long side of a 4:3 image
-_PRIOR_PRECISION = 1e-4  # at first; all matches together have at most 1
 _LOG_DEPTH_RANGE = (-3.0, 6.0)  # 5 cm to 400 m
 
 
@@ -55,7 +51,6 @@ class SmallSceneConfig:
         row_knots: control values of the row-wise depth prior (log-depth as a function of the image row alone).
         photo_side: the monocular depth prior (FastDepth) gets frames of about this many pixels squared; 0 leaves it
             out. The name is that in the files of weights.
-        correspondence: how frames are matched.
         geometry_in_tokens: append to the tokens of ``SceneOutput`` what they do not encode, the depth of their patch. A
             plain AlignNet needs it, as in the published network, whose tokens determine the points.
     """
@@ -69,7 +64,6 @@ class SmallSceneConfig:
     widths: tuple[int, int, int] = (96, 64, 48)
     row_knots: int = 32
     photo_side: int = 224
-    correspondence: CorrespondenceConfig = field(default_factory=CorrespondenceConfig)
     geometry_in_tokens: bool = False
 
 
@@ -94,7 +88,7 @@ class DenseInputs:
 
 
 class SmallScene(nn.Module):
-    """Clip in, points, confidence, cameras and tokens out, in one pass. See the module's diagram."""
+    """Clip in, points, confidence, intrinsics and tokens out, in one pass. See the module's diagram."""
 
     def __init__(self, config: SmallSceneConfig) -> None:
         super().__init__()
@@ -113,9 +107,6 @@ class SmallScene(nn.Module):
             config.row_knots,
             with_depth_prior=self.photo_prior is not None,
         )
-        self.match_features = MatchFeatures(self.encoder.channels, config.correspondence.channels)
-        self.matcher = Matcher(config.correspondence, context_channels=config.correspondence.channels)
-        self.pose_head = _make_mlp(2 * hidden, 128, 12)
 
     @property
     def hidden_dim(self) -> int:
@@ -128,19 +119,17 @@ class SmallScene(nn.Module):
         intrinsics: Float[Tensor, "B N 3 3"] | None = None,
         *,
         long_side: int | None = None,
-        with_cameras: bool = True,
-        keep_training_outputs: bool = False,
         prior_log_depth: Float[Tensor, "B N h4 w4"] | None = None,
         picture_size: tuple[int, int] | None = None,
     ) -> SceneOutput:
-        """Reconstruct a clip up to scale (trained towards metres, but only the person makes it metric).
+        """Depth of a clip up to scale (trained towards metres, but only the person makes it metric).
+
+        Every camera is the identity: cameras are solved after the branch (``view_solver.refine_scene``).
 
         Args:
             images: RGB in [0, 1].
             intrinsics: pixels of H×W; predicted (one focal length per clip, centred) where ``None``.
             long_side: working size, where it is not the configured one.
-            with_cameras: ``False`` leaves out matching and solving; every camera is then the identity.
-            keep_training_outputs: fill ``auxiliary`` with what the losses read.
             prior_log_depth: what ``predict_depth_prior`` returns, where the caller has it already.
             picture_size: (height, width) of the picture with square pixels that was resized to ``images``, of which a
                 predicted focal length is; their own where ``None``.
@@ -151,11 +140,6 @@ class SmallScene(nn.Module):
         inputs = self.encode_clip(images, intrinsics, working, prior_log_depth, picture_size)
         hidden, known = inputs.hidden, inputs.intrinsics
         dense = self.predict_dense(inputs)
-        c2w = torch.eye(4, device=images.device).expand(num_clips, num_frames, 4, 4)
-        auxiliary: dict[str, Tensor] = {}
-        if with_cameras and num_frames > 1:
-            c2w, auxiliary = self._solve_cameras(hidden, inputs.features, dense, known, keep_training_outputs)
-
         if self.config.geometry_in_tokens:
             grid = (working[0] // PATCH_SIZE, working[1] // PATCH_SIZE)
             rays = _token_rays(known.flatten(0, 1), grid)
@@ -169,10 +153,10 @@ class SmallScene(nn.Module):
         return SceneOutput(
             local_points=unproject(depth, intrinsics.float()),
             point_conf_logits=_resize_maps(dense.conf_logits, size).unflatten(0, (num_clips, num_frames)),
-            c2w=c2w,
+            c2w=torch.eye(4, device=images.device).expand(num_clips, num_frames, 4, 4),
             intrinsics=intrinsics,
             hidden=hidden,
-            auxiliary={"log_focal": inputs.log_focal, **auxiliary},
+            auxiliary={"log_focal": inputs.log_focal},
         )
 
     def encode_clip(
@@ -248,66 +232,6 @@ class SmallScene(nn.Module):
         start = torch.log(torch.tensor(_START_FOCAL))
         return self.focal_head(special)[:, 0].float().clamp(-1.5, 1.5) + start
 
-    def _solve_cameras(
-        self,
-        hidden: Float[Tensor, "B N T C"],
-        features: list[Tensor],
-        dense: DenseMaps,
-        intrinsics: Float[Tensor, "B N 3 3"],
-        keep_training_outputs: bool,
-    ) -> tuple[Float[Tensor, "B N 4 4"], dict[str, Tensor]]:
-        """Match pairs of frames, solve each pair on the depth of its first frame, fuse the pairs into one chain."""
-        frames = hidden.shape[:2]
-        pairs = list_pairs(frames[1], self.config.correspondence.gaps)
-        first, second = (torch.tensor(side, device=hidden.device) for side in zip(*pairs, strict=True))
-        compared, context = self.match_features(features)
-        matches = self.matcher(
-            compared.unflatten(0, frames),
-            context.unflatten(0, frames),
-            pairs,
-            keep_comparison=keep_training_outputs,
-        )
-        prior = self._predict_prior(hidden, first, second)
-        with torch.autocast(hidden.device.type, enabled=False):
-            # Depth learns from its own losses only; poses are solved in units of the clip's mean query depth.
-            points = _points_of_queries(dense.log_depth.detach(), intrinsics.detach().flatten(0, 1)).unflatten(
-                0, frames
-            )
-            unit = points[..., 2].mean(dim=(1, 2))
-            # The working image is squeezed to whole patches, so that its pixels are not square.
-            focal = intrinsics.detach().diagonal(dim1=-2, dim2=-1)[:, second, None, :2]
-            centre = intrinsics.detach()[:, second, None, :2, 2]
-            first_to_second, curvature = solve_pairs(
-                (points / unit[:, None, None, None])[:, first],
-                (matches.targets_px[-1].flatten(2, 3) - centre) / focal,
-                matches.weight_logits.sigmoid().flatten(2),
-                prior,
-                focal=focal.prod(-1).sqrt()[..., 0],
-            )
-            w2c = fuse_pairs(first_to_second, curvature, pairs, start=chain_pairs(first_to_second[:, : frames[1] - 1]))
-            c2w = _scale_translation(invert_rigid(w2c), unit[:, None])
-        if not keep_training_outputs:
-            return c2w, {}
-        return c2w, {
-            "pairs": torch.stack([first, second]),
-            "targets_px": matches.targets_px,
-            "weight_logits": matches.weight_logits,
-            "log_probability": matches.log_probability,
-            "first_to_second": _scale_translation(first_to_second, unit[:, None]),
-        }
-
-    def _predict_prior(self, hidden: Tensor, first: Tensor, second: Tensor) -> PosePrior:
-        """The pose head: relative pose of two frames, regressed from their tokens. Starts as a weak "no motion"."""
-        special = hidden[:, :, : self.config.decoder.num_special_tokens].mean(dim=2)
-        forward, backward = (
-            self.pose_head(torch.cat([special[:, i], special[:, j]], dim=-1)).float()
-            for i, j in ((first, second), (second, first))
-        )
-        # The difference vanishes for equal frames: the prior of a still camera is "no motion".
-        twist = 0.05 * (forward - backward)[..., :6]
-        log_precision = 0.5 * (forward + backward)[..., 6:]
-        return PosePrior(twist=twist, precision=_PRIOR_PRECISION * log_precision.clamp(-6.0, 6.0).exp())
-
 
 def depth_from_log(log_depth: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """Depth from the dense head's log-depth, between 5 cm and 400 m."""
@@ -341,22 +265,6 @@ def _expand_focal(
     focal = log_focal.exp() * (picture_size[0] ** 2 + picture_size[1] ** 2) ** 0.5
     intrinsics = resize_intrinsics(make_intrinsics(focal, *picture_size), picture_size, working)
     return intrinsics[:, None].expand(-1, num_frames, -1, -1)
-
-
-def _points_of_queries(log_depth: Float[Tensor, "F h w"], intrinsics: Float[Tensor, "F 3 3"]) -> Float[Tensor, "F Q 3"]:
-    """Camera points at the centres of the query cells; each lies between four pixels, whose log-depth is averaged."""
-    below, above = QUERY_STRIDE // 2 - 1, QUERY_STRIDE // 2
-    corners = [log_depth[:, i::QUERY_STRIDE, j::QUERY_STRIDE] for i in (below, above) for j in (below, above)]
-    depth = depth_from_log(torch.stack(corners).mean(0))
-    # The query grid is an image of its own whose pixels are the cells.
-    cells = resize_intrinsics(intrinsics, (QUERY_STRIDE, QUERY_STRIDE), (1, 1))
-    return unproject(depth, cells).flatten(1, 2)
-
-
-def _scale_translation(
-    pose: Float[Tensor, "*batch 4 4"], factor: Float[Tensor, "*#batch"]
-) -> Float[Tensor, "*batch 4 4"]:
-    return make_rigid(pose[..., :3, :3], pose[..., :3, 3] * factor[..., None])
 
 
 def _resize_images(images: Float[Tensor, "B N 3 H W"], size: tuple[int, int]) -> Float[Tensor, "B N 3 h w"]:

@@ -114,10 +114,9 @@ class UniSH(nn.Module):
         usable: Bool[Tensor, "B N H W"] | None = None,
     ) -> SceneOutput:
         """The scene alone: the branch, and what the frames show alike. Arguments as of ``forward``."""
+        scene = self.scene(images, intrinsics, picture_size=picture_size)
         if self.config.views is None or images.shape[1] == 1:
-            return self.scene(images, intrinsics, picture_size=picture_size)
-        options = {"with_cameras": False} if isinstance(self.scene, SmallScene) else {}
-        scene = self.scene(images, intrinsics, picture_size=picture_size, **options)
+            return scene
         return refine_scene(
             images, scene, people=people_masks, usable=usable, known_camera=intrinsics is not None,
             config=self.config.views,

@@ -2,11 +2,9 @@
 
 | row | trains | frozen | data | losses |
 |---|---|---|---|---|
-| ``DEPTH`` | scene: decoder, dense head, focal head | encoder, cameras | ``SCENE_MIX`` | depth, confidence, focal |
-| ``CAMERAS`` | scene: matching, pose head | the rest | ``SCENE_MIX`` | matches, relative poses |
+| ``DEPTH`` | scene: decoder, dense head, focal head | encoder, depth prior | ``SCENE_MIX`` | depth, confidence, focal |
 | ``CROP_EXPERT`` | depth of people in crops | image encoder | ``EXPERT_WORLD`` | ``CropWeights`` |
 | ``DISTILL`` | scene: dense head | the rest | ``DISTILL_WORLD`` or videos, no truth | ``DistillWeights`` |
-| ``FLOW`` | scene: all but image encoder and monocular depth prior | these two | videos, no truth | ``FlowWeights`` |
 | ``LIFTER`` | human branch | – | motion, simulated landmarks | ``LifterConfig`` |
 | ``COARSE`` | AlignNet | scene, human | ``COARSE_WORLD`` with exact bodies | ``CoarseWeights`` |
 | ``FINE`` | AlignNet | scene, human | ``STRANGE_WORLD`` or videos, no truth | ``FineWeights`` |
@@ -19,10 +17,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import nn
 
-from unish.lab.datasets import open_source
 from unish.lab.synthetic.config import SynthConfig
 from unish.lab.synthetic.shards import ShardConfig
 from unish.lab.training.data import SceneDataConfig
@@ -36,7 +32,6 @@ from unish.lab.training.stages.coarse import CoarseWeights
 from unish.lab.training.stages.distill import DistillStage, DistillWeights
 from unish.lab.training.stages.domains import COARSE_WORLD, DISTILL_WORLD, EXPERT_WORLD, STRANGE_WORLD, Domain
 from unish.lab.training.stages.fine import FineWeights
-from unish.lab.training.stages.flow import FlowStage, FlowWeights, run_flow_stage
 from unish.lab.training.stages.localise import LocaliseStage
 from unish.lab.training.stages.localiser import build_network
 from unish.lab.training.stages.paper import PaperPlan, run_paper_plan
@@ -65,23 +60,14 @@ SCENE_MIX = SceneMix(kinds=(_PEOPLE_SHARDS, _ROOM_SHARDS), num_shards=200, seed=
 
 # Stages -------------------------------------------------------------------------------------------------------------
 
-_SCENE_FIT = FitConfig(
-    steps=12_000, learning_rate=6e-4, warmup_steps=200, precision="bfloat16", ema_decay=0.998, log_every=50,
-    checkpoint_every=200, validate_every=1000,
-)  # fmt: skip
-_SCENE_LOSSES = SceneLossWeights(
-    log_depth=1.0, points=0.3, edges=0.5, anchor=0.2, confidence=0.1, focal=0.5,
-    coarse_match=0.1, flow=1.0, match_weight=0.2, pose=0.05,
-)  # fmt: skip
-_SCENE_DATA = SceneDataConfig(num_clips=3, num_frames=4, long_sides=(160, 160, 192), max_stride=3)
-
-# Cameras are solved on the depth but send it no gradient, and a step that includes them costs half as much again.
 DEPTH = SceneStage(
-    name="depth", trains_cameras=False, fit=_SCENE_FIT, time_share=0.72, losses=_SCENE_LOSSES, data=_SCENE_DATA
-)
-CAMERAS = SceneStage(
-    name="cameras", trains_cameras=True, fit=replace(_SCENE_FIT, steps=3000, learning_rate=1e-3), time_share=0.28,
-    losses=_SCENE_LOSSES, data=_SCENE_DATA,
+    name="depth",
+    losses=SceneLossWeights(log_depth=1.0, points=0.3, edges=0.5, anchor=0.2, confidence=0.1, focal=0.5),
+    data=SceneDataConfig(num_clips=3, num_frames=4, long_sides=(160, 160, 192), max_stride=3),
+    fit=FitConfig(
+        steps=12_000, learning_rate=6e-4, warmup_steps=200, precision="bfloat16", ema_decay=0.998, log_every=50,
+        checkpoint_every=200, validate_every=1000,
+    ),
 )  # fmt: skip
 
 CROP_EXPERT = CropExpertStage(
@@ -106,15 +92,6 @@ DISTILL = DistillStage(
     # The solver's work grows with the square of the samples.
     neighbourhoods=DistillationConfig(num_anchors=16, num_samples=32),
     share=0.75,
-)  # fmt: skip
-
-# A low rate: a handful of videos must not cost what thousands of renders taught.
-FLOW = FlowStage(
-    name="flow",
-    losses=FlowWeights(flow=1.0, depth=1.0, forgetting=0.5),
-    fit=FitConfig(
-        steps=300, learning_rate=1e-4, warmup_steps=30, ema_decay=0.98, log_every=20, checkpoint_every=100,
-    ),
 )  # fmt: skip
 
 LIFTER = LifterConfig()
@@ -157,7 +134,7 @@ def _shrink(world: Domain) -> Domain:
 
 SMALL = Plan(
     config=small_config(),
-    scene=(DEPTH, CAMERAS),
+    scene=DEPTH,
     mix=SCENE_MIX,
     distill=DISTILL,
     lifter=LIFTER,
@@ -168,15 +145,12 @@ SMALL = Plan(
 # From the weights that ship: a lower rate, a short warm-up for an optimiser that knows nothing yet. Time ends it.
 STANDING = replace(
     SMALL,
-    scene=tuple(
-        replace(
-            stage,
-            fit=replace(
-                stage.fit, steps=10_000_000, learning_rate=0.4 * stage.fit.learning_rate, warmup_steps=100,
-                checkpoint_every=100, validate_every=500,
-            ),
-        )
-        for stage in SMALL.scene
+    scene=replace(
+        DEPTH,
+        fit=replace(
+            DEPTH.fit, steps=10_000_000, learning_rate=0.4 * DEPTH.fit.learning_rate, warmup_steps=100,
+            checkpoint_every=100, validate_every=500,
+        ),
     ),
 )  # fmt: skip
 
@@ -206,11 +180,8 @@ _SMOKE_DISTILL = replace(
 SMOKE = Plan(
     config=tiny_config(),
     pretrained_encoder=False,
-    scene=tuple(
-        replace(
-            stage, fit=_FEW, data=SceneDataConfig(num_clips=2, num_frames=2, long_sides=(64,)), validation_batches=2
-        )
-        for stage in (DEPTH, CAMERAS)
+    scene=replace(
+        DEPTH, fit=_FEW, data=SceneDataConfig(num_clips=2, num_frames=2, long_sides=(64,)), validation_batches=2
     ),
     mix=SceneMix(kinds=(_SMOKE_SHARDS,), num_shards=2, seed=1),
     distill=_SMOKE_DISTILL,
@@ -231,7 +202,7 @@ SMOKE = Plan(
 
 
 def pretrain_small(run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None) -> SmallScene:
-    """The scene branch of ``small``: points, confidence, field of view and cameras on synthetic shards.
+    """The scene branch of ``small``: points, confidence and field of view on synthetic shards.
 
     Args:
         data: folder of shards; they are made when it has none (6400 clips, about 45 minutes of a core). ``live``
@@ -276,22 +247,6 @@ def train_distill(
         start: weights, as ``UniSH.from_pretrained`` takes them.
     """
     return distill_trained(DISTILL, UniSH.from_pretrained(start), run_dir, data=data, resume=resume, minutes=minutes)
-
-
-def train_flow(
-    run_dir: Path, *, data: Path, resume: bool = False, minutes: float | None = None, start: str = "small"
-) -> UniSH:
-    """The scene branch of a trained network, on real video without truth: it must explain the optical flow.
-
-    Args:
-        data: for example ``videos:FOLDER``.
-        start: weights, as ``UniSH.from_pretrained`` takes them.
-    """
-    network = UniSH.from_pretrained(start)
-    assert isinstance(network.scene, SmallScene)
-    run_flow_stage(FLOW, network.scene, open_source(data), run_dir / FLOW.name, resume=resume, minutes=minutes)
-    network.save_pretrained(run_dir / "checkpoint", dtype=torch.float16)
-    return network
 
 
 def train_coarse(
@@ -348,12 +303,11 @@ RECIPES: dict[str, Recipe] = {
     "small-lifter": train_small_lifter,
     "crop-expert": train_expert,
     "distill": train_distill,
-    "flow": train_flow,
     "coarse": train_coarse,
     "fine": train_fine,
     "small-all": train_small_all,
     "paper": train_paper,
     "smoke": train_smoke,
 }
-STARTED = frozenset({"distill", "flow", "coarse", "fine"})
+STARTED = frozenset({"distill", "coarse", "fine"})
 """Recipes that begin with a trained network, and take ``start``."""

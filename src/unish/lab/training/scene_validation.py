@@ -1,8 +1,7 @@
-"""How good is a scene branch? The two baselines it has to beat are always printed beside it.
+"""How good is the depth of a scene branch? The baseline it has to beat is always printed beside it.
 
-Depth: AbsRel with one median scale per clip, against the *row-wise depth prior* (mean depth of each image row over
-training data).
-Cameras: rotation error of consecutive frames, against "the camera did not move".
+AbsRel with one median scale per clip, against the *row-wise depth prior* (mean depth of each image row over training
+data).
 """
 
 from __future__ import annotations
@@ -14,9 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unish.geometry.rigid import invert_rigid
 from unish.lab.training.data import SceneBatch, SceneBatches
-from unish.lab.training.losses.cameras import angle_degrees
 from unish.lab.training.trainer import move_batch
 from unish.network.outputs import SceneOutput
 from unish.network.small_scene import SmallScene
@@ -58,8 +55,7 @@ def stretch_row_prior(log_depth: Float[Tensor, "rows"], size: tuple[int, int]) -
 def score_scene(model: SmallScene, batches: Iterable[SceneBatch], row_prior: Float[Tensor, "rows"]) -> dict[str, float]:
     """Means over clips, intrinsics not given; computed where the model is.
 
-    AbsRel and δ of network and row-wise depth prior; rotation error of the network and of a still camera, and error of
-    the translation direction where the camera moved (degrees, consecutive frames); |log f| error.
+    AbsRel and δ of network and row-wise depth prior; |log f| error.
     """
     rows: list[dict[str, float]] = []
     device = next(model.parameters()).device
@@ -82,18 +78,11 @@ def _score_clip(output: SceneOutput, batch: SceneBatch, clip: int, row_prior: Te
     prior = stretch_row_prior(row_prior, (truth.shape[-2], truth.shape[-1])).expand_as(truth)
     absrel, delta = depth_error(depth, truth)
     prior_absrel, prior_delta = depth_error(prior, truth)
-    predicted = invert_rigid(output.c2w[clip, 1:]) @ output.c2w[clip, :-1]
-    wanted = invert_rigid(batch.c2w[clip, 1:]) @ batch.c2w[clip, :-1]
-    moved = wanted[:, :3, 3].norm(dim=-1) > 0.01 * truth.clamp_max(20).mean()
-    direction = torch.nn.functional.cosine_similarity(predicted[:, :3, 3], wanted[:, :3, 3], dim=-1).acos().rad2deg()
     focal = (output.intrinsics[clip, :, 0, 0] / batch.intrinsics[clip, :, 0, 0]).log().abs().mean()
     return {
         "absrel": absrel,
         "row_prior_absrel": prior_absrel,
         "delta": delta,
         "row_prior_delta": prior_delta,
-        "rotation_deg": float(angle_degrees(predicted, wanted).mean()),
-        "still_deg": float(angle_degrees(torch.eye(4, device=wanted.device).expand_as(wanted), wanted).mean()),
-        "direction_deg": float(direction[moved].mean()) if moved.any() else float("nan"),
         "log_focal": float(focal),
     }

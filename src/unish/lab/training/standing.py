@@ -58,7 +58,7 @@ class StandingSettings:
     minutes: float = 40.0
     shards: int = 120
     data: str | None = None
-    stages: tuple[str, ...] = ("depth", "cameras")
+    stages: tuple[str, ...] = ("depth",)
     share: float = 1.0
 
     def __post_init__(self) -> None:
@@ -232,11 +232,11 @@ class StandingRun:
 
 def list_stages(plan: Plan) -> tuple[SceneStage | LocaliseStage, ...]:
     """What a run can train, in its order."""
-    return (*plan.scene, plan.coarse, plan.fine)
+    return (plan.scene, plan.coarse, plan.fine)
 
 
 def _share(stage: SceneStage | LocaliseStage) -> float:
-    return _ALIGN_SHARE if isinstance(stage, LocaliseStage) else (1 - 2 * _ALIGN_SHARE) * stage.time_share
+    return _ALIGN_SHARE if isinstance(stage, LocaliseStage) else 1 - 2 * _ALIGN_SHARE
 
 
 def open_run(folder: Path, *, plan: Plan, weights: Path, **wanted: Any) -> StandingRun:

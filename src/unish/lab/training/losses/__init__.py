@@ -2,11 +2,10 @@
 
 | file | evidence | used for |
 |---|---|---|
-| ``points``, ``matches``, ``cameras`` | exact scenes | the scene branch |
+| ``points``, ``cameras`` | exact scenes | the scene branch |
 | ``body`` | exact bodies | coarse localisation: who, how and where people are |
 | ``distillation`` | depth of a single-image expert | the surface of people |
 | ``correspondence`` | the people's own points, landmarks | fine alignment on real video |
-| ``flow`` | optical flow | scene and cameras on real video |
 
 ``penalties`` and ``sampling`` are what they share. Every loss returns a mean that padding does not change, and 0 with
 gradients of 0 where there is no evidence. A scale or shift that is solved for inside a loss minimises that same loss,

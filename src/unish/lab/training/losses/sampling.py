@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
-from torch.nn import functional
 
 
 @torch.no_grad()
@@ -40,13 +39,3 @@ def look_up(maps: Shaped[Tensor, "*batch H W"], pixels: Float[Tensor, "*batch Q 
     column = cell[..., 0].clamp(0, width - 1).long()
     row = cell[..., 1].clamp(0, height - 1).long()
     return maps.flatten(-2).gather(-1, row * width + column)
-
-
-def interpolate(
-    maps: Float[Tensor, "*batch C H W"], pixels: Float[Tensor, "*batch h w 2"]
-) -> Float[Tensor, "*batch C h w"]:
-    """Bilinear values at positions in pixels (centres at +0.5); outside, those of the border; NaN reads the first."""
-    size = pixels.new_tensor([maps.shape[-1], maps.shape[-2]])
-    grid = (2 * pixels.nan_to_num(0.0) / size - 1).reshape(-1, *pixels.shape[-3:])
-    found = functional.grid_sample(maps.reshape(-1, *maps.shape[-3:]), grid, padding_mode="border", align_corners=False)
-    return found.reshape(*maps.shape[:-2], *pixels.shape[-3:-1])

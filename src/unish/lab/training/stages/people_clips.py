@@ -27,7 +27,6 @@ from unish.lab.training.losses.body import recover_cameras
 from unish.lab.training.losses.points import local_point_loss
 from unish.network import UniSH
 from unish.network.outputs import SceneOutput
-from unish.network.small_scene import SmallScene
 from unish.people.crops import cut_crops
 from unish.structs import CONFIDENT, BodyParams, HumanInputs
 
@@ -86,10 +85,8 @@ def describe_clips(
     clips = [pick_people(arrays, config.num_people) for arrays in clips]
     images = torch.stack([torch.from_numpy(np.ascontiguousarray(arrays["images"])) for arrays in clips])
     images = images.to(model.device).permute(0, 1, 4, 2, 3).float() / 255
-    # Nothing here reads the cameras' poses; the small branch solves them after all else.
-    options = {"with_cameras": False} if isinstance(model.scene, SmallScene) else {}
     known = torch.from_numpy(np.stack([arrays["intrinsics"] for arrays in clips])) if know_camera else None
-    scene = model.scene(images, known, **options)
+    scene = model.scene(images, known)  # nothing here reads where the cameras are
     size, stride = (int(images.shape[-2]), int(images.shape[-1])), config.map_stride
     cameras, shift = recover_cameras(scene.local_points, scene.point_conf_logits.sigmoid() > CONFIDENT, known)
     maps = slice(stride // 2, None, stride)

@@ -8,10 +8,18 @@ from pathlib import Path
 import torch
 
 from unish.errors import InputError
+from unish.lab.training.data import SceneBatches
 from unish.lab.training.lifter import LifterConfig, train_lifter
+from unish.lab.training.scene_validation import measure_row_prior
 from unish.lab.training.stages.distill import DistillStage, train_distill_stage
 from unish.lab.training.stages.localise import LocaliseStage, train_localise_stage
-from unish.lab.training.stages.scene import SceneMix, SceneStage, make_small_scene, train_scene_stages
+from unish.lab.training.stages.scene import (
+    SceneMix,
+    SceneStage,
+    make_small_scene,
+    open_scene_data,
+    run_scene_stage,
+)
 from unish.lab.training.trainer import load_run_weights
 from unish.network import UniSH
 from unish.network.config import UniSHConfig
@@ -30,7 +38,7 @@ class Plan:
     """
 
     config: UniSHConfig
-    scene: tuple[SceneStage, ...]
+    scene: SceneStage
     mix: SceneMix
     distill: DistillStage
     lifter: LifterConfig
@@ -70,11 +78,15 @@ def run_plan(plan: Plan, run_dir: Path, *, data: Path, resume: bool, minutes: fl
 
 
 def train_scene(plan: Plan, run_dir: Path, *, data: Path, resume: bool, minutes: float | None) -> SmallScene:
-    """The scene branch of a plan alone."""
+    """The scene branch of a plan alone, in a subfolder of the run folder."""
     assert isinstance(plan.config.scene, SmallSceneConfig) and isinstance(plan.config.human, LandmarkBranchConfig)
     torch.manual_seed(0)
     model = make_small_scene(plan.config.scene) if plan.pretrained_encoder else SmallScene(plan.config.scene)
-    return train_scene_stages(model, plan.scene, plan.mix, run_dir, data=data, resume=resume, minutes=minutes)
+    stage = plan.scene
+    batches = SceneBatches(open_scene_data(data, plan.mix), stage.data, seed=1)
+    model.dense_head.row_prior.data = measure_row_prior(batches, num_batches=30, num_rows=model.config.row_knots)
+    run_scene_stage(model, stage, plan.mix, run_dir / stage.name, data=data, resume=resume, minutes=minutes)
+    return model
 
 
 def distill_trained(

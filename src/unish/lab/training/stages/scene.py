@@ -1,4 +1,4 @@
-"""The scene branch of ``small``: points, confidence, field of view, then cameras, on synthetic shards or other data."""
+"""The scene branch of ``small``: points, confidence and field of view, on synthetic shards or other data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from unish.network.small_scene import SmallScene, SmallSceneConfig
 
 _KNOWN_INTRINSICS_EVERY = 3  # every third batch is told its intrinsics
 FROZEN_PARTS = ("encoder", "photo_prior")
-_CAMERA_PARTS = ("match_features", "matcher", "pose_head")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,39 +35,13 @@ class SceneMix:
 
 @dataclass(frozen=True, kw_only=True)
 class SceneStage:
-    """A row of the recipe.
-
-    Attributes:
-        trains_cameras: matching and cameras alone, on frozen depth; otherwise everything else but ``FROZEN_PARTS``.
-        time_share: of a wall-clock budget for all stages.
-    """
+    """A row of the recipe: all of the scene branch but ``FROZEN_PARTS`` trains."""
 
     name: str
-    trains_cameras: bool
     fit: FitConfig
-    time_share: float
     losses: SceneLossWeights
     data: SceneDataConfig
     validation_batches: int = 8
-
-
-def train_scene_stages(
-    model: SmallScene,
-    stages: tuple[SceneStage, ...],
-    mix: SceneMix,
-    run_dir: Path,
-    *,
-    data: Path,
-    resume: bool,
-    minutes: float | None,
-) -> SmallScene:
-    """All stages in turn, each in a folder of its own. One that is finished already only loads its weights."""
-    batches = SceneBatches(open_scene_data(data, mix), stages[0].data, seed=1)
-    model.dense_head.row_prior.data = measure_row_prior(batches, num_batches=30, num_rows=model.config.row_knots)
-    for stage in stages:
-        budget = None if minutes is None else minutes * stage.time_share
-        run_scene_stage(model, stage, mix, run_dir / stage.name, data=data, resume=resume, minutes=budget)
-    return model
 
 
 def open_scene_data(data: Path, mix: SceneMix) -> ClipSource:
@@ -110,7 +83,7 @@ def run_scene_stage(
     resume: bool,
     minutes: float | None,
 ) -> None:
-    """Train one part of ``model`` in place."""
+    """Train ``model`` in place, from whatever weights it has. A run that is finished already only loads its weights."""
     source = open_scene_data(data, mix)
     batches = SceneBatches(source, stage.data, seed=1)
     checked = replace(stage.data, first=19, last=20, long_sides=(max(stage.data.long_sides),), max_stride=2,
@@ -118,11 +91,11 @@ def run_scene_stage(
     held_back = SceneBatches(source, checked, seed=2)
     row_prior = measure_row_prior(batches, num_batches=30, num_rows=model.config.row_knots)
     for name, part in model.named_children():
-        part.requires_grad_(name not in FROZEN_PARTS and (name in _CAMERA_PARTS) == stage.trains_cameras)
+        part.requires_grad_(name not in FROZEN_PARTS)
 
     def compute_loss(_: nn.Module, batch: SceneBatch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         know = bool(torch.randint(_KNOWN_INTRINSICS_EVERY, ()) == 0)
-        return scene_loss(model, batch, stage.losses, know_intrinsics=know, with_cameras=stage.trains_cameras)
+        return scene_loss(model, batch, stage.losses, know_intrinsics=know)
 
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # half the time of a convolution
     with run_ahead(batches) as stream:
