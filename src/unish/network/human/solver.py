@@ -13,8 +13,8 @@ Rows, each divided by its standard deviation:
   away looks the same, so the picture tells proportions but not size.
 
 Legend: S people of all clips, N frames, L = 33 landmarks, K = 24 joints. A frame has 75 unknowns in 25 blocks of three:
-the turn w of each joint (radians, R ← R·exp(w)) and the position of the pelvis (metres). The ten betas of
-a person are unknowns of all of its frames.
+the turn w of each joint (radians, R ← R·exp(w)) and the position of the pelvis (metres). The ten betas of a
+person are unknowns of all of its frames.
 """
 
 from __future__ import annotations
@@ -40,10 +40,16 @@ from unish.network.human.solver_rows import (
 )
 from unish.network.human.viewing_ray import PersonView, place_landmarks
 
-LANDMARK_SIGMA_M = 0.0125
+LANDMARK_SIGMA_M = 0.015
 """Error of a landmark across the viewing ray where its own is not known."""
 
-_FACE_SHARE, _HAND_FOOT_SHARE = 0.3, 0.6  # of the weight: a body has no face of its own, and hands and feet move
+_SHARES = tuple(
+    0.3 if index <= LANDMARK_NAMES.index("mouth_right")
+    else 0.6 if name.endswith(("pinky", "index", "thumb", "heel"))
+    else 1.0
+    for index, name in enumerate(LANDMARK_NAMES)
+)  # fmt: skip
+"""Of the weight: the body's head is not this person's, and its hands and feet are stiff."""
 _DAMPING = 1e-3  # share of the diagonal that is added to it, which also keeps float32 positive definite
 _UNKNOWNS = 75
 
@@ -69,8 +75,8 @@ def solve_bodies(
         rotations, betas: the network's; the root in the camera.
         view: landmarks in the camera turned to each person.
         timestamps: seconds.
-        sigma: standard error of each landmark in focal lengths (pixels over the focal length); infinite where it says
-            nothing. ``None`` takes ``LANDMARK_SIGMA_M`` at the person's depth.
+        sigma: standard error of each landmark in focal lengths (pixels over the focal length): NaN where unknown, which
+            counts as ``LANDMARK_SIGMA_M`` at the person's depth; infinite where a landmark says nothing.
         camera_rotations: from each frame's camera to axes that do not turn, in which motion is smooth; the camera's own
             where ``None``.
 
@@ -82,12 +88,15 @@ def solve_bodies(
     def ordered(values: Tensor) -> Tensor:
         return values.gather(1, order.reshape(*order.shape, *[1] * (values.ndim - 2)).expand(-1, -1, *values.shape[2:]))
 
-    turned = rotations if camera_rotations is None else _turn_root(camera_rotations, rotations)
-    to_axes = view.to_camera if camera_rotations is None else camera_rotations @ view.to_camera
+    if camera_rotations is None:
+        camera_rotations = torch.eye(3, dtype=rotations.dtype, device=rotations.device).expand_as(view.to_camera)
+    to_axes = camera_rotations @ view.to_camera
     in_view = _turn_root(view.to_camera.mT, rotations)
     pelvis = place_landmarks(differentiate_landmarks(body, in_view, _per_frame(betas, in_view))[0], view)
     depth = torch.where(view.observed, pelvis[..., 2], 1.0).clamp_min(MIN_DEPTH_M)
-    start = Poses(ordered(turned), ordered((to_axes @ pelvis[..., None])[..., 0]), betas)
+    start = Poses(
+        ordered(_turn_root(camera_rotations, rotations)), ordered((to_axes @ pelvis[..., None])[..., 0]), betas
+    )
     evidence = Evidence(
         observed=observed,
         times=ordered(timestamps),
@@ -102,12 +111,9 @@ def solve_bodies(
     for _ in range(steps):
         poses = _step(body, poses, evidence, tall)
 
-    number = view.observed.shape[1]
-    found = poses.rotations[:, :number]
-    found = torch.zeros_like(found).scatter(1, order[:, :number, None, None, None].expand_as(found), found)
-    if camera_rotations is not None:
-        found = _turn_root(camera_rotations.mT, found)
-    return torch.where(view.observed[..., None, None, None], found, rotations), poses.betas
+    place = order[:, : view.observed.shape[1], None, None, None].expand_as(rotations)
+    found = torch.zeros_like(rotations).scatter(1, place, poses.rotations[:, : view.observed.shape[1]])
+    return _turn_root(camera_rotations.mT, found), poses.betas
 
 
 def _observed_first(observed: Bool[Tensor, "S N"]) -> tuple[Int64[Tensor, "S M"], Bool[Tensor, "S M"]]:
@@ -118,7 +124,7 @@ def _observed_first(observed: Bool[Tensor, "S N"]) -> tuple[Int64[Tensor, "S M"]
     order = (~observed).long().argsort(dim=1, stable=True)
     known = observed.gather(1, order)
     added = max(4 - order.shape[1], order.shape[1] % 2)
-    return torch.nn.functional.pad(order, (0, added)), torch.nn.functional.pad(known, (0, added))
+    return pad(order, (0, added)), pad(known, (0, added))
 
 
 def _turn_root(turn: Float[Tensor, "S N 3 3"], rotations: Float[Tensor, "S N 24 3 3"]) -> Float[Tensor, "S N 24 3 3"]:
@@ -132,15 +138,14 @@ def _per_frame(betas: Float[Tensor, "S 10"], frames: Float[Tensor, "S N *rest"])
 def _weigh_landmarks(
     view: PersonView, depth: Float[Tensor, "S N"], sigma: Float[Tensor, "S N 33"] | None
 ) -> Float[Tensor, "S N 33"]:
-    shares = [
-        _FACE_SHARE if index < 11 else _HAND_FOOT_SHARE if 17 <= index < 23 or index >= 29 else 1.0
-        for index in range(len(LANDMARK_NAMES))
-    ]
-    weights = view.visibility * view.visibility.new_tensor(shares)
+    """Inverse variance of each landmark across the ray at the person's depth, times visibility; 1/m²."""
+    weights = view.visibility * view.visibility.new_tensor(_SHARES)
     if sigma is None:
         return weights / LANDMARK_SIGMA_M**2
-    known = torch.where(sigma.isfinite() & (sigma > 0), sigma, torch.inf)
-    return weights / (known * depth[..., None]).square()
+    # No infinite number may reach a product whose gradient is asked for.
+    known = sigma.isfinite()
+    metres = torch.where(known, torch.where(known, sigma, 1.0) * depth[..., None], LANDMARK_SIGMA_M)
+    return weights * ~sigma.isinf() / metres.square()
 
 
 def _step(body: Body, poses: Poses, evidence: Evidence, tall: Float[Tensor, "S 10"]) -> Poses:
@@ -156,7 +161,7 @@ def _step(body: Body, poses: Poses, evidence: Evidence, tall: Float[Tensor, "S 1
         matrix[..., :_UNKNOWNS, :_UNKNOWNS] + _block_diagonal(blocks),
         motion,
         torch.cat([(gradient[..., :_UNKNOWNS] + turned)[..., None], matrix[..., :_UNKNOWNS, _UNKNOWNS:]], dim=-1),
-        _damped(matrix[..., _UNKNOWNS:, _UNKNOWNS:].sum(1) + shape),
+        matrix[..., _UNKNOWNS:, _UNKNOWNS:].sum(1) + shape,
         gradient[..., _UNKNOWNS:].sum(1) + shape_gradient,
     )
     turns = axis_angle_to_matrix(by_frame[..., :72].unflatten(-1, (24, 3)))
@@ -192,9 +197,10 @@ def _solve(
     return -solution[..., 0] - (solution[..., 1:] @ by_betas[:, None, :, None])[..., 0], by_betas
 
 
-def _damped(matrix: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch n n"]:
-    diagonal = matrix.diagonal(dim1=-2, dim2=-1)
-    return matrix + torch.diag_embed(_DAMPING * (diagonal + 1))
+def _damped(matrix: Float[Tensor, "*batch 75 75"]) -> Float[Tensor, "*batch 75 75"]:
+    """With some of the diagonal added to it: of each block of three the mean, so that no choice of axes matters."""
+    diagonal = matrix.diagonal(dim1=-2, dim2=-1).unflatten(-1, (-1, 3)).mean(-1, keepdim=True)
+    return matrix + torch.diag_embed(_DAMPING * (diagonal + 1).expand(*diagonal.shape[:-1], 3).flatten(-2))
 
 
 def _block_diagonal(blocks: Float[Tensor, "S N 25 3 3"]) -> Float[Tensor, "S N 75 75"]:

@@ -22,15 +22,15 @@ from unish.geometry.rotation import inverse_right_jacobian, matrix_to_axis_angle
 
 MIN_DEPTH_M = 0.2
 _LANDMARK_SCALE_M = 0.04  # of the Cauchy weights
-_TURN_SIGMA = {
+_TURN_SIGMA_RAD = {
     **dict.fromkeys(("left_hand", "right_hand", "left_foot", "right_foot"), 0.05),
-    **dict.fromkeys(("spine1", "spine2", "spine3", "neck", "head"), 0.12),
+    **dict.fromkeys(("spine1", "spine2", "spine3", "neck", "head", "left_collar", "right_collar"), 0.12),
     **dict.fromkeys(("left_wrist", "right_wrist", "left_ankle", "right_ankle"), 0.12),
     "pelvis": 0.35,
 }
-_LIMB_SIGMA = 0.3
+_LIMB_SIGMA_RAD = 0.3
 _ACCELERATION_SIGMA = 10.0  # rad/s² and m/s²
-_ACCELERATION_SCALE = 1.0  # of the Cauchy weights, in standard deviations
+_ACCELERATION_SCALE = 3.0  # of the Cauchy weights, in standard deviations
 _MIN_INTERVAL_S = 1e-3
 _BETAS_SIGMA, _MEAN_SHAPE_SIGMA, _STATURE_SIGMA_M = 0.4, 2.0, 0.017
 
@@ -97,7 +97,7 @@ def picture_term(
 
 def prior_term(poses: Poses, start: Poses) -> tuple[Float[Tensor, "S N 24 3 3"], Float[Tensor, "S N 24 3"]]:
     """Turns of the joints away from the network's; blocks and gradient."""
-    sigma = poses.rotations.new_tensor([_TURN_SIGMA.get(name, _LIMB_SIGMA) for name in JOINT_NAMES])[:, None]
+    sigma = poses.rotations.new_tensor([_TURN_SIGMA_RAD.get(name, _LIMB_SIGMA_RAD) for name in JOINT_NAMES])[:, None]
     turned = matrix_to_axis_angle(start.rotations.mT @ poses.rotations)
     by_turn = inverse_right_jacobian(turned) / sigma[..., None]
     # J⁻ᵀ(v)·v = v: a turn about v's own axis changes v alone.
