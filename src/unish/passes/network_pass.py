@@ -237,8 +237,8 @@ def make_human_inputs(
     return HumanInputs(
         valid=tracks.valid[None, :, frames].to(network.device),
         landmarks_px=px[None].to(network.device),
-        landmarks_world=landmarks.world[None, :, frames].to(network.device),
         landmarks_sigma_px=torch.where(inside, torch.nan, torch.inf)[None].to(network.device),
+        landmarks_world=landmarks.world[None, :, frames].to(network.device),
         patches=None if crops is None else crops.patches[None].to(network.device),
         bbox_info=None if crops is None else crops.bbox_info[None].to(network.device),
     )
