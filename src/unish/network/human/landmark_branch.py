@@ -2,7 +2,8 @@
 
 Each person gets a camera turned towards them (``viewing_ray``). Closed-form bone directions give a first pose
 (``analytic_pose``). Transformer stages over time correct it; every stage reads the residuals of the landmarks, in
-the picture and in space, for the body of the stage before it at its closed-form position (``geometry.ruler``).
+the picture and in space, for the body of the stage before it at its closed-form position (``geometry.ruler``). A fixed
+number of Gauss–Newton steps (``solver``) then brings the body to the landmarks in the picture.
 
 Legend: B clips, P people, S = B·P, N frames, L = 33 landmarks, C channels, K = 24 joints.
 """
