@@ -390,3 +390,19 @@ def test_no_numbers_break_it(rng: torch.Generator) -> None:
         )  # fmt: skip
         assert solved.isfinite().all() and shapes.isfinite().all()
         assert (solved.mT @ solved - torch.eye(3)).abs().max() < 1e-4
+
+
+def test_people_whose_legs_are_never_seen_get_the_mean_shape(rng: torch.Generator) -> None:
+    params, rotations = move(2, rng)
+    view, start = look(params), disturb(rotations, rng)
+    child = torch.zeros(2, 10, dtype=torch.float64)
+    child[:, 1] = -3.0  # 95 cm tall
+    cut = replace(view, visibility=view.visibility.clone())
+    cut.visibility[0, :, 25:] = 0.1
+    heights = BODY.standing_height(solve(start, child, cut)[1])
+    assert abs(heights[0] - 1.70) < 0.05 and heights[1] < 1.1
+    # The same when all of it lies outside of the picture, unless one frame shows the legs.
+    sigma = torch.full((2, 5, 33), torch.nan, dtype=torch.float64)
+    sigma[0, :, 25:], sigma[1, 1:, 25:] = torch.inf, torch.inf
+    heights = BODY.standing_height(solve(start, child, view, sigma=sigma)[1])
+    assert abs(heights[0] - 1.70) < 0.05 and heights[1] < 1.1

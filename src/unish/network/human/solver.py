@@ -50,6 +50,8 @@ _SHARES = tuple(
     for index, name in enumerate(LANDMARK_NAMES)
 )  # fmt: skip
 """Of the weight: the body's head is not this person's, and its hands and feet are stiff."""
+_KNEES_AND_ANKLES = tuple(index for index, name in enumerate(LANDMARK_NAMES) if name.endswith(("knee", "ankle")))
+_UNSEEN_LEGS, _SEEN_LEGS = 0.5, 0.9  # mean visibility of knees and ankles below which a shape is a guess; above, none
 _DAMPING = 1e-3  # share of the diagonal that is added to it, which also keeps float32 positive definite
 _UNKNOWNS = 75
 
@@ -67,8 +69,9 @@ def solve_bodies(
 ) -> tuple[Float[Tensor, "S N 24 3 3"], Float[Tensor, "S 10"]]:
     """Poses and shapes after ``steps`` steps, see the module.
 
-    Frames in which a person is not observed, and people who never are, keep what was given. Frames are smooth over
-    those of a person that are observed, however far apart these are in time.
+    Frames in which a person is not observed, and people who never are, keep the pose that was given. Motion is smooth
+    over the frames in which a person is observed, however far apart these are in time. The shape of people whose legs
+    are never seen is drawn to the mean shape first.
 
     Args:
         body: whose landmarks are compared.
@@ -83,6 +86,7 @@ def solve_bodies(
     Returns:
         Rotations with the root in the camera again, and betas.
     """
+    betas = betas * _trust_shapes(view, sigma)[:, None]
     order, observed = _observed_first(view.observed)
 
     def ordered(values: Tensor) -> Tensor:
@@ -146,6 +150,16 @@ def _weigh_landmarks(
     known = sigma.isfinite()
     metres = torch.where(known, torch.where(known, sigma, 1.0) * depth[..., None], LANDMARK_SIGMA_M)
     return weights * ~sigma.isinf() / metres.square()
+
+
+def _trust_shapes(view: PersonView, sigma: Float[Tensor, "S N 33"] | None) -> Float[Tensor, "S"]:
+    """How far the network's shape counts, 0 to 1, by the frame in which knees and ankles are seen best.
+
+    Somebody cut at the hips looks like a child to it as often as not; the mean shape is nearer then.
+    """
+    seen = view.visibility if sigma is None else view.visibility * ~sigma.isinf()
+    legs = seen[..., _KNEES_AND_ANKLES].mean(-1).amax(1)
+    return ((legs - _UNSEEN_LEGS) / (_SEEN_LEGS - _UNSEEN_LEGS)).clamp(0.0, 1.0)
 
 
 def _step(body: Body, poses: Poses, evidence: Evidence, tall: Float[Tensor, "S 10"]) -> Poses:
