@@ -141,6 +141,18 @@ def test_steps_of_the_solver_bring_the_body_to_the_landmarks(humans: HumanInputs
     assert misfit_px(3) < 0.5 * misfit_px(1) < 0.25 * misfit_px(0)
 
 
+def test_landmarks_with_huge_errors_leave_the_networks_pose(humans: HumanInputs) -> None:
+    one = HumanInputs(
+        valid=humans.valid[:, :, :1], landmarks_px=humans.landmarks_px[:, :, :1],
+        landmarks_world=humans.landmarks_world[:, :, :1],
+    )  # fmt: skip
+    alone = run(make_branch(replace(SMALL, solver_steps=0)), one, TIMES[:, :1]).rotations
+    for sigma_px, same in ((1e5, True), (3.0, False)):
+        sigma = torch.full((2, 3, 1, 33), sigma_px)
+        solved = run(make_branch(), replace(one, landmarks_sigma_px=sigma), TIMES[:, :1]).rotations
+        assert (rotation_angle(solved.mT @ alone).max() < 1e-3) == same
+
+
 def test_one_person_alone_gives_what_the_batch_gives(humans: HumanInputs) -> None:
     branch = make_branch()
     together = run(branch, humans, TIMES)
