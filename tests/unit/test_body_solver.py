@@ -108,6 +108,19 @@ def test_infinite_sigma_is_a_landmark_that_is_not_there(rng: torch.Generator) ->
         assert rotation_angle(solve(start, betas, wrong)[0].mT @ without).max() > 0.01
 
 
+def test_landmarks_that_are_guessed_say_nothing(rng: torch.Generator) -> None:
+    params, rotations = move(1, rng)
+    view, start, betas = look(params), disturb(rotations, rng), params.betas[:, 0]
+    known = replace(view, visibility=view.visibility.clone())
+    wrong = replace(known, image_points=view.image_points.clone())
+    known.visibility[..., 13], wrong.image_points[..., 13, :] = 0.49, 5.0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("unish.network.human.solver.place_landmarks", lambda *_: params.transl)
+        torch.testing.assert_close(solve(start, betas, wrong)[0], solve(start, betas, known)[0])
+        known.visibility[..., 13] = 0.51
+        assert rotation_angle(solve(start, betas, wrong)[0].mT @ solve(start, betas, known)[0]).max() > 1e-3
+
+
 def test_small_sigma_counts_for_more(rng: torch.Generator) -> None:
     params, rotations = move(1, rng)
     view, start, betas = look(params), disturb(rotations, rng), params.betas[:, 0]

@@ -50,6 +50,7 @@ _SHARES = tuple(
     for index, name in enumerate(LANDMARK_NAMES)
 )  # fmt: skip
 """Of the weight: the body's head is not this person's, and its hands and feet are stiff."""
+_VISIBLE = 0.5  # visibility below which a landmark is a guess, and counts for nothing
 _KNEES_AND_ANKLES = tuple(index for index, name in enumerate(LANDMARK_NAMES) if name.endswith(("knee", "ankle")))
 _UNSEEN_LEGS, _SEEN_LEGS = 0.5, 0.9  # mean visibility of knees and ankles below which a shape is a guess; above, none
 _DAMPING = 1e-3  # share of the diagonal that is added to it, which also keeps float32 positive definite
@@ -143,7 +144,8 @@ def _weigh_landmarks(
     view: PersonView, depth: Float[Tensor, "S N"], sigma: Float[Tensor, "S N 33"] | None
 ) -> Float[Tensor, "S N 33"]:
     """Inverse variance of each landmark across the ray at the person's depth, times visibility; 1/m²."""
-    weights = view.visibility * view.visibility.new_tensor(_SHARES)
+    seen = torch.where(view.visibility >= _VISIBLE, view.visibility, 0.0)
+    weights = seen * view.visibility.new_tensor(_SHARES)
     if sigma is None:
         return weights / LANDMARK_SIGMA_M**2
     # No infinite number may reach a product whose gradient is asked for.
