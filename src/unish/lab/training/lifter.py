@@ -36,8 +36,8 @@ class LifterConfig:
     """One run.
 
     Attributes:
-        branch: trained without the steps of its solver, with which the same weights are used afterwards: through three of
-            them a step of training takes six times as long.
+        branch: trained without the steps of its solver, with which the same weights are used afterwards: through three
+            of them a step of training takes six times as long.
         pool_size, pool_seconds: motions made before training.
         position, picture, motion, rotation, shape, betas: weights of the losses (metres, metres, metres, radians²-like,
             metres, unit normal numbers).
