@@ -83,10 +83,16 @@ def make_human_inputs(num_people: int, rng: torch.Generator) -> HumanInputs:
     px = torch.rand(*shape, 33, 3, generator=rng) * torch.tensor([WIDTH, HEIGHT, 1.0])
     world = torch.randn(*shape, 33, 3, generator=rng) * 0.3
     missing = ~valid[..., None, None]
+    patches = torch.rand(*shape, 3, 256, 256, generator=rng) if num_people else torch.zeros(*shape, 3, 256, 256)
+    bbox_info = torch.rand(*shape, 3, generator=rng) * 20
+    # A third of the errors is unknown, a third of the landmarks lies outside of the picture.
+    sigma = torch.rand(*shape, 33, generator=rng)
+    sigma = torch.where(sigma < 1 / 3, torch.nan, torch.where(sigma < 2 / 3, torch.inf, 5 * sigma))
     return HumanInputs(
         valid=valid,
         landmarks_px=px.masked_fill(missing, torch.nan),
         landmarks_world=world.masked_fill(missing, torch.nan),
-        patches=torch.rand(*shape, 3, 256, 256, generator=rng) if num_people else torch.zeros(*shape, 3, 256, 256),
-        bbox_info=torch.rand(*shape, 3, generator=rng) * 20,
+        landmarks_sigma_px=sigma,
+        patches=patches,
+        bbox_info=bbox_info,
     )

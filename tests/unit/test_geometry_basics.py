@@ -15,6 +15,7 @@ from unish.geometry.camera import make_intrinsics, pixel_grid, project, resize_i
 from unish.geometry.rigid import invert_rigid, make_rigid, transform_points
 from unish.geometry.rotation import (
     axis_angle_to_matrix,
+    inverse_right_jacobian,
     matrix_to_axis_angle,
     matrix_to_rot6d,
     rot6d_to_matrix,
@@ -63,6 +64,16 @@ def test_rot6d_round_trip_and_any_six_numbers_are_a_rotation(seed: int) -> None:
     torch.testing.assert_close(matrix @ matrix.mT, torch.eye(3).double().expand(4, 3, 3), atol=1e-9, rtol=0)
     torch.testing.assert_close(torch.linalg.det(matrix), torch.ones(4).double())
     torch.testing.assert_close(rot6d_to_matrix(matrix_to_rot6d(matrix)), matrix)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-4, 0.099, 0.101, 1.0, 3.0])
+def test_inverse_right_jacobian_is_the_derivative_of_the_logarithm(angle: float) -> None:
+    axis = torch.nn.functional.normalize(torch.tensor([0.3, -0.5, 0.8], dtype=torch.float64), dim=0)
+    step = 1e-5 * torch.eye(3, dtype=torch.float64)
+    turned = axis_angle_to_matrix(angle * axis)
+    sides = [matrix_to_axis_angle(turned @ axis_angle_to_matrix(sign * step)) for sign in (1, -1)]
+    expected = ((sides[0] - sides[1]) / 2e-5).T
+    torch.testing.assert_close(inverse_right_jacobian(angle * axis), expected, atol=1e-6, rtol=0)
 
 
 def test_batches_equal_singles() -> None:

@@ -21,6 +21,7 @@ from unish.network import UniSH
 from unish.network.config import tiny_config
 from unish.passes import Models, models
 from unish.passes.models import find_nobody
+from unish.passes.network_pass import make_human_inputs
 from unish.passes.observations import rescale_people
 from unish.passes.settled import average_betas
 from unish.people import PeopleConfig, PeopleModels
@@ -237,3 +238,19 @@ def test_what_lies_beside_a_picture_gets_no_confidence() -> None:
     assert torch.equal(conf[0] > 0.5, inside) and (conf[0][~inside] < 1e-6).all() and (conf[1] > 0.5).all()
     whole = dataclasses.replace(clip, picture_area=None)
     assert leave_out(prediction, find_padding(whole, (20, 40))[1:3]) is prediction
+
+
+def test_landmarks_outside_of_the_picture_say_nothing() -> None:
+    px = torch.full((1, 1, 33, 3), 20.0)
+    px[0, 0, 0, 0], px[0, 0, 1, 1], px[0, 0, 2, 0], px[0, 0, 3, :2] = -1.0, 41.0, 65.0, torch.nan
+    humans = make_human_inputs(
+        UniSH(tiny_config()), None, (40, 64),
+        Tracks(
+            person_ids=torch.arange(1), valid=torch.ones(1, 1, dtype=torch.bool), boxes_xyxy=torch.zeros(1, 1, 4),
+            masks=torch.zeros(1, 2, 2, dtype=torch.int16),
+        ),
+        Landmarks(px=px, world=torch.zeros(1, 1, 33, 3), score=torch.ones(1, 1)), slice(0, 1),
+    )  # fmt: skip
+    assert humans.landmarks_sigma_px is not None
+    assert humans.landmarks_sigma_px[0, 0, 0].isinf().nonzero()[:, 0].tolist() == [0, 1, 2, 3]
+    assert humans.landmarks_sigma_px[0, 0, 0, 4:].isnan().all()

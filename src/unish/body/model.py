@@ -153,6 +153,11 @@ class Body:
         up = apply_shape(self.template[:, 1:2], self.shape_directions[:, 1:2], betas)[..., 0]
         return up.amax(-1) - up.amin(-1)
 
+    def differentiate_height(self, betas: Float[Tensor, "*batch S"]) -> Float[Tensor, "*batch S"]:
+        """Derivative of ``standing_height`` with respect to the betas: the vertices at its ends stay the same ones."""
+        up = apply_shape(self.template[:, 1:2], self.shape_directions[:, 1:2], betas)[..., 0]
+        return self.shape_directions[up.argmax(-1), 1] - self.shape_directions[up.argmin(-1), 1]
+
     def vertices_from_axis_angle(
         self, betas: ndarray, global_orient_aa: ndarray, body_pose_aa: ndarray, transl: ndarray
     ) -> Float[ndarray, "*batch V 3"]:

@@ -20,6 +20,24 @@ def matrix_to_axis_angle(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "
     return roma.rotmat_to_rotvec(matrix)
 
 
+def inverse_right_jacobian(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """J⁻¹(v) with log(exp(v)·exp(w)) = v + J⁻¹(v)·w to first order in w; angles below 2π.
+
+    J⁻¹ = I + [v]×/2 + (1 − (θ/2)·cot(θ/2))/θ² · [v]×² with θ = ‖v‖ (Solà et al., "A micro Lie theory", 2018, eq. 144).
+    """
+    square = axis_angle.square().sum(-1)
+    small = square < 1e-2
+    angle = torch.where(small, 1.0, square).sqrt()
+    exact = (1 - angle / 2 / torch.tan(angle / 2)) / angle.square()
+    series = 1 / 12 + square / 720 + square.square() / 30240
+    factor = torch.where(small, series, exact)[..., None, None]
+    # [v]×² = v·vᵀ − θ²·I
+    identity = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
+    squared = axis_angle[..., :, None] * axis_angle[..., None, :] - square[..., None, None] * identity
+    cross = torch.linalg.cross(axis_angle[..., None, :], identity.expand(*axis_angle.shape, 3), dim=-1).mT
+    return identity + cross / 2 + factor * squared
+
+
 def rot6d_to_matrix(rot6d: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 3"]:
     """Gram–Schmidt on two 3-vectors (first three numbers, last three): the *columns* 1 and 2 of the result.
 

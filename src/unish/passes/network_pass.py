@@ -151,7 +151,7 @@ class WindowReader:
         size = (int(images.shape[1]), int(images.shape[2]))
         intrinsics = None if camera is None else intrinsics_at(camera, size).expand(1, len(frames), 3, 3)
         times = times_in_shot(dense.clip, part)[frames.start - part.start : frames.stop - part.start]
-        people = make_human_inputs(self.network, images, dense.tracks, dense.landmarks, chosen)
+        people = make_human_inputs(self.network, images, size, dense.tracks, dense.landmarks, chosen)
         prediction = self.network(
             images.to(device).permute(0, 3, 1, 2)[None].float() / 255,
             people if dense.tracks.num_people else None,
@@ -212,7 +212,7 @@ class PoseReader:
             device, chosen = self.network.device, slice(frames.start, frames.stop)
             images = resize_images(self.clip.images[chosen], self.size) if self.network.config.reads_crops else None
             rotations, betas = self.network.read_people(
-                make_human_inputs(self.network, images, self.tracks, self.landmarks, chosen),
+                make_human_inputs(self.network, images, self.size, self.tracks, self.landmarks, chosen),
                 times_in_shot(self.clip, part)[planned.start : planned.stop][None].to(device),
                 intrinsics_at(camera, self.size).expand(1, len(frames), 3, 3).to(device),
             )
@@ -222,16 +222,28 @@ class PoseReader:
 
 
 def make_human_inputs(
-    network: Network, images: UInt8[Tensor, "N h w 3"] | None, tracks: Tracks, landmarks: Landmarks, frames: slice
+    network: Network,
+    images: UInt8[Tensor, "N h w 3"] | None,
+    size: tuple[int, int],
+    tracks: Tracks,
+    landmarks: Landmarks,
+    frames: slice,
 ) -> HumanInputs:
-    """What the network reads of people in some frames; ``images`` are these, for a network that reads crops."""
+    """What the network reads of people in some frames; ``images`` are these, for a network that reads crops.
+
+    Args:
+        size: (height, width) of the images that tracks and landmarks are in.
+    """
     crops: Crops | None = None
     if network.config.reads_crops:
         assert images is not None
         crops = cut_crops(images, tracks.boxes_xyxy[:, frames], tracks.valid[:, frames])
+    px = landmarks.px[:, frames]
+    inside = ((px[..., :2] >= 0) & (px[..., :2] <= torch.tensor([size[1], size[0]]))).all(-1)
     return HumanInputs(
         valid=tracks.valid[None, :, frames].to(network.device),
-        landmarks_px=landmarks.px[None, :, frames].to(network.device),
+        landmarks_px=px[None].to(network.device),
+        landmarks_sigma_px=torch.where(inside, torch.nan, torch.inf)[None].to(network.device),
         landmarks_world=landmarks.world[None, :, frames].to(network.device),
         patches=None if crops is None else crops.patches[None].to(network.device),
         bbox_info=None if crops is None else crops.bbox_info[None].to(network.device),

@@ -36,13 +36,15 @@ class LifterConfig:
     """One run.
 
     Attributes:
+        branch: trained without the steps of its solver, with which the same weights are used afterwards: through three
+            of them a step of training takes six times as long.
         pool_size, pool_seconds: motions made before training.
         position, picture, motion, rotation, shape, betas: weights of the losses (metres, metres, metres, radians²-like,
             metres, unit normal numbers).
         validation_batches: batches of a data set of its own.
     """
 
-    branch: LandmarkBranchConfig = field(default_factory=LandmarkBranchConfig)
+    branch: LandmarkBranchConfig = field(default_factory=lambda: LandmarkBranchConfig(solver_steps=0))
     data: LandmarkDataConfig = field(default_factory=LandmarkDataConfig)
     fit: FitConfig = field(
         default_factory=lambda: FitConfig(

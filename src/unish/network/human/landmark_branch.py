@@ -2,7 +2,8 @@
 
 Each person gets a camera turned towards them (``viewing_ray``). Closed-form bone directions give a first pose
 (``analytic_pose``). Transformer stages over time correct it; every stage reads the residuals of the landmarks, in
-the picture and in space, for the body of the stage before it at its closed-form position (``geometry.ruler``).
+the picture and in space, for the body of the stage before it at its closed-form position (``geometry.ruler``). A fixed
+number of Gauss–Newton steps (``solver``) then brings the body to the landmarks in the picture.
 
 Legend: B clips, P people, S = B·P, N frames, L = 33 landmarks, C channels, K = 24 joints.
 """
@@ -19,17 +20,15 @@ from torch import Tensor, nn
 from unish.body import Body, load_body
 from unish.body.joints import MIRRORED_JOINTS, NUM_BETAS, NUM_JOINTS
 from unish.geometry.rotation import matrix_to_rot6d, nearest_rotation, rot6d_to_matrix
-from unish.geometry.ruler import solve_translation
 from unish.network.geometry_tokens import NUM_PLACE, describe_place
 from unish.network.human.analytic_pose import rotations_from_landmarks
-from unish.network.human.viewing_ray import PersonView, image_aligned_points, view_person
+from unish.network.human.solver import solve_bodies
+from unish.network.human.viewing_ray import PersonView, image_aligned_points, place_landmarks, view_person
 from unish.network.layers import Mlp
 from unish.network.outputs import HumanOutput
 from unish.network.rope import Rotary
 from unish.structs import NUM_LANDMARKS, BodyParams, HumanInputs
 
-_PIXELS_PER_UNIT = 1000.0  # tolerances of the position solve are in pixels, the view's image plane is in focal lengths
-_MIN_WEIGHT = 0.02
 _ERROR_UNIT_M = 0.1  # residuals are in decimetres, so that they have the scale of poses at the start of training
 _EVIDENCE_DIM = NUM_LANDMARKS * (3 + 3 + 2 + 1) + 2
 _STATE_DIM = NUM_JOINTS * 6 + NUM_BETAS + NUM_LANDMARKS * 5 + 1
@@ -48,6 +47,7 @@ class LandmarkBranchConfig:
             the slowest is.
         place_in_token: append to each token where in the picture the person is and how large, which the rest of the
             token does not encode. A plain AlignNet needs it, as in the published network, whose token encodes the box.
+        solver_steps: Gauss–Newton steps after the network (``human.solver``); 0 leaves its poses as they are.
         flip_average: run the mirrored person too and average (twice the cost, mirrored input gives mirrored output).
     """
 
@@ -61,6 +61,7 @@ class LandmarkBranchConfig:
     frequency_range: float = 200.0
     flip_average: bool = True
     place_in_token: bool = False
+    solver_steps: int = 3
 
     @property
     def token_dim(self) -> int:
@@ -123,10 +124,12 @@ class LandmarkBranch(nn.Module):
             place = describe_place(ray[..., :2] / ray[..., 2:], view.inverse_depth)
             token = torch.cat([token, torch.where(view.observed[..., None], place, 0.0).to(token.dtype)], dim=-1)
         root = view.to_camera @ state.rotations[:, :, 0]
-        rotations = torch.cat([root[:, :, None], state.rotations[:, :, 1:]], dim=2)
+        rotations, betas = torch.cat([root[:, :, None], state.rotations[:, :, 1:]], dim=2), state.betas
+        if self.config.solver_steps:
+            rotations, betas = self._solve(rotations, betas, view, per_person, humans.landmarks_sigma_px)
         return HumanOutput(
             rotations=rotations.unflatten(0, people),
-            betas=state.betas.unflatten(0, people),
+            betas=betas.unflatten(0, people),
             token=token.unflatten(0, people),
         )
 
@@ -147,6 +150,27 @@ class LandmarkBranch(nn.Module):
                 description = _describe_state(state, view, body)
             x, state = stage(x, description, state, view.observed, rotary, mask)
         return state, self.norm(x)
+
+    def _solve(
+        self,
+        rotations: Float[Tensor, "S N K 3 3"],
+        betas: Float[Tensor, "S 10"],
+        view: PersonView,
+        per_person: list[Tensor],
+        sigma_px: Float[Tensor, "B P N L"] | None,
+    ) -> tuple[Float[Tensor, "S N K 3 3"], Float[Tensor, "S 10"]]:
+        """Rotations, the root in the camera, and shapes after the steps of the solver; in float32."""
+        timestamps, intrinsics = per_person
+        sigma = None
+        if sigma_px is not None:
+            # Detached: no camera is to be learnt from standard errors, and infinite ones would have no gradient.
+            focal = (intrinsics[..., 0, 0] * intrinsics[..., 1, 1]).sqrt().detach()
+            sigma = sigma_px.flatten(0, 1).float() / focal[..., None]
+        with torch.autocast(rotations.device.type, enabled=False):
+            return solve_bodies(
+                self._body_on(rotations.device), rotations.float(), betas.float(), view, timestamps,
+                steps=self.config.solver_steps, sigma=sigma,
+            )  # fmt: skip
 
     def _body_on(self, device: torch.device) -> Body:
         """The body on a device. Read on first use: it is an asset, not a weight, and not needed to build the branch."""
@@ -266,11 +290,7 @@ def _describe_state(state: BodyState, view: PersonView, body: Body) -> Float[Ten
     )  # fmt: skip
     landmarks = body.landmarks(params)
     centred = landmarks - landmarks[..., 23:25, :].mean(dim=-2, keepdim=True)
-    intrinsics = torch.diag(centred.new_tensor([_PIXELS_PER_UNIT, _PIXELS_PER_UNIT, 1.0])).expand(
-        *betas.shape[:2], 3, 3
-    )
-    weights = (view.visibility + _MIN_WEIGHT) * view.observed[..., None]
-    transl, _ = solve_translation(centred, view.image_points * _PIXELS_PER_UNIT, weights, intrinsics)
+    transl = place_landmarks(centred, view)
     placed = centred + transl[..., None, :]
     depth = placed[..., 2:].clamp_min(0.1)
     in_picture = ((placed[..., :2] - view.image_points * depth) / _ERROR_UNIT_M).clamp(-8, 8)

@@ -15,9 +15,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unish.body.joints import MIRRORED_LANDMARKS
+from unish.geometry.ruler import solve_translation
 
 LEFT_HIP, RIGHT_HIP = 23, 24
 _MIN_VISIBILITY = 0.05
+_PIXELS_PER_UNIT = 1000.0  # tolerances of the position solve are in pixels, the view's image plane is in focal lengths
+_MIN_WEIGHT = 0.02
 _SCALE_LIMITS = (1e-3, 2.0)
 
 
@@ -93,6 +96,16 @@ def image_aligned_points(view: PersonView) -> Float[Tensor, "S N L 3"]:
     pictured = view.image_points * (1.0 / inverse + view.points[..., 2:])
     share = view.visibility[..., None]
     return torch.cat([torch.lerp(view.points[..., :2], pictured, share), view.points[..., 2:]], dim=-1)
+
+
+def place_landmarks(centred: Float[Tensor, "S N L 3"], view: PersonView) -> Float[Tensor, "S N 3"]:
+    """Closed-form position (``geometry.ruler``) of a body from its landmarks about any origin, in the turned camera."""
+    intrinsics = torch.diag(centred.new_tensor([_PIXELS_PER_UNIT, _PIXELS_PER_UNIT, 1.0]))
+    weights = (view.visibility + _MIN_WEIGHT) * view.observed[..., None]
+    transl, _ = solve_translation(
+        centred, view.image_points * _PIXELS_PER_UNIT, weights, intrinsics.expand(*view.observed.shape, 3, 3)
+    )
+    return transl
 
 
 def _inverse_depth(

@@ -1,0 +1,193 @@
+"""The rows of the body solver: residuals over their standard deviations, with derivatives in closed form.
+
+Every function returns a term of the normal equations H·x = −g: H = JᵀWJ and g = JᵀWr for residuals r, derivatives J and
+weights W.
+
+Legend: S people of all clips, N frames, L = 33 landmarks, K = 24 joints. A frame has 75 unknowns in 25 blocks of three:
+the turn w of each joint (radians, R ← R·exp(w)) and the position of the pelvis (metres). The ten betas follow.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+from unish.body import JOINT_NAMES, Body
+from unish.body.landmark_jacobian import differentiate_landmarks
+from unish.geometry.rotation import inverse_right_jacobian, matrix_to_axis_angle
+
+MIN_DEPTH_M = 0.2
+_LANDMARK_SCALE_M = 0.04  # of the Cauchy weights
+_TURN_SIGMA_RAD = {
+    **dict.fromkeys(("left_hand", "right_hand", "left_foot", "right_foot"), 0.05),
+    **dict.fromkeys(("spine1", "spine2", "spine3", "neck", "head", "left_collar", "right_collar"), 0.12),
+    **dict.fromkeys(("left_wrist", "right_wrist", "left_ankle", "right_ankle"), 0.12),
+    "pelvis": 0.35,
+}
+_LIMB_SIGMA_RAD = 0.3
+_ACCELERATION_SIGMA = 10.0  # rad/s² and m/s²
+_ACCELERATION_SCALE = 3.0  # of the Cauchy weights, in standard deviations
+_MIN_INTERVAL_S = 1e-3
+_BETAS_SIGMA, _MEAN_SHAPE_SIGMA, _STATURE_SIGMA_M = 0.4, 2.0, 0.017
+
+
+class Poses(NamedTuple):
+    """What a step changes; rotations and positions (of the pelvis, metres) in the axes of one still camera."""
+
+    rotations: Float[Tensor, "S N 24 3 3"]
+    position: Float[Tensor, "S N 3"]
+    betas: Float[Tensor, "S 10"]
+
+
+class Evidence(NamedTuple):
+    """What the steps hold the bodies against; observed frames come first.
+
+    Attributes:
+        observed: there are landmarks.
+        times: seconds.
+        image_points: in the turned camera, focal lengths.
+        weights: of each landmark, 1/m²: inverse variance across the ray, times visibility.
+        to_axes: rotation from the turned camera of each frame to the axes of ``Poses``.
+        depth: of the person, metres: where errors in the picture are measured.
+        start: the network's.
+    """
+
+    observed: Bool[Tensor, "S N"]
+    times: Float[Tensor, "S N"]
+    image_points: Float[Tensor, "S N 33 2"]
+    weights: Float[Tensor, "S N 33"]
+    to_axes: Float[Tensor, "S N 3 3"]
+    depth: Float[Tensor, "S N"]
+    start: Poses
+
+
+class Motion(NamedTuple):
+    """Term of the accelerations: blocks of each frame, and those that couple it to the next and to the one after."""
+
+    blocks: Float[Tensor, "S N 25 3 3"]
+    gradient: Float[Tensor, "S N 25 3"]
+    to_next: Float[Tensor, "S N-1 25 3 3"]
+    to_second: Float[Tensor, "S N-2 25 3 3"]
+
+
+def picture_term(
+    body: Body, poses: Poses, evidence: Evidence
+) -> tuple[Float[Tensor, "S N 85 85"], Float[Tensor, "S N 85"]]:
+    """Landmarks in the picture: (x/z − u, y/z − v) times the person's depth, in the turned camera."""
+    num_frames = poses.position.shape[1]
+    points, by_pose = differentiate_landmarks(body, poses.rotations, poses.betas[:, None].expand(-1, num_frames, -1))
+    from_axes = evidence.to_axes.mT[:, :, None]
+    seen = (from_axes @ (points + poses.position[:, :, None])[..., None])[..., 0]
+    straight = torch.eye(3, dtype=seen.dtype, device=seen.device).expand_as(by_pose[..., :3])
+    moves = from_axes @ torch.cat([by_pose[..., :72], straight, by_pose[..., 72:]], dim=-1)
+
+    z = seen[..., 2:].clamp_min(MIN_DEPTH_M)
+    image = seen[..., :2] / z
+    depth = evidence.depth[..., None, None]
+    error = (image - evidence.image_points) * depth
+    rows = (depth / z)[..., None] * (moves[..., :2, :] - image[..., None] * moves[..., 2:, :])
+    weights = evidence.weights / (1 + error.square().sum(-1) / _LANDMARK_SCALE_M**2)
+    weighted = (rows * weights[..., None, None]).flatten(2, 3).mT
+    return weighted @ rows.flatten(2, 3), (weighted @ error.flatten(2)[..., None])[..., 0]
+
+
+def prior_term(poses: Poses, start: Poses) -> tuple[Float[Tensor, "S N 24 3 3"], Float[Tensor, "S N 24 3"]]:
+    """Turns of the joints away from the network's; blocks and gradient."""
+    sigma = poses.rotations.new_tensor([_TURN_SIGMA_RAD.get(name, _LIMB_SIGMA_RAD) for name in JOINT_NAMES])[:, None]
+    turned = matrix_to_axis_angle(start.rotations.mT @ poses.rotations)
+    by_turn = inverse_right_jacobian(turned) / sigma[..., None]
+    # J⁻ᵀ(v)·v = v: a turn about v's own axis changes v alone.
+    return by_turn.mT @ by_turn, turned / sigma.square()
+
+
+def motion_term(poses: Poses, evidence: Evidence) -> Motion:
+    """Accelerations of all joints and of the pelvis."""
+    found = measure_accelerations(poses.rotations, poses.position, evidence.times, evidence.observed)
+    share = found.values.square().sum(-1) / (_ACCELERATION_SIGMA * _ACCELERATION_SCALE) ** 2
+    weights = found.weights[..., None] / (1 + share) / _ACCELERATION_SIGMA**2
+    first, second, third = found.first, found.second, found.third
+    by_first, by_second, by_third = (weights[..., None, None] * one.mT for one in (first, second, third))
+
+    def at(start: int, end: int, values: Tensor) -> Tensor:
+        """The values of three frames, at the frame (or pair) so many after the first and before the last of them."""
+        return pad(values, (0, 0) * (values.ndim - 2) + (start, end))
+
+    values = found.values[..., None]
+    return Motion(
+        blocks=at(0, 2, by_first @ first) + at(1, 1, by_second @ second) + at(2, 0, by_third @ third),
+        gradient=(at(0, 2, by_first @ values) + at(1, 1, by_second @ values) + at(2, 0, by_third @ values))[..., 0],
+        to_next=at(0, 1, by_first @ second) + at(1, 0, by_second @ third),
+        to_second=by_first @ third,
+    )
+
+
+def shape_term(
+    betas: Float[Tensor, "S 10"], start: Float[Tensor, "S 10"], tall: Float[Tensor, "S 10"]
+) -> tuple[Float[Tensor, "S 10 10"], Float[Tensor, "S 10"]]:
+    """Betas away from the network's and from the mean shape, and stature away from the network's.
+
+    Args:
+        tall: derivative of the stature, metres per beta.
+    """
+    moved, tall = betas - start, tall / _STATURE_SIGMA_M
+    identity = torch.eye(betas.shape[-1], dtype=betas.dtype, device=betas.device)
+    matrix = identity * (_BETAS_SIGMA**-2 + _MEAN_SHAPE_SIGMA**-2) + tall[..., :, None] * tall[..., None, :]
+    gradient = moved / _BETAS_SIGMA**2 + betas / _MEAN_SHAPE_SIGMA**2 + tall * (tall * moved).sum(-1, keepdim=True)
+    return matrix, gradient
+
+
+class Accelerations(NamedTuple):
+    """Second differences over each three frames that follow one another.
+
+    Attributes:
+        values: rad/s² of the K joints, in the axes of the turned joint, then m/s² of the pelvis.
+        weights: 1 where all three frames are observed, else 0.
+        first, second, third: derivatives of ``values`` with respect to the unknowns of each of the three frames, by
+            blocks: a joint's acceleration depends on its own turns alone.
+    """
+
+    values: Float[Tensor, "S N-2 25 3"]
+    weights: Float[Tensor, "S N-2"]
+    first: Float[Tensor, "S N-2 25 3 3"]
+    second: Float[Tensor, "S N-2 25 3 3"]
+    third: Float[Tensor, "S N-2 25 3 3"]
+
+
+def measure_accelerations(
+    rotations: Float[Tensor, "S N 24 3 3"],
+    position: Float[Tensor, "S N 3"],
+    times: Float[Tensor, "S N"],
+    observed: Bool[Tensor, "S N"],
+) -> Accelerations:
+    """Accelerations between frames at uneven times.
+
+    With v the change from one frame to the next (for a rotation log(Rᵀ·R′), for the position the difference) and h the
+    time between them, it is 2·(v₂/h₂ − v₁/h₁)/(h₁ + h₂). For turns R·exp(w) of both frames the change of v is
+    J⁻¹(v)·w′ − J⁻ᵀ(v)·w with the right Jacobian J of SO(3) (Solà et al., "A micro Lie theory", 2018, eqs. 143, 144).
+
+    Args:
+        times: seconds, growing where frames are observed.
+        observed: frames that count; the others come last.
+    """
+    turns = matrix_to_axis_angle(rotations[:, :-1].mT @ rotations[:, 1:])
+    steps = torch.cat([turns, position.diff(dim=1)[:, :, None]], dim=2)
+    straight = torch.eye(3, dtype=steps.dtype, device=steps.device).expand(*steps.shape[:2], 1, 3, 3)
+    later = torch.cat([inverse_right_jacobian(turns), straight], dim=2)
+    earlier = -later.mT
+
+    interval = torch.where(observed[:, 1:], times.diff(dim=1), 1.0).clamp_min(_MIN_INTERVAL_S).to(steps.dtype)
+    interval = interval[..., None, None]
+    share = 2.0 / (interval[:, 1:] + interval[:, :-1])
+    before, after = share / interval[:, :-1], share / interval[:, 1:]
+    before_3, after_3 = before[..., None], after[..., None]
+    return Accelerations(
+        values=after * steps[:, 1:] - before * steps[:, :-1],
+        weights=observed[:, 2:].to(steps.dtype),
+        first=-before_3 * earlier[:, :-1],
+        second=after_3 * earlier[:, 1:] - before_3 * later[:, :-1],
+        third=after_3 * later[:, 1:],
+    )
