@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from unish.people import PeopleConfig, PeopleModels, find, find_people
-from unish.people.blazepose import BlazePoseLandmarks
+from unish.people.blazepose import BlazePoseDetector, BlazePoseLandmarks
 from unish.people.protocols import Detection, Observation, Pose
 from unish.people.regions import Region
 from unish.structs import Clip
@@ -43,6 +43,18 @@ class Nobody(Levels):
     def detect(self, images):
         super().detect(images)
         return [[] for _ in images]
+
+
+class NoRegions(Nobody, BlazePoseDetector):
+    """Notes the sides of the parts of pictures in which it was asked for regions."""
+
+    def __init__(self):
+        super().__init__()
+        self.sides: list[float] = []
+
+    def find_regions(self, picture, around):
+        self.sides.append(around.side)
+        return []
 
 
 class NoLandmarks:
@@ -171,14 +183,16 @@ def test_the_parts_that_ship_are_made_of_the_named_assets(monkeypatch):
     find.default_landmarks(PeopleConfig())
     find.default_landmarks(PeopleConfig(model="heavy", mirror=False, num_threads=5))
     assert made == [(Path("blazepose-full"), True, 2), (Path("blazepose-heavy"), False, 5)]
-    support = []
+    support, regions = [], NoRegions()
     monkeypatch.setattr(
-        find, "BlazePoseDetector", lambda path, num_threads: support.append((path, num_threads)) or Nobody()
+        find, "BlazePoseDetector", lambda path, num_threads: support.append((path, num_threads)) or regions
     )
     monkeypatch.setattr(find, "default_detector", lambda config, progress: Levels())
     monkeypatch.setattr(find, "default_landmarks", lambda config, progress: NoLandmarks())
     tracks, _ = find_people(_clip(6), mask_size=(6, 8), config=PeopleConfig(num_threads=3))
     assert support == [(Path("blazepose-detector"), 3)] and tracks.num_people == 1
+    # Who has no landmarks is new in every frame: the second detector looks for regions around the box, 50 pixels tall.
+    assert regions.sides == [75.0] * 6
 
 
 def test_a_download_is_announced_with_its_size_and_licence(monkeypatch):
@@ -191,8 +205,8 @@ def test_a_download_is_announced_with_its_size_and_licence(monkeypatch):
 
     monkeypatch.setattr(find.assets, "fetch", fetch)
     monkeypatch.setattr(find, "load_darknet", lambda path: None)
-    for part in ("YoloDetector", "BlazePoseDetector"):
-        monkeypatch.setattr(find, part, lambda *args, **options: Nobody())
+    monkeypatch.setattr(find, "YoloDetector", lambda *args, **options: Nobody())
+    monkeypatch.setattr(find, "BlazePoseDetector", lambda *args, **options: NoRegions())
     monkeypatch.setattr(find, "BlazePoseLandmarks", lambda *args, **options: NoLandmarks())
     monkeypatch.setattr(find, "TwoScaleDetector", lambda *args, **options: Levels())
     find_people(_clip(2), mask_size=(6, 8), progress=lambda *step: said.append(step))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from unish.errors import InputError
-from unish.people import read_tracks
+from unish.people import PoseModels, read_tracks
 from unish.people.protocols import Pose
 from unish.structs import Clip
 
@@ -48,7 +48,9 @@ def _arrays(num_people: int = 2, num_frames: int = 20) -> dict[str, np.ndarray]:
 
 def _read(tmp_path, clip, arrays, **settings):
     np.savez(tmp_path / "tracks.npz", **arrays)
-    return read_tracks(tmp_path / "tracks.npz", clip, mask_size=(25, 40), landmarks=NoLandmarks(), **settings)
+    return read_tracks(
+        tmp_path / "tracks.npz", clip, mask_size=(25, 40), models=PoseModels(landmarks=NoLandmarks()), **settings
+    )
 
 
 def test_boxes_are_scaled_to_the_clip_and_sorted_by_id(tmp_path, clip):
@@ -131,7 +133,7 @@ def test_landmarks_are_read_inside_each_box_of_each_frame(tmp_path, clip):
         tmp_path / "tracks.npz",
         clip,
         mask_size=(25, 40),
-        landmarks=model,
+        models=PoseModels(landmarks=model),
         progress=lambda *call: calls.append(call),
     )
     assert calls == [("find people", done, 3) for done in (1, 2, 3)]
@@ -213,13 +215,13 @@ def test_wrong_contents_are_refused_in_one_line(tmp_path, clip, change, message)
 def test_files_that_are_no_npz_are_refused(tmp_path, clip, content):
     (tmp_path / "tracks.npz").write_bytes(content)
     with pytest.raises(InputError, match="not a readable npz") as caught:
-        read_tracks(tmp_path / "tracks.npz", clip, mask_size=(25, 40), landmarks=NoLandmarks())
+        read_tracks(tmp_path / "tracks.npz", clip, mask_size=(25, 40), models=PoseModels(landmarks=NoLandmarks()))
     assert "\n" not in str(caught.value)
 
 
 def test_a_single_array_and_a_missing_file_are_refused(tmp_path, clip):
     np.save(tmp_path / "tracks.npy", np.zeros(3))
     with pytest.raises(InputError, match="single array"):
-        read_tracks(tmp_path / "tracks.npy", clip, mask_size=(25, 40), landmarks=NoLandmarks())
+        read_tracks(tmp_path / "tracks.npy", clip, mask_size=(25, 40), models=PoseModels(landmarks=NoLandmarks()))
     with pytest.raises(InputError, match="no such file"):
-        read_tracks(tmp_path / "nothing.npz", clip, mask_size=(25, 40), landmarks=NoLandmarks())
+        read_tracks(tmp_path / "nothing.npz", clip, mask_size=(25, 40), models=PoseModels(landmarks=NoLandmarks()))

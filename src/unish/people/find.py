@@ -12,8 +12,9 @@ from unish.people.blazepose import BlazePoseDetector, BlazePoseLandmarks
 from unish.people.config import PeopleConfig
 from unish.people.log import ObservationLog
 from unish.people.masks import LandmarkSegmenter, draw_labels
-from unish.people.observe import Frame, observe
-from unish.people.protocols import Detector, LandmarkModel, Segmenter, Tracker
+from unish.people.observe import observe
+from unish.people.protocols import Detector, LandmarkModel, RegionFinder, Segmenter, Tracker
+from unish.people.reading import Frame
 from unish.people.records import pack, select_people
 from unish.people.scales import TwoScaleDetector
 from unish.people.tracking import HungarianTracker
@@ -26,18 +27,29 @@ _CHUNK = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class PeopleModels:
+class PoseModels:
+    """What reads the pose of somebody whose box is known.
+
+    Attributes:
+        landmarks: reads poses.
+        finder: finds how somebody new lies in the picture; ``None`` takes everybody to be upright at first.
+    """
+
+    landmarks: LandmarkModel
+    finder: RegionFinder | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleModels(PoseModels):
     """What looks at pictures.
 
     Attributes:
         detector: finds people.
         support: a second detector that imagines more; it needs good landmarks to be believed.
-        landmarks: reads poses.
     """
 
     detector: Detector
     support: Detector
-    landmarks: LandmarkModel
 
     @classmethod
     def load(cls, config: PeopleConfig, progress: Progress | None = None) -> PeopleModels:
@@ -46,11 +58,8 @@ class PeopleModels:
         Raises:
             InputError: a model file cannot be fetched.
         """
-        return cls(
-            detector=default_detector(config, progress),
-            support=BlazePoseDetector(_fetch("blazepose-detector", progress), num_threads=config.num_threads),
-            landmarks=default_landmarks(config, progress),
-        )
+        detector, support = default_detector(config, progress), default_support(config, progress)
+        return cls(detector=detector, support=support, landmarks=default_landmarks(config, progress), finder=support)
 
 
 def find_people(
@@ -103,6 +112,7 @@ def find_people(
                 also,
                 expected,
                 models.landmarks,
+                finder=models.finder,
                 min_detector_score=config.min_detector_score,
                 min_landmark_score=config.min_landmark_score,
             )
@@ -128,6 +138,11 @@ def default_detector(config: PeopleConfig, progress: Progress | None = None) -> 
         for side in (config.detector_long_side, config.detector_coarse_side)
     )
     return TwoScaleDetector(fine, coarse, fine_side=config.detector_long_side, coarse_side=config.detector_coarse_side)
+
+
+def default_support(config: PeopleConfig, progress: Progress | None = None) -> BlazePoseDetector:
+    """BlazePose's own detector, which finds regions, too; fetched if need be."""
+    return BlazePoseDetector(_fetch("blazepose-detector", progress), num_threads=config.num_threads)
 
 
 def default_landmarks(config: PeopleConfig, progress: Progress | None = None) -> LandmarkModel:

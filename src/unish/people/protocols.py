@@ -116,6 +116,15 @@ class LandmarkModel(Protocol):
 
 
 @runtime_checkable
+class RegionFinder(Protocol):
+    """Finds how people lie in a part of a picture."""
+
+    def find_regions(self, picture: Float32[Tensor, "3 H W"], around: Region) -> list[Region]:
+        """Regions for a landmark model, best first, of the people in a part of a picture, which is RGB in [0, 1]."""
+        ...
+
+
+@runtime_checkable
 class Segmenter(Protocol):
     """Says which pixels belong to which person."""
 

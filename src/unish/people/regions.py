@@ -66,6 +66,13 @@ class Region:
         return self.x - half, self.y - half, self.x + half, self.y + half
 
 
+def region_distance(first: Region, second: Region, *, max_ratio: float = 2.0) -> float:
+    """Distance of the centres over the larger side; infinite when the sides differ by more than ``max_ratio``."""
+    if not 1 / max_ratio < first.side / second.side < max_ratio:
+        return math.inf
+    return math.hypot(first.x - second.x, first.y - second.y) / max(first.side, second.side)
+
+
 def cut_region(picture: Float32[Tensor, "C H W"], region: Region, size: int) -> Float32[Tensor, "C size size"]:
     """Bilinear samples of a region at size² pixel centres; zero outside the picture (padded, never squeezed)."""
     height, width = picture.shape[-2:]
