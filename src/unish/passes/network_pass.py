@@ -87,7 +87,10 @@ class DenseFrames:
             ),
             tracks=replace(tracks, valid=tracks.valid[:, dense], boxes_xyxy=tracks.boxes_xyxy[:, dense], masks=masks),
             landmarks=Landmarks(
-                px=landmarks.px[:, dense], world=landmarks.world[:, dense], score=landmarks.score[:, dense]
+                px=landmarks.px[:, dense],
+                world=landmarks.world[:, dense],
+                score=landmarks.score[:, dense],
+                sigma_px=None if landmarks.sigma_px is None else landmarks.sigma_px[:, dense],
             ),
         )
 
@@ -226,6 +229,9 @@ def make_human_inputs(
     return HumanInputs(
         valid=tracks.valid[None, :, frames].to(network.device),
         landmarks_px=landmarks.px[None, :, frames].to(network.device),
+        landmarks_sigma_px=(
+            None if landmarks.sigma_px is None else landmarks.sigma_px[None, :, frames].to(network.device)
+        ),
         landmarks_world=landmarks.world[None, :, frames].to(network.device),
         patches=None if crops is None else crops.patches[None].to(network.device),
         bbox_info=None if crops is None else crops.bbox_info[None].to(network.device),

@@ -8,12 +8,15 @@ from pathlib import Path
 import torch
 
 from unish import assets
+from unish.errors import InputError
 from unish.people.blazepose import BlazePoseDetector, BlazePoseLandmarks
 from unish.people.config import PeopleConfig
+from unish.people.fuse import add_points
 from unish.people.log import ObservationLog
 from unish.people.masks import LandmarkSegmenter, draw_labels
+from unish.people.movenet import MoveNetPoints, load_movenet
 from unish.people.observe import observe
-from unish.people.protocols import Detector, LandmarkModel, RegionFinder, Segmenter, Tracker
+from unish.people.protocols import Detector, KeypointModel, LandmarkModel, RegionFinder, Segmenter, Tracker
 from unish.people.reading import Frame
 from unish.people.records import pack, select_people
 from unish.people.scales import TwoScaleDetector
@@ -33,10 +36,14 @@ class PoseModels:
     Attributes:
         landmarks: reads poses.
         finder: finds how somebody new lies in the picture; ``None`` takes everybody to be upright at first.
+        keypoints: reads points in the picture better than ``landmarks`` (see ``fuse``); ``None`` does without.
+        notes: what is missing of what was asked for, one sentence each.
     """
 
     landmarks: LandmarkModel
     finder: RegionFinder | None = None
+    keypoints: KeypointModel | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +66,7 @@ class PeopleModels(PoseModels):
             InputError: a model file cannot be fetched.
         """
         detector, support = default_detector(config, progress), default_support(config, progress)
-        return cls(detector=detector, support=support, landmarks=default_landmarks(config, progress), finder=support)
+        return cls(detector=detector, support=support, **vars(load_pose_models(config, progress, support)))
 
 
 def find_people(
@@ -106,8 +113,9 @@ def find_people(
             index = first + offset
             time_s, segment = float(clip.timestamps_s[index]), int(clip.segment[index])
             expected = tracker.predict(time_s, segment)
+            frame = Frame.of(images[offset])
             people = observe(
-                Frame.of(images[offset]),
+                frame,
                 seen,
                 also,
                 expected,
@@ -116,18 +124,34 @@ def find_people(
                 min_detector_score=config.min_detector_score,
                 min_landmark_score=config.min_landmark_score,
             )
+            if models.keypoints is not None:
+                people = add_points(frame.picture, people, models.keypoints)
             if log is not None:
                 people = log.add(people, last=index == clip.num_frames - 1)
             tracker.update(time_s, segment, people)
         if progress is not None:
             progress("find people", min(first + _CHUNK, clip.num_frames), clip.num_frames)
     chosen, messages = select_people(dict(enumerate(tracker.identities())), clip, config)
+    messages += models.notes
     if not chosen:
         messages.append("nobody was found in the video: only the scene is reconstructed")
     # Dropped tracks leave no holes in the numbering.
     people_by_id = dict(enumerate(chosen.values()))
     labels = draw_labels(list(people_by_id.values()), clip, mask_size, segmenter or LandmarkSegmenter())
     return pack(people_by_id, clip, labels, messages)
+
+
+def load_pose_models(
+    config: PeopleConfig, progress: Progress | None = None, finder: RegionFinder | None = None
+) -> PoseModels:
+    """The default ones, fetched if need be; ``finder`` is one that is loaded already.
+
+    Raises:
+        InputError: a model file that is needed cannot be fetched.
+    """
+    finder, landmarks = finder or default_support(config, progress), default_landmarks(config, progress)
+    keypoints, notes = default_keypoints(config, progress)
+    return PoseModels(landmarks=landmarks, finder=finder, keypoints=keypoints, notes=notes)
 
 
 def default_detector(config: PeopleConfig, progress: Progress | None = None) -> Detector:
@@ -149,6 +173,20 @@ def default_landmarks(config: PeopleConfig, progress: Progress | None = None) ->
     """BlazePose in the size that the settings ask for, fetched if need be."""
     model = _fetch(f"blazepose-{config.model}", progress)
     return BlazePoseLandmarks(model, mirror=config.mirror, num_threads=config.num_threads)
+
+
+def default_keypoints(
+    config: PeopleConfig, progress: Progress | None = None
+) -> tuple[KeypointModel | None, tuple[str, ...]]:
+    """MoveNet in the size that the settings ask for, fetched if need be; or what to say where it cannot be had."""
+    name = config.landmarks_2d
+    if name == "none":
+        return None, ()
+    try:
+        graph, weights = (_fetch(f"movenet-{name}{part}", progress) for part in ("-graph", ""))
+        return MoveNetPoints(load_movenet(name, graph, weights)), ()
+    except InputError as error:
+        return None, (f"points of people in the picture were read by BlazePose alone, which is less exact: {error}",)
 
 
 def _fetch(name: str, progress: Progress | None) -> Path:

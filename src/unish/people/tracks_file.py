@@ -14,7 +14,8 @@ from torch import Tensor
 from unish.errors import InputError
 from unish.people.boxes import box_area, clip_box
 from unish.people.config import PeopleConfig
-from unish.people.find import PoseModels, default_landmarks, default_support
+from unish.people.find import PoseModels, load_pose_models
+from unish.people.fuse import add_points
 from unish.people.masks import LandmarkSegmenter, draw_labels
 from unish.people.observe import observe_box
 from unish.people.protocols import Observation
@@ -60,19 +61,17 @@ def read_tracks(
     frame_of = _match_frames(path, arrays["frame_indices"], clip)
     top, left, bottom, right = shown = clip.source_area or (0.0, 0.0, *clip.source_size)
     factor = np.tile([clip.size[1] / (right - left), clip.size[0] / (bottom - top)], 2)
-    models = models or PoseModels(
-        landmarks=default_landmarks(config, progress), finder=default_support(config, progress)
-    )
+    models = models or load_pose_models(config, progress)
     outside = 0
     people: dict[int, dict[int, Observation]] = {int(identity): {} for identity in np.sort(arrays["person_ids"])}
     for done, (column, index) in enumerate(frame_of.items(), start=1):
-        frame = Frame.of(clip.images[index])
+        frame, seen = Frame.of(clip.images[index]), dict[int, Observation]()
         for identity, boxes in zip(arrays["person_ids"], arrays["boxes_xyxy"], strict=True):
             box = clip_box((boxes[column] - [left, top, left, top]) * factor, clip.size)
             if box_area(box) == 0:
                 outside += 1
             elif np.isfinite(box).all():
-                people[int(identity)][index] = observe_box(
+                seen[int(identity)] = observe_box(
                     frame,
                     box,
                     _expect(people[int(identity)], clip, index),
@@ -80,9 +79,14 @@ def read_tracks(
                     finder=models.finder,
                     min_landmark_score=config.min_landmark_score,
                 )
+        if models.keypoints is not None:
+            seen = dict(zip(seen, add_points(frame.picture, list(seen.values()), models.keypoints), strict=True))
+        for identity, observation in seen.items():
+            people[identity][index] = observation
         if progress is not None:
             progress("find people", done, len(frame_of))
     chosen, messages = select_people({key: one for key, one in people.items() if one}, clip, config)
+    messages += models.notes
     messages += _describe_losses(path, outside=outside, unnamed=clip.num_frames - len(frame_of), used=clip.num_frames)
     if not chosen:
         messages.append(f"{path}: nobody is in the used frames: only the scene is reconstructed")

@@ -21,6 +21,7 @@ class HumanInputs:
     Attributes:
         valid: (B, P, N) the person was observed.
         landmarks_px: (B, P, N, 33, 3) x, y in pixels of the network's images (H×W), visibility; NaN where none.
+        landmarks_sigma_px: (B, P, N, 33) 1σ of x and y, pixels of the network's images; NaN where none.
         landmarks_world: (B, P, N, 33, 3) metres around the hips in the person's viewing-ray camera; NaN where none.
         patches: (B, P, N, 3, 256, 256) RGB in [0, 1].
         bbox_info: (B, P, N, 3) box centre minus image centre and box side, pixels.
@@ -28,6 +29,7 @@ class HumanInputs:
 
     valid: Bool[Tensor, "B P N"]
     landmarks_px: Float[Tensor, "B P N 33 3"] | None = None
+    landmarks_sigma_px: Float[Tensor, "B P N 33"] | None = None
     landmarks_world: Float[Tensor, "B P N 33 3"] | None = None
     patches: Float[Tensor, "B P N 3 256 256"] | None = None
     bbox_info: Float[Tensor, "B P N 3"] | None = None
