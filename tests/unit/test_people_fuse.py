@@ -40,6 +40,16 @@ def turn_around(px: np.ndarray, world: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return px[:, MIRRORED], world[:, MIRRORED] * np.array([1, 1, -1], np.float32)
 
 
+def fuse_as_coco(px: np.ndarray, world: np.ndarray, points: np.ndarray, side: np.ndarray) -> tuple:
+    """``fuse`` with points that mean what BlazePose's mean: COCO's shoulders are 1.5 cm up the trunk, its hips 2.4."""
+    up = world[:, [11, 12]].mean(axis=1) - world[:, [23, 24]].mean(axis=1)
+    up = (up / np.linalg.norm(up, axis=-1, keepdims=True))[:, None, :2] * measure_scale(px, world)[:, None, None]
+    points = points.copy()
+    points[:, [5, 6], :2] += 0.015 * up
+    points[:, [11, 12], :2] += 0.024 * up
+    return fuse(px, world, points, side)
+
+
 def test_scale_is_that_of_the_limbs():
     px, world, *_ = make_people(2)
     assert measure_scale(px, world) == pytest.approx([SCALE, SCALE], rel=1e-5)
@@ -49,7 +59,7 @@ def test_scale_is_that_of_the_limbs():
 
 def test_two_models_that_agree_leave_all_as_it_is_and_a_centimetre_of_doubt():
     px, world, points, side = make_people(3)
-    fused = fuse(px, world, points, side)
+    fused = fuse_as_coco(px, world, points, side)
     assert np.allclose(fused[0], px, atol=1e-4) and np.array_equal(fused[1], world)
     assert fused[2] == pytest.approx(np.full((3, 33), 0.01 * SCALE), rel=1e-4)
 
@@ -58,7 +68,7 @@ def test_points_are_the_second_model_s_and_what_it_does_not_know_moves_along():
     px, world, points, side = make_people(1)
     moved = np.random.default_rng(1).standard_normal((1, 17, 2)).astype(np.float32)
     points[..., :2] += moved
-    fused, _, sigma = fuse(px, world, points, side)
+    fused, _, sigma = fuse_as_coco(px, world, points, side)
     assert np.allclose(fused[:, SAME, :2], points[..., :2], atol=1e-4)
     assert np.array_equal(fused[..., 2], px[..., 2])
     carriers = {"pinky": "wrist", "index": "wrist", "thumb": "wrist", "heel": "ankle", "foot_index": "ankle"}
@@ -78,18 +88,31 @@ def test_a_second_model_whose_trunk_is_elsewhere_is_not_heard(share, heard):
     px, world, points, side = make_people(2)
     points[0, TRUNK, 0] += share * side[0]
     points[:, 10, 0] += side
-    fused, _, sigma = fuse(px, world, points, side)
+    fused, _, sigma = fuse_as_coco(px, world, points, side)
     assert np.allclose(fused[0, SAME, :2], points[0, :, :2], atol=1e-3) == heard
     assert np.array_equal(fused[0], px[0]) != heard
     assert (sigma[0] == pytest.approx(np.full(33, SIGMA_ALONE_M * SCALE), rel=1e-4)) != heard
     assert np.allclose(fused[1, SAME, :2], points[1, :, :2], atol=1e-3)
 
 
+@pytest.mark.parametrize(("score", "heard"), [(0.3, True), (0.29, False)])
+def test_points_of_which_the_second_model_is_not_sure_stay_where_they_are(score, heard):
+    """What lies beyond the border of the picture it has to put inside. The doubt remains."""
+    px, world, points, side = make_people(1)
+    points[0, 16, 1] -= 50
+    points[0, 16, 2] = score
+    fused, _, sigma = fuse_as_coco(px, world, points, side)
+    for landmark in (28, 30, 32):
+        assert fused[0, landmark, 1] - px[0, landmark, 1] == pytest.approx(-50 * heard, abs=1e-3)
+        assert sigma[0, landmark] == pytest.approx(np.hypot(0.01 * SCALE, 0.35 * 50), rel=1e-3)
+    assert np.allclose(fused[0, :28], px[0, :28], atol=1e-3)
+
+
 def test_left_and_right_are_the_second_model_s_and_depth_follows():
     px, world, points, side = make_people(4)
     wrong_px, wrong_world = px.copy(), world.copy()
     wrong_px[::2], wrong_world[::2] = turn_around(px[::2], world[::2])
-    fused_px, fused_world, sigma = fuse(wrong_px, wrong_world, points, side)
+    fused_px, fused_world, sigma = fuse_as_coco(wrong_px, wrong_world, points, side)
     assert np.allclose(fused_px, px, atol=1e-3) and np.array_equal(fused_world, world)
     assert sigma == pytest.approx(np.full((4, 33), 0.01 * SCALE), rel=1e-3)
 
@@ -104,7 +127,7 @@ def test_somebody_else_does_not_turn_a_person_around():
     for row, landmark in zip(TRUNK, [11, 12, 23, 24], strict=True):
         px[2, landmark, 0] = centre + 0.05 * (px[2, landmark, 0] - centre)
         points[2, row, 0] = 2 * centre - px[2, landmark, 0]
-    fused_px, fused_world, _ = fuse(px, world, points, side)
+    fused_px, fused_world, _ = fuse_as_coco(px, world, points, side)
     assert np.array_equal(fused_world, world) and np.array_equal(fused_px[0], px[0])
     assert np.allclose(fused_px[1:, SAME, :2], points[1:, :, :2], atol=1e-3)
 
@@ -117,8 +140,8 @@ def test_mirrored_people_are_fused_to_mirrored_people():
     def mirror(marks, order, width):
         return marks[:, order] * np.array([-1, 1, 1], np.float32) + np.array([width, 0, 0], np.float32)
 
-    straight = fuse(px, world, points, side)
-    mirrored = fuse(mirror(px, MIRRORED, 600), mirror(world, MIRRORED, 0), mirror(points, coco, 600), side)
+    straight = fuse_as_coco(px, world, points, side)
+    mirrored = fuse_as_coco(mirror(px, MIRRORED, 600), mirror(world, MIRRORED, 0), mirror(points, coco, 600), side)
     assert np.allclose(mirrored[0], mirror(straight[0], MIRRORED, 600), atol=1e-3)
     assert np.allclose(mirrored[1], mirror(straight[1], MIRRORED, 0), atol=1e-5)
     assert np.allclose(mirrored[2], straight[2][:, MIRRORED], atol=1e-3)
@@ -128,15 +151,15 @@ def test_people_are_fused_each_for_themselves_and_sizes_do_not_matter():
     px, world, points, side = make_people(4, seed=3)
     points[..., :2] += 3 * np.random.default_rng(4).standard_normal((4, 17, 2)).astype(np.float32)
     points[1, :, 0] += 200
-    together = fuse(px, world, points, side)
+    together = fuse_as_coco(px, world, points, side)
     for index in range(4):
         row = slice(index, index + 1)
-        alone = fuse(px[row], world[row], points[row], side[row])
+        alone = fuse_as_coco(px[row], world[row], points[row], side[row])
         assert all(
             np.allclose(one, all_of_them[row], atol=1e-4) for one, all_of_them in zip(alone, together, strict=True)
         )
     double = np.array([2, 2, 1], np.float32)
-    larger = fuse(px * double, world, points * double, 2 * side)
+    larger = fuse_as_coco(px * double, world, points * double, 2 * side)
     assert np.allclose(larger[0], together[0] * double, atol=1e-3) and np.allclose(
         larger[2], 2 * together[2], atol=1e-3
     )
@@ -151,6 +174,7 @@ class Shifted:
     def read_points(self, picture, regions):
         self.regions = list(regions)
         px = np.stack([body.px[SAME] for body in self.bodies])
+        px[..., 2] = 0.9
         return (px + np.array([3, 0, 0])).astype(np.float32)
 
 

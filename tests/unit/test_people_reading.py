@@ -167,8 +167,12 @@ class Turning(Bodies):
         )
 
 
-@pytest.mark.parametrize(("upright", "turned", "kept"), [(4.0, 1.0, 1.5), (1.0, 4.0, 0.0), (-4.0, 3.9, 1.5)])
+@pytest.mark.parametrize(
+    ("upright", "turned", "kept"),
+    [(4.0, 1.0, 1.5), (1.0, 4.0, 0.0), (-4.0, 3.9, 1.5), (9.0, 4.99, 1.5), (9.0, 5.01, 0.0)],
+)
 def test_somebody_new_is_read_in_the_region_where_the_reading_stays(upright, turned, kept):
+    """A turned region must keep it within a twentieth of the box, which is 100 pixels tall."""
     me = make_body(100, 120, 100)
     lying = replace(me.region, angle=1.5)
     model = Turning(me, found=(lying,), moved={0.0: upright, 1.5: turned})

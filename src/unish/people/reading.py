@@ -99,28 +99,27 @@ def read_new(
 
     Landmark models know people who stand upright in their region: of somebody who lies, hangs or stands on the hands
     they read nonsense in an upright one, with full confidence. But nonsense moves when it is read again around itself,
-    and a right reading hardly does. So of the readings that belong to the box the one is kept that moved least.
+    and a right reading hardly does. So of the readings that belong to the box the one is kept that moved least. A
+    turned one that moves by more than a twentieth of the box is no better than an upright one that does.
 
     Args:
-        is_new: look for a turned region in any case; else only if the upright reading moves by more than a twentieth
-            of the box.
+        is_new: look for a turned region in any case; else only if the upright reading moves by more than that.
     """
     upright = look_twice(frame, Region.around_box(boxes[index], margin=BOX_MARGIN), landmarks)
     pose = None if upright is None else upright.pose
     side = float((boxes[index, 2:] - boxes[index, :2]).max())
     if finder is None or not (is_new or upright is None or upright.moved_px > _RESTLESS * side):
         return pose
-    looks = [upright]
     cutout = Region.around_box(boxes[index], margin=_CUTOUT_MARGIN)
     inside = [one for one in finder.find_regions(frame.picture, cutout) if _is_inside(one, boxes[index])]
-    if inside:
-        looks.append(
-            look_twice(
-                frame, min(inside, key=lambda one: region_distance(one, cutout)), landmarks, min_score=_MIN_RETRY_SCORE
-            )
-        )
-    fitting = [one for one in looks if one is not None and belongs_to_box(one.pose, boxes, index)]
-    return min(fitting, key=lambda one: one.moved_px).pose if fitting else pose
+    if not inside:
+        return pose
+    nearest = min(inside, key=lambda one: region_distance(one, cutout))
+    turned = look_twice(frame, nearest, landmarks, min_score=_MIN_RETRY_SCORE)
+    if turned is None or turned.moved_px > _RESTLESS * side or not belongs_to_box(turned.pose, boxes, index):
+        return pose
+    stays = upright is not None and belongs_to_box(upright.pose, boxes, index) and upright.moved_px <= turned.moved_px
+    return pose if stays else turned.pose
 
 
 def _is_inside(region: Region, box: Float[ndarray, "4"]) -> bool:
