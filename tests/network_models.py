@@ -89,4 +89,5 @@ def make_human_inputs(num_people: int, rng: torch.Generator) -> HumanInputs:
         landmarks_world=world.masked_fill(missing, torch.nan),
         patches=torch.rand(*shape, 3, 256, 256, generator=rng) if num_people else torch.zeros(*shape, 3, 256, 256),
         bbox_info=torch.rand(*shape, 3, generator=rng) * 20,
+        landmarks_sigma_px=(1 + torch.rand(*shape, 33, generator=rng)).masked_fill(missing[..., 0], torch.nan),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from unish.errors import InputError
 from unish.people import PoseModels, read_tracks
 from unish.people.protocols import Pose
+from unish.people.regions import Region
 from unish.structs import Clip
 
 NAN = math.nan
@@ -209,6 +211,36 @@ def test_wrong_contents_are_refused_in_one_line(tmp_path, clip, change, message)
     with pytest.raises(InputError, match=message) as caught:
         _read(tmp_path, clip, arrays)
     assert "\n" not in str(caught.value) and "tracks.npz" in str(caught.value)
+
+
+def test_somebody_is_looked_for_where_they_were_in_the_frame_before_if_that_is_of_the_same_shot(tmp_path, clip):
+    class Notes(NoLandmarks):
+        def __init__(self):
+            self.regions: list[Region] = []
+
+        def read_pose(self, picture, region):
+            self.regions.append(region)
+            px = np.zeros((33, 3), np.float32)
+            px[:, 2] = 1
+            px[:, :2] = np.linspace([12, 7], [28, 43], 33)
+            return Pose(px=px, world=px, score=0.8, region=region, next_region=Region(x=20.0, y=25.0, side=41.0))
+
+    class Points:
+        def __init__(self):
+            self.asked: list[int] = []
+
+        def read_points(self, picture, regions):
+            self.asked.append(len(regions))
+            return np.zeros((len(regions), 17, 3), np.float32)
+
+    model, points = Notes(), Points()
+    clip = replace(clip, segment=torch.tensor([0, 0, 1, 1]))
+    np.savez(tmp_path / "tracks.npz", **_arrays(1))
+    models = PoseModels(landmarks=model, keypoints=points, notes=("something is missing",))
+    tracks, landmarks = read_tracks(tmp_path / "tracks.npz", clip, mask_size=(25, 40), models=models)
+    first = [region.side for region in model.regions if region.x == 20 and region.side != 41]
+    assert len(first) == 2 and points.asked == [1] * 4 and tracks.warnings[0] == "something is missing"
+    assert landmarks.sigma_px.shape == (1, 4, 33) and bool(landmarks.sigma_px.isfinite().all())
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 not really a zip"])

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Float32
 from numpy import ndarray
 from torch import Tensor
 
-from unish.body.joints import MIRRORED_LANDMARKS
+from unish.body.joints import JOINT_LANDMARKS, MIRRORED_LANDMARKS
 from unish.people.protocols import KeypointModel, Observation, Pose
 from unish.people.regions import Region
 from unish.structs import NUM_LANDMARKS
@@ -24,7 +24,7 @@ _MAX_APART = 0.12
 _MIN_SCORE = 0.3
 _MARGIN = 1.25
 _MIN_VISIBILITY = 0.5
-_LIMBS = np.array([11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28])
+_LIMBS = np.array(list(JOINT_LANDMARKS))
 _TRUNK = np.array([11, 12, 23, 24])
 _MIRRORED = np.array(MIRRORED_LANDMARKS)
 # The landmark that means the same as each of COCO's 17 key points, and the key point with which each landmark moves:
