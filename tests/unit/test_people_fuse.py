@@ -194,9 +194,10 @@ def test_people_with_poses_get_points_from_regions_close_around_what_is_seen():
     for person, body in zip(found[::2], bodies, strict=True):
         assert np.allclose(person.pose.px[11:, 0], body.px[11:, 0] + 3) and person.pose.sigma_px.shape == (33,)
         assert replace(person.pose, px=body.px, world=body.world, sigma_px=None).score == body.score
-    # Around what is visible; where too little is, where the landmarks say.
+    # Around what is visible and the middles of the sides of the box.
     first, second = model.regions
-    assert (first.x, first.y, first.side) == pytest.approx((100, 120, 125)) and second == bodies[1].next_region
+    assert (first.x, first.y, first.side, first.angle) == pytest.approx((100, 120, 115, 0))
+    assert (second.x, second.y, second.side) == pytest.approx((220, 120, 1.15 * 80))
     assert add_points(FRAME.picture, people[1:2], model) == people[1:2]
     assert add_points(FRAME.picture, [], model) == []
 

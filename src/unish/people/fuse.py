@@ -22,7 +22,7 @@ _SIGMA_BOTH_M = 0.01
 _SIGMA_PER_DISTANCE = 0.35
 _MAX_APART = 0.12
 _MIN_SCORE = 0.3
-_MARGIN = 1.25
+_MARGIN = 1.15
 _MIN_VISIBILITY = 0.5
 _LIMBS = np.array(list(JOINT_LANDMARKS))
 _TRUNK = np.array([11, 12, 23, 24])
@@ -123,12 +123,16 @@ def _face_away(px: Float32[ndarray, "B 33 3"], points: Float32[ndarray, "B 17 3"
     return np.asarray(against & (exchanged < as_read))
 
 
-def _fit_region(pose: Pose) -> Region:
-    """Close around the visible landmarks, turned as the person is."""
+def _fit_region(box_xyxy: Float[ndarray, "4"], pose: Pose) -> Region:
+    """Close around the visible landmarks and the middles of the box's sides, turned as the person is.
+
+    Around landmarks alone it would miss the limbs that they miss; a turned square around the whole box is too large.
+    """
+    x0, y0, x1, y1 = box_xyxy.tolist()
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
     seen = pose.px[pose.px[:, 2] >= _MIN_VISIBILITY, :2]
-    if len(seen) < 3:
-        return pose.next_region
-    return Region.around_points(seen, angle=pose.next_region.angle, margin=_MARGIN)
+    points = np.concatenate([np.array([[x0, y], [x1, y], [x, y0], [x, y1]]), seen])
+    return Region.around_points(points, angle=pose.next_region.angle, margin=_MARGIN)
 
 
 def add_points(
@@ -139,8 +143,8 @@ def add_points(
     poses = [pose for person in people if (pose := person.pose) is not None]
     if not poses:
         return list(people)
-    points = model.read_points(picture, [_fit_region(pose) for pose in poses])
     boxes = np.stack([people[row].box_xyxy for row in rows])
+    points = model.read_points(picture, [_fit_region(box, pose) for box, pose in zip(boxes, poses, strict=True)])
     px, world, sigma_px = fuse(
         np.stack([pose.px for pose in poses]),
         np.stack([pose.world for pose in poses]),
