@@ -84,14 +84,16 @@ def test_points_are_the_second_model_s_and_what_it_does_not_know_moves_along():
 
 @pytest.mark.parametrize(("share", "heard"), [(0.119, True), (0.121, False)])
 def test_a_second_model_whose_trunk_is_elsewhere_is_not_heard(share, heard):
-    """12 % of the size, as a mean over shoulders and hips; where the limbs are does not matter."""
+    """12 % of the size, as a mean over shoulders and hips; limbs do not matter. Doubt ends at that distance then."""
     px, world, points, side = make_people(2)
     points[0, TRUNK, 0] += share * side[0]
     points[:, 10, 0] += side
     fused, _, sigma = fuse_as_coco(px, world, points, side)
     assert np.allclose(fused[0, SAME, :2], points[0, :, :2], atol=1e-3) == heard
     assert np.array_equal(fused[0], px[0]) != heard
-    assert (sigma[0] == pytest.approx(np.full(33, SIGMA_ALONE_M * SCALE), rel=1e-4)) != heard
+    for landmark, apart in ((11, share * side[0]), (13, 0.0), (16, side[0] if heard else 0.12 * side[0])):
+        apart = min(apart, 0.12 * side[0]) if not heard else apart
+        assert sigma[0, landmark] == pytest.approx(np.hypot(0.01 * SCALE, 0.35 * apart), rel=1e-3)
     assert np.allclose(fused[1, SAME, :2], points[1, :, :2], atol=1e-3)
 
 

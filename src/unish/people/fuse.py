@@ -51,10 +51,11 @@ def fuse(
     """Landmarks of B people read by BlazePose, with the key points of a second model that is better in the picture.
 
     Two key point models err apart from one another, so where they disagree, both are to be doubted. Where their trunks
-    lie further apart than ``_MAX_APART`` of the person's size, the second one has read somebody else, and is not heard.
-    Where left and right are the other way round, the first one has taken the front for the back: seen along the ray
-    that is a body with left and right exchanged and depth turned around. A point of which the second model is not sure
-    stays where it is: MoveNet has to put legs that are cut off by the border of the picture somewhere inside.
+    lie further apart than ``_MAX_APART`` of the person's size, one of them has read somebody else: the second one is
+    not heard then, and all points are in doubt. Where left and right are the other way round, the first one has taken
+    the front for the back: seen along the ray that is a body with left and right exchanged and depth turned around. A
+    point of which the second model is not sure stays where it is: MoveNet has to put legs that are cut off by the
+    border of the picture somewhere inside.
 
     Args:
         px: x, y in pixels of the picture, and visibility.
@@ -81,11 +82,13 @@ def fuse(
     fused_px = faced_px.copy()
     heard = points[..., 2:] >= _MIN_SCORE
     fused_px[..., :2] += np.where(heard, moved, 0)[:, _CARRIER]
-    sigma = np.hypot(_SIGMA_BOTH_M * scale, _SIGMA_PER_DISTANCE * apart[:, _CARRIER])
+    # Who has read somebody else is not known: as much doubt as of points that are hardly heard.
+    doubted = np.where(same[:, None], apart, np.minimum(apart, _MAX_APART * side_px[:, None]))[:, _CARRIER]
+    sigma = np.hypot(_SIGMA_BOTH_M * scale, _SIGMA_PER_DISTANCE * doubted)
     return (
         np.where(same[:, None, None], fused_px, px),
         np.where(same[:, None, None], faced_world, world),
-        np.where(same[:, None], sigma, sigma_alone(px, world)).astype(np.float32),
+        sigma.astype(np.float32),
     )
 
 
