@@ -56,6 +56,18 @@ def _only_hard_cuts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr("unish.video.read._open_model", lambda progress: (None, []))
 
 
+@pytest.fixture(autouse=True)
+def _one_landmark_model(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does finding people: the second landmark model is there for tests that ask for it."""
+    if "second_landmarks" not in request.fixturenames:
+        monkeypatch.setattr("unish.people.find.default_keypoints", lambda config, progress=None: (None, ()))
+
+
+@pytest.fixture
+def second_landmarks() -> None:
+    """What asks for it loads the second landmark model, or does not find it, as users do."""
+
+
 @pytest.fixture
 def soft_changes() -> Path:
     """The weights that soft changes are found with; what asks for them reads videos as users do."""

@@ -8,13 +8,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from unish.people.observe import (
-    Candidates,
-    Frame,
-    landmark_box,
-    observe,
-)
+from unish.people.observe import Candidates, observe
 from unish.people.protocols import Detection, Pose
+from unish.people.reading import Frame, landmark_box
 from unish.people.regions import Region
 
 FRAME = Frame.of(torch.full((240, 320, 3), 128, dtype=torch.uint8))

@@ -421,9 +421,14 @@ def test_an_unknown_name_lists_the_known_ones(index):
 
 
 def test_the_registry_is_complete():
-    assert {"yolov4-tiny", "blazepose-detector", "blazepose-full", "blazepose-heavy", "demo-video"} <= set(
-        assets.ASSETS
-    )
+    assert {
+        "yolov4-tiny",
+        "blazepose-detector",
+        "blazepose-full",
+        "blazepose-heavy",
+        "movenet-thunder",
+        "demo-video",
+    } <= set(assets.ASSETS)
     file_names = [asset.file_name for asset in assets.ASSETS.values()]
     assert len(set(file_names)) == len(file_names)
     for name, asset in assets.ASSETS.items():

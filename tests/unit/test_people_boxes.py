@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from unish.errors import InputError
 from unish.people import PeopleConfig
 from unish.people.appearance import appearance_similarity, describe_appearance
 from unish.people.boxes import box_area, box_containment, box_iou, clip_box, pose_similarity, suppress
+from unish.people.fuse import sigma_alone
 from unish.people.protocols import Observation, Pose
 from unish.people.records import pack, select_people
 from unish.people.regions import Region
@@ -198,7 +200,8 @@ def test_records_hold_what_was_seen_and_nan_elsewhere():
     marks = np.random.default_rng(1).random((33, 3)).astype(np.float32)
     region = Region(x=0.0, y=0.0, side=1.0)
     pose = Pose(px=marks, world=marks + 1, score=0.75, region=region, next_region=region)
-    people = {7: {1: _seen(pose=pose), 2: _seen((1.0, 2, 3, 4))}, 9: {0: _seen()}}
+    doubted = replace(pose, sigma_px=marks[:, 2])
+    people = {7: {1: _seen(pose=pose), 2: _seen((1.0, 2, 3, 4))}, 9: {0: _seen(pose=doubted)}}
     labels = torch.full((3, 4, 6), -1, dtype=torch.int16)
     tracks, landmarks = pack(people, _clip(3), labels, ["only just"])
     assert tracks.person_ids.tolist() == [7, 9] and tracks.warnings[0] == "only just"
@@ -206,9 +209,13 @@ def test_records_hold_what_was_seen_and_nan_elsewhere():
     assert tracks.boxes_xyxy[0, 1:].tolist() == [[10, 5, 20, 35], [1, 2, 3, 4]]
     assert torch.equal(landmarks.px[0, 1], torch.from_numpy(marks))
     assert torch.equal(landmarks.world[0, 1], torch.from_numpy(marks + 1))
-    assert landmarks.score.tolist() == [[0, 0.75, 0], [0, 0, 0]]
+    assert landmarks.score.tolist() == [[0, 0.75, 0], [0.75, 0, 0]]
+    # What nobody has said is that of one model alone.
+    assert torch.equal(landmarks.sigma_px[0, 1], torch.from_numpy(sigma_alone(pose.px, pose.world)))
+    assert torch.equal(landmarks.sigma_px[1, 0], torch.from_numpy(marks[:, 2]))
     empty = torch.ones(2, 3, dtype=torch.bool)
-    empty[0, 1] = False
+    empty[0, 1] = empty[1, 0] = False
+    assert torch.equal(landmarks.sigma_px.isnan().all(-1), empty)
     for values in (landmarks.px, landmarks.world):
         assert torch.equal(values.isnan().all(-1).all(-1), empty)
     assert torch.equal(tracks.boxes_xyxy.isnan().all(-1), ~tracks.valid) and tracks.masks is labels
@@ -234,7 +241,9 @@ SHIPPED = PeopleConfig()
 
 
 def test_what_ships_is_what_the_tables_were_measured_with():
-    assert SHIPPED.model == "full" and SHIPPED.mirror and SHIPPED.max_people is None
+    assert (
+        SHIPPED.model == "full" and SHIPPED.landmarks_2d == "thunder" and SHIPPED.mirror and SHIPPED.max_people is None
+    )
     assert (SHIPPED.detector_long_side, SHIPPED.min_detector_score, SHIPPED.min_landmark_score) == (
         608,
         0.25,
@@ -249,5 +258,9 @@ def test_settings_that_make_no_sense_are_refused():
         assert PeopleConfig(model=model, max_people=0).model == model
     with pytest.raises(InputError, match="'lite'; choose full or heavy"):
         PeopleConfig(model="lite")
+    for second in ("thunder", "lightning", "none"):
+        assert PeopleConfig(landmarks_2d=second).landmarks_2d == second
+    with pytest.raises(InputError, match="'multipose'; choose thunder, lightning or none"):
+        PeopleConfig(landmarks_2d="multipose")
     with pytest.raises(InputError, match="-1; give 0"):
         PeopleConfig(max_people=-1)

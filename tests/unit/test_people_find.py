@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from unish.errors import InputError
 from unish.people import PeopleConfig, PeopleModels, find, find_people
-from unish.people.blazepose import BlazePoseLandmarks
+from unish.people.blazepose import BlazePoseDetector, BlazePoseLandmarks
+from unish.people.movenet import MoveNet, MoveNetPoints
 from unish.people.protocols import Detection, Observation, Pose
 from unish.people.regions import Region
 from unish.structs import Clip
@@ -43,6 +45,18 @@ class Nobody(Levels):
     def detect(self, images):
         super().detect(images)
         return [[] for _ in images]
+
+
+class NoRegions(Nobody, BlazePoseDetector):
+    """Notes the sides of the parts of pictures in which it was asked for regions."""
+
+    def __init__(self):
+        super().__init__()
+        self.sides: list[float] = []
+
+    def find_regions(self, picture, around):
+        self.sides.append(around.side)
+        return []
 
 
 class NoLandmarks:
@@ -83,7 +97,7 @@ def _seen(x: float) -> Observation:
 
 
 def _find(clip: Clip, **parts):
-    models = {"detector": Levels(), "support": Nobody(), "landmarks": NoLandmarks()}
+    models = {"detector": Levels(), "support": Nobody(), "landmarks": NoLandmarks(), "keypoints": None, "notes": ()}
     models |= {name: parts.pop(name) for name in models.keys() & parts.keys()}
     return find_people(clip, mask_size=(6, 8), models=PeopleModels(**models), **parts)
 
@@ -171,17 +185,67 @@ def test_the_parts_that_ship_are_made_of_the_named_assets(monkeypatch):
     find.default_landmarks(PeopleConfig())
     find.default_landmarks(PeopleConfig(model="heavy", mirror=False, num_threads=5))
     assert made == [(Path("blazepose-full"), True, 2), (Path("blazepose-heavy"), False, 5)]
-    support = []
+    support, regions = [], NoRegions()
     monkeypatch.setattr(
-        find, "BlazePoseDetector", lambda path, num_threads: support.append((path, num_threads)) or Nobody()
+        find, "BlazePoseDetector", lambda path, num_threads: support.append((path, num_threads)) or regions
     )
     monkeypatch.setattr(find, "default_detector", lambda config, progress: Levels())
     monkeypatch.setattr(find, "default_landmarks", lambda config, progress: NoLandmarks())
     tracks, _ = find_people(_clip(6), mask_size=(6, 8), config=PeopleConfig(num_threads=3))
     assert support == [(Path("blazepose-detector"), 3)] and tracks.num_people == 1
+    # Who has no landmarks is new in every frame: the second detector looks for regions around the box, 50 pixels tall.
+    assert regions.sides == [75.0] * 6
 
 
-def test_a_download_is_announced_with_its_size_and_licence(monkeypatch):
+class Everywhere:
+    """A second landmark model: whoever is read is three pixels lower, and all that was asked for is noted."""
+
+    def __init__(self):
+        self.asked: list[tuple[float, int]] = []
+
+    def read_points(self, picture, regions):
+        self.asked.append((round(float(picture.mean()) * 255), len(regions)))
+        same = [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
+        spread = np.linspace(-0.4, 0.4, 33)[same, None] * 62.5 * np.array([0.4, 1.0]) + np.array([20.0, 33.0])
+        return np.stack([np.concatenate([spread, np.ones((17, 1))], axis=1)] * len(regions)).astype(np.float32)
+
+
+def test_poses_are_fused_with_the_points_of_a_second_model():
+    class Keeps(Notes):
+        def update(self, time_s, segment, people):
+            self.told.append(people)
+
+    model, trackers = Everywhere(), (Keeps(), Keeps())
+    _find(_clip(5), tracker=trackers[0], landmarks=NoLandmarks(0.9))
+    _find(_clip(5), tracker=trackers[1], landmarks=NoLandmarks(0.9), keypoints=model, notes=("only half of it",))
+    assert model.asked == [(level, 1) for level in range(5)]
+    for (alone,), (both,) in zip(trackers[0].told, trackers[1].told, strict=True):
+        assert alone.pose.sigma_px is None and both.pose.sigma_px.shape == (33,)
+        assert both.pose.px[[0, 13, 28], 1] == pytest.approx(alone.pose.px[[0, 13, 28], 1] + 3, abs=1e-3)
+    tracks, landmarks = _find(
+        _clip(6), tracker=Notes([{t: _seen(20.0) for t in range(6)}]), keypoints=model, notes=("only half of it",)
+    )
+    assert tracks.warnings[0] == "only half of it" and landmarks.sigma_px.shape == (1, 6, 33)
+
+
+def test_without_its_file_the_second_model_is_done_without_and_that_is_said(monkeypatch, second_landmarks):
+    def fetch(name, progress):
+        if name.startswith("movenet-lightning"):
+            raise InputError(f"cannot fetch {name}")
+        return Path(name)
+
+    loaded = []
+    monkeypatch.setattr(find.assets, "fetch", fetch)
+    monkeypatch.setattr(find, "load_movenet", lambda *parts: loaded.append(parts) or MoveNet(32, 1.0))
+    model, notes = find.default_keypoints(PeopleConfig(landmarks_2d="thunder"))
+    assert isinstance(model, MoveNetPoints) and notes == ()
+    assert loaded == [("thunder", Path("movenet-thunder-graph"), Path("movenet-thunder"))]
+    model, (note,) = find.default_keypoints(PeopleConfig(landmarks_2d="lightning"))
+    assert model is None and "BlazePose alone" in note and note.endswith("cannot fetch movenet-lightning-graph")
+    assert find.default_keypoints(PeopleConfig(landmarks_2d="none")) == (None, ()) and len(loaded) == 1
+
+
+def test_a_download_is_announced_with_its_size_and_licence(monkeypatch, second_landmarks):
     """Of each model file, as a stage of its own; not by those who do not listen."""
     said: list[tuple] = []
 
@@ -191,12 +255,13 @@ def test_a_download_is_announced_with_its_size_and_licence(monkeypatch):
 
     monkeypatch.setattr(find.assets, "fetch", fetch)
     monkeypatch.setattr(find, "load_darknet", lambda path: None)
-    for part in ("YoloDetector", "BlazePoseDetector"):
-        monkeypatch.setattr(find, part, lambda *args, **options: Nobody())
+    monkeypatch.setattr(find, "YoloDetector", lambda *args, **options: Nobody())
+    monkeypatch.setattr(find, "BlazePoseDetector", lambda *args, **options: NoRegions())
     monkeypatch.setattr(find, "BlazePoseLandmarks", lambda *args, **options: NoLandmarks())
+    monkeypatch.setattr(find, "load_movenet", lambda *args: MoveNet(32, 1.0))
     monkeypatch.setattr(find, "TwoScaleDetector", lambda *args, **options: Levels())
     find_people(_clip(2), mask_size=(6, 8), progress=lambda *step: said.append(step))
     find.default_landmarks(PeopleConfig())
-    names = ("yolov4-tiny", "blazepose-detector", "blazepose-full")
+    names = ("yolov4-tiny", "blazepose-detector", "blazepose-full", "movenet-thunder-graph", "movenet-thunder")
     announced = [stage for stage, done, total in said if (done, total) == (0, None)]
     assert announced == [f"fetching {name} (23 MB, some licence)" for name in names]

@@ -22,7 +22,9 @@ def make_observation(kind: int) -> Observation:
     region, other = (Region(x=value, y=value / 3, side=9.0, angle=-value) for value in RNG.random(2))
     marks = RNG.random((33, 3)).astype(np.float32)
     mask = RNG.integers(0, 255, (8, 8), np.uint8) if kind == 2 else None
-    pose = Pose(px=marks, world=marks + 1, score=float(RNG.random()), region=region, next_region=other, mask=mask)
+    sigma_px = marks[:, 0] if kind == 2 else None
+    pose = Pose(px=marks, world=marks + 1, score=float(RNG.random()), region=region, next_region=other, mask=mask,
+                sigma_px=sigma_px)  # fmt: skip
     return Observation(
         box_xyxy=RNG.random(4), score=float(RNG.random()), appearance=RNG.random(72), pose=pose if kind else None,
         detected=bool(kind % 2),
@@ -41,6 +43,10 @@ def assert_same(found: Observation, wanted: Observation) -> None:
     assert (found.pose.score, found.pose.region, found.pose.next_region) == (
         wanted.pose.score, wanted.pose.region, wanted.pose.next_region
     )  # fmt: skip
+    if wanted.pose.sigma_px is None:
+        assert found.pose.sigma_px is None
+    else:
+        np.testing.assert_array_equal(found.pose.sigma_px, wanted.pose.sigma_px)
     if wanted.pose.mask is None:
         assert found.pose.read_mask() is None
     else:

@@ -22,6 +22,10 @@ from unish.people.blazepose import (
     refine_by_heat,
     shrink_mask,
 )
+from unish.people.fuse import add_points
+from unish.people.movenet import MoveNetPoints, load_movenet
+from unish.people.observe import observe_box
+from unish.people.reading import Frame
 from unish.people.regions import Region
 from unish.people.yolo import ConvUnit, YoloDetector, YoloV4Tiny, decode, load_darknet
 
@@ -216,6 +220,24 @@ def test_detectors_and_landmarks_agree_on_a_real_picture(picture):
         assert points[0, 1] < points[[23, 24], 1].mean() < points[[27, 28], 1].mean()
     found = BlazePoseDetector(_asset("blazepose-detector"), min_score=0.3, num_threads=1).detect(picture[None])[0]
     assert all(0 <= box.box_xyxy[0] < box.box_xyxy[2] <= 960 for box in found)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("name", ["thunder", "lightning"])
+def test_both_landmark_models_see_the_same_person(picture, name):
+    """They may disagree on an arm that is hardly seen, and then say so; not on trunk and legs."""
+    detector = BlazePoseDetector(_asset("blazepose-detector"), num_threads=1)
+    frame = Frame.of(picture)
+    (detection, *_) = YoloDetector(load_darknet(_asset("yolov4-tiny"))).detect(picture[None])[0]
+    landmarks = BlazePoseLandmarks(_asset("blazepose-full"), num_threads=1)
+    alone = observe_box(frame, detection.box_xyxy, (), landmarks, finder=detector, min_landmark_score=0.5)
+    model = load_movenet(name, _asset(f"movenet-{name}-graph"), _asset(f"movenet-{name}"))
+    (both,) = add_points(frame.picture, [alone], MoveNetPoints(model))
+    side = float((alone.box_xyxy[2:] - alone.box_xyxy[:2]).max())
+    apart = np.linalg.norm(both.pose.px[:, :2] - alone.pose.px[:, :2], axis=-1)
+    assert apart[[11, 12, 23, 24, 25, 26, 27, 28]].max() < 0.05 * side and np.median(apart) > 0
+    assert bool((both.pose.sigma_px >= 0.35 * apart).all()) and both.pose.sigma_px.min() < 0.02 * side
+    assert np.array_equal(both.pose.world, alone.pose.world)
 
 
 @pytest.mark.weights

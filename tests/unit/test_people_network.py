@@ -209,6 +209,13 @@ def test_the_second_detector_reports_the_circle_around_the_body(monkeypatch, siz
     assert found.region.side == pytest.approx(2 * radius * 1.25, rel=1e-5) and found.region.angle == pytest.approx(0)
     box = np.array([*(hip - radius), *(hip + radius)])
     assert found.box_xyxy == pytest.approx(np.clip(box, 0, [width, height, width, height]), abs=1e-3)
+    # In a part of the picture, which is shown in the same way.
+    around = Region(x=width / 2, y=height / 2, side=40.0, angle=0.3)
+    (region,) = detector.find_regions(image.permute(2, 0, 1) / 255, around)
+    assert interpreter.shown[1][0][112, 112] == pytest.approx([1, 1, 1])
+    hip, top = (around.to_picture(anchor + np.array([0.05, 0.1 * sign])) for sign in (1, -1))
+    assert (region.x, region.y) == pytest.approx(tuple(hip), abs=1e-3) and region.angle == pytest.approx(0.3, abs=1e-5)
+    assert region.side == pytest.approx(2 * float(np.hypot(*(top - hip))) * 1.25, rel=1e-5)
 
 
 def test_detections_merge_from_three_tenths_of_overlap_on():

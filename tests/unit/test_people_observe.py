@@ -17,9 +17,7 @@ from drawn_people import (
     make_corners,
     observe_frame,
 )
-from unish.people.observe import (
-    Frame,
-)
+from unish.people.reading import Frame
 from unish.people.regions import Region
 
 

@@ -14,16 +14,9 @@ from drawn_people import (
     make_body,
     make_corners,
 )
-from unish.people.observe import (
-    belongs_to_box,
-    fit_box,
-    landmark_box,
-    mask_box,
-    observe_box,
-    read_box,
-    read_twice,
-)
+from unish.people.observe import fit_box, mask_box, observe_box
 from unish.people.protocols import Pose
+from unish.people.reading import belongs_to_box, landmark_box, look_twice, read_box
 from unish.people.regions import Region
 
 
@@ -148,6 +141,96 @@ def test_somebody_is_not_read_where_a_neighbour_was_a_moment_ago():
     assert far not in model.regions
 
 
+class Turning(Bodies):
+    """Whoever is in the region is read; a second look finds the landmarks moved, as far as the region's angle says.
+
+    Also a ``RegionFinder`` that knows where people are.
+    """
+
+    def __init__(self, *bodies: Pose, found: tuple[Region, ...] = (), moved: dict[float, float], score: float = 0.95):
+        super().__init__(*bodies)
+        self.found, self.moved, self.score = list(found), moved, score
+        self.cutouts: list[Region] = []
+
+    def find_regions(self, picture, around):
+        self.cutouts.append(around)
+        return self.found
+
+    def read_pose(self, picture, region):
+        pose = super().read_pose(picture, region)
+        again = len(self.regions) % 2 == 0
+        px = pose.px.copy()
+        px[:, 0] += self.moved[round(region.angle, 3)] if again else 0
+        score = self.score if region.angle else 0.95
+        return replace(
+            pose, px=px, score=min(score, pose.score), next_region=replace(pose.next_region, angle=region.angle)
+        )
+
+
+@pytest.mark.parametrize(
+    ("upright", "turned", "kept"),
+    [(4.0, 1.0, 1.5), (1.0, 4.0, 0.0), (-4.0, 3.9, 1.5), (9.0, 4.99, 1.5), (9.0, 5.01, 0.0)],
+)
+def test_somebody_new_is_read_in_the_region_where_the_reading_stays(upright, turned, kept):
+    """A turned region must keep it within a twentieth of the box, which is 100 pixels tall."""
+    me = make_body(100, 120, 100)
+    lying = replace(me.region, angle=1.5)
+    model = Turning(me, found=(lying,), moved={0.0: upright, 1.5: turned})
+    pose = read_box(FRAME, box_of(me)[None], 0, (), model, model)
+    assert pose is not None and pose.next_region.angle == kept
+    assert [region.angle for region in model.regions] == [0.0, 0.0, 1.5, 1.5]
+    (cutout,) = model.cutouts
+    assert (cutout.x, cutout.y, cutout.side) == pytest.approx((100, 120, 150))
+    # Without a finder, what is read upright stands.
+    assert read_box(FRAME, box_of(me)[None], 0, (), model).next_region.angle == 0.0
+
+
+@pytest.mark.parametrize(("moved", "looked"), [(4.99, 0), (5.01, 1)])
+def test_somebody_known_is_looked_for_in_other_regions_only_where_the_reading_moves(moved, looked):
+    """By a twentieth of the box, which is 100 pixels tall; where they were a moment ago, the reading moved as well."""
+    me = make_body(100, 120, 100)
+    before = Region(x=103.0, y=120.0, side=100.0, angle=0.5)
+    model = Turning(me, found=(replace(me.region, angle=1.5),), moved={0.0: moved, 0.5: 9.0, 1.5: 0.0})
+    pose = read_box(FRAME, box_of(me)[None], 0, [before], model, model)
+    assert len(model.cutouts) == looked and pose.next_region.angle == 1.5 * looked
+
+
+@pytest.mark.parametrize("why", ["outside of the box", "a neighbour", "unsure", "nobody"])
+def test_a_region_that_shows_nobody_in_the_box_is_not_taken(why):
+    me, neighbour = make_body(100, 120, 100), make_body(140, 120, 100)
+    turned = replace(me.region, angle=1.5, x={"outside of the box": 120.1, "a neighbour": 119.9}.get(why, 100.0))
+    found = () if why == "nobody" else (turned,)
+    shown = (me, replace(neighbour, region=replace(neighbour.region, x=122.0))) if why == "a neighbour" else (me,)
+    model = Turning(*shown, found=found, moved={0.0: 4.0, 1.5: 0.0}, score=0.49 if why == "unsure" else 0.95)
+    boxes = np.stack([box_of(me), box_of(neighbour)])
+    pose = read_box(FRAME, boxes, 0, (), model, model)
+    assert pose is not None and pose.next_region.angle == 0.0 and len(model.cutouts) == 1
+    assert len(model.regions) == {"outside of the box": 2, "a neighbour": 4, "unsure": 3, "nobody": 2}[why]
+
+
+def test_of_several_regions_inside_the_box_the_one_nearest_to_its_middle_is_read():
+    me = make_body(100, 120, 100)
+    found = (replace(me.region, y=140.0, angle=0.7), replace(me.region, y=122.0, angle=1.5))
+    model = Turning(me, found=found, moved={0.0: 4.0, 0.7: 0.0, 1.5: 1.0})
+    assert read_box(FRAME, box_of(me)[None], 0, (), model, model).next_region.angle == 1.5
+
+
+def test_somebody_whom_an_upright_region_does_not_show_is_found_in_a_turned_one():
+    me = make_body(100, 120, 100)
+
+    class OnlyTurned(Turning):
+        def read_pose(self, picture, region):
+            pose = super().read_pose(picture, region)
+            return pose if region.angle else replace(pose, score=0.05)
+
+    model = OnlyTurned(me, found=(replace(me.region, angle=1.5),), moved={0.0: 0.0, 1.5: 1.0})
+    assert read_box(FRAME, box_of(me)[None], 0, (), model) is None
+    model.regions.clear()
+    model.regions.append(me.region)  # an upright look that is not repeated leaves the count odd
+    pose = read_box(FRAME, box_of(me)[None], 0, (), model, model)
+    assert pose is not None and pose.next_region.angle == 1.5
+
+
 def test_a_pose_is_read_again_around_itself():
     class Twice(Bodies):
         def __init__(self, *scores):
@@ -161,16 +244,16 @@ def test_a_pose_is_read_again_around_itself():
     start = Region(x=100.0, y=100.0, side=100.0)
     for scores, x in (((0.9, 0.45), 110.0), ((0.9, 0.44), 105.0), ((0.1, 0.9), 110.0)):
         model = Twice(*scores)
-        assert read_twice(FRAME, start, model).next_region.x == x
+        assert look_twice(FRAME, start, model).pose.next_region.x == x
         assert model.regions[0] is start and model.regions[1].x == 105.0
     model = Twice(0.099)
-    assert read_twice(FRAME, start, model) is None and len(model.regions) == 1
+    assert look_twice(FRAME, start, model) is None and len(model.regions) == 1
 
 
 @pytest.mark.parametrize(("score", "pose"), [(0.5, True), (0.49, False)])
 def test_a_given_box_is_a_person_with_or_without_landmarks(score, pose):
     body = make_body(100, 120, 100, score=score)
-    one = observe_box(FRAME, box_of(body), Bodies(body), min_landmark_score=0.5)
+    one = observe_box(FRAME, box_of(body), (), Bodies(body), min_landmark_score=0.5)
     assert (one.pose is not None) == pose and one.score == 1.0 and one.detected
     assert one.box_xyxy.tolist() == box_of(body).tolist()
 

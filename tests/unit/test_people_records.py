@@ -10,8 +10,8 @@ import torch
 
 from unish.people import PeopleConfig
 from unish.people.blazepose import Reading
-from unish.people.observe import Frame
 from unish.people.protocols import Detection, Detector, LandmarkModel, Observation, Pose, Segmenter, Tracker
+from unish.people.reading import Frame
 from unish.people.regions import Region
 from unish.people.tracking import HungarianTracker, TrackerConfig, Tracklet
 from unish.people.yolo import YoloDetector, YoloV4Tiny

@@ -17,11 +17,8 @@ from drawn_people import (
     observe_frame,
 )
 from unish.people.boxes import pose_similarity
-from unish.people.observe import (
-    belongs_to_box,
-    same_body,
-)
 from unish.people.protocols import Pose
+from unish.people.reading import belongs_to_box, same_body
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from unish.errors import InputError
-from unish.people import read_tracks
+from unish.people import PoseModels, read_tracks
 from unish.people.protocols import Pose
+from unish.people.regions import Region
 from unish.structs import Clip
 
 NAN = math.nan
@@ -48,7 +50,9 @@ def _arrays(num_people: int = 2, num_frames: int = 20) -> dict[str, np.ndarray]:
 
 def _read(tmp_path, clip, arrays, **settings):
     np.savez(tmp_path / "tracks.npz", **arrays)
-    return read_tracks(tmp_path / "tracks.npz", clip, mask_size=(25, 40), landmarks=NoLandmarks(), **settings)
+    return read_tracks(
+        tmp_path / "tracks.npz", clip, mask_size=(25, 40), models=PoseModels(landmarks=NoLandmarks()), **settings
+    )
 
 
 def test_boxes_are_scaled_to_the_clip_and_sorted_by_id(tmp_path, clip):
@@ -131,7 +135,7 @@ def test_landmarks_are_read_inside_each_box_of_each_frame(tmp_path, clip):
         tmp_path / "tracks.npz",
         clip,
         mask_size=(25, 40),
-        landmarks=model,
+        models=PoseModels(landmarks=model),
         progress=lambda *call: calls.append(call),
     )
     assert calls == [("find people", done, 3) for done in (1, 2, 3)]
@@ -209,17 +213,47 @@ def test_wrong_contents_are_refused_in_one_line(tmp_path, clip, change, message)
     assert "\n" not in str(caught.value) and "tracks.npz" in str(caught.value)
 
 
+def test_somebody_is_looked_for_where_they_were_in_the_frame_before_if_that_is_of_the_same_shot(tmp_path, clip):
+    class Notes(NoLandmarks):
+        def __init__(self):
+            self.regions: list[Region] = []
+
+        def read_pose(self, picture, region):
+            self.regions.append(region)
+            px = np.zeros((33, 3), np.float32)
+            px[:, 2] = 1
+            px[:, :2] = np.linspace([12, 7], [28, 43], 33)
+            return Pose(px=px, world=px, score=0.8, region=region, next_region=Region(x=20.0, y=25.0, side=41.0))
+
+    class Points:
+        def __init__(self):
+            self.asked: list[int] = []
+
+        def read_points(self, picture, regions):
+            self.asked.append(len(regions))
+            return np.zeros((len(regions), 17, 3), np.float32)
+
+    model, points = Notes(), Points()
+    clip = replace(clip, segment=torch.tensor([0, 0, 1, 1]))
+    np.savez(tmp_path / "tracks.npz", **_arrays(1))
+    models = PoseModels(landmarks=model, keypoints=points, notes=("something is missing",))
+    tracks, landmarks = read_tracks(tmp_path / "tracks.npz", clip, mask_size=(25, 40), models=models)
+    first = [region.side for region in model.regions if region.x == 20 and region.side != 41]
+    assert len(first) == 2 and points.asked == [1] * 4 and tracks.warnings[0] == "something is missing"
+    assert landmarks.sigma_px.shape == (1, 4, 33) and bool(landmarks.sigma_px.isfinite().all())
+
+
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 not really a zip"])
 def test_files_that_are_no_npz_are_refused(tmp_path, clip, content):
     (tmp_path / "tracks.npz").write_bytes(content)
     with pytest.raises(InputError, match="not a readable npz") as caught:
-        read_tracks(tmp_path / "tracks.npz", clip, mask_size=(25, 40), landmarks=NoLandmarks())
+        read_tracks(tmp_path / "tracks.npz", clip, mask_size=(25, 40), models=PoseModels(landmarks=NoLandmarks()))
     assert "\n" not in str(caught.value)
 
 
 def test_a_single_array_and_a_missing_file_are_refused(tmp_path, clip):
     np.save(tmp_path / "tracks.npy", np.zeros(3))
     with pytest.raises(InputError, match="single array"):
-        read_tracks(tmp_path / "tracks.npy", clip, mask_size=(25, 40), landmarks=NoLandmarks())
+        read_tracks(tmp_path / "tracks.npy", clip, mask_size=(25, 40), models=PoseModels(landmarks=NoLandmarks()))
     with pytest.raises(InputError, match="no such file"):
-        read_tracks(tmp_path / "nothing.npz", clip, mask_size=(25, 40), landmarks=NoLandmarks())
+        read_tracks(tmp_path / "nothing.npz", clip, mask_size=(25, 40), models=PoseModels(landmarks=NoLandmarks()))

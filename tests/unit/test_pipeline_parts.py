@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +18,21 @@ from small_smpl import make_smpl_arrays
 from unish.body import load_body, match_shape
 from unish.errors import InputError
 from unish.geometry.camera import make_intrinsics
+from unish.io import FramePile
 from unish.network import UniSH
 from unish.network.config import tiny_config
 from unish.passes import Models, models
 from unish.passes.models import find_nobody
-from unish.passes.network_pass import make_human_inputs
+from unish.passes.network_pass import DenseFrames, make_human_inputs
 from unish.passes.observations import rescale_people
 from unish.passes.settled import average_betas
 from unish.people import PeopleConfig, PeopleModels
 from unish.pipeline import run
 from unish.reconstruction import Shot, find_padding, leave_out
 from unish.settings import Settings
-from unish.structs import Camera, Clip, Landmarks, Prediction, Tracks
+from unish.structs import Camera, Clip, FrameArray, Landmarks, Prediction, Tracks
 from unish.structs.progress import StageClock
+from unish.video import Placement
 
 
 def shot(betas: torch.Tensor | None, seen: list[int]) -> Shot:
@@ -73,7 +76,8 @@ def people(rng: torch.Generator) -> tuple[Tracks, Landmarks]:
         masks=torch.zeros(2, 25, 25, dtype=torch.int16),
     )  # fmt: skip
     px = torch.rand(1, 2, 33, 3, generator=rng)
-    return tracks, Landmarks(px=px, world=torch.rand(1, 2, 33, 3, generator=rng), score=torch.ones(1, 2))
+    world, sigma_px = (torch.rand(1, 2, 33, 3, generator=rng) for _ in range(2))
+    return tracks, Landmarks(px=px, world=world, score=torch.ones(1, 2), sigma_px=sigma_px[..., 0])
 
 
 def test_people_are_brought_to_other_pixels_and_nothing_else_of_them_changes(rng) -> None:
@@ -81,7 +85,31 @@ def test_people_are_brought_to_other_pixels_and_nothing_else_of_them_changes(rng
     scaled, marks = rescale_people(tracks, landmarks, (50, 100), (25, 25))
     assert scaled.boxes_xyxy.tolist() == [[[2.5, 10.0, 7.5, 30.0], [0.0, 0.0, 25.0, 25.0]]]
     torch.testing.assert_close(marks.px, landmarks.px * torch.tensor([0.25, 0.5, 1.0]))
+    torch.testing.assert_close(marks.sigma_px, landmarks.sigma_px * (0.25 * 0.5) ** 0.5)
+    assert rescale_people(tracks, replace(landmarks, sigma_px=None), (50, 100), (25, 25))[1].sigma_px is None
     assert marks.world is landmarks.world and scaled.masks is tracks.masks and scaled.person_ids is tracks.person_ids
+
+
+def test_the_network_is_told_how_sure_the_landmarks_are(rng) -> None:
+    tracks, landmarks = people(rng)
+
+    network = UniSH(tiny_config())
+    humans = make_human_inputs(network, None, (50, 100), tracks, landmarks, slice(1, 2))
+    assert torch.equal(humans.landmarks_sigma_px, landmarks.sigma_px[None, :, 1:])
+    assert torch.equal(humans.landmarks_px, landmarks.px[None, :, 1:]) and humans.valid.shape == (1, 1, 1)
+    unsaid = make_human_inputs(network, None, (50, 100), tracks, replace(landmarks, sigma_px=None), slice(1, 2))
+    assert unsaid.landmarks_sigma_px.isnan().all()
+
+
+def test_dense_frames_take_their_landmarks_along(rng, tmp_path: Path) -> None:
+    tracks, landmarks = people(rng)
+    clip, placement = make_clip(2), Placement(size=(8, 12), inner=(8, 12), corner=(0, 0))
+    images = FramePile(tmp_path / "images", 1)
+    masks = FrameArray((1, 25, 25), torch.int16, lambda frame: tracks.masks[1])
+    for given in (landmarks, replace(landmarks, sigma_px=None)):
+        dense = DenseFrames.of(clip, tracks, given, masks, images, placement, [1]).landmarks
+        assert torch.equal(dense.px, given.px[:, [1]]) and torch.equal(dense.score, given.score[:, [1]])
+        assert dense.sigma_px is None if given.sigma_px is None else torch.equal(dense.sigma_px, given.sigma_px[:, [1]])
 
 
 def make_clip(num_frames: int) -> Clip:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from scipy import ndimage
 
 from small_record import make_figure, make_record
-from unish.people import read_tracks
+from unish.people import PoseModels, read_tracks
 from unish.reconstruction import intrinsics_at, know_camera
 from unish.structs import Clip
 from unish.video import place_inside, put_back, read_clip, read_inside_bars, show_inside_bars
@@ -314,7 +314,9 @@ def test_tracks_of_the_source_are_brought_inside(tmp_path: Path) -> None:
         tmp_path / "tracks.npz", frame_indices=np.arange(8), person_ids=np.array([3]), masks=masks,
         boxes_xyxy=np.tile([80.0 + 120, 48.0 + 80, 80.0 + 200, 48.0 + 160], (1, 8, 1)),
     )  # fmt: skip
-    tracks, _ = read_tracks(tmp_path / "tracks.npz", clip, mask_size=(90, 160), landmarks=NoLandmarks())
+    tracks, _ = read_tracks(
+        tmp_path / "tracks.npz", clip, mask_size=(90, 160), models=PoseModels(landmarks=NoLandmarks())
+    )
     assert tracks.boxes_xyxy[0, 0].tolist() == [60.0, 40.0, 100.0, 80.0]
     rows, columns = (tracks.masks[0] == 0).nonzero().T
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 39, 30, 49)

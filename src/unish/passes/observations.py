@@ -132,11 +132,17 @@ def choose_dense_frames(clip: Clip, settings: Settings) -> list[int]:
 def rescale_people(
     tracks: Tracks, landmarks: Landmarks, from_size: tuple[int, int], to_size: tuple[int, int]
 ) -> tuple[Tracks, Landmarks]:
-    """From clip pixels to those of the processed image."""
+    """From clip pixels to those of the processed image, whose sides are rounded to whole patches."""
     factor = torch.tensor([to_size[1] / from_size[1], to_size[0] / from_size[0]])
+    sigma_px = landmarks.sigma_px
     return (
         replace(tracks, boxes_xyxy=tracks.boxes_xyxy * factor.repeat(2)),
-        replace(landmarks, px=torch.cat([landmarks.px[..., :2] * factor, landmarks.px[..., 2:]], dim=-1)),
+        replace(
+            landmarks,
+            px=torch.cat([landmarks.px[..., :2] * factor, landmarks.px[..., 2:]], dim=-1),
+            # One number for both directions, whose factors hardly differ.
+            sigma_px=None if sigma_px is None else sigma_px * factor.prod().sqrt(),
+        ),
     )
 
 

@@ -2,8 +2,8 @@
 
 from unish.people.config import PeopleConfig
 from unish.people.crops import cut_crops
-from unish.people.find import PeopleModels, find_people
+from unish.people.find import PeopleModels, PoseModels, find_people
 from unish.people.log import ObservationLog
 from unish.people.tracks_file import read_tracks
 
-__all__ = ["ObservationLog", "PeopleConfig", "PeopleModels", "cut_crops", "find_people", "read_tracks"]
+__all__ = ["ObservationLog", "PeopleConfig", "PeopleModels", "PoseModels", "cut_crops", "find_people", "read_tracks"]

@@ -86,20 +86,30 @@ class BlazePoseDetector:
         height, width = image.shape[:2]
         whole = Region(x=width / 2, y=height / 2, side=max(height, width))
         square = cut_region(image.permute(2, 0, 1).float(), whole, _DETECTOR_SIZE) / 127.5 - 1
+        found = []
+        for region, score in self._find(square, whole):
+            radius = region.side / REGION_MARGIN / 2
+            box = np.array([region.x - radius, region.y - radius, region.x + radius, region.y + radius])
+            found.append(Detection(box_xyxy=clip_box(box, (height, width)), score=score, region=region))
+        return found
+
+    @torch.inference_mode()
+    def find_regions(self, picture: Float32[Tensor, "3 H W"], around: Region) -> list[Region]:
+        """See ``RegionFinder``; in a part of the picture, people are found who are too small in the whole of it."""
+        return [region for region, _ in self._find(2 * cut_region(picture, around, _DETECTOR_SIZE) - 1, around)]
+
+    def _find(self, square: Float32[Tensor, "3 n n"], around: Region) -> list[tuple[Region, float]]:
+        """Regions of the picture and scores, best first, from what was cut out of it, in [−1, 1]."""
         raw, logits = run_interpreter(self.interpreter, square.permute(1, 2, 0).contiguous().numpy())
         scores = sigmoid(logits[:, 0])
         likely = scores >= self.min_score
         # Per anchor: box centre, box size, then four points: hip centre, body circle, two of the chest.
         numbers = raw[likely].reshape(-1, 6, 2) / _DETECTOR_SIZE
         numbers[:, [0, 2, 3, 4, 5]] += self.anchors[likely][:, None]
-        found = []
-        for points, score in merge_overlapping(numbers, scores[likely]):
-            hip, top = whole.to_picture(points[2]), whole.to_picture(points[3])
-            region = Region.around_body(hip, top, margin=REGION_MARGIN)
-            radius = region.side / REGION_MARGIN / 2
-            box = clip_box(np.array([*(hip - radius), *(hip + radius)]), (height, width))
-            found.append(Detection(box_xyxy=box, score=score, region=region))
-        return found
+        return [
+            (Region.around_body(*around.to_picture(points[2:4]), margin=REGION_MARGIN), score)
+            for points, score in merge_overlapping(numbers, scores[likely])
+        ]
 
 
 def make_anchors() -> Float32[ndarray, "2254 2"]:

@@ -13,6 +13,8 @@ class PeopleConfig:
 
     Attributes:
         model: landmark model: ``full`` (comes with one download from the package index) or ``heavy`` (needs npm).
+        landmarks_2d: a second model, whose points in the picture are the better ones: MoveNet ``thunder``, its faster
+            ``lightning``, or ``none``.
         mirror: read every pose a second time from the mirrored picture and average: a fifth less 2-D error
             for twice the time of the landmarks.
         max_people: keep the N people who take up most of the video; ``None`` = all, 0 = do not look for anybody.
@@ -26,6 +28,7 @@ class PeopleConfig:
     """
 
     model: str = "full"
+    landmarks_2d: str = "thunder"
     mirror: bool = True
     max_people: int | None = None
     detector_long_side: int = 608
@@ -40,5 +43,7 @@ class PeopleConfig:
     def __post_init__(self) -> None:
         if self.model not in ("full", "heavy"):
             raise InputError(f"landmark model is {self.model!r}; choose full or heavy")
+        if self.landmarks_2d not in ("thunder", "lightning", "none"):
+            raise InputError(f"second landmark model is {self.landmarks_2d!r}; choose thunder, lightning or none")
         if self.max_people is not None and self.max_people < 0:
             raise InputError(f"number of people is {self.max_people}; give 0 (scene only) or more, or all")

@@ -8,12 +8,16 @@ from pathlib import Path
 import torch
 
 from unish import assets
+from unish.errors import InputError
 from unish.people.blazepose import BlazePoseDetector, BlazePoseLandmarks
 from unish.people.config import PeopleConfig
+from unish.people.fuse import add_points
 from unish.people.log import ObservationLog
 from unish.people.masks import LandmarkSegmenter, draw_labels
-from unish.people.observe import Frame, observe
-from unish.people.protocols import Detector, LandmarkModel, Segmenter, Tracker
+from unish.people.movenet import MoveNetPoints, load_movenet
+from unish.people.observe import observe
+from unish.people.protocols import Detector, KeypointModel, LandmarkModel, RegionFinder, Segmenter, Tracker
+from unish.people.reading import Frame
 from unish.people.records import pack, select_people
 from unish.people.scales import TwoScaleDetector
 from unish.people.tracking import HungarianTracker
@@ -26,18 +30,33 @@ _CHUNK = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class PeopleModels:
+class PoseModels:
+    """What reads the pose of somebody whose box is known.
+
+    Attributes:
+        landmarks: reads poses.
+        finder: finds how somebody new lies in the picture; ``None`` takes everybody to be upright at first.
+        keypoints: reads points in the picture better than ``landmarks`` (see ``fuse``); ``None`` does without.
+        notes: what is missing of what was asked for, one sentence each.
+    """
+
+    landmarks: LandmarkModel
+    finder: RegionFinder | None = None
+    keypoints: KeypointModel | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleModels(PoseModels):
     """What looks at pictures.
 
     Attributes:
         detector: finds people.
         support: a second detector that imagines more; it needs good landmarks to be believed.
-        landmarks: reads poses.
     """
 
     detector: Detector
     support: Detector
-    landmarks: LandmarkModel
 
     @classmethod
     def load(cls, config: PeopleConfig, progress: Progress | None = None) -> PeopleModels:
@@ -46,11 +65,8 @@ class PeopleModels:
         Raises:
             InputError: a model file cannot be fetched.
         """
-        return cls(
-            detector=default_detector(config, progress),
-            support=BlazePoseDetector(_fetch("blazepose-detector", progress), num_threads=config.num_threads),
-            landmarks=default_landmarks(config, progress),
-        )
+        detector, support = default_detector(config, progress), default_support(config, progress)
+        return cls(detector=detector, support=support, **vars(load_pose_models(config, progress, support)))
 
 
 def find_people(
@@ -97,27 +113,45 @@ def find_people(
             index = first + offset
             time_s, segment = float(clip.timestamps_s[index]), int(clip.segment[index])
             expected = tracker.predict(time_s, segment)
+            frame = Frame.of(images[offset])
             people = observe(
-                Frame.of(images[offset]),
+                frame,
                 seen,
                 also,
                 expected,
                 models.landmarks,
+                finder=models.finder,
                 min_detector_score=config.min_detector_score,
                 min_landmark_score=config.min_landmark_score,
             )
+            if models.keypoints is not None:
+                people = add_points(frame.picture, people, models.keypoints)
             if log is not None:
                 people = log.add(people, last=index == clip.num_frames - 1)
             tracker.update(time_s, segment, people)
         if progress is not None:
             progress("find people", min(first + _CHUNK, clip.num_frames), clip.num_frames)
     chosen, messages = select_people(dict(enumerate(tracker.identities())), clip, config)
+    messages += models.notes
     if not chosen:
         messages.append("nobody was found in the video: only the scene is reconstructed")
     # Dropped tracks leave no holes in the numbering.
     people_by_id = dict(enumerate(chosen.values()))
     labels = draw_labels(list(people_by_id.values()), clip, mask_size, segmenter or LandmarkSegmenter())
     return pack(people_by_id, clip, labels, messages)
+
+
+def load_pose_models(
+    config: PeopleConfig, progress: Progress | None = None, finder: RegionFinder | None = None
+) -> PoseModels:
+    """The default ones, fetched if need be; ``finder`` is one that is loaded already.
+
+    Raises:
+        InputError: a model file that is needed cannot be fetched.
+    """
+    finder, landmarks = finder or default_support(config, progress), default_landmarks(config, progress)
+    keypoints, notes = default_keypoints(config, progress)
+    return PoseModels(landmarks=landmarks, finder=finder, keypoints=keypoints, notes=notes)
 
 
 def default_detector(config: PeopleConfig, progress: Progress | None = None) -> Detector:
@@ -130,10 +164,29 @@ def default_detector(config: PeopleConfig, progress: Progress | None = None) -> 
     return TwoScaleDetector(fine, coarse, fine_side=config.detector_long_side, coarse_side=config.detector_coarse_side)
 
 
+def default_support(config: PeopleConfig, progress: Progress | None = None) -> BlazePoseDetector:
+    """BlazePose's own detector, which finds regions, too; fetched if need be."""
+    return BlazePoseDetector(_fetch("blazepose-detector", progress), num_threads=config.num_threads)
+
+
 def default_landmarks(config: PeopleConfig, progress: Progress | None = None) -> LandmarkModel:
     """BlazePose in the size that the settings ask for, fetched if need be."""
     model = _fetch(f"blazepose-{config.model}", progress)
     return BlazePoseLandmarks(model, mirror=config.mirror, num_threads=config.num_threads)
+
+
+def default_keypoints(
+    config: PeopleConfig, progress: Progress | None = None
+) -> tuple[KeypointModel | None, tuple[str, ...]]:
+    """MoveNet in the size that the settings ask for, fetched if need be; or what to say where it cannot be had."""
+    name = config.landmarks_2d
+    if name == "none":
+        return None, ()
+    try:
+        graph, weights = (_fetch(f"movenet-{name}{part}", progress) for part in ("-graph", ""))
+        return MoveNetPoints(load_movenet(name, graph, weights)), ()
+    except InputError as error:
+        return None, (f"points of people in the picture were read by BlazePose alone, which is less exact: {error}",)
 
 
 def _fetch(name: str, progress: Progress | None) -> Path:

@@ -102,6 +102,7 @@ class ObservationLog:
                 region=region,
                 next_region=next_region,
                 mask=mask,
+                sigma_px=None if np.isnan(arrays["sigma_px"][row]).any() else arrays["sigma_px"][row],
             )
         return Observation(
             box_xyxy=arrays["box_xyxy"][row],
@@ -116,10 +117,12 @@ class ObservationLog:
 
 
 def _pack(people: Sequence[Observation]) -> dict[str, Any]:
-    """One row for each observation; zeros where there is no pose, and no mask."""
+    """One row for each observation; zeros where there is no pose, and no mask; NaN where nobody has said a sigma."""
     poses = [person.pose for person in people]
     masks = [None if pose is None or not isinstance(pose.mask, StoredMask) else pose.mask for pose in poses]
     no_regions, no_points = ((0.0,) * 4,) * 2, np.zeros((NUM_LANDMARKS, 3), np.float32)
+    sigmas = [None if pose is None else pose.sigma_px for pose in poses]
+    unknown = np.full(NUM_LANDMARKS, np.nan, np.float32)
     regions = [no_regions if pose is None else (astuple(pose.region), astuple(pose.next_region)) for pose in poses]
     return {
         "box_xyxy": np.array([person.box_xyxy for person in people], np.float64),
@@ -129,6 +132,7 @@ def _pack(people: Sequence[Observation]) -> dict[str, Any]:
         "has_pose": np.array([pose is not None for pose in poses], bool),
         "px": np.array([no_points if pose is None else pose.px for pose in poses], np.float32),
         "world": np.array([no_points if pose is None else pose.world for pose in poses], np.float32),
+        "sigma_px": np.array([unknown if sigma is None else sigma for sigma in sigmas], np.float32),
         "pose_score": np.array([0.0 if pose is None else pose.score for pose in poses], np.float64),
         "regions": np.array(regions, np.float64),
         "masks": np.array(

@@ -64,6 +64,7 @@ class Pose:
         next_region: where to look for the same person again (centred and turned upright by the landmarks).
         mask: probability of belonging to the person × 255, over ``region``; ``None`` from models without masks. It may
             lie on the disk: see ``read_mask``.
+        sigma_px: 1σ of each landmark in the picture, pixels; ``None`` where nobody has said (see ``fuse.sigma_alone``).
     """
 
     px: Float32[ndarray, "33 3"]
@@ -72,6 +73,7 @@ class Pose:
     region: Region
     next_region: Region
     mask: UInt8[ndarray, "m m"] | StoredMask | None = None
+    sigma_px: Float32[ndarray, "33"] | None = None
 
     def read_mask(self) -> UInt8[ndarray, "m m"] | None:
         """``mask``, from wherever it lies."""
@@ -112,6 +114,25 @@ class LandmarkModel(Protocol):
 
     def read_pose(self, picture: Float32[Tensor, "3 H W"], region: Region) -> Pose:
         """``picture`` is RGB in [0, 1]. Always answers; ``Pose.score`` says whether there is anybody."""
+        ...
+
+
+@runtime_checkable
+class KeypointModel(Protocol):
+    """Reads points in the picture, and no more than that, of the one person in each of some regions."""
+
+    def read_points(self, picture: Float32[Tensor, "3 H W"], regions: Sequence[Region]) -> Float32[ndarray, "B 17 3"]:
+        """x, y in pixels of the picture, which is RGB in [0, 1], and score, of the 17 key points of COCO: nose; left
+        and right eye, ear, shoulder, elbow, wrist, hip, knee, ankle."""
+        ...
+
+
+@runtime_checkable
+class RegionFinder(Protocol):
+    """Finds how people lie in a part of a picture."""
+
+    def find_regions(self, picture: Float32[Tensor, "3 H W"], around: Region) -> list[Region]:
+        """Regions for a landmark model, best first, of the people in a part of a picture, which is RGB in [0, 1]."""
         ...
 
 

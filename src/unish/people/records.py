@@ -10,6 +10,7 @@ from jaxtyping import Int16
 
 from unish.people.boxes import box_area
 from unish.people.config import PeopleConfig
+from unish.people.fuse import sigma_alone
 from unish.people.protocols import MIN_EVIDENCE, Observation
 from unish.structs import NUM_LANDMARKS, Clip, FrameTensor, Landmarks, Tracks
 
@@ -82,12 +83,14 @@ def pack(
     valid, score = np.zeros(shape, bool), np.zeros(shape, np.float32)
     boxes = np.full((*shape, 4), np.nan, np.float32)
     px = np.full((*shape, NUM_LANDMARKS, 3), np.nan, np.float32)
-    world = px.copy()
+    world, sigma_px = px.copy(), px[..., 0].copy()
     for row, person in enumerate(people.values()):
         for frame, seen in person.items():
             valid[row, frame], boxes[row, frame] = True, seen.box_xyxy
             if seen.pose is not None:
                 px[row, frame], world[row, frame] = seen.pose.px, seen.pose.world
+                sigma = seen.pose.sigma_px
+                sigma_px[row, frame] = sigma_alone(seen.pose.px, seen.pose.world) if sigma is None else sigma
                 score[row, frame] = seen.pose.score
     tracks = Tracks(
         person_ids=torch.tensor(list(people), dtype=torch.int64),
@@ -96,4 +99,9 @@ def pack(
         masks=labels,
         warnings=(*messages, *_describe_unread(people)),
     )
-    return tracks, Landmarks(px=torch.from_numpy(px), world=torch.from_numpy(world), score=torch.from_numpy(score))
+    return tracks, Landmarks(
+        px=torch.from_numpy(px),
+        world=torch.from_numpy(world),
+        score=torch.from_numpy(score),
+        sigma_px=torch.from_numpy(sigma_px),
+    )

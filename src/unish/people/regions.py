@@ -46,6 +46,15 @@ class Region:
         side = max(2 * math.hypot(dx, dy) * margin, 1.0)
         return cls(x=float(centre[0]), y=float(centre[1]), side=side, angle=angle)
 
+    @classmethod
+    def around_points(cls, points: Float[ndarray, "N 2"], *, angle: float, margin: float) -> Region:
+        """The smallest square at this angle that holds the points, its side times ``margin``."""
+        upright = cls(x=0.0, y=0.0, side=1.0, angle=angle)
+        local = upright.from_picture(points)
+        low, high = local.min(axis=0), local.max(axis=0)
+        x, y = upright.to_picture((low + high) / 2).tolist()
+        return cls(x=x, y=y, side=margin * max(float((high - low).max()), 1.0), angle=angle)
+
     def to_picture(self, points: Float[ndarray, "*batch 2"]) -> Float[ndarray, "*batch 2"]:
         """Region coordinates in [0, 1]² (x right, y down in the region) to pixels of the picture."""
         local = (np.asarray(points) - 0.5) * self.side
@@ -64,6 +73,13 @@ class Region:
         """(x0, y0, x1, y1) of the smallest upright box around the region."""
         half = self.side / 2 * (abs(math.cos(self.angle)) + abs(math.sin(self.angle)))
         return self.x - half, self.y - half, self.x + half, self.y + half
+
+
+def region_distance(first: Region, second: Region, *, max_ratio: float = 2.0) -> float:
+    """Distance of the centres over the larger side; infinite when the sides differ by more than ``max_ratio``."""
+    if not 1 / max_ratio < first.side / second.side < max_ratio:
+        return math.inf
+    return math.hypot(first.x - second.x, first.y - second.y) / max(first.side, second.side)
 
 
 def cut_region(picture: Float32[Tensor, "C H W"], region: Region, size: int) -> Float32[Tensor, "C size size"]:

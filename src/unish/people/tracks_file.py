@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,14 @@ from torch import Tensor
 from unish.errors import InputError
 from unish.people.boxes import box_area, clip_box
 from unish.people.config import PeopleConfig
-from unish.people.find import default_landmarks
+from unish.people.find import PoseModels, load_pose_models
+from unish.people.fuse import add_points
 from unish.people.masks import LandmarkSegmenter, draw_labels
-from unish.people.observe import Frame, observe_box
-from unish.people.protocols import LandmarkModel, Observation
+from unish.people.observe import observe_box
+from unish.people.protocols import Observation
+from unish.people.reading import Frame
 from unish.people.records import pack, select_people
+from unish.people.regions import Region
 from unish.structs import Clip, FrameArray, Landmarks, Tracks
 from unish.structs.progress import Progress
 from unish.values import check_path
@@ -32,7 +36,7 @@ def read_tracks(
     *,
     mask_size: tuple[int, int],
     config: PeopleConfig | None = None,
-    landmarks: LandmarkModel | None = None,
+    models: PoseModels | None = None,
     progress: Progress | None = None,
 ) -> tuple[Tracks, Landmarks]:
     """Tracks from an npz, landmarks from the pictures inside the given boxes.
@@ -46,7 +50,7 @@ def read_tracks(
         clip: the frames.
         mask_size: (h, w) of the masks.
         config: settings; the limits on length and number of people hold here, too.
-        landmarks: replacement of the default landmark model.
+        models: replacements of the default ones.
         progress: called after each frame.
 
     Raises:
@@ -57,22 +61,32 @@ def read_tracks(
     frame_of = _match_frames(path, arrays["frame_indices"], clip)
     top, left, bottom, right = shown = clip.source_area or (0.0, 0.0, *clip.source_size)
     factor = np.tile([clip.size[1] / (right - left), clip.size[0] / (bottom - top)], 2)
-    landmarks = landmarks or default_landmarks(config, progress)
+    models = models or load_pose_models(config, progress)
     outside = 0
     people: dict[int, dict[int, Observation]] = {int(identity): {} for identity in np.sort(arrays["person_ids"])}
     for done, (column, index) in enumerate(frame_of.items(), start=1):
-        frame = Frame.of(clip.images[index])
+        frame, seen = Frame.of(clip.images[index]), dict[int, Observation]()
         for identity, boxes in zip(arrays["person_ids"], arrays["boxes_xyxy"], strict=True):
             box = clip_box((boxes[column] - [left, top, left, top]) * factor, clip.size)
             if box_area(box) == 0:
                 outside += 1
             elif np.isfinite(box).all():
-                people[int(identity)][index] = observe_box(
-                    frame, box, landmarks, min_landmark_score=config.min_landmark_score
+                seen[int(identity)] = observe_box(
+                    frame,
+                    box,
+                    _expect(people[int(identity)], clip, index),
+                    models.landmarks,
+                    finder=models.finder,
+                    min_landmark_score=config.min_landmark_score,
                 )
+        if models.keypoints is not None:
+            seen = dict(zip(seen, add_points(frame.picture, list(seen.values()), models.keypoints), strict=True))
+        for identity, observation in seen.items():
+            people[identity][index] = observation
         if progress is not None:
             progress("find people", done, len(frame_of))
     chosen, messages = select_people({key: one for key, one in people.items() if one}, clip, config)
+    messages += models.notes
     messages += _describe_losses(path, outside=outside, unnamed=clip.num_frames - len(frame_of), used=clip.num_frames)
     if not chosen:
         messages.append(f"{path}: nobody is in the used frames: only the scene is reconstructed")
@@ -83,6 +97,14 @@ def read_tracks(
     else:
         labels = draw_labels(list(chosen.values()), clip, mask_size, LandmarkSegmenter())
     return pack(chosen, clip, labels, messages)
+
+
+def _expect(person: Mapping[int, Observation], clip: Clip, index: int) -> list[Region]:
+    """Where somebody is to be looked for first: where they were in the frame before, if that is of the same shot."""
+    before = person.get(index - 1)
+    if before is None or before.pose is None or clip.segment[index] != clip.segment[index - 1]:
+        return []
+    return [before.pose.next_region]
 
 
 def _describe_losses(path: str | Path, *, outside: int, unnamed: int, used: int) -> list[str]:

@@ -46,11 +46,13 @@ class Landmarks:
         world: (P, T, 33, 3) metres around the middle of the hips, camera axes (x right, y down, z forward) in the
             person's own viewing ray: a camera turned so that its z axis passes through the pelvis. NaN where none.
         score: (P, T) probability that a person is present in the crop; 0 where there are no landmarks.
+        sigma_px: (P, T, 33) 1σ of ``px``, clip pixels; NaN where there are none. ``None`` where nobody has said.
     """
 
     px: Float32[Tensor, "P T 33 3"]
     world: Float32[Tensor, "P T 33 3"]
     score: Float32[Tensor, "P T"]
+    sigma_px: Float32[Tensor, "P T 33"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

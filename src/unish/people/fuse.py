@@ -1,0 +1,161 @@
+"""Two readings of one person made one: in the picture from the model that is better there, in depth from the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32
+from numpy import ndarray
+from torch import Tensor
+
+from unish.body.joints import JOINT_LANDMARKS, MIRRORED_LANDMARKS
+from unish.people.protocols import KeypointModel, Observation, Pose
+from unish.people.regions import Region
+from unish.structs import NUM_LANDMARKS
+
+SIGMA_ALONE_M = 0.015
+"""1σ of a landmark in the picture, in metres at the person, where one model alone has read it."""
+
+_SIGMA_BOTH_M = 0.01
+_SIGMA_PER_DISTANCE = 0.35
+_MAX_APART = 0.12
+_MIN_SCORE = 0.3
+_MARGIN = 1.15
+_MIN_VISIBILITY = 0.5
+_LIMBS = np.array(list(JOINT_LANDMARKS))
+_TRUNK = np.array([11, 12, 23, 24])
+_MIRRORED = np.array(MIRRORED_LANDMARKS)
+# The landmark that means the same as each of COCO's 17 key points, and the key point with which each landmark moves:
+# eyelids with the eye, mouth with the nose, hands with the wrist, feet with the ankle.
+_SAME = np.array([0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28])
+# fmt: off
+_CARRIER = np.array([
+    0, 1, 1, 1, 2, 2, 2, 3, 4, 0, 0,  # face
+    5, 6, 7, 8, 9, 10, 9, 10, 9, 10, 9, 10,  # arms and hands
+    11, 12, 13, 14, 15, 16, 15, 16, 15, 16,  # legs and feet
+])
+# fmt: on
+# Shoulders and hips of COCO lie higher up the trunk than BlazePose's: medians over the three clips that may train.
+_HIGHER_M = np.zeros(len(_SAME), np.float32)
+_HIGHER_M[[5, 6]], _HIGHER_M[[11, 12]] = 0.015, 0.024
+
+
+def fuse(
+    px: Float32[ndarray, "B 33 3"],
+    world: Float32[ndarray, "B 33 3"],
+    points: Float32[ndarray, "B 17 3"],
+    side_px: Float[ndarray, "B"],
+) -> tuple[Float32[ndarray, "B 33 3"], Float32[ndarray, "B 33 3"], Float32[ndarray, "B 33"]]:
+    """Landmarks of B people read by BlazePose, with the key points of a second model that is better in the picture.
+
+    Two key point models err apart from one another, so where they disagree, both are to be doubted. Where their trunks
+    lie further apart than ``_MAX_APART`` of the person's size, one of them has read somebody else: the second one is
+    not heard then, and all points are in doubt. Where left and right are the other way round, the first one has taken
+    the front for the back: seen along the ray that is a body with left and right exchanged and depth turned around. A
+    point of which the second model is not sure stays where it is: MoveNet has to put legs that are cut off by the
+    border of the picture somewhere inside.
+
+    Args:
+        px: x, y in pixels of the picture, and visibility.
+        world: metres around the middle of the hips, axes of the camera.
+        points: the second model's key points of COCO: x, y in the same pixels, and score.
+        side_px: longer side of each person's box.
+
+    Returns:
+        px: of the second model where it is heard; points that it does not know move along with the nearest it knows.
+        world: as given, or facing the other way.
+        sigma_px: 1σ of ``px``: a centimetre at the person, and a share of the distance between the models.
+    """
+    scale = measure_scale(px, world)[:, None]
+    trunk = world[:, _TRUNK[:2]].mean(axis=1) - world[:, _TRUNK[2:]].mean(axis=1)
+    trunk /= np.maximum(np.linalg.norm(trunk, axis=-1, keepdims=True), 1e-6)
+    points = points.copy()
+    points[..., :2] -= (scale * _HIGHER_M)[..., None] * trunk[:, None, :2]
+    swapped = _face_away(px, points)
+    faced_px = np.where(swapped[:, None, None], px[:, _MIRRORED], px)
+    faced_world = np.where(swapped[:, None, None], world[:, _MIRRORED] * np.array([1, 1, -1], np.float32), world)
+    moved = points[..., :2] - faced_px[:, _SAME, :2]
+    apart = np.linalg.norm(moved, axis=-1)
+    same = apart[:, [_SAME.tolist().index(landmark) for landmark in _TRUNK]].mean(axis=-1) < _MAX_APART * side_px
+    fused_px = faced_px.copy()
+    heard = points[..., 2:] >= _MIN_SCORE
+    fused_px[..., :2] += np.where(heard, moved, 0)[:, _CARRIER]
+    # Who has read somebody else is not known: as much doubt as of points that are hardly heard.
+    doubted = np.where(same[:, None], apart, np.minimum(apart, _MAX_APART * side_px[:, None]))[:, _CARRIER]
+    sigma = np.hypot(_SIGMA_BOTH_M * scale, _SIGMA_PER_DISTANCE * doubted)
+    return (
+        np.where(same[:, None, None], fused_px, px),
+        np.where(same[:, None, None], faced_world, world),
+        sigma.astype(np.float32),
+    )
+
+
+def sigma_alone(
+    px: Float32[ndarray, "*batch 33 3"], world: Float32[ndarray, "*batch 33 3"]
+) -> Float32[ndarray, "*batch 33"]:
+    """1σ in pixels of landmarks that no second model has read."""
+    scale = measure_scale(px, world)[..., None]
+    return np.broadcast_to(SIGMA_ALONE_M * scale, (*scale.shape[:-1], NUM_LANDMARKS)).astype(np.float32)
+
+
+def measure_scale(
+    px: Float32[ndarray, "*batch 33 3"], world: Float32[ndarray, "*batch 33 3"]
+) -> Float[ndarray, "*batch"]:
+    """Pixels of the picture for a metre at the person: the ratio of the spreads of both sets of points."""
+    in_picture, in_metres = (
+        np.linalg.norm(points - points.mean(axis=-2, keepdims=True), axis=(-2, -1))
+        for points in (px[..., _LIMBS, :2].astype(np.float64), world[..., _LIMBS, :2].astype(np.float64))
+    )
+    return np.asarray(in_picture / np.maximum(in_metres, 1e-3))
+
+
+def _face_away(px: Float32[ndarray, "B 33 3"], points: Float32[ndarray, "B 17 3"]) -> Bool[ndarray, "B"]:
+    """Whether shoulders and hips run from left to right the other way, and sure limbs fit better when exchanged.
+
+    Of somebody seen from the side, the trunk alone says little.
+    """
+    theirs = points[:, 5:, :2]
+    across = [limbs[:, [0, 6]] - limbs[:, [1, 7]] for limbs in (theirs, px[:, _LIMBS, :2])]
+    against = (across[0] * across[1]).sum(axis=(-2, -1)) < 0
+    sure = points[:, 5:, 2] >= _MIN_SCORE
+    as_read, exchanged = (
+        (sure * np.linalg.norm(theirs - own[:, _LIMBS, :2], axis=-1)).sum(axis=-1) for own in (px, px[:, _MIRRORED])
+    )
+    return np.asarray(against & (exchanged < as_read))
+
+
+def _fit_region(box_xyxy: Float[ndarray, "4"], pose: Pose) -> Region:
+    """Close around the visible landmarks and the middles of the box's sides, turned as the person is.
+
+    Around landmarks alone it would miss the limbs that they miss; a turned square around the whole box is too large.
+    """
+    x0, y0, x1, y1 = box_xyxy.tolist()
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    seen = pose.px[pose.px[:, 2] >= _MIN_VISIBILITY, :2]
+    points = np.concatenate([np.array([[x0, y], [x1, y], [x, y0], [x, y1]]), seen])
+    return Region.around_points(points, angle=pose.next_region.angle, margin=_MARGIN)
+
+
+def add_points(
+    picture: Float32[Tensor, "3 H W"], people: Sequence[Observation], model: KeypointModel
+) -> list[Observation]:
+    """The people of a picture, their poses fused with the key points that a second model reads where they are."""
+    rows = [row for row, person in enumerate(people) if person.pose is not None]
+    poses = [pose for person in people if (pose := person.pose) is not None]
+    if not poses:
+        return list(people)
+    boxes = np.stack([people[row].box_xyxy for row in rows])
+    points = model.read_points(picture, [_fit_region(box, pose) for box, pose in zip(boxes, poses, strict=True)])
+    px, world, sigma_px = fuse(
+        np.stack([pose.px for pose in poses]),
+        np.stack([pose.world for pose in poses]),
+        points,
+        (boxes[:, 2:] - boxes[:, :2]).max(axis=-1),
+    )
+    fused = list(people)
+    for index, (row, pose) in enumerate(zip(rows, poses, strict=True)):
+        pose = replace(pose, px=px[index], world=world[index], sigma_px=sigma_px[index])
+        fused[row] = replace(people[row], pose=pose)
+    return fused
