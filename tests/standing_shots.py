@@ -61,5 +61,5 @@ def make_shot(*, num_people: int = 1, num_frames: int = NUM_FRAMES, sit: float =
             centre=nothing[..., None].repeat(1, 1, 2), extent=nothing,
         ),
         scale=SceneScale(factor=1.0, uncertainty=0.05, source="people"),
-        network_scale=None, still=False, residual=0.0, unjoined=0,
+        curve=None, network_scale=None, still=False, residual=0.0, unjoined=0,
     )  # fmt: skip

@@ -128,7 +128,7 @@ def run(
         finder = people_finder or models.people_finder(settings, folder.people_log(), progress)
         seen = observe(whole, clip, model, finder, settings, folder, clock)
         with clock.stage("reconstruct"):
-            settled = settle(seen, model.fingerprint, model.config.body, body, seed=settings.seed)
+            settled = settle(seen, model.fingerprint, model.config.body, body, feet=settings.settle, seed=settings.seed)
             found = keep_dense(settled.in_whole_frames(), work / "result")
         with clock.stage("measure"):
             inside = settled.inside_of(found)

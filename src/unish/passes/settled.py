@@ -19,10 +19,12 @@ from unish.reconstruction import (
     Shot,
     ShotEvidence,
     assemble,
+    compare_shot,
     estimate_ground,
     fill_between,
     measure_certainty,
-    measure_shot,
+    move_into_world,
+    settle_on_feet,
     shrink_shapes,
     stitch_windows,
 )
@@ -67,12 +69,15 @@ class Settled:
         return FrameArray(shape, whole.dtype, lambda frame: whole[frame][rows, columns])
 
 
-def settle(seen: Observations, network: str, shape_space: str, body: Body, *, seed: int = 0) -> Settled:
+def settle(
+    seen: Observations, network: str, shape_space: str, body: Body, *, feet: bool = True, seed: int = 0
+) -> Settled:
     """See the module.
 
     Args:
         network: fingerprint of the weights.
         shape_space: whose shapes the network predicts.
+        feet: bring scene, ground and people together where feet stand (``reconstruction.settling``).
         seed: of the search for the floor.
     """
     shots = [_stitch(seen, shot) for shot in seen.shots]
@@ -84,8 +89,13 @@ def settle(seen: Observations, network: str, shape_space: str, body: Body, *, se
     betas, notes = average_betas(shots, shape_space, body)
     sigma = torch.cat([measure_certainty(*one, betas, body) for one in zip(shots, evidence, strict=True)], dim=1)
     betas = shrink_shapes(betas, sigma, seen.tracks.valid)
-    metric = [measure_shot(*one, betas, body) for one in zip(shots, evidence, strict=True)]
-    grounds = [estimate_ground(shot, body, seed=seed) for shot in metric]
+    compared = [compare_shot(*one, betas, body) for one in zip(shots, evidence, strict=True)]
+    if feet:
+        settled = settle_on_feet(compared, betas, body, seed=seed)
+        metric, grounds, betas = settled.shots, settled.grounds, settled.betas
+    else:
+        metric = [move_into_world(one, body) for one in compared]
+        grounds = [estimate_ground(shot, body, seed=seed) for shot in metric]
     rows, columns = seen.placement.region
     shape = (len(seen.images), *seen.placement.inner, 3)
     pictures = FrameArray(shape, seen.images.dtype, lambda frame: seen.images[frame][rows, columns])

@@ -48,7 +48,7 @@ def _of_scale(shot: MetricShot) -> list[str]:
 def _of_ground(ground: Ground) -> list[str]:
     if not ground.known:
         return ["gravity and floor are unknown: nobody was seen standing upright for long enough"]
-    if not ground.seen:
+    if ground.source == "people":
         return ["no floor was found in the scene: a level plane at the height of the feet stands in for it"]
     return []
 
