@@ -27,6 +27,7 @@ from unish.reconstruction import (
     settle_on_feet,
     shrink_shapes,
     stitch_windows,
+    touch_ground,
 )
 from unish.structs import FrameArray, Frames, Reconstruction, cut_frames
 from unish.structs.reconstruction import DENSE
@@ -96,12 +97,14 @@ def settle(
     else:
         metric = [move_into_world(one, body) for one in compared]
         grounds = [estimate_ground(shot, body, seed=seed) for shot in metric]
+    contacts = [touch_ground(*one, body) for one in zip(metric, evidence, grounds, strict=True)]
     rows, columns = seen.placement.region
     shape = (len(seen.images), *seen.placement.inner, 3)
     pictures = FrameArray(shape, seen.images.dtype, lambda frame: seen.images[frame][rows, columns])
     record = assemble(
-        seen.clip, pictures, seen.masks, seen.tracks, seen.landmarks, metric, grounds, betas, body, network, seen.sky
-    )
+        seen.clip, pictures, seen.masks, seen.tracks, seen.landmarks, metric, grounds, betas, body, network, seen.sky,
+        contacts,
+    )  # fmt: skip
     return Settled(
         reconstruction=record,
         shots=metric,

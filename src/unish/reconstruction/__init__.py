@@ -7,8 +7,8 @@ from unish.reconstruction.camera import decide_camera, intrinsics_at, know_camer
 from unish.reconstruction.fallbacks import describe_fallbacks
 from unish.reconstruction.ground import Ground, estimate_ground
 from unish.reconstruction.no_scene import find_padding, leave_out
-from unish.reconstruction.report import describe_people, measure_quality
-from unish.reconstruction.settling import settle_on_feet
+from unish.reconstruction.report import describe_grounds, describe_people, measure_quality
+from unish.reconstruction.settling import settle_on_feet, touch_ground
 from unish.reconstruction.shot import (
     ComparedShot,
     MetricShot,
@@ -37,6 +37,7 @@ __all__ = [
     "compare_shot",
     "decide_camera",
     "describe_fallbacks",
+    "describe_grounds",
     "describe_people",
     "describe_window",
     "estimate_ground",
@@ -55,4 +56,5 @@ __all__ = [
     "settle_on_feet",
     "shrink_shapes",
     "stitch_windows",
+    "touch_ground",
 ]

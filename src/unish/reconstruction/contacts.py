@@ -31,6 +31,12 @@ MAX_STEP_S = 0.5
 MAX_SIGMA = 0.1
 """Relative error of a person's distance from which on their feet are not asked."""
 
+TOUCH_M, TOUCH_M_S = 0.04, 0.25
+"""Height over the floor and speed across the ray at which a heel or toe touches with probability one half each."""
+
+TOUCH_SPREAD = 0.35
+"""How gradually, as a share of these: width of the logistic functions."""
+
 STANCE_S = 0.5
 """Frames within this time repeat what they say of one stance: together they count as one."""
 
@@ -115,6 +121,20 @@ def find_contacts(feet: FootPoints, shot: MetricShot, evidence: ShotEvidence) ->
         depth=((points - camera) * forward).sum(-1),
         weights=(_time_per_frame(evidence.timestamps_s) / STANCE_S).clamp_max(1.0)[frame],
     )
+
+
+def measure_contact(
+    feet: FootPoints, floor: Float[Tensor, "4"], shot: MetricShot, evidence: ShotEvidence
+) -> Float[Tensor, "P T 4"]:
+    """Probability that heels and toes (``REGIONS``) touch the floor; NaN where a foot is not seen, or no floor known.
+
+    The product of two logistic functions: of the height over the floor, by its amount, and of the speed.
+    """
+    height = feet.lowest @ floor[:3] + floor[3]
+    low = torch.sigmoid((1 - height.abs() / TOUCH_M) / TOUCH_SPREAD)
+    still = torch.sigmoid((1 - measure_speed(feet, shot, evidence) / TOUCH_M_S) / TOUCH_SPREAD)
+    seen = find_seen_feet(evidence).repeat_interleave(2, dim=-1) & shot.valid[..., None]
+    return torch.where(seen, low * still, torch.nan)
 
 
 def find_seen_feet(evidence: ShotEvidence) -> Bool[Tensor, "P T 2"]:

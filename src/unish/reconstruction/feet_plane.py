@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unish.geometry.robust import solve_robust_least_squares
@@ -44,13 +44,18 @@ MIN_INLIERS = 0.7
 MAX_LOG_STATURE = 0.1
 MAX_TILT = math.radians(10.0)
 
-FEW, TWO_LEVELS, STATURES, TILT = (
+MAX_STRAIN = 2.0
+"""Tilt and the largest log stature, each in standard deviations, together: people on two levels can be explained by a
+little of both."""
+
+FEW, TWO_LEVELS, STATURES, TILT, SIZE = (
     "few contacts",
     "two levels",
     "statures disagree",
     "tilted against the found floor",
+    "the scene would have another size",
 )
-"""Why a plane is refused."""
+"""Why feet are refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,19 +135,22 @@ def fit_feet_plane(
         log_stature=found[3:].float(),
         weight=whose.mT.float() @ contacts.weights,
         num_contacts=len(contacts),
-        refusal=_refuse(heights.abs() <= allowed, found[3:], up @ normal),
+        refusal=_refuse(heights.abs() <= allowed, found[3:], float(torch.arccos((up @ normal).clamp(-1.0, 1.0)))),
     )
 
 
-def _refuse(fits: Tensor, log_stature: Float[Tensor, "P"], cosine: Float[Tensor, ""]) -> str:
+def _refuse(fits: Bool[Tensor, "K"], log_stature: Float[Tensor, "P"], tilt: float) -> str:
     """Why people do not stand on one plane; empty where they may."""
     if len(fits) < MIN_CONTACTS:
         return FEW
     if float(fits.double().mean()) < MIN_INLIERS:
         return TWO_LEVELS
-    if float(log_stature.abs().amax()) >= MAX_LOG_STATURE:
+    largest = float(log_stature.abs().amax())
+    if largest >= MAX_LOG_STATURE:
         return STATURES
-    return TILT if float(cosine) < math.cos(MAX_TILT) else ""
+    if tilt >= MAX_TILT:
+        return TILT
+    return TWO_LEVELS if math.hypot(tilt / FLOOR_SIGMA, largest / STATURE_SIGMA) >= MAX_STRAIN else ""
 
 
 def _span_tangents(normal: Float[Tensor, "3"]) -> Float[Tensor, "2 3"]:

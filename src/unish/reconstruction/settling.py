@@ -2,7 +2,7 @@
 
 Two stages, never one joint solve. First the plane on which feet stand and everybody's stature, in which no point of the
 scene has a vote; a gate refuses what one plane cannot explain, and then all stays as it was. Then, the plane kept, the
-scale and the depth curve of the scene from the ground below the feet. Fixed numbers of steps.
+scale and the depth curve of the scene from the ground below the feet. Numbers of steps are fixed.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from torch import Tensor
 
 from unish.body import Body, resize_shape
 from unish.geometry.plane import median_direction
-from unish.reconstruction.contacts import Contacts, find_contacts, pose_feet
-from unish.reconstruction.depth_curve import fit_depth_curve
-from unish.reconstruction.feet_plane import FeetPlane, fit_feet_plane
+from unish.reconstruction.contacts import Contacts, find_contacts, measure_contact, pose_feet
+from unish.reconstruction.depth_curve import DepthCurve, fit_depth_curve
+from unish.reconstruction.feet_plane import SIZE, FeetPlane, fit_feet_plane
 from unish.reconstruction.ground import Ground, estimate_ground, find_upright
 from unish.reconstruction.ground_strips import collect_depth_evidence, find_depth_range
 from unish.reconstruction.shot import ComparedShot, MetricShot, ShotEvidence, move_into_world, resize_people
+
+MAX_LOG_RESIZE = 0.35
+"""A scene that would change its size by more than this factor (logarithm) shows another ground than the feet stand on:
+somebody on a table, say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,18 +47,25 @@ def settle_on_feet(
     """
     found = [move_into_world(one, body) for one in compared]
     grounds = [estimate_ground(shot, body, seed=seed) for shot in found]
-    fits = [
-        _fit_plane(shot, one.evidence, ground, body)[1] if ground.known else None
-        for shot, one, ground in zip(found, compared, grounds, strict=True)
+    told = [_ask_feet(*one, body) for one in zip(compared, found, grounds, strict=True)]
+    grounds = [
+        ground if feet is None else replace(ground, refusal=feet.refusal, num_contacts=feet.num_contacts)
+        for ground, feet in zip(grounds, told, strict=True)
     ]
-    accepted = [fit for fit in fits if fit is not None and not fit.refusal]
+    accepted = [feet for feet in told if feet is not None and not feet.refusal]
     if not accepted:
-        return SettledShots(shots=found, grounds=_say_why(grounds, fits), betas=betas)
-    log_stature = _join_statures(accepted, len(betas))
-    settled = [
-        _settle_shot(resize_people(one, log_stature, body), ground, fit, body, seed)
-        for one, ground, fit in zip(compared, _say_why(grounds, fits), fits, strict=True)
-    ]
+        return SettledShots(shots=found, grounds=grounds, betas=betas)
+    log_stature = _join_statures(accepted)
+    settled = []
+    for one, ground, feet in zip(compared, grounds, told, strict=True):
+        resized = resize_people(one, log_stature, body)
+        if feet is not None and not feet.refusal:
+            settled.append(_stand_on_feet(resized, ground, body)[:2])
+        else:
+            # Its people, and with them its scale, may have changed by what another shot has told.
+            shot = move_into_world(resized, body)
+            again = estimate_ground(shot, body, seed=seed)
+            settled.append((shot, replace(again, refusal=ground.refusal, num_contacts=ground.num_contacts)))
     return SettledShots(
         shots=[shot for shot, _ in settled],
         grounds=[ground for _, ground in settled],
@@ -62,23 +73,44 @@ def settle_on_feet(
     )
 
 
-def _settle_shot(
-    compared: ComparedShot, ground: Ground, fit: FeetPlane | None, body: Body, seed: int
-) -> tuple[MetricShot, Ground]:
-    """Everybody has their stature."""
+def touch_ground(shot: MetricShot, evidence: ShotEvidence, ground: Ground, body: Body) -> Float[Tensor, "P T 4"]:
+    """Probability that heels and toes touch the ground (``contacts.measure_contact``)."""
+    feet = pose_feet(shot, body, -ground.gravity)
+    return measure_contact(feet, ground.floor, shot, evidence)
+
+
+def _ask_feet(compared: ComparedShot, shot: MetricShot, ground: Ground, body: Body) -> FeetPlane | None:
+    """What the feet of one shot say by themselves; ``None`` where nothing tells which way is down.
+
+    Args:
+        shot: as it is without them.
+    """
+    if not ground.known:
+        return None
+    _, feet = _fit_plane(shot, compared.evidence, ground, body)
+    if feet.refusal:
+        return feet
+    _, standing, curve = _stand_on_feet(resize_people(compared, feet.log_stature, body), ground, body)
+    return replace(feet, refusal=SIZE if abs(curve.mean) > MAX_LOG_RESIZE else standing.refusal)
+
+
+def _stand_on_feet(compared: ComparedShot, ground: Ground, body: Body) -> tuple[MetricShot, Ground, DepthCurve]:
+    """Shot and ground after both stages, for people who have their statures."""
     shot = move_into_world(compared, body)
-    if fit is None or fit.refusal:
-        # Its people, and with them its scale, may have been resized for what another shot has told.
-        return shot, replace(ground, floor=estimate_ground(shot, body, seed=seed).floor)
-    contacts, fit = _fit_plane(shot, compared.evidence, ground, body, fix_statures=True)
-    curve = fit_depth_curve(
-        collect_depth_evidence(contacts, fit.plane, shot, compared.evidence), *find_depth_range(shot)
-    )
+    contacts, feet = _fit_plane(shot, compared.evidence, ground, body, fix_statures=True)
+    evidence = collect_depth_evidence(contacts, feet.plane, shot, compared.evidence)
+    curve = fit_depth_curve(evidence, *find_depth_range(shot))
     shot = move_into_world(compared, body, curve)
     # The camera's path has got another size, and with it where the people are.
-    contacts, fit = _fit_plane(shot, compared.evidence, ground, body, fix_statures=True)
-    settled = Ground(gravity=-fit.plane[:3], floor=fit.plane, source="feet", num_contacts=len(contacts))
-    return shot, settled
+    _, feet = _fit_plane(shot, compared.evidence, ground, body, fix_statures=True)
+    settled = Ground(
+        gravity=-feet.plane[:3],
+        floor=feet.plane,
+        source="feet",
+        refusal=feet.refusal,
+        num_contacts=feet.num_contacts,
+    )
+    return shot, settled, curve
 
 
 def _fit_plane(
@@ -91,16 +123,7 @@ def _fit_plane(
     return contacts, fit_feet_plane(contacts, ground, people_up, fix_statures=fix_statures)
 
 
-def _join_statures(fits: Sequence[FeetPlane], num_people: int) -> Float[Tensor, "P"]:
+def _join_statures(told: Sequence[FeetPlane]) -> Float[Tensor, "P"]:
     """Mean over shots by the stances that told it; 0 of people whose feet were not seen to stand."""
-    total, weight = torch.zeros(2, num_people)
-    for fit in fits:
-        total, weight = total + fit.weight * fit.log_stature, weight + fit.weight
-    return total / weight.clamp_min(1e-6)
-
-
-def _say_why(grounds: Sequence[Ground], fits: Sequence[FeetPlane | None]) -> list[Ground]:
-    return [
-        ground if fit is None else replace(ground, refusal=fit.refusal, num_contacts=fit.num_contacts)
-        for ground, fit in zip(grounds, fits, strict=True)
-    ]
+    weight = torch.stack([feet.weight for feet in told])
+    return (torch.stack([feet.log_stature for feet in told]) * weight).sum(0) / weight.sum(0).clamp_min(1e-6)
