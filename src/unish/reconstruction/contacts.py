@@ -31,10 +31,10 @@ MAX_STEP_S = 0.5
 MAX_SIGMA = 0.1
 """Relative error of a person's distance from which on their feet are not asked."""
 
-TOUCH_M, TOUCH_M_S = 0.04, 0.25
+TOUCH_M, TOUCH_M_S = 0.07, 0.3
 """Height over the floor and speed across the ray at which a heel or toe touches with probability one half each."""
 
-TOUCH_SPREAD = 0.35
+TOUCH_SPREAD = 0.25
 """How gradually, as a share of these: width of the logistic functions."""
 
 STANCE_S = 0.5
@@ -80,6 +80,11 @@ class Contacts:
 
     def __len__(self) -> int:
         return len(self.weights)
+
+    def of_people(self, chosen: Bool[Tensor, "P"]) -> Contacts:
+        """Those of some people."""
+        kept = chosen[self.person]
+        return Contacts(**{name: value[kept] for name, value in vars(self).items()})
 
 
 def pose_feet(shot: MetricShot, body: Body, up: Float[Tensor, "3"]) -> FootPoints:

@@ -11,7 +11,7 @@ from torch import Tensor
 from unish.geometry.robust import solve_robust_least_squares
 
 NUM_KNOTS = 5
-SLOPE_SIGMA = 0.12
+SLOPE_SIGMA = 0.06
 """How steep the curve is expected to be: change of log factor per unit of log depth; and how much that may change from
 one knot to the next."""
 
@@ -23,7 +23,9 @@ LEVEL_SIGMA, LEVEL_WEIGHT = 0.15, 0.5
 under them."""
 
 STRIP_SIGMA = 0.08
-PRIOR_SIGMA = 1 / 0.2
+RESIZE_SIGMA = 0.08
+"""1σ of the mean offset: strips share the error of their people's distance, so many of them are not sure of it."""
+
 STEPS = 15
 
 
@@ -95,7 +97,7 @@ def fit_depth_curve(evidence: DepthEvidence, low: float, high: float) -> DepthCu
     step = float(knots[1] - knots[0])
     slope = torch.eye(NUM_KNOTS, dtype=torch.float64).diff(dim=0) / step
     prior = torch.cat(
-        [slope / SLOPE_SIGMA, slope.diff(dim=0) / SLOPE_SIGMA, torch.eye(NUM_KNOTS, dtype=torch.float64) / PRIOR_SIGMA]
+        [slope / SLOPE_SIGMA, slope.diff(dim=0) / SLOPE_SIGMA, torch.full_like(slope[:1], 1 / NUM_KNOTS) / RESIZE_SIGMA]
     )
     hats = hat_weights(evidence.log_depth.double(), knots) / evidence.sigma.double()[:, None]
     wanted = evidence.offset.double() / evidence.sigma.double()

@@ -65,7 +65,7 @@ class FeetPlane:
     Attributes:
         plane: (4,) n·x + d = 0 in the world of the shot, n up.
         log_stature: (P,) logarithm of the factor on each person's stature, and with it on their distance.
-        weight: (P,) stances of each person that told it.
+        weight: (P,) stances of each person that told it; 0 of people who had no vote.
         num_contacts: feet that were found to stand.
         refusal: empty, or why the plane cannot be the ground that people stand on.
     """
@@ -82,13 +82,24 @@ def fit_feet_plane(
 ) -> FeetPlane:
     """Robust plane through contacts, and a log stature per person: a body of e^s times the size is e^s times as far.
 
-    Points of the scene have no vote: drawn by a network, a floor is rather a bowl, and would win by number.
+    Points of the scene have no vote: drawn by a network, a floor is rather a bowl, and would win by number. Neither
+    have people whom no plausible stature brings to the plane of the others, as long as these others are most.
 
     Args:
         ground: with known gravity; its normal is where the search begins, and holds the plane.
         people_up: (P, 3) median direction from ankles to neck of each person, NaN where unknown.
         fix_statures: everybody keeps their size.
     """
+    everybody = _fit_plane(contacts, ground, people_up, fix_statures=fix_statures)
+    if everybody.refusal != STATURES:
+        return everybody
+    plausible = contacts.of_people(everybody.log_stature.abs() < MAX_LOG_STATURE)
+    if float(plausible.weights.sum()) <= float(contacts.weights.sum()) / 2:
+        return everybody
+    return _fit_plane(plausible, ground, people_up, fix_statures=fix_statures)
+
+
+def _fit_plane(contacts: Contacts, ground: Ground, people_up: Float[Tensor, "P 3"], *, fix_statures: bool) -> FeetPlane:
     normal = ground.floor[:3].double()
     points, camera = contacts.points.double(), contacts.camera.double()
     offset = -(points @ normal).median() if len(contacts) else ground.floor[3].double()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unish.body import Body, resize_shape
@@ -60,7 +60,7 @@ def settle_on_feet(
     for one, ground, feet in zip(compared, grounds, told, strict=True):
         resized = resize_people(one, log_stature, body)
         if feet is not None and not feet.refusal:
-            settled.append(_stand_on_feet(resized, ground, body)[:2])
+            settled.append(_stand_on_feet(resized, ground, feet.weight > 0, body)[:2])
         else:
             # Its people, and with them its scale, may have changed by what another shot has told.
             shot = move_into_world(resized, body)
@@ -90,19 +90,26 @@ def _ask_feet(compared: ComparedShot, shot: MetricShot, ground: Ground, body: Bo
     _, feet = _fit_plane(shot, compared.evidence, ground, body)
     if feet.refusal:
         return feet
-    _, standing, curve = _stand_on_feet(resize_people(compared, feet.log_stature, body), ground, body)
+    resized = resize_people(compared, feet.log_stature, body)
+    _, standing, curve = _stand_on_feet(resized, ground, feet.weight > 0, body)
     return replace(feet, refusal=SIZE if abs(curve.mean) > MAX_LOG_RESIZE else standing.refusal)
 
 
-def _stand_on_feet(compared: ComparedShot, ground: Ground, body: Body) -> tuple[MetricShot, Ground, DepthCurve]:
-    """Shot and ground after both stages, for people who have their statures."""
+def _stand_on_feet(
+    compared: ComparedShot, ground: Ground, voters: Bool[Tensor, "P"], body: Body
+) -> tuple[MetricShot, Ground, DepthCurve]:
+    """Shot and ground after both stages, for people who have their statures.
+
+    Args:
+        voters: whose feet are asked.
+    """
     shot = move_into_world(compared, body)
-    contacts, feet = _fit_plane(shot, compared.evidence, ground, body, fix_statures=True)
+    contacts, feet = _fit_plane(shot, compared.evidence, ground, body, voters)
     evidence = collect_depth_evidence(contacts, feet.plane, shot, compared.evidence)
     curve = fit_depth_curve(evidence, *find_depth_range(shot))
     shot = move_into_world(compared, body, curve)
     # The camera's path has got another size, and with it where the people are.
-    _, feet = _fit_plane(shot, compared.evidence, ground, body, fix_statures=True)
+    _, feet = _fit_plane(shot, compared.evidence, ground, body, voters)
     settled = Ground(
         gravity=-feet.plane[:3],
         floor=feet.plane,
@@ -114,13 +121,20 @@ def _stand_on_feet(compared: ComparedShot, ground: Ground, body: Body) -> tuple[
 
 
 def _fit_plane(
-    shot: MetricShot, evidence: ShotEvidence, ground: Ground, body: Body, *, fix_statures: bool = False
+    shot: MetricShot, evidence: ShotEvidence, ground: Ground, body: Body, voters: Bool[Tensor, "P"] | None = None
 ) -> tuple[Contacts, FeetPlane]:
-    """On which plane the feet stand, from a ground whose gravity is known."""
+    """Feet that stand and the plane on which they do, from a ground whose gravity is known.
+
+    Args:
+        voters: whose feet are asked, who then keep their statures; ``None`` asks everybody.
+    """
     contacts = find_contacts(pose_feet(shot, body, -ground.gravity), shot, evidence)
     trunk, upright = find_upright(shot, body)
     people_up = median_direction(trunk, upright.float())
-    return contacts, fit_feet_plane(contacts, ground, people_up, fix_statures=fix_statures)
+    if voters is None:
+        return contacts, fit_feet_plane(contacts, ground, people_up)
+    contacts = contacts.of_people(voters)
+    return contacts, fit_feet_plane(contacts, ground, people_up, fix_statures=True)
 
 
 def _join_statures(told: Sequence[FeetPlane]) -> Float[Tensor, "P"]:
