@@ -123,7 +123,7 @@ def test_a_jumper_stays_in_the_air() -> None:
 
 
 def test_people_on_two_levels_are_refused() -> None:
-    world, result = reconstruct(lift=torch.tensor([[0.0], [0.6]]).expand(2, NUM_FRAMES), factor=1.1)
+    _, result = reconstruct(lift=torch.tensor([[0.0], [0.6]]).expand(2, NUM_FRAMES), factor=1.1)
     _, alone = reconstruct(lift=torch.tensor([[0.0], [0.6]]).expand(2, NUM_FRAMES), factor=1.1, settle=False)
     for shot in result.report["shots"]:
         assert "feet refused" in shot["ground"] and shot["scene_resized_percent"] == 0

@@ -84,7 +84,9 @@ def test_who_does_not_stand_or_is_badly_measured_tells_nothing() -> None:
     assert not estimate(replace(standing, valid=torch.zeros_like(standing.valid))).known
     unsure = replace(standing, distance_sigma=torch.full_like(standing.distance_sigma, 0.1))
     unknown = estimate(unsure)
-    assert not unknown.known and unknown.floor.isnan().all() and unknown.gravity.isnan().all() and unknown.source == "none"
+    assert (
+        not unknown.known and unknown.floor.isnan().all() and unknown.gravity.isnan().all() and unknown.source == "none"
+    )
     assert estimate(replace(standing, distance_sigma=torch.full_like(standing.distance_sigma, 0.09))).known
 
 
