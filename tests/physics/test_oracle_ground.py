@@ -7,6 +7,7 @@ Tolerances are twice the largest error; what is left comes from smoothing distan
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,7 +54,12 @@ class ErringNetwork(OracleNetwork):
 
 
 def reconstruct(
-    *, lift: Tensor | None = None, factor: float = 1.0, bowl: float = 0.0, settle: bool = True
+    *,
+    lift: Tensor | None = None,
+    factor: float = 1.0,
+    bowl: float = 0.0,
+    settle: bool = True,
+    work: Path | None = None,
 ) -> tuple[World, Result]:
     camera = torch.tensor([[FOCAL, 0, CLIP_SIZE[1] / 2], [0, FOCAL, CLIP_SIZE[0] / 2], [0, 0, 1]]).expand(2, 3, 3)
     world = make_world(load_body(), camera, betas=torch.zeros(2, 10), lift=lift)
@@ -62,7 +68,8 @@ def reconstruct(
     given = (2 * FOCAL, 2 * FOCAL, float(CLIP_SIZE[1]), float(CLIP_SIZE[0]))
     settings = Settings(window=5, overlap=2, intrinsics=given, settle=settle)
     people = (world.tracks, world.landmarks)
-    return world, run(world.clip, settings=settings, people_finder=lambda clip, size: people, network=network)
+    found = run(world.clip, settings=settings, people_finder=lambda clip, size: people, network=network, work=work)
+    return world, found
 
 
 def scene_error(world: World, result: Result) -> tuple[float, float]:
@@ -136,7 +143,14 @@ def test_people_on_two_levels_are_refused() -> None:
     assert np.isnan(result.reconstruction.depth_curve).all()
 
 
-def test_what_the_file_says_of_contacts_and_the_curve_comes_back(tmp_path) -> None:
+def test_settling_in_another_way_does_not_observe_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, alone = reconstruct(factor=1.15, settle=False, work=tmp_path)
+    monkeypatch.setattr(ErringNetwork, "__call__", lambda *args, **options: pytest.fail("the network is asked again"))
+    _, settled = reconstruct(factor=1.15, work=tmp_path)
+    assert alone.report["shots"][0]["ground"] == "found floor" and settled.report["shots"][0]["ground"] == "feet"
+
+
+def test_what_the_file_says_of_contacts_and_the_curve_comes_back(tmp_path: Path) -> None:
     world, result = reconstruct(factor=1.1)
     found = result.reconstruction
     found.save(tmp_path / "reconstruction.npz")
