@@ -70,13 +70,22 @@ class World:
         return torch.cat([up, (CAMERA_HEIGHT_M - first[:, 1, 3])[:, None]], dim=-1)
 
 
-def make_world(body: Body, intrinsics: Tensor, *, betas: Tensor, people: int = NUM_PEOPLE) -> World:
-    """``intrinsics`` (2, 3, 3), one camera for each shot, pixels of the clip."""
+def make_world(
+    body: Body, intrinsics: Tensor, *, betas: Tensor, people: int = NUM_PEOPLE, lift: Tensor | None = None
+) -> World:
+    """A camera for each shot, and people who may be off the floor.
+
+    Args:
+        intrinsics: (2, 3, 3) pixels of the clip.
+        lift: (P, T) metres that people are above the floor; 0 if not given.
+    """
     factor = torch.tensor([SIZE[1] / CLIP_SIZE[1], SIZE[0] / CLIP_SIZE[0], 1.0])
     per_frame = torch.cat([intrinsics[i].expand(shot.stop - shot.start, 3, 3) for i, shot in enumerate(SHOTS)])
     small = per_frame * factor[:, None]
     c2stage = _move_camera()
     stage = _pose_people(body, betas)
+    if lift is not None:
+        stage = replace(stage, transl=stage.transl - lift[..., None] * torch.tensor([0.0, 1.0, 0.0]))
     w2c = invert_rigid(c2stage).expand(NUM_PEOPLE, -1, -1, -1)
     params = move_body(stage, w2c, body.rest_joints(stage.betas)[..., 0, :])
     valid = torch.ones(NUM_PEOPLE, NUM_FRAMES, dtype=torch.bool)

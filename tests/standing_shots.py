@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from unish.body import load_body
-from unish.geometry.camera import make_intrinsics, unproject
-from unish.geometry.rigid import make_rigid
+from unish.geometry.camera import make_intrinsics, project, unproject
+from unish.geometry.rigid import invert_rigid, make_rigid, transform_points
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.reconstruction import MetricShot
+from unish.reconstruction import MetricShot, ShotEvidence
+from unish.reconstruction.contacts import Contacts, find_contacts, pose_feet
 from unish.reconstruction.metric import DepthComparison, SceneScale
 from unish.structs import BodyParams, Camera
 
@@ -20,6 +21,7 @@ CAMERA_HEIGHT_M = 1.4
 UP = axis_angle_to_matrix(torch.tensor([0.2, 0.0, -0.1])) @ torch.tensor([0.0, -1.0, 0.0])
 """Against gravity, in the world of a camera that looks down and leans."""
 
+FLOOR = torch.cat([UP, torch.tensor([CAMERA_HEIGHT_M])])
 INTRINSICS = make_intrinsics(torch.tensor(70.0), HEIGHT, WIDTH)
 
 
@@ -61,6 +63,29 @@ def make_shot(*, num_people: int = 1, num_frames: int = NUM_FRAMES, sit: float =
             centre=nothing[..., None].repeat(1, 1, 2), extent=nothing,
         ),
         scale=SceneScale(factor=1.0, uncertainty=0.05, source="people"),
-        network_scale=None, still=False, residual=0.0, unplaced=torch.zeros(num_frames, dtype=torch.bool),
-        doubtful=torch.zeros(num_frames, dtype=torch.bool), unjoined=0,
+        curve=None, network_scale=None, still=False, residual=0.0,
+        unplaced=torch.zeros(num_frames, dtype=torch.bool), doubtful=torch.zeros(num_frames, dtype=torch.bool),
+        unjoined=0,
     )  # fmt: skip
+
+
+def make_evidence(shot: MetricShot, *, fps: float = 6.0) -> ShotEvidence:
+    """Landmarks where the body has them, all seen even where that is outside of the picture."""
+    num_people, num_frames = shot.valid.shape
+    marks = load_body("free").landmarks(shot.params)
+    local = transform_points(invert_rigid(shot.c2w).expand(num_people, -1, -1, -1), marks)
+    px = project(local, INTRINSICS.expand(num_people, num_frames, 3, 3))
+    inside = px.clamp(torch.tensor(0.5), torch.tensor([WIDTH, HEIGHT]) - 0.5)
+    return ShotEvidence(
+        timestamps_s=torch.arange(num_frames) / fps,
+        valid=shot.valid,
+        masks=torch.full((num_frames, HEIGHT, WIDTH), -1, dtype=torch.int16),
+        landmarks_px=torch.cat([inside, torch.ones_like(inside[..., :1])], dim=-1),
+        boxes_xyxy=torch.cat([px.amin(-2), px.amax(-2)], dim=-1),
+        box_only=torch.zeros_like(shot.valid),
+    )
+
+
+def find_standing(shot: MetricShot, evidence: ShotEvidence | None = None) -> Contacts:
+    """Feet that stand."""
+    return find_contacts(pose_feet(shot, load_body("free"), UP), shot, evidence or make_evidence(shot))

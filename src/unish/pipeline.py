@@ -27,7 +27,14 @@ from unish.passes import (
     settle,
     write_files,
 )
-from unish.reconstruction import describe_fallbacks, describe_people, judge, measure_quality, read_facts
+from unish.reconstruction import (
+    describe_fallbacks,
+    describe_grounds,
+    describe_people,
+    judge,
+    measure_quality,
+    read_facts,
+)
 from unish.settings import Settings
 from unish.structs import Clip, Reconstruction
 from unish.structs.progress import Progress, StageClock
@@ -128,13 +135,14 @@ def run(
         finder = people_finder or models.people_finder(settings, folder.people_log(), progress)
         seen = observe(whole, clip, model, finder, settings, folder, clock)
         with clock.stage("reconstruct"):
-            settled = settle(seen, model.fingerprint, model.config.body, body, seed=settings.seed)
+            settled = settle(seen, model.fingerprint, model.config.body, body, feet=settings.settle, seed=settings.seed)
             found = keep_dense(settled.in_whole_frames(), work / "result")
         with clock.stage("measure"):
             inside = settled.inside_of(found)
             quality = measure_quality(inside.at_dense_frames(), settled.shots, body)
             verdicts = judge(inside.at_dense_frames(), body, read_facts(settled.shots))
             people = describe_people(inside, settled.shots, body)
+            grounds = describe_grounds(settled.shots, settled.grounds)
         fallbacks = describe_fallbacks(settled.shots, settled.grounds, seen.tracks.person_ids.tolist())
         raised = [*clip.warnings, *seen.tracks.warnings, *seen.notes, *settled.notes, *fallbacks, *verdicts.warnings]
         report = {
@@ -144,7 +152,7 @@ def run(
             "peak_memory_mb": peak_memory_mb(),
             "model": model.fingerprint,
             "versions": {"unish": __version__, "torch": torch.__version__, "python": platform.python_version()},
-            "shots": verdicts.shots,
+            "shots": [judged | ground for judged, ground in zip(verdicts.shots, grounds, strict=True)],
             "people": [person | judged for person, judged in zip(people, verdicts.people, strict=True)],
             "quality": quality,
             "warnings": list(dict.fromkeys(raised)),

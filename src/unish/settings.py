@@ -31,6 +31,7 @@ class Settings:
         body: ``free`` or the path of a licensed SMPL file.
         window, overlap: frames that the network sees at once, and how many of them two neighbouring windows share.
         sky: look for the sky and leave it out of everything. Off until it is found well enough everywhere.
+        settle: bring scene, ground and people together where feet stand; off gives what the network says alone.
         seed: of everything random; results repeat bit for bit on the same machine.
 
     Raises:
@@ -53,6 +54,7 @@ class Settings:
     window: int = 30
     overlap: int = 6
     sky: bool = False
+    settle: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -67,8 +69,9 @@ class Settings:
             raise InputError(f"overlap ({self.overlap}) is not below window ({self.window}); lower it")
         if self.device not in DEVICES:
             raise InputError(f"device is {shorten(self.device)}; give one of {', '.join(DEVICES)}")
-        if not isinstance(self.sky, bool):
-            raise InputError(f"sky is {shorten(self.sky)}; give True or False")
+        for name in ("sky", "settle"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} is {shorten(getattr(self, name))}; give True or False")
         for name in ("model", "body"):
             check_path(name, getattr(self, name))
         if self.tracks is not None:

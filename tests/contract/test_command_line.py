@@ -8,12 +8,13 @@ import pytest
 
 import unish
 from unish.cli import build_parser
+from unish.errors import InputError
 from unish.pipeline import Settings
 
 PROMISED = {
     "reconstruct": {
         "--out", "--model", "--fps", "--source-fps", "--size", "--start", "--end", "--max-frames", "--device",
-        "--people", "--tracks", "--intrinsics", "--body", "--window", "--overlap", "--seed", "--quiet",
+        "--people", "--tracks", "--intrinsics", "--body", "--window", "--overlap", "--settle", "--seed", "--quiet",
     },
     "export": {"--to", "--out"},
     "synth": {"--out", "--clips", "--seed", "--quiet"},
@@ -40,6 +41,16 @@ def test_every_promised_command_is_there() -> None:
 @pytest.mark.parametrize("command", PROMISED)
 def test_flags(command: str) -> None:
     assert flags_of(command) >= PROMISED[command] | {"--help"}
+
+
+def test_settling_is_on_or_off() -> None:
+    parse = build_parser().parse_args
+    assert parse(["reconstruct", "a.mp4", "--out", "b", "--settle", "off"]).settle is False
+    assert parse(["reconstruct", "a.mp4", "--out", "b", "--settle", "on"]).settle is True
+    with pytest.raises(InputError, match="neither on nor off"):
+        parse(["reconstruct", "a.mp4", "--out", "b", "--settle", "perhaps"])
+    with pytest.raises(InputError, match="settle is 'off'; give True or False"):
+        Settings(settle="off")
 
 
 def test_every_setting_has_a_flag_and_a_keyword() -> None:

@@ -15,8 +15,8 @@ from unish.structs import Clip, Landmarks, Reconstruction, Tracks
 
 BODY = load_body("free")
 GROUNDS = [
-    Ground(gravity=torch.tensor([0.0, 1, 0]), floor=torch.tensor([0.0, -1, 0, 1.5]), seen=True),
-    Ground(gravity=torch.full((3,), torch.nan), floor=torch.full((4,), torch.nan), seen=False),
+    Ground(gravity=torch.tensor([0.0, 1, 0]), floor=torch.tensor([0.0, -1, 0, 1.5]), source="scene"),
+    Ground(gravity=torch.full((3,), torch.nan), floor=torch.full((4,), torch.nan), source="none"),
 ]
 
 

@@ -17,7 +17,7 @@ from unish.reconstruction.ground import Ground, _sample_scene, estimate_ground
 
 
 def assert_ground(found: Ground, up: Tensor, height: float, *, seen: bool, atol: float) -> None:
-    assert found.known and found.seen == seen
+    assert found.known and found.source == ("scene" if seen else "people")
     torch.testing.assert_close(found.gravity, -up, atol=atol, rtol=0)
     torch.testing.assert_close(found.floor, torch.cat([up, torch.tensor([height])]), atol=atol, rtol=0)
 
@@ -48,7 +48,7 @@ def test_a_plane_that_is_not_near_the_feet_is_no_floor() -> None:
     shot = make_shot()
     for height in (CAMERA_HEIGHT_M - 0.5, CAMERA_HEIGHT_M + 0.5):
         found = estimate(replace(shot, depth=floor_depth(shot.c2w, height)))
-        assert found.known and not found.seen
+        assert found.known and found.source == "people"
     near = estimate(replace(shot, depth=floor_depth(shot.c2w, CAMERA_HEIGHT_M - 0.2)))
     assert_ground(near, UP, CAMERA_HEIGHT_M - 0.2, seen=True, atol=1e-4)
 
@@ -75,7 +75,7 @@ def test_few_points_are_no_floor() -> None:
         depth = torch.where(looked_at, 0.0, shot.depth)
         chosen = spots[torch.linspace(0, len(spots) - 1, count).long()]
         depth[tuple(chosen.T)] = shot.depth[tuple(chosen.T)]
-        assert estimate(replace(shot, depth=depth)).seen == seen
+        assert estimate(replace(shot, depth=depth)).source == ("scene" if seen else "people")
 
 
 def test_who_does_not_stand_or_is_badly_measured_tells_nothing() -> None:
@@ -84,7 +84,9 @@ def test_who_does_not_stand_or_is_badly_measured_tells_nothing() -> None:
     assert not estimate(replace(standing, valid=torch.zeros_like(standing.valid))).known
     unsure = replace(standing, distance_sigma=torch.full_like(standing.distance_sigma, 0.1))
     unknown = estimate(unsure)
-    assert not unknown.known and unknown.floor.isnan().all() and unknown.gravity.isnan().all() and not unknown.seen
+    assert (
+        not unknown.known and unknown.floor.isnan().all() and unknown.gravity.isnan().all() and unknown.source == "none"
+    )
     assert estimate(replace(standing, distance_sigma=torch.full_like(standing.distance_sigma, 0.09))).known
 
 
@@ -107,7 +109,7 @@ def test_most_people_decide_which_way_is_up_and_how_low_the_feet_are() -> None:
     params = replace(shot.params, transl=transl)
     lifted = replace(shot, params=params, joints=load_body("free").joints(params), depth=torch.zeros_like(shot.depth))
     found = estimate(lifted)
-    assert found.known and not found.seen
+    assert found.known and found.source == "people"
     assert torch.linalg.cross(found.gravity, UP).norm() < 0.05 and float(found.gravity @ UP) < 0
     assert abs(float(found.floor[3]) - CAMERA_HEIGHT_M) < 0.2
 

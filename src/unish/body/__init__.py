@@ -3,8 +3,9 @@
 from unish.body.frames import move_body
 from unish.body.joints import JOINT_LANDMARKS, JOINT_NAMES, LANDMARK_NAMES, PARENTS
 from unish.body.loading import load_body
-from unish.body.matching import match_shape
+from unish.body.matching import match_shape, resize_shape
 from unish.body.model import Body, PosedSkeleton, ShapedBody
+from unish.body.parts import pick_vertices
 
 __all__ = [
     "JOINT_LANDMARKS",
@@ -17,4 +18,6 @@ __all__ = [
     "load_body",
     "match_shape",
     "move_body",
+    "pick_vertices",
+    "resize_shape",
 ]

@@ -1,4 +1,4 @@
-"""Carry a person's shape from one body model to another."""
+"""Carry a person's shape from one body model, or one size, to another."""
 
 from __future__ import annotations
 
@@ -23,12 +23,28 @@ def match_shape(
         prior_metres: how far all bones together may be off to save one unit of beta (a Gaussian prior on the betas).
     """
     mean = target_body.template.new_zeros(target_body.num_betas)
-    units = torch.eye(target_body.num_betas).to(mean)
-    base = _bones_and_stature(target_body, mean)
-    matrix = (_bones_and_stature(target_body, units) - base).mT
-    residual = _bones_and_stature(source_body, source_betas).to(mean) - base
+    wanted = _bones_and_stature(source_body, source_betas).to(mean) - _bones_and_stature(target_body, mean)
+    return _solve_shape(target_body, wanted, prior_metres)
+
+
+def resize_shape(
+    body: Body, betas: Float[Tensor, "*batch S"], log_factor: Float[Tensor, "*batch"], *, prior_metres: float = 0.005
+) -> Float[Tensor, "*batch S"]:
+    """Betas of the same person exp(``log_factor``) times as large: the nearest skeleton, as in ``match_shape``.
+
+    Args:
+        prior_metres: how far all bones together may be off to save a change of one unit of beta.
+    """
+    larger = _bones_and_stature(body, betas) * torch.expm1(log_factor)[..., None]
+    return betas + _solve_shape(body, larger, prior_metres)
+
+
+def _solve_shape(body: Body, change: Float[Tensor, "*batch 70"], prior_metres: float) -> Float[Tensor, "*batch S"]:
+    """The small change of betas that changes bones and stature by nearly ``change`` metres."""
+    units = torch.eye(body.num_betas).to(body.template)
+    matrix = (_bones_and_stature(body, units) - _bones_and_stature(body, torch.zeros_like(units))).mT
     normal = matrix.mT @ matrix + prior_metres**2 * units
-    return torch.linalg.solve(normal, (residual @ matrix)[..., None])[..., 0]
+    return torch.linalg.solve(normal, (change @ matrix)[..., None])[..., 0]
 
 
 def _bones_and_stature(body: Body, betas: Float[Tensor, "*batch S"]) -> Float[Tensor, "*batch 70"]:

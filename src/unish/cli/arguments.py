@@ -86,6 +86,12 @@ def everyone_or_count(text: str) -> int | None:
     return None if text == "all" else at_least(0)(text)
 
 
+def on_or_off(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither on nor off")
+    return text == "on"
+
+
 @contextmanager
 def output_folder(path: Path) -> Iterator[Path]:
     """``path`` as a writable folder, checked before the work starts; folders made for it go again if it stays empty.

@@ -14,6 +14,7 @@ from unish.cli.arguments import (
     everyone_or_count,
     existing_file,
     intrinsics,
+    on_or_off,
     output_folder,
     positive_float,
     seconds,
@@ -91,6 +92,13 @@ def _add_known(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--intrinsics", type=intrinsics, default=_UNSET, metavar="fx,fy,cx,cy", help="known camera, in source pixels"
+    )
+    parser.add_argument(
+        "--settle",
+        type=on_or_off,
+        default=_UNSET,
+        metavar="on|off",
+        help="bring scene, ground and people together where feet stand (default on)",
     )
     parser.add_argument(
         "--body", default=_UNSET, metavar="free|PATH", help="body model: free, or a licensed SMPL file (default free)"

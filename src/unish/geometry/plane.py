@@ -73,21 +73,21 @@ def fit_floor(
     return PlaneFit(plane=plane, inliers=used & (_distance_to_plane(safe_points, plane) <= tolerance))
 
 
-def median_direction(directions: Float[Tensor, "N 3"], weights: Float[Tensor, "N"]) -> Float[Tensor, "3"]:
+def median_direction(
+    directions: Float[Tensor, "*batch N 3"], weights: Float[Tensor, "*batch N"]
+) -> Float[Tensor, "*batch 3"]:
     """A robust mean of unit vectors: the geometric median (Weiszfeld's iteration), normalised; NaN without any weight.
 
     Half of the weight may point anywhere. Good for "up" from many people's bodies, some of whom lie down.
     """
     used = (weights > 0) & directions.isfinite().all(-1)
-    if not bool(used.any()):
-        return directions.new_full((3,), torch.nan)
-    kept = torch.nn.functional.normalize(directions[used], dim=-1)
-    weight = weights[used]
-    middle = (weight[:, None] * kept).sum(0) / weight.sum()
+    kept = torch.nn.functional.normalize(torch.where(used[..., None], directions, 0.0), dim=-1)
+    weight = torch.where(used, weights, 0.0)[..., None]
+    middle = (weight * kept).sum(-2) / weight.sum(-2)
     for _ in range(50):
-        pull = weight / (kept - middle).norm(dim=-1).clamp_min(1e-6)
-        middle = (pull[:, None] * kept).sum(0) / pull.sum()
-    return torch.nn.functional.normalize(middle, dim=0)
+        pull = weight / (kept - middle[..., None, :]).norm(dim=-1, keepdim=True).clamp_min(1e-6)
+        middle = (pull * kept).sum(-2) / pull.sum(-2)
+    return torch.nn.functional.normalize(middle, dim=-1)
 
 
 def _score_floors(

@@ -32,9 +32,11 @@ def describe_run(source: Path | Clip, settings: Settings, network: str, body: st
     Args:
         network, body: fingerprint of the weights, name of the body model.
     """
+    # What was seen does not depend on what is made of it afterwards.
+    observed = {key: value for key, value in asdict(settings).items() if key != "settle"}
     return {
         "source": _describe_clip(source) if isinstance(source, Clip) else _describe_files(source),
-        "settings": {key: str(value) if isinstance(value, Path) else value for key, value in asdict(settings).items()},
+        "settings": {key: str(value) if isinstance(value, Path) else value for key, value in observed.items()},
         "inputs": [_describe_files(path) for path in _given_files(settings)],
         "network": network,
         "body": body,

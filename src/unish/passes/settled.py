@@ -19,12 +19,15 @@ from unish.reconstruction import (
     Shot,
     ShotEvidence,
     assemble,
+    compare_shot,
     estimate_ground,
     fill_between,
     measure_certainty,
-    measure_shot,
+    move_into_world,
+    settle_on_feet,
     shrink_shapes,
     stitch_windows,
+    touch_ground,
 )
 from unish.structs import FrameArray, Frames, Reconstruction, cut_frames
 from unish.structs.reconstruction import DENSE
@@ -67,12 +70,15 @@ class Settled:
         return FrameArray(shape, whole.dtype, lambda frame: whole[frame][rows, columns])
 
 
-def settle(seen: Observations, network: str, shape_space: str, body: Body, *, seed: int = 0) -> Settled:
+def settle(
+    seen: Observations, network: str, shape_space: str, body: Body, *, feet: bool = True, seed: int = 0
+) -> Settled:
     """See the module.
 
     Args:
         network: fingerprint of the weights.
         shape_space: whose shapes the network predicts.
+        feet: bring scene, ground and people together where feet stand (``reconstruction.settling``).
         seed: of the search for the floor.
     """
     shots = [_stitch(seen, shot) for shot in seen.shots]
@@ -84,14 +90,21 @@ def settle(seen: Observations, network: str, shape_space: str, body: Body, *, se
     betas, notes = average_betas(shots, shape_space, body)
     sigma = torch.cat([measure_certainty(*one, betas, body) for one in zip(shots, evidence, strict=True)], dim=1)
     betas = shrink_shapes(betas, sigma, seen.tracks.valid)
-    metric = [measure_shot(*one, betas, body) for one in zip(shots, evidence, strict=True)]
-    grounds = [estimate_ground(shot, body, seed=seed) for shot in metric]
+    compared = [compare_shot(*one, betas, body) for one in zip(shots, evidence, strict=True)]
+    if feet:
+        settled = settle_on_feet(compared, betas, body, seed=seed)
+        metric, grounds, betas = settled.shots, settled.grounds, settled.betas
+    else:
+        metric = [move_into_world(one, body) for one in compared]
+        grounds = [estimate_ground(shot, body, seed=seed) for shot in metric]
+    contacts = [touch_ground(*one, body) for one in zip(metric, evidence, grounds, strict=True)]
     rows, columns = seen.placement.region
     shape = (len(seen.images), *seen.placement.inner, 3)
     pictures = FrameArray(shape, seen.images.dtype, lambda frame: seen.images[frame][rows, columns])
     record = assemble(
-        seen.clip, pictures, seen.masks, seen.tracks, seen.landmarks, metric, grounds, betas, body, network, seen.sky
-    )
+        seen.clip, pictures, seen.masks, seen.tracks, seen.landmarks, metric, grounds, betas, body, network, seen.sky,
+        contacts,
+    )  # fmt: skip
     return Settled(
         reconstruction=record,
         shots=metric,

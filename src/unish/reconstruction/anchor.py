@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
-from unish.body import JOINT_LANDMARKS, Body
+from unish.body import JOINT_LANDMARKS, Body, resize_shape
 from unish.geometry.ruler import solve_translation
 from unish.structs import BodyParams
 
@@ -80,7 +80,7 @@ def place_bodies(
         transl=torch.zeros_like(fallback_transl),
     )
     joints = list(RULER_LANDMARKS)
-    weights = _landmark_weights(landmarks_px, image_size)
+    weights = landmark_weights(landmarks_px, image_size)
     transl, residual_px = solve_translation(
         body.landmarks(unplaced)[..., joints, :],
         landmarks_px[..., joints, :2].nan_to_num(),
@@ -123,6 +123,18 @@ def move_along_ray(body: Body, placed: PlacedBodies, factor: Float[Tensor, "P T"
     return replace(placed, params=replace(params, transl=transl))
 
 
+def resize_bodies(body: Body, placed: PlacedBodies, log_factor: Float[Tensor, "P"]) -> PlacedBodies:
+    """Everybody exp(``log_factor``) times as large and as far, so that they look the same.
+
+    The shape is the nearest one that the body model has; its joints come as near as they can to those of the body that
+    is enlarged about the camera's centre.
+    """
+    betas = resize_shape(body, placed.params.betas, log_factor[:, None].expand(placed.valid.shape))
+    wanted = body.joints(placed.params) * log_factor[:, None, None, None].exp()
+    resized = replace(placed.params, betas=betas)
+    return replace(placed, params=replace(resized, transl=resized.transl + (wanted - body.joints(resized)).mean(-2)))
+
+
 def smooth_distances(
     body: Body, placed: PlacedBodies, timestamps_s: Float[Tensor, "T"], *, seconds: float = 0.35
 ) -> PlacedBodies:
@@ -146,7 +158,7 @@ def smooth_distances(
     return move_along_ray(body, placed, factor)
 
 
-def _landmark_weights(landmarks_px: Float[Tensor, "P T 33 3"], image_size: tuple[int, int]) -> Float[Tensor, "P T 33"]:
+def landmark_weights(landmarks_px: Float[Tensor, "P T 33 3"], image_size: tuple[int, int]) -> Float[Tensor, "P T 33"]:
     """Visibility, zero where a landmark is guessed (below ``VISIBLE``) or outside the picture."""
     height, width = image_size
     x, y, visibility = landmarks_px.unbind(-1)

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from unish.body import Body
 from unish.geometry.rotation import matrix_to_axis_angle
+from unish.reconstruction.contacts import REGIONS, TOUCH_M, TOUCH_M_S
+from unish.reconstruction.depth_curve import NUM_KNOTS
 from unish.reconstruction.ground import Ground
 from unish.reconstruction.shot import MetricShot
 from unish.structs import (
@@ -40,6 +42,7 @@ def assemble(
     body: Body,
     model: str,
     sky: Bool[FrameTensor, "D H W"] | None = None,
+    contacts: list[Float[Tensor, "P _ 4"]] | None = None,
 ) -> Reconstruction:
     """Join the shots along time; dense arrays, of the D frames that have depth, are computed when a frame is read.
 
@@ -48,6 +51,7 @@ def assemble(
     Args:
         grounds: of each shot.
         sky: pixels that show it; ``None`` where nobody has looked.
+        contacts: probability that heels and toes touch, of each shot; ``None`` where nobody has looked.
     """
     valid = torch.cat([shot.valid for shot in shots], dim=1)
     starts = np.cumsum([0, *(len(shot.c2w) for shot in shots)]).tolist()
@@ -87,8 +91,25 @@ def assemble(
         images=images,
         dense_frames=dense.numpy(),
         camera_interpolated=np.isin(np.arange(len(clip.segment)), dense.numpy(), invert=True),
+        depth_curve=_join_curves(shots),
+        **({} if contacts is None else _describe_contacts(of_people(torch.cat(contacts, dim=1)))),
         **_dense_arrays(shots, masks, sky),
     )
+
+
+def _join_curves(shots: list[MetricShot]) -> Float32[np.ndarray, "S K 2"]:
+    """NaN for a shot without a curve."""
+    none = torch.full((NUM_KNOTS, 2), torch.nan)
+    curves = [none if shot.curve is None else shot.curve.as_table() for shot in shots]
+    return torch.stack(curves).numpy().astype(np.float32)
+
+
+def _describe_contacts(probability: Float32[np.ndarray, "P T 4"]) -> dict[str, Any]:
+    return {
+        "contact_prob": probability,
+        "contact_names": np.array(REGIONS),
+        "contact_thresholds": np.array([TOUCH_M, TOUCH_M_S], np.float32),
+    }
 
 
 def _dense_arrays(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from unish.reconstruction.feet_plane import TWO_LEVELS
 from unish.reconstruction.ground import Ground
 from unish.reconstruction.shot import MetricShot
 from unish.structs import CONFIDENT
@@ -59,8 +60,10 @@ def _of_scale(shot: MetricShot) -> list[str]:
 def _of_ground(ground: Ground) -> list[str]:
     if not ground.known:
         return ["gravity and floor are unknown: nobody was seen standing upright for long enough"]
-    if not ground.seen:
+    if ground.source == "people":
         return ["no floor was found in the scene: a level plane at the height of the feet stands in for it"]
+    if ground.refusal == TWO_LEVELS:
+        return ["people stand on more than one level: the ground is the floor that was found, not that of their feet"]
     return []
 
 

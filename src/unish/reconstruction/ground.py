@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -37,12 +38,17 @@ class Ground:
     Attributes:
         gravity: (3,) unit vector down; NaN when unknown.
         floor: (4,) plane n·x + d = 0 with n up; NaN when unknown.
-        seen: the floor is a plane that scene points show, not merely the height of the feet.
+        source: what says so: a plane of ``scene`` points; the up of the ``people`` and the height of their feet; the
+            ``feet`` that stand on it (``feet_plane``); or nothing.
+        refusal: why the feet have no say although somebody stands (``FeetPlane.refusal``), else empty.
+        num_contacts: feet that were found to stand.
     """
 
     gravity: Float[Tensor, "3"]
     floor: Float[Tensor, "4"]
-    seen: bool
+    source: Literal["scene", "people", "feet", "none"]
+    refusal: str = ""
+    num_contacts: int = 0
 
     @property
     def known(self) -> bool:
@@ -55,13 +61,9 @@ def estimate_ground(shot: MetricShot, body: Body, *, seed: int = 0) -> Ground:
     Up is the robust mean of the ankles-to-neck direction of upright people; the floor is the plane through the scene
     points near the height of their feet, and a level plane at that height when there are too few such points.
     """
-    joints = shot.joints
-    rest = body.rest_joints(shot.params.betas)
-    trunk = joints[..., NECK, :] - joints[..., ANKLES, :].mean(-2)
-    straight = (rest[..., NECK, :] - rest[..., ANKLES, :].mean(-2)).norm(dim=-1)
-    upright = shot.valid & (trunk.norm(dim=-1) > UPRIGHT * straight) & (shot.distance_sigma < 0.1)
+    trunk, upright = find_upright(shot, body)
     if int(upright.sum()) < min(MIN_UPRIGHT_FRAMES, len(shot.c2w)):
-        return Ground(gravity=torch.full((3,), torch.nan), floor=torch.full((4,), torch.nan), seen=False)
+        return Ground(gravity=torch.full((3,), torch.nan), floor=torch.full((4,), torch.nan), source="none")
     up = median_direction(trunk[upright], torch.ones(int(upright.sum())))
     level = float(_find_feet_height(shot, body, upright, up))
     points, weights = _sample_scene(shot)
@@ -69,8 +71,16 @@ def estimate_ground(shot: MetricShot, body: Body, *, seed: int = 0) -> Ground:
     if int(near.sum()) >= MIN_FLOOR_POINTS:
         fit = fit_floor(points[near], weights[near], up, tolerance=FLOOR_TOLERANCE_M, seed=seed)
         if fit is not None and int(fit.inliers.sum()) >= MIN_FLOOR_POINTS:
-            return Ground(gravity=-fit.plane[:3], floor=fit.plane, seen=True)
-    return Ground(gravity=-up, floor=torch.cat([up, torch.tensor([-level])]), seen=False)
+            return Ground(gravity=-fit.plane[:3], floor=fit.plane, source="scene")
+    return Ground(gravity=-up, floor=torch.cat([up, torch.tensor([-level])]), source="people")
+
+
+def find_upright(shot: MetricShot, body: Body) -> tuple[Float[Tensor, "P T 3"], Bool[Tensor, "P T"]]:
+    """The line from ankles to neck of everybody, world, metres; where people stand straight and are well measured."""
+    rest = body.rest_joints(shot.params.betas)
+    trunk = shot.joints[..., NECK, :] - shot.joints[..., ANKLES, :].mean(-2)
+    straight = (rest[..., NECK, :] - rest[..., ANKLES, :].mean(-2)).norm(dim=-1)
+    return trunk, shot.valid & (trunk.norm(dim=-1) > UPRIGHT * straight) & (shot.distance_sigma < 0.1)
 
 
 def _find_feet_height(

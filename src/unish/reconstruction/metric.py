@@ -13,6 +13,7 @@ from unish.body import Body
 from unish.geometry.camera import pixel_grid, thin_intrinsics
 from unish.geometry.ruler import scale_from_person
 from unish.reconstruction.anchor import PlacedBodies
+from unish.reconstruction.depth_curve import DepthCurve
 from unish.render.plain import rasterize
 from unish.structs import BodyParams, FrameArray, FrameTensor
 
@@ -72,6 +73,20 @@ class DepthComparison:
         """The same, after the scene's depth was multiplied by ``scale``."""
         shift = math.log(scale)
         return replace(self, level=self.level - shift, scene_level=self.scene_level + shift)
+
+    def along(self, curve: DepthCurve) -> DepthComparison:
+        """The same, after the scene's metric depth went along the curve, which also stretches its relief."""
+        shift, stretch = curve.offset(self.scene_level), 1.0 + curve.slope(self.scene_level)
+        return replace(
+            self,
+            level=self.level - shift,
+            scene_level=self.scene_level + shift,
+            relief=(self.relief / stretch).clamp(0.0, 1.0),
+        )
+
+    def of_larger_people(self, log_factor: Float[Tensor, "P"]) -> DepthComparison:
+        """The same, after every person became exp(``log_factor``) times as large and as far."""
+        return replace(self, level=self.level + log_factor[:, None])
 
 
 def compare_depths(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,20 @@ from scipy.ndimage import binary_erosion
 
 from unish.body import JOINT_LANDMARKS, Body
 from unish.geometry.mesh_distance import distance_to_mesh
+from unish.reconstruction.ground import Ground
 from unish.reconstruction.shot import MetricShot
 from unish.structs import FrameArray, Frames, Reconstruction, join_frames
 
 JOINT_PAIRS = tuple((joint, landmark) for landmark, joint in JOINT_LANDMARKS.items())
 """(SMPL joint, BlazePose landmark) of shoulders, elbows, wrists, hips, knees and ankles."""
+
+GROUND_SOURCES = {
+    "feet": "feet",
+    "scene": "found floor",
+    "people": "height of upright people's feet",
+    "none": "unknown",
+}
+"""What report.json says for ``Ground.source``."""
 
 MIN_VISIBILITY = 0.6
 EROSION_PX = 2
@@ -126,6 +137,21 @@ def describe_people(reconstruction: Reconstruction, shots: list[MetricShot], bod
             }
         )
     return rows
+
+
+def describe_grounds(shots: Sequence[MetricShot], grounds: Sequence[Ground]) -> list[dict[str, Any]]:
+    """What every shot of report.json says of its ground: who told it, and what that did to the scene.
+
+    ``ground`` is one of ``GROUND_SOURCES``, and why the feet were refused where one plane does not explain them.
+    """
+    return [
+        {
+            "ground": GROUND_SOURCES[ground.source] + (f"; feet refused: {ground.refusal}" if ground.refusal else ""),
+            "contacts": ground.num_contacts,
+            "scene_resized_percent": 0.0 if shot.curve is None else 100 * math.expm1(shot.curve.mean),
+        }
+        for shot, ground in zip(shots, grounds, strict=True)
+    ]
 
 
 def _erode(mask: np.ndarray) -> np.ndarray:

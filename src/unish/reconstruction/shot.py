@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,8 +10,9 @@ from jaxtyping import Bool, Float, Int16, Int64
 from torch import Tensor
 
 from unish.body import Body, move_body
-from unish.reconstruction.anchor import PlacedBodies, move_along_ray, place_bodies, smooth_distances
+from unish.reconstruction.anchor import PlacedBodies, move_along_ray, place_bodies, resize_bodies, smooth_distances
 from unish.reconstruction.between import interpolate_values
+from unish.reconstruction.depth_curve import DepthCurve
 from unish.reconstruction.metric import (
     MIN_PIXELS,
     DepthComparison,
@@ -48,6 +50,22 @@ class ShotEvidence:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ComparedShot:
+    """Metric bodies of a shot in their cameras, beside a scene whose unit is still unknown.
+
+    Attributes:
+        sure: (D, H, W) depth of the scene in its own unit, 0 where the network doubts it.
+        comparison: of bodies and ``sure``.
+    """
+
+    shot: Shot
+    evidence: ShotEvidence
+    sure: Float[FrameTensor, "D H W"]
+    placed: PlacedBodies
+    comparison: DepthComparison
+
+
+@dataclass(frozen=True, kw_only=True)
 class MetricShot:
     """One shot in metres, its own first camera as world.
 
@@ -61,6 +79,7 @@ class MetricShot:
         by_network: (P, T) placed by the network, since too few landmarks were seen to measure the distance.
         joints: (P, T, 24, 3) world.
         correction: what was done to each person's own depth.
+        curve: along which the depth of the scene went after ``scale``; ``None`` where nothing asked for one.
         network_scale, still, residual, unplaced, doubtful, unjoined: see ``Shot``.
     """
 
@@ -78,6 +97,7 @@ class MetricShot:
     joints: Float[Tensor, "P T 24 3"]
     correction: DepthComparison
     scale: SceneScale
+    curve: DepthCurve | None
     network_scale: float | None
     still: bool
     residual: float
@@ -95,23 +115,51 @@ def measure_certainty(
 
 def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], body: Body) -> MetricShot:
     """Place the bodies, let them measure the scene, correct each person's own points, and move all into the world."""
-    intrinsics = shot.intrinsics.expand(len(shot.c2w), 3, 3)
-    placed = _place(shot, evidence, betas, body)
-    placed = smooth_distances(body, placed, evidence.timestamps_s)
+    return move_into_world(compare_shot(shot, evidence, betas, body), body)
+
+
+def compare_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], body: Body) -> ComparedShot:
+    """Place the bodies and draw them beside the scene; the slow part of a shot."""
+    placed = smooth_distances(body, _place(shot, evidence, betas, body), evidence.timestamps_s)
     # Depth that the network itself doubts says nothing about scale or people.
     sure = FrameArray.like(shot.depth, lambda frame: torch.where(shot.conf[frame] >= CONFIDENT, shot.depth[frame], 0.0))
+    intrinsics = shot.intrinsics.expand(len(shot.c2w), 3, 3)
     comparison = compare_depths(body, placed, sure, evidence.masks, intrinsics, shot.dense)
-    scale = estimate_scale(comparison.level, placed, shot.network_scale)
-    comparison = comparison.in_metres(scale.factor)
+    return ComparedShot(shot=shot, evidence=evidence, sure=sure, placed=placed, comparison=comparison)
+
+
+def resize_people(compared: ComparedShot, log_factor: Float[Tensor, "P"], body: Body) -> ComparedShot:
+    """Everybody exp(``log_factor``) times as large and as far: they look the same."""
+    return replace(
+        compared,
+        placed=resize_bodies(body, compared.placed, log_factor),
+        comparison=compared.comparison.of_larger_people(log_factor),
+    )
+
+
+def move_into_world(compared: ComparedShot, body: Body, curve: DepthCurve | None = None) -> MetricShot:
+    """Metres and one world.
+
+    Args:
+        curve: what the scene's metric depth is to go along, if anything says so.
+    """
+    shot, evidence, placed = compared.shot, compared.evidence, compared.placed
+    scale = estimate_scale(compared.comparison.level, placed, shot.network_scale)
+    comparison = compared.comparison.in_metres(scale.factor)
+    in_metres, world_scale = (lambda depth: depth * scale.factor), scale.factor
+    if curve is not None:
+        comparison = comparison.along(curve)
+        in_metres, world_scale = (lambda depth: curve.apply(depth * scale.factor)), scale.factor * math.exp(curve.mean)
     placed, log_moves = _support_weak_rulers(body, placed, _between(comparison.level, shot.dense, evidence))
     # Moving a body along its ray multiplies the depth of all its surface, nearly, by the same factor.
     comparison = replace(comparison, level=comparison.level + log_moves)
-    metric_sure = FrameArray.like(sure, lambda frame: sure[frame] * scale.factor)
+    intrinsics = shot.intrinsics.expand(len(shot.c2w), 3, 3)
+    metric_sure = FrameArray.like(shot.depth, lambda frame: in_metres(compared.sure[frame]))
     placed, comparison = _stand_in_boxes(body, placed, comparison, metric_sure, evidence, intrinsics, shot.dense)
-    c2w = scale_cameras(shot.c2w, scale.factor)
+    c2w = scale_cameras(shot.c2w, world_scale)
     rest_pelvis = body.rest_joints(placed.params.betas)[..., 0, :]
     params = move_body(placed.params, c2w.expand(*placed.valid.shape, 4, 4), rest_pelvis)
-    before = FrameArray.like(shot.depth, lambda frame: shot.depth[frame] * scale.factor)
+    before = FrameArray.like(shot.depth, lambda frame: in_metres(shot.depth[frame]))
     return MetricShot(
         camera=shot.camera,
         intrinsics=intrinsics,
@@ -126,7 +174,8 @@ def measure_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
         by_network=placed.by_network & ~evidence.box_only,
         joints=body.joints(params),
         correction=comparison,
-        scale=scale,
+        scale=replace(scale, factor=world_scale),
+        curve=curve,
         network_scale=shot.network_scale,
         still=shot.still,
         residual=shot.residual,

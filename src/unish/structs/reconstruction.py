@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Float16, Float32, Float64, Int16, Int32, Int64, UInt8
+from jaxtyping import Bool, Float, Float16, Float32, Float64, Int16, Int32, Int64, Shaped, UInt8
 from numpy import ndarray
 
 from unish.errors import InputError
@@ -21,7 +21,12 @@ FORMAT = "unish-reconstruction/2"
 OLD_FORMAT = "unish-reconstruction/1"
 """One gravity and one floor for the whole file, which told nothing where there was more than one shot."""
 
-OPTIONAL = frozenset({"sky", "dense_frames", "dense", "camera_interpolated"})
+OPTIONAL = frozenset(
+    {
+        "sky", "dense_frames", "dense", "camera_interpolated", "contact_prob", "contact_names", "contact_thresholds",
+        "depth_curve",
+    }
+)  # fmt: skip
 """Keys that a file need not have: their attributes are then ``None``; all frames have dense arrays, in the file."""
 
 DENSE = ("images", "depth", "point_conf", "person_masks", "sky")
@@ -35,7 +40,7 @@ RELIABLE = 0.2
 _OVER_TIME = ("segment", "timestamps_s", "frame_indices", "intrinsics", "c2w", "camera_interpolated")
 _OVER_PEOPLE_AND_TIME = (
     "person_valid", "person_filled", "boxes_xyxy", "landmarks_px", "global_orient_aa", "body_pose_aa", "transl",
-    "joints",
+    "joints", "contact_prob",
 )  # fmt: skip
 
 
@@ -60,6 +65,10 @@ class Reconstruction:
     ``dense_frames`` names, of all where it is not given. Those of a long video lie in the folder ``dense`` beside the
     file, and are read frame by frame (``FrameArray``). Where ``camera_interpolated``, the camera of a frame was not
     solved but lies between those of dense frames.
+
+    ``contact_prob`` says how likely each of C points of the body (``contact_names``) touches the ground, NaN where it
+    was not seen; ``contact_thresholds`` are the height (metres) and speed (m/s) that halve it. ``depth_curve`` has the
+    log depth before and after at K knots of the curve along which each shot's scene went, NaN where there is none.
     """
 
     segment: Int32[ndarray, "T"]
@@ -94,6 +103,10 @@ class Reconstruction:
     dense_frames: Int64[ndarray, "_"] = None  # type: ignore[assignment]
     dense: str = ""
     camera_interpolated: Bool[ndarray, "T"] | None = None
+    contact_prob: Float32[ndarray, "P T C"] | None = None
+    contact_names: Shaped[ndarray, "C"] | None = None
+    contact_thresholds: Float32[ndarray, "2"] | None = None
+    depth_curve: Float32[ndarray, "S K 2"] | None = None
     extra: dict[str, ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -176,7 +189,9 @@ class Reconstruction:
         if missing:
             raise InputError(f"{path}: missing keys {', '.join(missing)}; run `unish reconstruct` again")
         values: dict[str, Any] = {
-            key: str(value) if value.dtype.kind == "U" else value for key, value in arrays.items() if key in names
+            key: str(value) if value.dtype.kind == "U" and value.ndim == 0 else value
+            for key, value in arrays.items()
+            if key in names
         }
         if found == OLD_FORMAT:
             values |= _split_by_shot(values)
@@ -194,7 +209,9 @@ class Reconstruction:
             return self
         chosen = self.dense_frames
         over_time = {name: getattr(self, name)[chosen] for name in _OVER_TIME if getattr(self, name) is not None}
-        of_people: dict[str, Any] = {name: getattr(self, name)[:, chosen] for name in _OVER_PEOPLE_AND_TIME}
+        of_people: dict[str, Any] = {
+            name: getattr(self, name)[:, chosen] for name in _OVER_PEOPLE_AND_TIME if getattr(self, name) is not None
+        }
         extra = dict(self.extra)
         if "depth_correction" in extra:
             extra["depth_correction"] = extra["depth_correction"][:, chosen]

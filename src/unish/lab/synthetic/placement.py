@@ -10,9 +10,8 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.spatial import cKDTree
 
-from unish.body import Body
+from unish.body import Body, pick_vertices
 from unish.lab.synthetic.motion import Motion
-from unish.lab.synthetic.motion.points import pick_vertices
 
 Rng = np.random.Generator
 ARRANGEMENTS = {"scattered": 0.35, "talking": 0.2, "row": 0.15, "queue": 0.1, "crossing": 0.1, "together": 0.1}

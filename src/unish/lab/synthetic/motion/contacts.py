@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
-from unish.body import Body
-from unish.lab.synthetic.motion.points import pick_vertices, pose_points
+from unish.body import Body, pick_vertices
+from unish.lab.synthetic.motion.points import pose_points
 from unish.lab.synthetic.motion.record import Motion, resample_motion
 
 LOW = 0.02

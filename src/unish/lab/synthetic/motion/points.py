@@ -1,26 +1,13 @@
-"""Bodies of few vertices: cheap to pose where only some points matter."""
+"""Vertices of a body along a motion."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from unish.body import Body
 from unish.body.model import PosedSkeleton
 from unish.lab.synthetic.motion.record import Motion
-
-
-def pick_vertices(body: Body, index: Int64[Tensor, "K"]) -> Body:
-    """The same body with some of its vertices only; contact vertices are dropped."""
-    correctives = body.pose_directions
-    if correctives is not None:
-        correctives = correctives.unflatten(-1, (-1, 3))[:, index].flatten(-2)
-    return replace(
-        body, template=body.template[index], shape_directions=body.shape_directions[index],
-        skin_weights=body.skin_weights[index], pose_directions=correctives, contact_vertices={},
-    )  # fmt: skip
 
 
 def pose_points(

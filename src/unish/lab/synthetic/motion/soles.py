@@ -10,8 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from numpy import ndarray
 from torch import Tensor
 
-from unish.body import Body
-from unish.lab.synthetic.motion.points import pick_vertices
+from unish.body import Body, pick_vertices
 
 _STEP = np.radians(1.0)
 _ROLL = np.radians(60.0)

@@ -1,0 +1,189 @@
+"""The plane on which feet stand, and how tall the people are who stand on it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from unish.geometry.robust import solve_robust_least_squares
+from unish.reconstruction.contacts import Contacts
+from unish.reconstruction.ground import Ground
+
+FOOT_SIGMA_M, FOOT_SIGMA_SHARE = 0.025, 0.04
+"""1σ of a foot's height over the ground: of its own, and as a share of the camera's height over it."""
+
+UP_SIGMA = math.radians(10.0)
+"""1σ of a person's own up: people lean, and so do their reconstructed bodies."""
+
+FLOOR_SIGMA = math.radians(6.0)
+"""1σ of the normal of a floor that scene points show."""
+
+FIXED_SIGMA = math.radians(0.7)
+"""The same where contacts are all equally far: they tell the height of the ground, not its tilt."""
+
+MIN_SPREAD = 0.2
+"""Logarithm of the 95th over the 5th percentile of the contacts' depth, from which on they tell the tilt."""
+
+WEAK_UP_SIGMA = math.radians(20.0)
+STATURE_SIGMA = 0.06
+"""1σ of the logarithm of a person's stature over what the network gave."""
+
+HEIGHT_SIGMA_M = 1.0
+
+STEPS = 15
+
+MIN_CONTACTS = 8
+INLIER_M, INLIER_SHARE = 0.05, 0.05
+"""A contact fits the plane within the greater of metres and share of the camera's height over it."""
+
+MIN_INLIERS = 0.7
+MAX_LOG_STATURE = 0.1
+MAX_TILT = math.radians(10.0)
+
+MAX_STRAIN = 2.0
+"""Tilt and the largest log stature, each in standard deviations, together: people on two levels can be explained by a
+little of both."""
+
+FEW, TWO_LEVELS, STATURES, TILT, SIZE = (
+    "few contacts",
+    "two levels",
+    "statures disagree",
+    "tilted against the found floor",
+    "the scene would have another size",
+)
+"""Why feet are refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeetPlane:
+    """What the feet of one shot say.
+
+    Attributes:
+        plane: (4,) n·x + d = 0 in the world of the shot, n up.
+        log_stature: (P,) logarithm of the factor on each person's stature, and with it on their distance.
+        weight: (P,) stances of each person that told it; 0 of people who had no vote.
+        num_contacts: feet that were found to stand.
+        refusal: empty, or why the plane cannot be the ground that people stand on.
+    """
+
+    plane: Float[Tensor, "4"]
+    log_stature: Float[Tensor, "P"]
+    weight: Float[Tensor, "P"]
+    num_contacts: int
+    refusal: str
+
+
+def fit_feet_plane(
+    contacts: Contacts, ground: Ground, people_up: Float[Tensor, "P 3"], *, fix_statures: bool = False
+) -> FeetPlane:
+    """Robust plane through contacts, and a log stature per person: a body of e^s times the size is e^s times as far.
+
+    Points of the scene have no vote: drawn by a network, a floor is rather a bowl, and would win by number. Neither
+    have people whom no plausible stature brings to the plane of the others, as long as these others are most.
+
+    Args:
+        ground: with known gravity; its normal is where the search begins, and holds the plane.
+        people_up: (P, 3) median direction from ankles to neck of each person, NaN where unknown.
+        fix_statures: everybody keeps their size.
+    """
+    everybody = _fit_plane(contacts, ground, people_up, fix_statures=fix_statures)
+    if everybody.refusal != STATURES:
+        return everybody
+    plausible = contacts.of_people(everybody.log_stature.abs() < MAX_LOG_STATURE)
+    if float(plausible.weights.sum()) <= float(contacts.weights.sum()) / 2:
+        return everybody
+    return _fit_plane(plausible, ground, people_up, fix_statures=fix_statures)
+
+
+def _fit_plane(contacts: Contacts, ground: Ground, people_up: Float[Tensor, "P 3"], *, fix_statures: bool) -> FeetPlane:
+    normal = ground.floor[:3].double()
+    points, camera = contacts.points.double(), contacts.camera.double()
+    offset = -(points @ normal).median() if len(contacts) else ground.floor[3].double()
+    tangents = _span_tangents(normal)
+    spread = _depth_spread(contacts)
+    floor_sigma = FIXED_SIGMA if spread < MIN_SPREAD else FLOOR_SIGMA if ground.source == "scene" else WEAK_UP_SIGMA
+    up_sigma = WEAK_UP_SIGMA if spread < MIN_SPREAD else UP_SIGMA
+    upright = people_up[torch.isfinite(people_up).all(-1)].double()
+    num_people = len(people_up)
+    whose = torch.nn.functional.one_hot(contacts.person, num_people).to(points)
+
+    def measure(unknowns: Float[Tensor, "N"]) -> tuple[Float[Tensor, "M"], Float[Tensor, "M N"]]:
+        """Heights of contacts over the plane and the plane's tilt from each person's up."""
+        up, turn = _tilt_normal(normal, tangents, unknowns[:2])
+        factor = unknowns[3:][contacts.person].exp()[:, None]
+        grown = (points - camera) * factor
+        reached = camera + grown
+        # Held constant in the derivatives: an error model must not gain from moving the plane.
+        above = camera @ up + unknowns[2]
+        sigma = torch.hypot(torch.tensor(FOOT_SIGMA_M), FOOT_SIGMA_SHARE * above)
+        height = (reached @ up + unknowns[2]) / sigma
+        by_stature = whose * (grown @ up)[:, None]
+        slope = torch.cat([reached @ turn.mT, torch.ones_like(height)[:, None], by_stature], 1) / sigma[:, None]
+        lean = ((upright - up) @ tangents.mT / up_sigma).flatten()
+        lean_slope = torch.zeros(len(lean), len(unknowns), dtype=lean.dtype)
+        lean_slope[:, :2] = -(tangents @ turn.mT).repeat(len(upright), 1) / up_sigma
+        return torch.cat([height, lean]), torch.cat([slope, lean_slope])
+
+    sigmas = torch.tensor([floor_sigma, floor_sigma, HEIGHT_SIGMA_M] + [STATURE_SIGMA] * num_people).to(points)
+    if fix_statures:
+        sigmas[3:] = 1e-6
+    start = torch.cat([torch.zeros(2).to(points), offset[None], torch.zeros(num_people).to(points)])
+
+    def expect(unknowns: Float[Tensor, "N"]) -> tuple[Float[Tensor, "N"], Float[Tensor, "N N"]]:
+        return (unknowns - start) / sigmas, torch.diag(1 / sigmas)
+
+    weights = torch.cat([contacts.weights.to(points), torch.ones(2 * len(upright)).to(points)])
+    found = solve_robust_least_squares(measure, expect, start, weights, steps=STEPS)
+    up, _ = _tilt_normal(normal, tangents, found[:2])
+    heights = (camera + (points - camera) * found[3:][contacts.person].exp()[:, None]) @ up + found[2]
+    allowed = (INLIER_SHARE * (camera @ up + found[2])).clamp_min(INLIER_M)
+    return FeetPlane(
+        plane=torch.cat([up, found[2:3]]).float(),
+        log_stature=found[3:].float(),
+        weight=whose.mT.float() @ contacts.weights,
+        num_contacts=len(contacts),
+        refusal=_refuse(heights.abs() <= allowed, found[3:], float(torch.arccos((up @ normal).clamp(-1.0, 1.0)))),
+    )
+
+
+def _refuse(fits: Bool[Tensor, "K"], log_stature: Float[Tensor, "P"], tilt: float) -> str:
+    """Why people do not stand on one plane; empty where they may."""
+    if len(fits) < MIN_CONTACTS:
+        return FEW
+    if float(fits.double().mean()) < MIN_INLIERS:
+        return TWO_LEVELS
+    largest = float(log_stature.abs().amax())
+    if largest >= MAX_LOG_STATURE:
+        return STATURES
+    if tilt >= MAX_TILT:
+        return TILT
+    return TWO_LEVELS if math.hypot(tilt / FLOOR_SIGMA, largest / STATURE_SIGMA) >= MAX_STRAIN else ""
+
+
+def _span_tangents(normal: Float[Tensor, "3"]) -> Float[Tensor, "2 3"]:
+    """Two unit vectors at right angles to a unit vector and to each other."""
+    least = torch.eye(3).to(normal)[normal.abs().argmin()]
+    first = torch.nn.functional.normalize(torch.linalg.cross(normal, least), dim=0)
+    return torch.stack([first, torch.linalg.cross(normal, first)])
+
+
+def _tilt_normal(
+    normal: Float[Tensor, "3"], tangents: Float[Tensor, "2 3"], tilt: Float[Tensor, "2"]
+) -> tuple[Float[Tensor, "3"], Float[Tensor, "2 3"]]:
+    """The normal tilted by tan ``tilt`` towards the tangents, and its derivatives by ``tilt``."""
+    leaning = normal + tilt @ tangents
+    length = leaning.norm()
+    unit = leaning / length
+    return unit, (tangents - (tangents @ unit)[:, None] * unit) / length
+
+
+def _depth_spread(contacts: Contacts) -> float:
+    depth = contacts.depth[contacts.depth > 0]
+    if len(depth) == 0:
+        return 0.0
+    low, high = depth.log().quantile(torch.tensor([0.05, 0.95])).tolist()
+    return float(high - low)

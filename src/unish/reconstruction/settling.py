@@ -1,0 +1,143 @@
+"""Feet are anchors: where a foot stands, body and scene touch. Ground, statures and the scene's depth follow from that.
+
+Two stages, never one joint solve. First the plane on which feet stand and everybody's stature, in which no point of the
+scene has a vote; a gate refuses what one plane cannot explain, and then all stays as it was. Then, the plane kept, the
+scale and the depth curve of the scene from the ground below the feet. Numbers of steps are fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from unish.body import Body, resize_shape
+from unish.geometry.plane import median_direction
+from unish.reconstruction.contacts import Contacts, find_contacts, measure_contact, pose_feet
+from unish.reconstruction.depth_curve import DepthCurve, fit_depth_curve
+from unish.reconstruction.feet_plane import SIZE, FeetPlane, fit_feet_plane
+from unish.reconstruction.ground import Ground, estimate_ground, find_upright
+from unish.reconstruction.ground_strips import collect_depth_evidence, find_depth_range
+from unish.reconstruction.shot import ComparedShot, MetricShot, ShotEvidence, move_into_world, resize_people
+
+MAX_LOG_RESIZE = 0.35
+"""A scene that would change its size by more than this factor (logarithm) shows another ground than the feet stand on:
+somebody on a table, say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettledShots:
+    """Shots in metres, the ground of each, and everybody's shape."""
+
+    shots: list[MetricShot]
+    grounds: list[Ground]
+    betas: Float[Tensor, "P 10"]
+
+
+def settle_on_feet(
+    compared: Sequence[ComparedShot], betas: Float[Tensor, "P 10"], body: Body, *, seed: int = 0
+) -> SettledShots:
+    """See the module. A stature is one for all shots: the mean of those that the shots tell, by their stances.
+
+    Args:
+        seed: of the search for the floor among scene points.
+    """
+    found = [move_into_world(one, body) for one in compared]
+    grounds = [estimate_ground(shot, body, seed=seed) for shot in found]
+    told = [_ask_feet(*one, body) for one in zip(compared, found, grounds, strict=True)]
+    grounds = [
+        ground if feet is None else replace(ground, refusal=feet.refusal, num_contacts=feet.num_contacts)
+        for ground, feet in zip(grounds, told, strict=True)
+    ]
+    accepted = [feet for feet in told if feet is not None and not feet.refusal]
+    if not accepted:
+        return SettledShots(shots=found, grounds=grounds, betas=betas)
+    log_stature = _join_statures(accepted)
+    settled = []
+    for one, ground, feet in zip(compared, grounds, told, strict=True):
+        resized = resize_people(one, log_stature, body)
+        if feet is not None and not feet.refusal:
+            settled.append(_stand_on_feet(resized, ground, feet.weight > 0, body)[:2])
+        else:
+            # Its people, and with them its scale, may have changed by what another shot has told.
+            shot = move_into_world(resized, body)
+            again = estimate_ground(shot, body, seed=seed)
+            settled.append((shot, replace(again, refusal=ground.refusal, num_contacts=ground.num_contacts)))
+    return SettledShots(
+        shots=[shot for shot, _ in settled],
+        grounds=[ground for _, ground in settled],
+        betas=resize_shape(body, betas, log_stature),
+    )
+
+
+def touch_ground(shot: MetricShot, evidence: ShotEvidence, ground: Ground, body: Body) -> Float[Tensor, "P T 4"]:
+    """Probability that heels and toes touch the ground (``contacts.measure_contact``)."""
+    feet = pose_feet(shot, body, -ground.gravity)
+    return measure_contact(feet, ground.floor, shot, evidence)
+
+
+def _ask_feet(compared: ComparedShot, shot: MetricShot, ground: Ground, body: Body) -> FeetPlane | None:
+    """What the feet of one shot say by themselves; ``None`` where nothing tells which way is down.
+
+    Args:
+        shot: as it is without them.
+    """
+    if not ground.known:
+        return None
+    _, feet = _fit_plane(shot, compared.evidence, ground, body)
+    if feet.refusal:
+        return feet
+    resized = resize_people(compared, feet.log_stature, body)
+    _, standing, curve = _stand_on_feet(resized, ground, feet.weight > 0, body)
+    return replace(feet, refusal=SIZE if abs(curve.mean) > MAX_LOG_RESIZE else standing.refusal)
+
+
+def _stand_on_feet(
+    compared: ComparedShot, ground: Ground, voters: Bool[Tensor, "P"], body: Body
+) -> tuple[MetricShot, Ground, DepthCurve]:
+    """Shot and ground after both stages, for people who have their statures.
+
+    Args:
+        voters: whose feet are asked.
+    """
+    shot = move_into_world(compared, body)
+    contacts, feet = _fit_plane(shot, compared.evidence, ground, body, voters)
+    evidence = collect_depth_evidence(contacts, feet.plane, shot, compared.evidence)
+    curve = fit_depth_curve(evidence, *find_depth_range(shot))
+    shot = move_into_world(compared, body, curve)
+    # The camera's path has got another size, and with it where the people are.
+    _, feet = _fit_plane(shot, compared.evidence, ground, body, voters)
+    settled = Ground(
+        gravity=-feet.plane[:3],
+        floor=feet.plane,
+        source="feet",
+        refusal=feet.refusal,
+        num_contacts=feet.num_contacts,
+    )
+    return shot, settled, curve
+
+
+def _fit_plane(
+    shot: MetricShot, evidence: ShotEvidence, ground: Ground, body: Body, voters: Bool[Tensor, "P"] | None = None
+) -> tuple[Contacts, FeetPlane]:
+    """Feet that stand and the plane on which they do, from a ground whose gravity is known.
+
+    Args:
+        voters: whose feet are asked, who then keep their statures; ``None`` asks everybody.
+    """
+    contacts = find_contacts(pose_feet(shot, body, -ground.gravity), shot, evidence)
+    trunk, upright = find_upright(shot, body)
+    people_up = median_direction(trunk, upright.float())
+    if voters is None:
+        return contacts, fit_feet_plane(contacts, ground, people_up)
+    contacts = contacts.of_people(voters)
+    return contacts, fit_feet_plane(contacts, ground, people_up, fix_statures=True)
+
+
+def _join_statures(told: Sequence[FeetPlane]) -> Float[Tensor, "P"]:
+    """Mean over shots by the stances that told it; 0 of people whose feet were not seen to stand."""
+    weight = torch.stack([feet.weight for feet in told])
+    return (torch.stack([feet.log_stature for feet in told]) * weight).sum(0) / weight.sum(0).clamp_min(1e-6)

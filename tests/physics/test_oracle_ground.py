@@ -1,0 +1,165 @@
+"""Feet as anchors, with a network that knows the people and errs about the scene: the whole pipeline mends the scene.
+
+Tolerances are twice the largest error; what is left comes from smoothing distances over time, as in
+``test_oracle_pipeline``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from oracle_world import CLIP_SIZE, NUM_FRAMES, SHOTS, OracleNetwork, World, make_world
+from unish.body import load_body
+from unish.geometry.camera import unproject
+from unish.network.config import tiny_config
+from unish.pipeline import Result, Settings, run
+from unish.structs import HumanInputs, Prediction
+
+CONFIG = replace(tiny_config(), long_side=128, multiple=32)
+FOCAL = 220.0
+
+
+class ErringNetwork(OracleNetwork):
+    """Sees people where they are, and the scene ``factor`` · (depth / 4 m)^``bowl`` times as deep as it is."""
+
+    factor: float = 1.0
+    bowl: float = 0.0
+
+    def __call__(
+        self,
+        images: Tensor,
+        humans: HumanInputs | None,
+        timestamps: Tensor,
+        intrinsics: Tensor | None = None,
+        *,
+        picture_size: tuple[int, int] | None = None,
+    ) -> Prediction:
+        true = super().__call__(images, humans, timestamps, intrinsics, picture_size=picture_size)
+        index = list(self._recognise(images))
+        world = self.world
+        depth = world.depth[index]
+        scene = world.tracks.masks[index] < 0
+        wrong = torch.where(scene, depth * self.factor * (depth / 4) ** self.bowl, depth)
+        unit = world.depth[index][:, -1, -1] / true.local_points[0, :, -1, -1, 2]
+        points = unproject(wrong, world.intrinsics[index]) / unit[:, None, None, None]
+        c2w = true.c2w.clone()
+        c2w[..., :3, 3] *= self.factor
+        return replace(true, local_points=points[None], c2w=c2w)
+
+
+def reconstruct(
+    *,
+    lift: Tensor | None = None,
+    factor: float = 1.0,
+    bowl: float = 0.0,
+    settle: bool = True,
+    work: Path | None = None,
+) -> tuple[World, Result]:
+    camera = torch.tensor([[FOCAL, 0, CLIP_SIZE[1] / 2], [0, FOCAL, CLIP_SIZE[0] / 2], [0, 0, 1]]).expand(2, 3, 3)
+    world = make_world(load_body(), camera, betas=torch.zeros(2, 10), lift=lift)
+    network = ErringNetwork(world=world, config=CONFIG, betas=world.betas)
+    network.factor, network.bowl = factor, bowl
+    given = (2 * FOCAL, 2 * FOCAL, float(CLIP_SIZE[1]), float(CLIP_SIZE[0]))
+    settings = Settings(window=5, overlap=2, intrinsics=given, settle=settle)
+    people = (world.tracks, world.landmarks)
+    found = run(world.clip, settings=settings, people_finder=lambda clip, size: people, network=network, work=work)
+    return world, found
+
+
+def scene_error(world: World, result: Result) -> tuple[float, float]:
+    """Median of |log| depth error of the floor and of the wall, the people left out."""
+    sure = (world.conf_logits > 0).numpy() & (world.tracks.masks.numpy() < 0)
+    found, true = result.reconstruction.depth, world.depth.numpy()
+    error = np.abs(np.log(np.where(sure, found, 1.0) / true))
+    floor = true < 7.0
+    return float(np.median(error[sure & floor])), float(np.median(error[sure & ~floor]))
+
+
+def people_error(world: World, result: Result) -> float:
+    """Largest distance of a joint from the truth, metres."""
+    valid = world.tracks.valid.numpy()
+    true = world.body.joints(world.world_params()).numpy()
+    return float(np.abs(result.reconstruction.joints - true)[valid].max())
+
+
+def feet_error(world: World, result: Result) -> float:
+    """Largest median distance of somebody's lowest point from the floor over the frames of a shot, metres."""
+    found = result.reconstruction
+    low = (found.vertices(world.body) * found.floor[found.segment][:, None, :3]).sum(-1).min(-1)
+    height = low + found.floor[found.segment][:, 3]
+    return max(float(np.abs(np.nanmedian(height[:, shot], axis=1)).max()) for shot in SHOTS)
+
+
+def test_a_scene_of_the_wrong_size_is_mended() -> None:
+    world, before = reconstruct(factor=1.15, settle=False)
+    assert scene_error(world, before)[0] > 0.1
+    world, after = reconstruct(factor=1.15)
+    assert max(scene_error(world, after)) < 0.02 and people_error(world, after) < 0.02
+    assert feet_error(world, after) < 0.01
+    np.testing.assert_allclose(after.reconstruction.c2w, world.c2w.numpy(), rtol=0, atol=5e-3)
+    for shot in after.report["shots"]:
+        assert shot["ground"] == "feet" and shot["contacts"] >= 8
+        assert shot["scene_resized_percent"] == pytest.approx(100 * (1 / 1.15 - 1), abs=1.0)
+
+
+def test_a_bowl_is_mended_where_people_stand() -> None:
+    world, before = reconstruct(bowl=0.15, factor=0.9, settle=False)
+    world, after = reconstruct(bowl=0.15, factor=0.9)
+    assert scene_error(world, after)[0] < 0.5 * scene_error(world, before)[0]
+    # The found floor, which holds the tilt of the plane, leans with the bowl: who is not near the feet notices it.
+    assert feet_error(world, after) < 0.07 < 0.5 * feet_error(world, before)
+    assert people_error(world, after) < 0.02
+
+
+def test_a_jumper_stays_in_the_air() -> None:
+    jump = torch.zeros(2, NUM_FRAMES)
+    jump[1, 1:5] = torch.tensor([0.3, 0.45, 0.45, 0.3])
+    world, result = reconstruct(lift=jump)
+    assert result.report["shots"][0]["ground"] == "feet"
+    # Distances are smoothed over time, and people who jump come nearer to a camera that looks down.
+    assert people_error(world, result) < 0.09
+    found = result.reconstruction
+    low = found.contact_prob[1, : SHOTS[0].stop].max(-1)
+    assert (low[5:7] > 0.3).all() and (low[1:5][np.isfinite(low[1:5])] < 0.1).all()
+
+
+def test_people_on_two_levels_are_refused() -> None:
+    _, result = reconstruct(lift=torch.tensor([[0.0], [0.6]]).expand(2, NUM_FRAMES), factor=1.1)
+    _, alone = reconstruct(lift=torch.tensor([[0.0], [0.6]]).expand(2, NUM_FRAMES), factor=1.1, settle=False)
+    for shot in result.report["shots"]:
+        assert "feet refused" in shot["ground"] and shot["scene_resized_percent"] == 0
+    assert result.report["shots"][0]["ground"] == "found floor; feet refused: two levels"
+    # After the cut the feet of one person alone are seen.
+    assert result.report["shots"][1]["ground"] == "found floor; feet refused: the scene would have another size"
+    for name in ("joints", "depth", "floor", "gravity", "c2w", "betas"):
+        np.testing.assert_array_equal(getattr(result.reconstruction, name), getattr(alone.reconstruction, name))
+    assert any("more than one level" in sentence for sentence in result.report["warnings"])
+    assert np.isnan(result.reconstruction.depth_curve).all()
+
+
+def test_settling_in_another_way_does_not_observe_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, alone = reconstruct(factor=1.15, settle=False, work=tmp_path)
+    monkeypatch.setattr(ErringNetwork, "__call__", lambda *args, **options: pytest.fail("the network is asked again"))
+    _, settled = reconstruct(factor=1.15, work=tmp_path)
+    assert alone.report["shots"][0]["ground"] == "found floor" and settled.report["shots"][0]["ground"] == "feet"
+
+
+def test_what_the_file_says_of_contacts_and_the_curve_comes_back(tmp_path: Path) -> None:
+    world, result = reconstruct(factor=1.1)
+    found = result.reconstruction
+    found.save(tmp_path / "reconstruction.npz")
+    loaded = type(found).load(tmp_path)
+    assert loaded.contact_names.tolist() == ["left_heel", "left_toe", "right_heel", "right_toe"]
+    for name in ("contact_prob", "contact_thresholds", "depth_curve"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(found, name))
+    valid = world.tracks.valid.numpy()
+    assert np.isnan(found.contact_prob[~valid]).all()
+    seen = np.isfinite(found.contact_prob)
+    assert seen[valid].mean() > 0.7 and (found.contact_prob[seen] > 0.5).all(), "everybody stands all the time"
+    assert (np.diff(found.depth_curve, axis=1) > 0).all(), "it rises"
