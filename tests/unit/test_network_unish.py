@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from network_models import CONFIGS, HEIGHT, NUM_CLIPS, NUM_FRAMES, WIDTH, make_clips, make_human_inputs, make_network
+from network_models import (
+    CONFIGS,
+    HEIGHT,
+    NUM_CLIPS,
+    NUM_FRAMES,
+    WIDTH,
+    make_camera,
+    make_clips,
+    make_human_inputs,
+    make_network,
+)
+from unish.geometry.rigid import make_rigid
+from unish.geometry.rotation import axis_angle_to_matrix
 from unish.structs import HumanInputs
 
 
@@ -79,3 +93,24 @@ def test_a_branch_says_what_evidence_it_misses(rng) -> None:
     for family, missing in (("small", "landmarks"), ("release", "patches")):
         with pytest.raises(ValueError, match=missing):
             make_network(family)(images, empty, timestamps)
+
+
+def test_people_are_read_with_the_turns_of_the_camera(rng, monkeypatch) -> None:
+    """Those of the frames that matches join; none where one frame is not joined."""
+    model, (images, timestamps), humans = make_network("small"), make_clips(rng), make_human_inputs(2, rng)
+    turns = axis_angle_to_matrix(0.2 * torch.randn(NUM_CLIPS, NUM_FRAMES, 3, generator=rng))
+    c2w = make_rigid(turns, torch.zeros(NUM_CLIPS, NUM_FRAMES, 3))
+    joined = torch.tensor([[True] * NUM_FRAMES, [True] * (NUM_FRAMES - 1) + [False]])
+    scene = replace(model.scene(images, make_camera()), c2w=c2w, joined=joined)
+    monkeypatch.setattr(model, "see", lambda *args, **options: scene)
+    told = []
+    forward = model.human.forward
+    monkeypatch.setattr(model.human, "forward", lambda humans, *rest: told.append(humans) or forward(humans, *rest))
+    found = model(images, humans, timestamps)
+    rotations = told[0].camera_rotations
+    assert torch.equal(rotations[0], turns[0]) and (rotations[1] == torch.eye(3)).all()
+    # Axes that all frames share make no difference, axes that turn do.
+    alike = forward(replace(humans, camera_rotations=turns[:, :1].expand_as(turns)), timestamps, make_camera())
+    plain = forward(humans, timestamps, make_camera())
+    torch.testing.assert_close(alike.rotations, plain.rotations, atol=1e-3, rtol=0)
+    assert (found.rotations[0] - plain.rotations[0]).abs().max() > 1e-3

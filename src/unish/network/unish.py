@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -88,7 +89,7 @@ class UniSH(nn.Module):
                 certain=scene.certain,
                 solves_focal=scene.solves_focal,
             )
-        people = self.human(humans, timestamps, scene.intrinsics)
+        people = self.human(_tell_turns(humans, scene), timestamps, scene.intrinsics)
         aligned = self.align(scene, people, humans, timestamps)
         return Prediction(
             local_points=scene.local_points,
@@ -207,6 +208,15 @@ class UniSH(nn.Module):
             InputError: the folder cannot be written.
         """
         save_weights(self.config, self.state_dict(), folder, dtype=dtype, max_shard_size=max_shard_size)
+
+
+def _tell_turns(humans: HumanInputs, scene: SceneOutput) -> HumanInputs:
+    """People move smoothly in the world, not in the picture of a camera that turns; where all its turns are known."""
+    if scene.joined is None:
+        return humans
+    known = scene.joined.all(1)[:, None, None, None]
+    rotations = torch.where(known, scene.c2w[..., :3, :3], torch.eye(3, device=scene.c2w.device)).detach()
+    return replace(humans, camera_rotations=rotations)
 
 
 def _is_all_in_checkpoint(config: UniSHConfig) -> bool:

@@ -24,6 +24,8 @@ class HumanInputs:
         landmarks_sigma_px: (B, P, N, 33) 1σ of x and y, pixels of the network's images; NaN where unknown, infinite
             where a landmark lies outside of the picture, where it can only have been guessed.
         landmarks_world: (B, P, N, 33, 3) metres around the hips in the person's viewing-ray camera; NaN where none.
+        camera_rotations: (B, N, 3, 3) from each frame's camera to axes that do not turn, in which people move smoothly;
+            the camera's own where ``None``.
         patches: (B, P, N, 3, 256, 256) RGB in [0, 1].
         bbox_info: (B, P, N, 3) box centre minus image centre and box side, pixels.
     """
@@ -31,6 +33,7 @@ class HumanInputs:
     valid: Bool[Tensor, "B P N"]
     landmarks_px: Float[Tensor, "B P N 33 3"] | None = None
     landmarks_sigma_px: Float[Tensor, "B P N 33"] | None = None
+    camera_rotations: Float[Tensor, "B N 3 3"] | None = None
     landmarks_world: Float[Tensor, "B P N 33 3"] | None = None
     patches: Float[Tensor, "B P N 3 256 256"] | None = None
     bbox_info: Float[Tensor, "B P N 3"] | None = None

@@ -126,7 +126,10 @@ class LandmarkBranch(nn.Module):
         root = view.to_camera @ state.rotations[:, :, 0]
         rotations, betas = torch.cat([root[:, :, None], state.rotations[:, :, 1:]], dim=2), state.betas
         if self.config.solver_steps:
-            rotations, betas = self._solve(rotations, betas, view, per_person, humans.landmarks_sigma_px)
+            turned = humans.camera_rotations
+            if turned is not None:
+                turned = turned[:, None].expand(*people, -1, -1, -1).flatten(0, 1).float()
+            rotations, betas = self._solve(rotations, betas, view, per_person, humans.landmarks_sigma_px, turned)
         return HumanOutput(
             rotations=rotations.unflatten(0, people),
             betas=betas.unflatten(0, people),
@@ -158,6 +161,7 @@ class LandmarkBranch(nn.Module):
         view: PersonView,
         per_person: list[Tensor],
         sigma_px: Float[Tensor, "B P N L"] | None,
+        camera_rotations: Float[Tensor, "S N 3 3"] | None,
     ) -> tuple[Float[Tensor, "S N K 3 3"], Float[Tensor, "S 10"]]:
         """Rotations, the root in the camera, and shapes after the steps of the solver; in float32."""
         timestamps, intrinsics = per_person
@@ -169,7 +173,7 @@ class LandmarkBranch(nn.Module):
         with torch.autocast(rotations.device.type, enabled=False):
             return solve_bodies(
                 self._body_on(rotations.device), rotations.float(), betas.float(), view, timestamps,
-                steps=self.config.solver_steps, sigma=sigma,
+                steps=self.config.solver_steps, sigma=sigma, camera_rotations=camera_rotations,
             )  # fmt: skip
 
     def _body_on(self, device: torch.device) -> Body:
