@@ -144,8 +144,20 @@ def test_height_tilt_and_statures_come_back() -> None:
     # One is 4 % too small and stands 4 % too near.
     grown = fit(stand(stature=torch.tensor([0.04, 0.0, 0.0])))
     assert grown.refusal == "" and 0.02 < float(grown.log_stature[0] - grown.log_stature[1:].mean()) < 0.045
+    assert abs(float(grown.log_stature.mean())) < 1e-3, (
+        "who is too large or too small is not told, but by how much they differ"
+    )
     tilted = fit(stand(), tilt=math.radians(6))
     assert tilted.refusal == "" and angle(tilted) < 3.0
+
+
+def test_one_person_keeps_their_stature_however_the_feet_jitter() -> None:
+    """A smaller world would have smaller errors."""
+    contacts = stand(people=1, per_person=40)
+    jitter = 0.06 * torch.randn(40, 1, generator=torch.Generator().manual_seed(1)) * UP
+    found = fit(replace(contacts, points=contacts.points + jitter), people=1)
+    assert found.log_stature.abs().max() < 2e-3
+    assert abs(float(found.plane[3]) - CAMERA_HEIGHT_M) < 0.05
 
 
 def test_feet_at_one_distance_tell_the_height_and_no_tilt() -> None:

@@ -32,6 +32,10 @@ WEAK_UP_SIGMA = math.radians(20.0)
 STATURE_SIGMA = 0.06
 """1σ of the logarithm of a person's stature over what the network gave."""
 
+MEAN_STATURE_SIGMA = 0.003
+"""1σ of the mean log stature of those who stand: all people and the camera's height, enlarged together, look the same.
+Left free, the mean would shrink, since a smaller world has smaller errors."""
+
 HEIGHT_SIGMA_M = 1.0
 
 STEPS = 15
@@ -133,8 +137,12 @@ def _fit_plane(contacts: Contacts, ground: Ground, people_up: Float[Tensor, "P 3
         sigmas[3:] = 1e-6
     start = torch.cat([torch.zeros(2).to(points), offset[None], torch.zeros(num_people).to(points)])
 
-    def expect(unknowns: Float[Tensor, "N"]) -> tuple[Float[Tensor, "N"], Float[Tensor, "N N"]]:
-        return (unknowns - start) / sigmas, torch.diag(1 / sigmas)
+    standing = (whose.sum(0) > 0).to(points)
+    mean = torch.cat([torch.zeros(3).to(points), standing / standing.sum().clamp_min(1.0) / MEAN_STATURE_SIGMA])
+    held = torch.cat([torch.diag(1 / sigmas), mean[None]])
+
+    def expect(unknowns: Float[Tensor, "N"]) -> tuple[Float[Tensor, "R"], Float[Tensor, "R N"]]:
+        return held @ (unknowns - start), held
 
     weights = torch.cat([contacts.weights.to(points), torch.ones(2 * len(upright)).to(points)])
     found = solve_robust_least_squares(measure, expect, start, weights, steps=STEPS)
