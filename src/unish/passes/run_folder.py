@@ -24,6 +24,8 @@ from unish.version import __version__
 
 _DENSE = ("depth", "conf_logits", "samples", "sampled")
 _SMALL = ("c2w", "unplaced", "doubtful", "rotations", "betas", "transl")
+FORMAT = 2
+"""Of what is kept. It is counted up when an array is added or means something else: no older folder is gone on with."""
 
 
 def describe_run(source: Path | Clip, settings: Settings, network: str, body: str) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def describe_run(source: Path | Clip, settings: Settings, network: str, body: st
         "inputs": [_describe_files(path) for path in _given_files(settings)],
         "network": network,
         "body": body,
-        "versions": [__version__, torch.__version__, np.__version__],
+        "versions": [FORMAT, __version__, torch.__version__, np.__version__],
         "threads": torch.get_num_threads(),
     }
 
