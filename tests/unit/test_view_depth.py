@@ -85,6 +85,13 @@ def test_without_texture_the_field_of_the_anchors_is_left() -> None:
     assert (logits - room.logits).abs().max() < 0.01
 
 
+def test_what_no_other_frame_confirms_is_not_certain(monkeypatch) -> None:
+    room = Room()
+    monkeypatch.setattr("unish.network.view_depth.count_agreeing", lambda depth, *_, **__: torch.zeros_like(depth))
+    _, logits = room.refine()
+    assert (logits - room.logits).max() < 1e-3
+
+
 def test_a_movement_that_moves_no_pixel_says_nothing_about_depth() -> None:
     """Cameras that are wrong by a thousandth of the depth, on pictures of a camera that stood still."""
     room = Room()
@@ -124,7 +131,7 @@ def test_people_are_no_evidence() -> None:
     room, other = Room(people=True), Room(people=True)
     images, prior = other.views.images.clone(), other.prior.clone()
     images[:, :, *PERSON] = torch.rand_like(images[:, :, *PERSON])
-    prior[:, *PERSON] -= 0.7
+    prior[:, *PERSON] += 0.6  # near enough to the wall for the mean over frames, were people in it
     other.views, other.prior = replace(other.views, images=images), prior
     pixels = other.anchors.pixels
     on_person = ((pixels > torch.tensor([110.0, 60.0])) & (pixels < torch.tensor([150.0, 150.0]))).all(-1)
