@@ -62,7 +62,8 @@ def test_losing_a_window_changes_no_other(model: UniSH, clips, people) -> None:
     together = predict(model, images, people, timestamps)
     for window in (slice(0, 1), slice(1, 2)):
         alone = predict(model, images[window], keep(people, clips=window), timestamps[window])
-        assert_same(alone, {name: value[window] for name, value in vars(together).items()})
+        said = {name: value for name, value in vars(together).items() if value is not None}
+        assert_same(alone, {name: value[window] for name, value in said.items()})
 
 
 @pytest.mark.slow
