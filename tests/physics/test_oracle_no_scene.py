@@ -72,9 +72,9 @@ def test_the_world_comes_back_whatever_is_said_of_the_sky(name: str, monkeypatch
     if CASES[name].config.body == "free":
         np.testing.assert_allclose(found.joints[valid], joints[valid], rtol=0, atol=0.015)
     scene = (world.conf_logits > 0).numpy() & (world.tracks.masks.numpy() < 0) & ~hidden
-    assert np.abs(found.depth[scene] / world.depth.numpy()[scene] - 1).max() < 8e-4
+    assert np.abs(found.depth[scene] / world.depth.numpy()[scene] - 1).max() < 2e-3
     floors = world.floors().numpy()
-    np.testing.assert_allclose(found.floor, floors, rtol=0, atol=0.013)
+    np.testing.assert_allclose(found.floor, floors, rtol=0, atol=0.06)
     for row in result.report["shots"]:
         assert row["static_disagreement_percent"] < 1.0 and (row["verdict"], row["reasons"]) == ("good", [])
     chosen = choose_points(found, max_points=10**6)

@@ -17,7 +17,7 @@ from torch import Tensor
 from unish.body import Body, resize_shape
 from unish.geometry.plane import median_direction
 from unish.reconstruction.contacts import Contacts, find_contacts, measure_contact, pose_feet
-from unish.reconstruction.depth_curve import DepthCurve, fit_depth_curve
+from unish.reconstruction.depth_curve import fit_depth_curve
 from unish.reconstruction.feet_plane import SIZE, FeetPlane, fit_feet_plane
 from unish.reconstruction.ground import Ground, estimate_ground, find_upright
 from unish.reconstruction.ground_strips import collect_depth_evidence, find_depth_range
@@ -91,14 +91,14 @@ def _ask_feet(compared: ComparedShot, shot: MetricShot, ground: Ground, body: Bo
     if feet.refusal:
         return feet
     resized = resize_people(compared, feet.log_stature, body)
-    _, standing, curve = _stand_on_feet(resized, ground, feet.weight > 0, body)
-    return replace(feet, refusal=SIZE if abs(curve.mean) > MAX_LOG_RESIZE else standing.refusal)
+    _, standing, resize = _stand_on_feet(resized, ground, feet.weight > 0, body)
+    return replace(feet, refusal=SIZE if abs(resize) > MAX_LOG_RESIZE else standing.refusal)
 
 
 def _stand_on_feet(
     compared: ComparedShot, ground: Ground, voters: Bool[Tensor, "P"], body: Body
-) -> tuple[MetricShot, Ground, DepthCurve]:
-    """Shot and ground after both stages, for people who have their statures.
+) -> tuple[MetricShot, Ground, float]:
+    """Shot and ground after both stages, for people who have their statures, and the log resize that feet ask for.
 
     Args:
         voters: whose feet are asked.
@@ -117,7 +117,7 @@ def _stand_on_feet(
         refusal=feet.refusal,
         num_contacts=feet.num_contacts,
     )
-    return shot, settled, curve
+    return shot, settled, float(evidence.offset.median()) if len(evidence.offset) else 0.0
 
 
 def _fit_plane(
