@@ -73,7 +73,7 @@ def test_dense_arrays_are_those_of_some_frames(finished: tuple[World, Result]) -
     ratio = found.depth[scene] / world.depth.numpy()[DENSE][scene]
     assert np.abs(ratio - 1).max() < 2e-3, "fewer frames measure the scene: twice what is measured"
     np.testing.assert_array_equal(found.person_masks, world.tracks.masks.numpy()[DENSE])
-    np.testing.assert_allclose(found.floor, world.floors().numpy(), rtol=0, atol=0.06)
+    np.testing.assert_allclose(found.floor, world.floors().numpy(), rtol=0, atol=0.013)
     table = found.extra["depth_correction"][..., 0]
     assert np.isfinite(table[:, DENSE]).sum() == world.tracks.valid[:, DENSE].sum()
     assert np.isnan(np.delete(table, DENSE, axis=1)).all()

@@ -61,6 +61,12 @@ FEW, TWO_LEVELS, STATURES, TILT, SIZE = (
 )
 """Why feet are refused."""
 
+AGREE = "they stand on the floor that was found"
+"""Why they need not be asked: they would only add their own noise."""
+
+AGREE_SHARE, AGREE_LOG_DEPTH = 0.9, 0.03
+"""So many feet within ``FOOT_SIGMA_M`` of that floor, and so small a median error of the depth below them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FeetPlane:
@@ -71,7 +77,7 @@ class FeetPlane:
         log_stature: (P,) logarithm of the factor on each person's stature, and with it on their distance.
         weight: (P,) stances of each person that told it; 0 of people who had no vote.
         num_contacts: feet that were found to stand.
-        refusal: empty, or why the plane cannot be the ground that people stand on.
+        refusal: empty, or why the plane is not taken for the ground.
     """
 
     plane: Float[Tensor, "4"]

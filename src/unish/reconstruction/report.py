@@ -12,6 +12,7 @@ from scipy.ndimage import binary_erosion
 
 from unish.body import JOINT_LANDMARKS, Body
 from unish.geometry.mesh_distance import distance_to_mesh
+from unish.reconstruction.feet_plane import AGREE
 from unish.reconstruction.ground import Ground
 from unish.reconstruction.shot import MetricShot
 from unish.structs import FrameArray, Frames, Reconstruction, join_frames
@@ -146,7 +147,7 @@ def describe_grounds(shots: Sequence[MetricShot], grounds: Sequence[Ground]) -> 
     """
     return [
         {
-            "ground": GROUND_SOURCES[ground.source] + (f"; feet refused: {ground.refusal}" if ground.refusal else ""),
+            "ground": GROUND_SOURCES[ground.source] + _say_of_feet(ground.refusal),
             "contacts": ground.num_contacts,
             "scene_resized_percent": 0.0 if shot.curve is None else 100 * math.expm1(shot.curve.mean),
         }
@@ -156,3 +157,9 @@ def describe_grounds(shots: Sequence[MetricShot], grounds: Sequence[Ground]) -> 
 
 def _erode(mask: np.ndarray) -> np.ndarray:
     return binary_erosion(mask, np.ones((3, 3), bool), iterations=EROSION_PX)
+
+
+def _say_of_feet(refusal: str) -> str:
+    if not refusal:
+        return ""
+    return "; feet agree" if refusal == AGREE else f"; feet refused: {refusal}"

@@ -16,9 +16,18 @@ from torch import Tensor
 
 from unish.body import Body, resize_shape
 from unish.geometry.plane import median_direction
+from unish.geometry.statistics import weighted_median, weighted_quantile
 from unish.reconstruction.contacts import Contacts, find_contacts, measure_contact, pose_feet
 from unish.reconstruction.depth_curve import fit_depth_curve
-from unish.reconstruction.feet_plane import SIZE, FeetPlane, fit_feet_plane
+from unish.reconstruction.feet_plane import (
+    AGREE,
+    AGREE_LOG_DEPTH,
+    AGREE_SHARE,
+    FOOT_SIGMA_M,
+    SIZE,
+    FeetPlane,
+    fit_feet_plane,
+)
 from unish.reconstruction.ground import Ground, estimate_ground, find_upright
 from unish.reconstruction.ground_strips import collect_depth_evidence, find_depth_range
 from unish.reconstruction.shot import ComparedShot, MetricShot, ShotEvidence, move_into_world, resize_people
@@ -87,12 +96,24 @@ def _ask_feet(compared: ComparedShot, shot: MetricShot, ground: Ground, body: Bo
     """
     if not ground.known:
         return None
-    _, feet = _fit_plane(shot, compared.evidence, ground, body)
+    contacts, feet = _fit_plane(shot, compared.evidence, ground, body)
     if feet.refusal:
         return feet
+    if _agree(contacts, ground, shot, compared.evidence):
+        return replace(feet, refusal=AGREE)
     resized = resize_people(compared, feet.log_stature, body)
     _, standing, resize = _stand_on_feet(resized, ground, feet.weight > 0, body)
     return replace(feet, refusal=SIZE if abs(resize) > MAX_LOG_RESIZE else standing.refusal)
+
+
+def _agree(contacts: Contacts, ground: Ground, shot: MetricShot, evidence: ShotEvidence) -> bool:
+    """Whether feet, the floor that scene points show, and the depth of the ground below the feet are one already."""
+    if ground.source != "scene":
+        return False
+    heights = (contacts.points @ ground.floor[:3] + ground.floor[3]).abs()
+    below = collect_depth_evidence(contacts, ground.floor, shot, evidence)
+    off = weighted_median(below.offset.abs(), below.weights).nan_to_num(0.0)
+    return bool(weighted_quantile(heights, contacts.weights, AGREE_SHARE) < FOOT_SIGMA_M and off < AGREE_LOG_DEPTH)
 
 
 def _stand_on_feet(
