@@ -61,6 +61,13 @@ def find_start(
     long_side: int,
     config: ViewSolverConfig,
 ) -> ViewStart:
+    """Poses of all pairs, which of them to believe, and the cameras along these.
+
+    Args:
+        pairs: those of ``matches`` that go forward.
+        prior_log_depth: of the anchors.
+        long_side: of the images, pixels.
+    """
     num_frames, num_pairs = matches.anchors_px.shape[1], len(pairs)
     first, second = torch.tensor(pairs, device=intrinsics.device).T
     targets, weights = matches.targets_px[:, :num_pairs], matches.weights[:, :num_pairs]
@@ -84,12 +91,7 @@ def find_start(
     relative, curvature, inliers = (torch.stack(part) for part in zip(*poses, strict=True))
     turned = make_rigid(parallax.rotation, torch.zeros_like(relative[..., :3, 3]))
     relative = torch.where(moves[:, None, None, None], relative, turned)
-    share = inliers / (weights > 0).sum(-1).clamp_min(1)
-    plain = (inliers >= config.min_inliers) & (share > config.sure_share)
-    doubtful = inliers >= config.doubtful_inliers
-    cycles = torch.stack([find_cycles(relative[clip], doubtful[clip], pairs) for clip in range(len(inliers))])
-    sure = plain | (inliers > config.sure_inliers) | cycles
-    support = torch.where(plain | doubtful, inliers * 1.0, 0.0)
+    sure, support = _judge(relative, inliers, (weights > 0).sum(-1), pairs, config)
     # Doubtful pairs join what no others join.
     ranked = torch.where(sure, support + _BEYOND_DOUBT, support)
     chains = [join_frames(relative[clip], ranked[clip], pairs, num_frames) for clip in range(len(ranked))]
@@ -110,6 +112,28 @@ def find_start(
         certain=certain,
         turn_deg=_widest_turn(w2c, certain),
     )
+
+
+def _judge(
+    relative: Float[Tensor, "B P 4 4"],
+    inliers: Int64[Tensor, "B P"],
+    found: Int64[Tensor, "B P"],
+    pairs: list[tuple[int, int]],
+    config: ViewSolverConfig,
+) -> tuple[Bool[Tensor, "B P"], Float[Tensor, "B P"]]:
+    """Which pairs are beyond doubt, and how far each can be trusted: 0 of those that are left out.
+
+    Neither the number of inliers nor their share tells right poses from wrong ones that look plausible, where a scene
+    repeats itself; both together, and three poses that were found independently and agree, do better.
+
+    Args:
+        found: matches of each pair.
+    """
+    plain = (inliers >= config.min_inliers) & (inliers > config.sure_share * found)
+    doubtful = inliers >= config.doubtful_inliers
+    cycles = torch.stack([find_cycles(relative[clip], doubtful[clip], pairs) for clip in range(len(inliers))])
+    support = torch.where(plain | doubtful, inliers.to(relative.dtype), 0.0)
+    return plain | (inliers > config.sure_inliers) | cycles, support
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,13 +36,14 @@ def _of_scale(shot: MetricShot) -> list[str]:
     sentences = []
     if shot.scale.source == "none":
         sentences.append("the metric scale is unknown: nobody could be measured; lengths are in a unit of their own")
-    if shot.unplaced.any():
+    # A camera on a tripod is told by the pictures themselves, however little there is to match.
+    if shot.unplaced.any() and not shot.still:
         frames = shot.dense[shot.unplaced].tolist()
         sentences.append(
             f"the pictures do not tell where the camera of {len(frames)} of {len(shot.dense)} frames was "
             f"({_list_some(frames)}): these stand where a neighbour stands"
         )
-    if shot.doubtful.any():
+    if shot.doubtful.any() and not shot.still:
         frames = shot.dense[shot.doubtful].tolist()
         sentences.append(
             f"the camera of {len(frames)} of {len(shot.dense)} frames is doubtful ({_list_some(frames)}): few matches"
