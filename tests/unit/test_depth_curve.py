@@ -86,6 +86,8 @@ def test_strips_say_by_how_much_the_ground_is_off() -> None:
         depth=shot.depth[::2],
         depth_before=shot.depth_before[::2],
         conf=shot.conf[::2],
+        unplaced=shot.unplaced[::2],
+        doubtful=shot.doubtful[::2],
     )
     half = read_strips(contacts, FLOOR, every_other, replace(evidence, masks=evidence.masks[::2]))
     torch.testing.assert_close(

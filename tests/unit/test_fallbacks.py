@@ -34,12 +34,17 @@ class Doubting(OracleNetwork):
 
 
 def reconstruct(
-    world: World, network: OracleNetwork | None = None, *, landmarks: Landmarks | None = None, known: bool = True
+    world: World,
+    network: OracleNetwork | None = None,
+    *,
+    landmarks: Landmarks | None = None,
+    known: bool = True,
+    settle: bool = True,
 ) -> Result:
     network = network or OracleNetwork(world=world, config=CONFIG, betas=world.betas)
     found = landmarks or world.landmarks
     given = (2 * FOCAL, 2 * FOCAL, float(CLIP_SIZE[1]), float(CLIP_SIZE[0])) if known else None
-    settings = Settings(window=5, overlap=2, intrinsics=given)
+    settings = Settings(window=5, overlap=2, intrinsics=given, settle=settle)
     return run(world.clip, settings=settings, people_finder=lambda clip, size: (world.tracks, found), network=network)
 
 
@@ -104,7 +109,11 @@ def test_a_floor_that_nobody_sees_stands_at_the_height_of_the_feet(world: World)
             unsure = torch.where(self.world.tracks.masks[frames] < 0, -6.0, prediction.point_conf_logits)
             return replace(prediction, point_conf_logits=unsure)
 
-    result = reconstruct(world, Floorless(world=world, config=CONFIG, betas=world.betas))
+    floorless = Floorless(world=world, config=CONFIG, betas=world.betas)
+    assert not [w for w in reconstruct(world, floorless).report["warnings"] if "no floor was found" in w], (
+        "feet tell it"
+    )
+    result = reconstruct(world, floorless, settle=False)
     assert [w for w in result.report["warnings"] if "no floor was found" in w]
     floors = world.floors()
     # Measured: 1.4 degrees, which is how far a standing body leans, and 9 cm where the camera stands.

@@ -52,8 +52,13 @@ def people(rng: torch.Generator) -> HumanInputs:
     return make_human_inputs(3, rng)
 
 
+def given(inputs: HumanInputs) -> dict[str, Tensor]:
+    """All that is there: it has an axis of people."""
+    return {name: value for name, value in vars(inputs).items() if value is not None}
+
+
 def keep(inputs: HumanInputs, *, clips: slice = slice(None), people: list[int] | slice = slice(None)) -> HumanInputs:
-    return HumanInputs(**{name: value[clips][:, people] for name, value in vars(inputs).items()})
+    return HumanInputs(**{name: value[clips][:, people] for name, value in given(inputs).items()})
 
 
 def test_losing_a_window_changes_no_other(model: UniSH, clips, people) -> None:
@@ -89,7 +94,7 @@ def test_the_order_of_people_is_irrelevant(model: UniSH, clips, people) -> None:
 def test_padding_with_people_who_are_never_seen_is_invisible(model: UniSH, clips, people) -> None:
     images, timestamps = clips
     padded = {}
-    for name, value in vars(people).items():
+    for name, value in given(people).items():
         filler = torch.zeros_like(value[:, :2]) if name == "valid" else torch.full_like(value[:, :2], 0.5)
         padded[name] = torch.cat([value, filler], dim=1)
     plain = predict(model, images, people, timestamps)
@@ -108,7 +113,7 @@ def test_losing_a_frame_of_one_person_changes_nobody_else(model: UniSH, clips, p
     lost = HumanInputs(**(vars(people) | {"valid": valid}))
     emptied = {
         name: value.masked_fill(~valid.reshape(*valid.shape, *[1] * (value.ndim - 3)), 0.25)
-        for name, value in vars(lost).items()
+        for name, value in given(lost).items()
         if name != "valid"
     }
     plain, without = (predict(model, images, humans, timestamps) for humans in (people, lost))

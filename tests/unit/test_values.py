@@ -86,6 +86,7 @@ WRONG_SETTINGS: dict[str, list[Any]] = {
     "seed": [*NO_COUNTS],
     "device": ["gpu", "CUDA", "", None, 0],
     "sky": [None, 0, 1, "yes"],
+    "settle": [None, 0, 1, "off"],
     "model": NO_PATHS,
     "body": NO_PATHS,
     "tracks": [value for value in NO_PATHS if value is not None],
