@@ -8,12 +8,21 @@ from matching_scenes import HEIGHT, WIDTH, move, paint, shift
 from torch.nn import functional
 
 from unish.network.matching.mutual import MIN_COSINE, match_mutual
-from unish.network.matching.pairs import list_gap_pairs, match_frames
+from unish.network.matching.pairs import describe_frames, list_gap_pairs, match_pairs, place_matches
+from unish.network.matching.records import SparseMatches
 from unish.network.matching.xfeat import XFeat
 
 PAIRS = [(0, 1), (1, 2), (0, 2)]
 MOTIONS = [shift(0.0, 0.0), shift(3.3, -1.2), shift(7.6, 2.5)]
 NUM_KEYPOINTS, NUM_ANCHORS = 400, 120
+
+
+def match_frames(
+    network: XFeat, images: torch.Tensor, pairs: list[tuple[int, int]], *, num_anchors: int, **options: object
+) -> SparseMatches:
+    """The three steps in a row."""
+    features = describe_frames(network, images, **options)
+    return place_matches(features, pairs, match_pairs(features, pairs), num_anchors=num_anchors)
 
 
 @pytest.fixture(scope="module")

@@ -35,30 +35,6 @@ def list_gap_pairs(num_frames: int, gaps: Sequence[int] = (1, 2, 4, 8)) -> list[
 
 
 @torch.no_grad()
-def match_frames(
-    network: XFeat,
-    images: Float[Tensor, "B N 3 H W"],
-    pairs: Pairs,
-    *,
-    usable: Bool[Tensor, "B N H W"] | None = None,
-    num_keypoints: int = 2048,
-    num_anchors: int = 512,
-) -> SparseMatches:
-    """Where the key points of each frame are in other frames. The same images give the same matches.
-
-    Args:
-        images: RGB in [0, 1].
-        pairs: unordered pairs (i, j) with i < j.
-        usable: False where people, sky or captions are: no anchors there, and no matches into there. Widen the masks of
-            what moves by a few pixels, since outlines make key points too.
-        num_keypoints: slots K of each frame.
-        num_anchors: slots A ≤ K of each frame.
-    """
-    features = describe_frames(network, images, usable=usable, num_keypoints=num_keypoints)
-    return place_matches(features, pairs, match_pairs(features, pairs), num_anchors=num_anchors)
-
-
-@torch.no_grad()
 def describe_frames(
     network: XFeat,
     images: Float[Tensor, "B N 3 H W"],
@@ -66,7 +42,14 @@ def describe_frames(
     usable: Bool[Tensor, "B N H W"] | None = None,
     num_keypoints: int = 2048,
 ) -> FrameFeatures:
-    """Key points and grey images of all frames; arguments as of ``match_frames``."""
+    """Key points and grey images of all frames. The same images give the same key points.
+
+    Args:
+        images: RGB in [0, 1].
+        usable: False where people, sky or captions are: no key points there, and no matches into there. Widen the masks
+            of what moves by a few pixels, since outlines make key points too.
+        num_keypoints: slots K of each frame.
+    """
     height, width = int(images.shape[-2]), int(images.shape[-1])
     frames, allowed = images.flatten(0, 1), None if usable is None else usable.flatten(0, 1)
     factor = LONG_SIDE / max(height, width)
