@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from unish.geometry.linear import solve_positive_definite
 from unish.geometry.rigid import exp_twist, invert_rigid, rigid_adjoint
 
 _POSE = slice(0, 6)
@@ -304,7 +305,7 @@ def _solve(
     unit = diagonal.rsqrt()
     scaled = hessian * unit[:, :, None] * unit[:, None, :]
     scaled = scaled + config.damping * torch.eye(size - 6, dtype=scaled.dtype, device=scaled.device)
-    step = -torch.linalg.solve(scaled, right * unit) * unit
+    step = -solve_positive_definite(scaled, right * unit) * unit
     step = torch.nn.functional.pad(step, (6, 0)).clamp(-_LONGEST_STEP, _LONGEST_STEP)
     local = step[:, layout.of_frame.flatten()].unflatten(1, layout.of_frame.shape)
     twists, scale = step[:, : 6 * num_frames].unflatten(1, (num_frames, 6)), step[:, 6 * num_frames : -1]

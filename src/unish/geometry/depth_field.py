@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unish.geometry.linear import solve_positive_definite
 from unish.geometry.statistics import weighted_mean, weighted_median
 from unish.geometry.surfaces import dilate
 
@@ -75,7 +76,7 @@ def fit_depth_field(
     for _ in range(_ROUNDS):
         residual = (basis @ solution[..., None])[..., 0] - deviation
         trusted = basis * (weights * HUBER / residual.abs().clamp_min(HUBER))[..., None]
-        solution = torch.linalg.solve(trusted.mT @ basis + stiffness, (trusted.mT @ deviation[..., None])[..., 0])
+        solution = solve_positive_definite(trusted.mT @ basis + stiffness, (trusted.mT @ deviation[..., None])[..., 0])
     return level[:, None, None] + solution.unflatten(-1, grid)
 
 
