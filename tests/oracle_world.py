@@ -219,6 +219,8 @@ class OracleNetwork:
         index = list(frames)
         self.calls.append((frames, intrinsics is not None))
         assert picture_size == CLIP_SIZE, "the network is told which picture has square pixels"
+        assert people_masks is not None and usable is not None and usable.shape == people_masks.shape
+        assert torch.equal(people_masks[0], world.tracks.masks[index]), "the network is told where people are"
         since = torch.tensor([shot.start for shot in SHOTS if frames.start in range(shot.start, shot.stop)])
         times = (world.clip.timestamps_s[index] - world.clip.timestamps_s[since]).float()
         torch.testing.assert_close(timestamps, times[None], rtol=0, atol=1e-6)

@@ -24,11 +24,13 @@ class UnderSky(OracleNetwork):
     """Its sky is nearer than the wall behind it, by another slant in every call; its scale counts it."""
 
     sky: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
+    seen: bool = True
 
     def __call__(self, *arguments: object, **named: object) -> Prediction:
         truth = super().__call__(*arguments, **named)  # type: ignore[arg-type]
         frames = self.calls[-1][0]
         sky = self.sky[list(frames)]
+        assert torch.equal(named["usable"][0], ~(sky & self.seen)), "the network is told what is no scene"  # type: ignore[index]
         slant = torch.linspace(0.2, 0.6, SIZE[1])[:, None] * torch.tensor([1.0, 1.7, 1 / len(self.calls)])
         points = torch.where(sky[None, ..., None], truth.local_points * slant, truth.local_points)
         before, after = (p.norm(dim=-1)[truth.point_conf_logits > 0].mean() for p in (truth.local_points, points))
@@ -44,7 +46,7 @@ def reconstruct(
     rows = torch.zeros(SIZE, dtype=torch.bool)
     rows[SKY_ROWS] = True
     sky = rows & (world.tracks.masks < 0)
-    network = UnderSky(world=world, config=case.config, betas=shapes, sky=sky)
+    network = UnderSky(world=world, config=case.config, betas=shapes, sky=sky, seen=seen)
     # The pictures are noise; whoever looks is told. People are in front, whatever is said behind them.
     monkeypatch.setattr(observations, "find_sky", lambda images: rows.expand(len(images), *SIZE) & seen)
     fx, fy, cx, cy = (case.cameras[0, i, j].item() * 2 for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))

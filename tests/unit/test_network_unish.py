@@ -20,6 +20,8 @@ from network_models import (
 )
 from unish.geometry.rigid import make_rigid
 from unish.geometry.rotation import axis_angle_to_matrix
+from unish.network.outputs import SceneOutput
+from unish.network.view_config import ViewSolverConfig
 from unish.structs import HumanInputs
 
 
@@ -114,3 +116,21 @@ def test_people_are_read_with_the_turns_of_the_camera(rng, monkeypatch) -> None:
     plain = forward(humans, timestamps, make_camera())
     torch.testing.assert_close(alike.rotations, plain.rotations, atol=1e-3, rtol=0)
     assert (found.rotations[0] - plain.rotations[0]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_known_of_the_pictures_reaches_the_layers_after_the_scene_branch(known, rng, monkeypatch) -> None:
+    """People, what is no scene, and whether the camera is given; a single frame has nothing to be compared with."""
+    model, (images, _) = make_network("small"), make_clips(rng)
+    model.config = replace(model.config, views=ViewSolverConfig(num_anchors=7))
+    told: list[dict[str, object]] = []
+    monkeypatch.setattr(
+        "unish.network.unish.refine_scene", lambda images, scene, **options: told.append(options) or scene
+    )
+    people = torch.randint(-1, 2, (NUM_CLIPS, NUM_FRAMES, HEIGHT, WIDTH), generator=rng)
+    camera = make_camera() if known else None
+    model.see(images, camera, people_masks=people, usable=people < 1)
+    assert torch.equal(told[0]["people"], people) and torch.equal(told[0]["usable"], people < 1)
+    assert told[0]["known_camera"] is known and told[0]["config"] is model.config.views
+    model.see(images[:, :1], None if camera is None else camera[:, :1])
+    assert len(told) == 1

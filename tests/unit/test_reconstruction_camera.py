@@ -41,6 +41,12 @@ def test_a_focal_length_is_one_in_square_pixels_of_the_picture(predicted: bool) 
     assert camera.field_of_view_deg == pytest.approx(2 * torch.atan(torch.tensor(80 / 140)).rad2deg().item())
 
 
+def test_a_camera_that_the_network_solved_is_no_guess() -> None:
+    for solves in (True, False):
+        told = Prediction(**vars(make_prediction(SQUARE)) | {"solves_focal": torch.tensor([solves])})
+        assert decide_camera(told, PICTURE, predicted=True).focal_source == ("solved" if solves else "guessed")
+
+
 def test_frames_are_solved_together_and_doubtful_points_do_not_count() -> None:
     prediction = make_prediction(SQUARE)
     wrong = prediction.local_points.clone()

@@ -160,6 +160,46 @@ def test_the_scene_has_the_cameras_and_points_of_the_given_pixels() -> None:
     assert found.hidden is scene.hidden
 
 
+def test_people_are_not_usable_though_nobody_says_so() -> None:
+    """The same pictures as above: who covers three quarters and goes another way is masked by the layers themselves."""
+    clip, other = film_room(walk(5)), film_room(walk(5, step=(-0.2, 0.0, 0.0), turn=-0.05))
+    images = clip.images.clone()
+    images[..., :240] = other.images[..., :240]
+    people = torch.full((1, 5, 240, 320), -1)
+    people[..., :246] = 0
+    scene = SceneOutput(
+        local_points=unproject(bend(clip.depth)[None], clip.intrinsics[None]),
+        point_conf_logits=torch.full((1, 5, 240, 320), 2.0),
+        c2w=torch.eye(4).expand(1, 5, 4, 4),
+        intrinsics=clip.intrinsics[None],
+        hidden=torch.zeros(1, 5, 5, 8),
+    )
+    found = refine_scene(images[None], scene, people=people, known_camera=True, config=CONFIG)
+    assert turn_errors(invert_rigid(found.c2w)[0], clip.w2c).max() < 1.0
+    torch.testing.assert_close(found.intrinsics, scene.intrinsics)
+
+
+def test_frames_that_are_not_joined_keep_their_depth_and_say_so() -> None:
+    clip = film_room(walk(5))
+    images = clip.images.clone()
+    images[4] = torch.rand(3, 240, 320, generator=torch.Generator().manual_seed(0))
+    prior = bend(clip.depth)
+    scene = SceneOutput(
+        local_points=unproject(prior[None], clip.intrinsics[None]),
+        point_conf_logits=torch.full((1, 5, 240, 320), 2.0),
+        c2w=torch.eye(4).expand(1, 5, 4, 4),
+        intrinsics=clip.intrinsics[None],
+        hidden=torch.zeros(1, 5, 5, 8),
+    )
+    found = refine_scene(images[None], scene, known_camera=True, config=CONFIG)
+    assert found.joined is not None and found.joined[0].tolist() == [True] * 4 + [False]
+    change = (found.local_points[0, ..., 2] / prior).log()
+    assert float(change[4].std()) < 1e-4, "one factor for the whole frame"
+    error = (found.local_points[0, :4, ..., 2] / clip.depth[:4]).log()
+    before = (prior[:4] / clip.depth[:4]).log()
+    assert (error - error.median()).abs().median() < 0.4 * (before - before.median()).abs().median()
+
+
 def test_a_batch_gives_what_its_clips_give_alone() -> None:
     clips = [film_room(walk(4)), film_room(walk(4, step=(0.0, 0.02, 0.15), turn=-0.03))]
     images, depth, guess = (

@@ -28,7 +28,7 @@ def _of_camera(shot: MetricShot) -> list[str]:
     if shot.camera.focal_source == "guessed":
         return [f"the focal length is guessed ({angle}): distances are as uncertain as it is; give --intrinsics"]
     if shot.camera.focal_source == "solved":
-        return [f"the focal length is solved from the points ({angle}); give --intrinsics where the camera is known"]
+        return [f"the focal length is solved from the video ({angle}); give --intrinsics where the camera is known"]
     return []
 
 
