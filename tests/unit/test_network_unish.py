@@ -124,9 +124,12 @@ def test_what_is_known_of_the_pictures_reaches_the_layers_after_the_scene_branch
     model, (images, _) = make_network("small"), make_clips(rng)
     model.config = replace(model.config, views=ViewSolverConfig(num_anchors=7))
     told: list[dict[str, object]] = []
-    monkeypatch.setattr(
-        "unish.network.unish.refine_scene", lambda images, scene, **options: told.append(options) or scene
-    )
+
+    def refine(images: torch.Tensor, scene: SceneOutput, **options: object) -> SceneOutput:
+        told.append(options)
+        return scene
+
+    monkeypatch.setattr("unish.network.unish.refine_scene", refine)
     people = torch.randint(-1, 2, (NUM_CLIPS, NUM_FRAMES, HEIGHT, WIDTH), generator=rng)
     camera = make_camera() if known else None
     model.see(images, camera, people_masks=people, usable=people < 1)

@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from furnished_room import RoomClip, film_room, walk
+from unish.geometry.bundle import Bundle, Observations, adjust_bundle
 from unish.geometry.camera import make_intrinsics, project, unproject
 from unish.geometry.rigid import invert_rigid, transform_points
 from unish.geometry.rotation import rotation_angle
+from unish.network.matching.records import SparseMatches
 from unish.network.outputs import SceneOutput
 from unish.network.view_config import ViewSolverConfig
-from unish.network.view_solver import SolvedViews, refine_scene, solve_views
+from unish.network.view_solver import SolvedViews, arrange_observations, refine_scene, solve_views
+from unish.network.view_start import ViewStart, find_start
 
 CONFIG = ViewSolverConfig(num_keypoints=512, num_anchors=200)
 
@@ -198,6 +201,54 @@ def test_frames_that_are_not_joined_keep_their_depth_and_say_so() -> None:
     error = (found.local_points[0, :4, ..., 2] / clip.depth[:4]).log()
     before = (prior[:4] / clip.depth[:4]).log()
     assert (error - error.median()).abs().median() < 0.4 * (before - before.median()).abs().median()
+
+
+def test_observations_are_the_matches_frame_by_frame() -> None:
+    """Three frames of which the first has one pair more: what fills the others' second slot carries no weight."""
+    generator = torch.Generator().manual_seed(4)
+    pairs = [(0, 1), (0, 2), (1, 0), (2, 0)]
+    matches = SparseMatches(
+        pairs=pairs,
+        anchors_px=torch.rand(1, 3, 5, 2, generator=generator),
+        anchor_valid=torch.rand(1, 3, 5, generator=generator) < 0.8,
+        targets_px=torch.rand(1, 4, 5, 2, generator=generator),
+        weights=0.1 + torch.rand(1, 4, 5, generator=generator),
+    )
+    prior = torch.rand(1, 3, 5, generator=generator)
+    found = arrange_observations(matches, prior)
+    assert found.seen_by.tolist() == [[1, 2], [0, 1], [0, 2]]
+    for number, (first, slot) in enumerate([(0, 0), (0, 1), (1, 0), (2, 0)]):
+        assert torch.equal(found.targets_px[0, first, slot], matches.targets_px[0, number])
+        assert torch.equal(found.weights[0, first, slot], matches.weights[0, number])
+    assert not found.weights[0, 1, 1].any() and not found.weights[0, 2, 1].any()
+    assert torch.equal(found.prior_weights, matches.anchor_valid.float()) and found.prior_log_depth is prior
+
+
+def test_pairs_that_are_not_believed_take_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Observations] = []
+
+    def doubt(*arguments: object) -> ViewStart:
+        start = find_start(*arguments)
+        believed = start.believed.clone()
+        believed[:, 1] = False
+        return replace(start, believed=believed)
+
+    def adjust(observations: Observations, *rest: object, **options: object) -> Bundle:
+        given.append(observations)
+        return adjust_bundle(observations, *rest, **options)
+
+    monkeypatch.setattr("unish.network.view_solver.find_start", doubt)
+    monkeypatch.setattr("unish.network.view_solver.adjust_bundle", adjust)
+    solve(film_room(walk(4)), known=True)
+    # The second pair of consecutive frames is (1, 2), in both directions.
+    between = {(first, int(second)) for first in range(4) for second in given[0].seen_by[first]}
+    empty = {
+        (first, int(second))
+        for first in range(4)
+        for slot, second in enumerate(given[0].seen_by[first])
+        if not given[0].weights[0, first, slot].any()
+    }
+    assert empty == {(1, 2), (2, 1)} < between
 
 
 def test_a_batch_gives_what_its_clips_give_alone() -> None:
