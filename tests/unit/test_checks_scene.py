@@ -153,6 +153,18 @@ def test_a_camera_that_moves_as_the_pictures_do_is_right() -> None:
     assert found.still_share < 0.05 and not found.camera_still
 
 
+def test_what_looks_alike_after_a_patch_has_left_the_picture_is_no_shift() -> None:
+    """The camera goes on by 100 of 128 pixels; stripes of the first picture stay, each moved up or down on its own."""
+    record = _with_cameras(_flat(4.0, 2), np.array([0, 4.0]))
+    first = record.images[0]
+    second = first.copy()
+    for left, shift in zip(range(28, WIDTH, 20), (6, -4, 3, -6, 5), strict=True):
+        second[:, left : left + 20] = np.roll(first[:, left : left + 20], shift, axis=0)
+    second[:, : WIDTH - 100] = first[:, 100:]
+    found = measure_stillness(replace(record, images=np.stack([first, second])), ALL[:2])
+    assert found.shift_percent == pytest.approx(0, abs=1e-3)
+
+
 def test_a_large_picture_is_matched_at_a_smaller_size() -> None:
     record = _with_cameras(_flat(4.0, 4), np.linspace(0, 0.16, 4))
     intrinsics = record.intrinsics.copy()

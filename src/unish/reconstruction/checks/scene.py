@@ -30,6 +30,9 @@ MIN_SHARED = 100
 MATCH_GAPS_S = (0.5, 1.5, 4.0)
 PAIRS_PER_GAP = 3
 MIN_MATCHES = 8
+ALIKE_PX = 1.5
+"""Pixels of the matching size, along each axis, by which patches differ that move alike."""
+
 STILL_SHARE = 0.6
 OVERHANG = 0.12
 OVERHANG_STRIDE = 4
@@ -213,7 +216,7 @@ def _match(reconstruction: Reconstruction, source: int, target: int, step: int) 
     patches = first[rows[:, None, None] + offsets[:, None], columns[:, None, None] + offsets]
     still = find_patches(second, patches, rows, columns, np.zeros_like(predicted))
     moved = find_patches(second, patches, rows, columns, np.nan_to_num(predicted))
-    better = (moved[0] > still[0])[:, None]
+    better = (moved[0] >= still[0])[:, None]
     score, found = np.maximum(still[0], moved[0]), np.where(better, moved[1], still[1])
     place = np.stack([rows, columns], -1) + found[:, ::-1].astype(int)
     inside = ((place >= 0) & (place < second.shape)).all(-1)
@@ -221,7 +224,19 @@ def _match(reconstruction: Reconstruction, source: int, target: int, step: int) 
     keep = (
         inside & (score >= MIN_CORRELATION) & away_from_people(reconstruction, target, step)[place[:, 0], place[:, 1]]
     )
+    keep &= better[:, 0] | _move_alike(found, keep & ~better[:, 0])
     return np.stack([np.linalg.norm(found - predicted, axis=-1), np.linalg.norm(found, axis=-1)], -1)[keep]
+
+
+def _move_alike(found: Float[ndarray, "N 2"], own_place: Bool[ndarray, "N"]) -> Bool[ndarray, "N"]:
+    """Which patches moved as most of those that were found about their own place.
+
+    Those of a camera that stands still, or shakes, do. Once a patch has left the picture, something that looks like it
+    may lie about its own place, too, but any way from there.
+    """
+    if not own_place.any():
+        return own_place
+    return (np.abs(found - np.median(found[own_place], axis=0)) <= ALIKE_PX).all(-1)
 
 
 def _usable(reconstruction: Reconstruction, frame: int, step: int, size: tuple[int, ...]) -> Bool[ndarray, "h w"]:
