@@ -7,11 +7,11 @@ from scipy.optimize import least_squares
 from torch import Tensor
 
 from moving_people import BODY, TIMES, disturb, look, move, normal, solve
-from unish.body import JOINT_NAMES
+from unish.body import pose_rows
 from unish.body.landmark_jacobian import differentiate_landmarks
+from unish.body.pose_rows import Evidence, Poses, motion_term, picture_term, prior_term, shape_term
 from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle, rotation_angle
-from unish.network.human import solver_rows
-from unish.network.human.solver_rows import Evidence, Poses, motion_term, picture_term, prior_term, shape_term
+from unish.network.human.solver import TURN_SIGMAS_RAD
 from unish.structs import BodyParams
 
 
@@ -57,26 +57,25 @@ def residuals(poses: Poses, evidence: Evidence, tall: Tensor) -> Tensor:
     params = BodyParams(
         betas=every, global_orient=rotations[:, :, 0], body_pose=rotations[:, :, 1:], transl=poses.position - pelvis
     )
-    seen = BODY.landmarks(params) @ evidence.to_axes
+    seen = (BODY.landmarks(params) - evidence.centre[:, :, None]) @ evidence.to_axes
     error = (seen[..., :2] / seen[..., 2:] - evidence.image_points) * evidence.depth[..., None, None]
-    picture = robust(error, solver_rows._LANDMARK_SCALE_M) * evidence.weights[..., None].sqrt()
+    picture = robust(error, pose_rows._LANDMARK_SCALE_M) * evidence.weights[..., None].sqrt()
 
-    sigma = torch.tensor([solver_rows._TURN_SIGMA_RAD.get(name, solver_rows._LIMB_SIGMA_RAD) for name in JOINT_NAMES])
-    prior = matrix_to_axis_angle(start.rotations.mT @ rotations) / sigma[:, None]
+    prior = matrix_to_axis_angle(start.rotations.mT @ rotations) / torch.tensor(TURN_SIGMAS_RAD)[:, None]
 
     speed = matrix_to_axis_angle(rotations[:, :-1].mT @ rotations[:, 1:])
     speed = torch.cat([speed, poses.position.diff(dim=1)[:, :, None]], dim=2)
     interval = evidence.times.diff(dim=1)[..., None, None]
     change = (speed / interval).diff(dim=1) / ((interval[:, 1:] + interval[:, :-1]) / 2)
-    scale = solver_rows._ACCELERATION_SCALE * solver_rows._ACCELERATION_SIGMA
-    motion = robust(change, scale) / solver_rows._ACCELERATION_SIGMA
+    scale = pose_rows._ACCELERATION_SCALE * pose_rows._ACCELERATION_SIGMA
+    motion = robust(change, scale) / pose_rows._ACCELERATION_SIGMA
 
     moved = betas - start.betas
     shape = torch.cat(
         [
-            moved / solver_rows._BETAS_SIGMA,
-            betas / solver_rows._MEAN_SHAPE_SIGMA,
-            (moved * tall).sum(-1, keepdim=True) / solver_rows._STATURE_SIGMA_M,
+            moved / pose_rows._BETAS_SIGMA,
+            betas / pose_rows._MEAN_SHAPE_SIGMA,
+            (moved * tall).sum(-1, keepdim=True) / pose_rows._STATURE_SIGMA_M,
         ],
         dim=-1,
     )
@@ -94,10 +93,13 @@ def a_case(rng: torch.Generator, people: int = 1, frames: int = 4) -> tuple[Pose
     view = look(params)
     position = params.transl + BODY.rest_joints(params.betas)[:, :, 0]
     start = Poses(disturb(rotations, rng), position, params.betas[:, 0] + 0.2 * normal(people, 10, generator=rng))
+    # The camera moves: its centre is not where positions count from.
+    centre = normal(people, frames, 3, generator=rng)
+    start = start._replace(position=start.position + centre)
     evidence = Evidence(
         observed=view.observed, times=TIMES[:frames].expand(people, -1), image_points=view.image_points,
         weights=1e4 * torch.rand(people, frames, 33, generator=rng, dtype=torch.float64), to_axes=view.to_camera,
-        depth=position[..., 2], start=start,
+        centre=centre, depth=position[..., 2], start=start,
     )  # fmt: skip
     poses = change_by(start, 0.1 * normal(people, frames, 75, generator=rng), 0.2 * normal(people, 10, generator=rng))
     return poses, evidence, BODY.differentiate_height(start.betas)
@@ -110,7 +112,7 @@ def test_rows_have_the_gradient_and_the_curvature_of_the_cost(rng: torch.Generat
     expected = torch.autograd.grad(cost_of(change_by(poses, by_frame, by_betas), evidence, tall), [by_frame, by_betas])
 
     matrix, gradient = picture_term(BODY, poses, evidence)
-    prior, prior_gradient = prior_term(poses, evidence.start)
+    prior, prior_gradient = prior_term(poses, evidence.start, TURN_SIGMAS_RAD)
     motion = motion_term(poses, evidence)
     shape, shape_gradient = shape_term(poses.betas, evidence.start.betas, tall)
     blocks = motion.gradient.clone()

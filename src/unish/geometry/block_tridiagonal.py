@@ -30,6 +30,28 @@ def solve_block_tridiagonal(
     return _BlockTridiagonalSolve.apply(diagonal, upper, right)
 
 
+def solve_second_order(
+    diagonal: Float[Tensor, "*batch N n n"],
+    to_next: Float[Tensor, "*batch N-1 n n"],
+    to_second: Float[Tensor, "*batch N-2 n n"],
+    right: Float[Tensor, "*batch N n k"],
+) -> Float[Tensor, "*batch N n k"]:
+    """The same for blocks that are coupled to the next one and to the one after: two of them make one.
+
+    Args:
+        diagonal: blocks A[m, m], an even number of them and at least four.
+        to_next, to_second: blocks A[m, m + 1] and A[m, m + 2].
+    """
+    size = diagonal.shape[-1]
+    inside, between = to_next[..., 0::2, :, :], to_next[..., 1::2, :, :]
+    even, odd = diagonal[..., 0::2, :, :], diagonal[..., 1::2, :, :]
+    pairs = torch.cat([torch.cat([even, inside], dim=-1), torch.cat([inside.mT, odd], dim=-1)], dim=-2)
+    skipped = [to_second[..., 0::2, :, :], torch.zeros_like(between)]
+    upper = torch.cat([torch.cat(skipped, dim=-1), torch.cat([between, to_second[..., 1::2, :, :]], dim=-1)], dim=-2)
+    solution = solve_block_tridiagonal(pairs, upper, right.unflatten(-3, (-1, 2)).flatten(-3, -2))
+    return solution.unflatten(-2, (2, size)).flatten(-4, -3)
+
+
 class _BlockTridiagonalSolve(torch.autograd.Function):
     """A = L·Lᵀ with lower triangular blocks L[m, m] = ``factors`` and L[m + 1, m] = ``below``."""
 

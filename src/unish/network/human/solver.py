@@ -24,20 +24,22 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn.functional import pad
 
-from unish.body import LANDMARK_NAMES, Body
+from unish.body import JOINT_NAMES, LANDMARK_NAMES, Body
 from unish.body.landmark_jacobian import differentiate_landmarks
-from unish.geometry.block_tridiagonal import solve_block_tridiagonal
-from unish.geometry.rotation import axis_angle_to_matrix
-from unish.network.human.solver_rows import (
+from unish.body.pose_rows import (
     MIN_DEPTH_M,
     Evidence,
     Motion,
     Poses,
+    block_diagonal,
+    damp,
     motion_term,
     picture_term,
     prior_term,
     shape_term,
 )
+from unish.geometry.block_tridiagonal import solve_second_order
+from unish.geometry.rotation import axis_angle_to_matrix
 from unish.network.human.viewing_ray import PersonView, place_landmarks
 
 LANDMARK_SIGMA_M = 0.015
@@ -50,10 +52,19 @@ _SHARES = tuple(
     for index, name in enumerate(LANDMARK_NAMES)
 )  # fmt: skip
 """Of the weight: the body's head is not this person's, and its hands and feet are stiff."""
+_TURN_SIGMA_RAD = {
+    **dict.fromkeys(("left_hand", "right_hand", "left_foot", "right_foot"), 0.05),
+    **dict.fromkeys(("spine1", "spine2", "spine3", "neck", "head", "left_collar", "right_collar"), 0.12),
+    **dict.fromkeys(("left_wrist", "right_wrist", "left_ankle", "right_ankle"), 0.12),
+    "pelvis": 0.35,
+}
+_LIMB_SIGMA_RAD = 0.3
+TURN_SIGMAS_RAD = tuple(_TURN_SIGMA_RAD.get(name, _LIMB_SIGMA_RAD) for name in JOINT_NAMES)
+"""How far joints turn away from the network's, standard deviations."""
+
 _VISIBLE = 0.5  # visibility below which a landmark is a guess, and counts for nothing
 _KNEES_AND_ANKLES = tuple(index for index, name in enumerate(LANDMARK_NAMES) if name.endswith(("knee", "ankle")))
 _UNSEEN_LEGS, _SEEN_LEGS = 0.5, 0.9  # mean visibility of knees and ankles below which a shape is a guess; above, none
-_DAMPING = 1e-3  # share of the diagonal that is added to it, which also keeps float32 positive definite
 _UNKNOWNS = 75
 
 
@@ -108,6 +119,7 @@ def solve_bodies(
         image_points=ordered(view.image_points),
         weights=ordered(_weigh_landmarks(view, depth, sigma)) * observed[..., None],
         to_axes=ordered(to_axes),
+        centre=torch.zeros_like(start.position),
         depth=ordered(depth),
         start=start,
     )
@@ -167,14 +179,14 @@ def _trust_shapes(view: PersonView, sigma: Float[Tensor, "S N 33"] | None) -> Fl
 def _step(body: Body, poses: Poses, evidence: Evidence, tall: Float[Tensor, "S 10"]) -> Poses:
     """One Gauss–Newton step of all frames and the shape."""
     matrix, gradient = picture_term(body, poses, evidence)
-    prior, prior_gradient = prior_term(poses, evidence.start)
+    prior, prior_gradient = prior_term(poses, evidence.start, TURN_SIGMAS_RAD)
     motion = motion_term(poses, evidence)
     shape, shape_gradient = shape_term(poses.betas, evidence.start.betas, tall)
 
     blocks = motion.blocks + pad(prior, (0, 0, 0, 0, 0, 1))
     turned = (motion.gradient + pad(prior_gradient, (0, 0, 0, 1))).flatten(2)
     by_frame, by_betas = _solve(
-        matrix[..., :_UNKNOWNS, :_UNKNOWNS] + _block_diagonal(blocks),
+        matrix[..., :_UNKNOWNS, :_UNKNOWNS] + block_diagonal(blocks),
         motion,
         torch.cat([(gradient[..., :_UNKNOWNS] + turned)[..., None], matrix[..., :_UNKNOWNS, _UNKNOWNS:]], dim=-1),
         matrix[..., _UNKNOWNS:, _UNKNOWNS:].sum(1) + shape,
@@ -193,32 +205,11 @@ def _solve(
 ) -> tuple[Float[Tensor, "S N 75"], Float[Tensor, "S 10"]]:
     """Changes of all unknowns: the frames are eliminated (Schur complement), then the betas solved for.
 
-    Two frames make one block, so that frames which act on the next but one are a block-tridiagonal system.
-
     Args:
         right: gradient of the frames, then their columns of the betas.
     """
-    next_one, second = _block_diagonal(motion.to_next), _block_diagonal(motion.to_second)
-    inside, between = next_one[:, 0::2], next_one[:, 1::2]
-    even, odd = _damped(frames)[:, 0::2], _damped(frames)[:, 1::2]
-    pairs = torch.cat([torch.cat([even, inside], dim=-1), torch.cat([inside.mT, odd], dim=-1)], dim=-2)
-    skipped = [second[:, 0::2], torch.zeros_like(between)]
-    upper = torch.cat([torch.cat(skipped, dim=-1), torch.cat([between, second[:, 1::2]], dim=-1)], dim=-2)
-    solution = solve_block_tridiagonal(pairs, upper, right.unflatten(1, (-1, 2)).flatten(2, 3))
-    solution = solution.unflatten(2, (2, _UNKNOWNS)).flatten(1, 2)
-
+    solution = solve_second_order(damp(frames), block_diagonal(motion.to_next), block_diagonal(motion.to_second), right)
     columns = right[..., 1:]
     reduced = shape - (columns.mT @ solution[..., 1:]).sum(1)
     by_betas = torch.linalg.solve(reduced, (columns.mT @ solution[..., :1]).sum(1)[..., 0] - shape_gradient)
     return -solution[..., 0] - (solution[..., 1:] @ by_betas[:, None, :, None])[..., 0], by_betas
-
-
-def _damped(matrix: Float[Tensor, "*batch 75 75"]) -> Float[Tensor, "*batch 75 75"]:
-    """With some of the diagonal added to it: of each block of three the mean, so that no choice of axes matters."""
-    diagonal = matrix.diagonal(dim1=-2, dim2=-1).unflatten(-1, (-1, 3)).mean(-1, keepdim=True)
-    return matrix + torch.diag_embed(_DAMPING * (diagonal + 1).expand(*diagonal.shape[:-1], 3).flatten(-2))
-
-
-def _block_diagonal(blocks: Float[Tensor, "S N 25 3 3"]) -> Float[Tensor, "S N 75 75"]:
-    """Blocks of each frame on the diagonal of a matrix."""
-    return torch.diag_embed(blocks.movedim(2, -1), dim1=2, dim2=4).flatten(4, 5).flatten(2, 3)

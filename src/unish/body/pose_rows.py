@@ -1,4 +1,4 @@
-"""The rows of the body solver: residuals over their standard deviations, with derivatives in closed form.
+"""The rows of a solve for bodies: residuals over their standard deviations, with derivatives in closed form.
 
 Every function returns a term of the normal equations H·x = −g: H = JᵀWJ and g = JᵀWr for residuals r, derivatives J and
 weights W.
@@ -9,6 +9,7 @@ the turn w of each joint (radians, R ← R·exp(w)) and the position of the pelv
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,27 +17,21 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from unish.body import JOINT_NAMES, Body
 from unish.body.landmark_jacobian import differentiate_landmarks
+from unish.body.model import Body
 from unish.geometry.rotation import inverse_right_jacobian, matrix_to_axis_angle
 
 MIN_DEPTH_M = 0.2
 _LANDMARK_SCALE_M = 0.04  # of the Cauchy weights
-_TURN_SIGMA_RAD = {
-    **dict.fromkeys(("left_hand", "right_hand", "left_foot", "right_foot"), 0.05),
-    **dict.fromkeys(("spine1", "spine2", "spine3", "neck", "head", "left_collar", "right_collar"), 0.12),
-    **dict.fromkeys(("left_wrist", "right_wrist", "left_ankle", "right_ankle"), 0.12),
-    "pelvis": 0.35,
-}
-_LIMB_SIGMA_RAD = 0.3
 _ACCELERATION_SIGMA = 10.0  # rad/s² and m/s²
 _ACCELERATION_SCALE = 3.0  # of the Cauchy weights, in standard deviations
 _MIN_INTERVAL_S = 1e-3
+_DAMPING = 1e-3  # share of the diagonal that is added to it, which also keeps float32 positive definite
 _BETAS_SIGMA, _MEAN_SHAPE_SIGMA, _STATURE_SIGMA_M = 0.4, 2.0, 0.017
 
 
 class Poses(NamedTuple):
-    """What a step changes; rotations and positions (of the pelvis, metres) in the axes of one still camera."""
+    """What a step changes; rotations and positions (of the pelvis, metres) in axes that do not turn."""
 
     rotations: Float[Tensor, "S N 24 3 3"]
     position: Float[Tensor, "S N 3"]
@@ -46,14 +41,17 @@ class Poses(NamedTuple):
 class Evidence(NamedTuple):
     """What the steps hold the bodies against; observed frames come first.
 
+    A landmark is compared in a camera: the real one, or one of the same centre that is turned to the person.
+
     Attributes:
         observed: there are landmarks.
         times: seconds.
-        image_points: in the turned camera, focal lengths.
+        image_points: in the camera, focal lengths.
         weights: of each landmark, 1/m²: inverse variance across the ray, times visibility.
-        to_axes: rotation from the turned camera of each frame to the axes of ``Poses``.
+        to_axes: rotation from the camera of each frame to the axes of ``Poses``.
+        centre: of the camera in these, metres; positions count from it where it is 0.
         depth: of the person, metres: where errors in the picture are measured.
-        start: the network's.
+        start: poses that are changed only as far as the rows ask for it.
     """
 
     observed: Bool[Tensor, "S N"]
@@ -61,6 +59,7 @@ class Evidence(NamedTuple):
     image_points: Float[Tensor, "S N 33 2"]
     weights: Float[Tensor, "S N 33"]
     to_axes: Float[Tensor, "S N 3 3"]
+    centre: Float[Tensor, "S N 3"]
     depth: Float[Tensor, "S N"]
     start: Poses
 
@@ -77,11 +76,12 @@ class Motion(NamedTuple):
 def picture_term(
     body: Body, poses: Poses, evidence: Evidence
 ) -> tuple[Float[Tensor, "S N 85 85"], Float[Tensor, "S N 85"]]:
-    """Landmarks in the picture: (x/z − u, y/z − v) times the person's depth, in the turned camera."""
+    """Landmarks in the picture: (x/z − u, y/z − v) times the person's depth, in the camera."""
     num_frames = poses.position.shape[1]
     points, by_pose = differentiate_landmarks(body, poses.rotations, poses.betas[:, None].expand(-1, num_frames, -1))
     from_axes = evidence.to_axes.mT[:, :, None]
-    seen = (from_axes @ (points + poses.position[:, :, None])[..., None])[..., 0]
+    place = poses.position - evidence.centre
+    seen = (from_axes @ (points + place[:, :, None])[..., None])[..., 0]
     straight = torch.eye(3, dtype=seen.dtype, device=seen.device).expand_as(by_pose[..., :3])
     moves = from_axes @ torch.cat([by_pose[..., :72], straight, by_pose[..., 72:]], dim=-1)
 
@@ -95,9 +95,15 @@ def picture_term(
     return weighted @ rows.flatten(2, 3), (weighted @ error.flatten(2)[..., None])[..., 0]
 
 
-def prior_term(poses: Poses, start: Poses) -> tuple[Float[Tensor, "S N 24 3 3"], Float[Tensor, "S N 24 3"]]:
-    """Turns of the joints away from the network's; blocks and gradient."""
-    sigma = poses.rotations.new_tensor([_TURN_SIGMA_RAD.get(name, _LIMB_SIGMA_RAD) for name in JOINT_NAMES])[:, None]
+def prior_term(
+    poses: Poses, start: Poses, sigma_rad: Sequence[float]
+) -> tuple[Float[Tensor, "S N 24 3 3"], Float[Tensor, "S N 24 3"]]:
+    """Turns of the joints away from the start's; blocks and gradient.
+
+    Args:
+        sigma_rad: of each joint.
+    """
+    sigma = poses.rotations.new_tensor(sigma_rad)[:, None]
     turned = matrix_to_axis_angle(start.rotations.mT @ poses.rotations)
     by_turn = inverse_right_jacobian(turned) / sigma[..., None]
     # J⁻ᵀ(v)·v = v: a turn about v's own axis changes v alone.
@@ -191,3 +197,14 @@ def measure_accelerations(
         second=after_3 * earlier[:, 1:] - before_3 * later[:, :-1],
         third=after_3 * later[:, 1:],
     )
+
+
+def damp(matrix: Float[Tensor, "*batch 75 75"]) -> Float[Tensor, "*batch 75 75"]:
+    """With some of the diagonal added to it: of each block of three the mean, so that no choice of axes matters."""
+    diagonal = matrix.diagonal(dim1=-2, dim2=-1).unflatten(-1, (-1, 3)).mean(-1, keepdim=True)
+    return matrix + torch.diag_embed(_DAMPING * (diagonal + 1).expand(*diagonal.shape[:-1], 3).flatten(-2))
+
+
+def block_diagonal(blocks: Float[Tensor, "S N 25 3 3"]) -> Float[Tensor, "S N 75 75"]:
+    """Blocks of each frame on the diagonal of a matrix."""
+    return torch.diag_embed(blocks.movedim(2, -1), dim1=2, dim2=4).flatten(4, 5).flatten(2, 3)
