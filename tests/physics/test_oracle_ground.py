@@ -100,7 +100,8 @@ def test_a_scene_of_the_wrong_size_is_mended() -> None:
     world, before = reconstruct(factor=1.15, settle=False)
     assert scene_error(world, before)[0] > 0.1
     world, after = reconstruct(factor=1.15)
-    assert max(scene_error(world, after)) < 0.06 and people_error(world, after) < 0.02
+    # These people glide by 10 and 16 cm/s while they stand, which feet that are held do not.
+    assert max(scene_error(world, after)) < 0.06 and people_error(world, after) < 0.04
     assert feet_error(world, after) < 0.01
     np.testing.assert_allclose(after.reconstruction.c2w, world.c2w.numpy(), rtol=0, atol=0.02)
     for shot in after.report["shots"]:
@@ -169,7 +170,11 @@ def test_feet_on_a_floor_that_is_right_change_nothing() -> None:
     """They would only add their own noise: 7 millimetres from smoothing are half a degree of tilt."""
     _, settled = reconstruct()
     _, alone = reconstruct(settle=False)
-    for name in ("floor", "gravity", "betas", "depth", "c2w", "transl"):
+    for name in ("floor", "gravity", "betas", "c2w"):
         ours, theirs = (getattr(result.reconstruction, name) for result in (settled, alone))
         assert np.array_equal(ours, theirs, equal_nan=True), name
+    # People are where they were, but for what keeps their feet in place; the scene is.
+    assert np.nanmax(np.abs(settled.reconstruction.transl - alone.reconstruction.transl)) < 0.02
+    scene = settled.reconstruction.person_masks < 0
+    np.testing.assert_array_equal(settled.reconstruction.depth[scene], alone.reconstruction.depth[scene])
     assert all(shot["ground"] == "found floor; feet agree" for shot in settled.report["shots"])

@@ -26,7 +26,6 @@ _LANDMARK_SCALE_M = 0.04  # of the Cauchy weights
 _ACCELERATION_SIGMA = 10.0  # rad/s² and m/s²
 _ACCELERATION_SCALE = 3.0  # of the Cauchy weights, in standard deviations
 _MIN_INTERVAL_S = 1e-3
-_DAMPING = 1e-3  # share of the diagonal that is added to it, which also keeps float32 positive definite
 _BETAS_SIGMA, _MEAN_SHAPE_SIGMA, _STATURE_SIGMA_M = 0.4, 2.0, 0.017
 
 
@@ -199,10 +198,10 @@ def measure_accelerations(
     )
 
 
-def damp(matrix: Float[Tensor, "*batch 75 75"]) -> Float[Tensor, "*batch 75 75"]:
-    """With some of the diagonal added to it: of each block of three the mean, so that no choice of axes matters."""
+def damp(matrix: Float[Tensor, "*batch 75 75"], share: float) -> Float[Tensor, "*batch 75 75"]:
+    """With a share of the diagonal added to it: of each block of three the mean, so that no choice of axes matters."""
     diagonal = matrix.diagonal(dim1=-2, dim2=-1).unflatten(-1, (-1, 3)).mean(-1, keepdim=True)
-    return matrix + torch.diag_embed(_DAMPING * (diagonal + 1).expand(*diagonal.shape[:-1], 3).flatten(-2))
+    return matrix + torch.diag_embed(share * (diagonal + 1).expand(*diagonal.shape[:-1], 3).flatten(-2))
 
 
 def block_diagonal(blocks: Float[Tensor, "S N 25 3 3"]) -> Float[Tensor, "S N 75 75"]:

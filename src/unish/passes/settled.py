@@ -24,6 +24,7 @@ from unish.reconstruction import (
     fill_between,
     measure_certainty,
     move_into_world,
+    settle_motion,
     settle_on_feet,
     shrink_shapes,
     stitch_windows,
@@ -98,6 +99,9 @@ def settle(
         metric = [move_into_world(one, body) for one in compared]
         grounds = [estimate_ground(shot, body, seed=seed) for shot in metric]
     contacts = [touch_ground(*one, body) for one in zip(metric, evidence, grounds, strict=True)]
+    if feet:
+        metric = [settle_motion(*one, body) for one in zip(metric, evidence, grounds, contacts, strict=True)]
+        contacts = [touch_ground(*one, body) for one in zip(metric, evidence, grounds, strict=True)]
     rows, columns = seen.placement.region
     shape = (len(seen.images), *seen.placement.inner, 3)
     pictures = FrameArray(shape, seen.images.dtype, lambda frame: seen.images[frame][rows, columns])

@@ -185,6 +185,28 @@ def move_into_world(compared: ComparedShot, body: Body, curve: DepthCurve | None
     )
 
 
+def replace_people(shot: MetricShot, evidence: ShotEvidence, params: BodyParams, body: Body) -> MetricShot:
+    """The shot with other poses and places of its people; their points go with them, the scene stays.
+
+    Args:
+        params: in the world, for the shapes that the people have.
+    """
+    joints = body.joints(params)
+    centre, forward = shot.c2w[:, :3, 3], shot.c2w[:, :3, 2]
+    before, after = (((pelvis - centre) * forward).sum(-1) for pelvis in (shot.joints[..., 0, :], joints[..., 0, :]))
+    # As for a body that moves along its ray: the depth of all its surface changes by nearly the same factor.
+    moved = (after / before).log()
+    correction = replace(shot.correction, level=shot.correction.level + torch.where(shot.valid, moved, 0.0))
+    masks = _leave_out_boxes(evidence, shot.dense)
+    return replace(
+        shot,
+        params=params,
+        joints=joints,
+        correction=correction,
+        depth=correct_people(shot.depth_before, masks, correction, shot.dense),
+    )
+
+
 def _place(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], body: Body) -> PlacedBodies:
     num_people, num_frames = evidence.valid.shape
     height, width = evidence.masks.shape[1:]

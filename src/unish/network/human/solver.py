@@ -65,6 +65,7 @@ TURN_SIGMAS_RAD = tuple(_TURN_SIGMA_RAD.get(name, _LIMB_SIGMA_RAD) for name in J
 _VISIBLE = 0.5  # visibility below which a landmark is a guess, and counts for nothing
 _KNEES_AND_ANKLES = tuple(index for index, name in enumerate(LANDMARK_NAMES) if name.endswith(("knee", "ankle")))
 _UNSEEN_LEGS, _SEEN_LEGS = 0.5, 0.9  # mean visibility of knees and ankles below which a shape is a guess; above, none
+_DAMPING = 1e-3  # also keeps float32 positive definite
 _UNKNOWNS = 75
 
 
@@ -208,7 +209,9 @@ def _solve(
     Args:
         right: gradient of the frames, then their columns of the betas.
     """
-    solution = solve_second_order(damp(frames), block_diagonal(motion.to_next), block_diagonal(motion.to_second), right)
+    solution = solve_second_order(
+        damp(frames, _DAMPING), block_diagonal(motion.to_next), block_diagonal(motion.to_second), right
+    )
     columns = right[..., 1:]
     reduced = shape - (columns.mT @ solution[..., 1:]).sum(1)
     by_betas = torch.linalg.solve(reduced, (columns.mT @ solution[..., :1]).sum(1)[..., 0] - shape_gradient)

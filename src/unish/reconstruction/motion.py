@@ -1,0 +1,337 @@
+"""Feet that touch the ground stay where they are, and nothing goes through it: paths and poses of people.
+
+A fixed number of Gauss–Newton steps change pose and place of a body over time (``body.pose_rows``), from what was
+found:
+
+* every landmark stays where it is in the picture, the better it was seen the more, up to an error of the person's size
+  and so of their distance in that frame;
+* joints keep their turns, legs and feet less than the rest;
+* while a heel or toe touches, it stays where it is over the floor, and on it;
+* a heel or toe that would be under the floor is lifted;
+* accelerations are small, in the world: the camera's own motion is out of it.
+
+Nobody is drawn down to the floor: what does not touch is held by the picture alone. Every person is cut into pieces of
+``PIECE`` observed frames, which overlap, so that memory does not grow with the length of a shot.
+
+Legend: S pieces, N frames of each, C = 4 heels and toes (``contacts.REGIONS``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+from torch.nn.functional import pad
+
+from unish.body import JOINT_NAMES, Body
+from unish.body.landmark_jacobian import differentiate_landmarks
+from unish.body.pose_rows import (
+    MIN_DEPTH_M,
+    Evidence,
+    Poses,
+    block_diagonal,
+    damp,
+    motion_term,
+    picture_term,
+    prior_term,
+)
+from unish.geometry.block_tridiagonal import solve_second_order
+from unish.geometry.rigid import transform_points
+from unish.geometry.rotation import axis_angle_to_matrix
+from unish.reconstruction.anchor import landmark_weights
+from unish.reconstruction.contacts import MAX_STEP_S, pose_feet
+from unish.reconstruction.ground import Ground
+from unish.reconstruction.shot import MetricShot, ShotEvidence, replace_people
+from unish.structs import BodyParams
+
+STEPS = 4
+TOUCHES = 0.5
+"""Probability from which on a heel or toe is held."""
+
+SLIDE_M, SLIDE_M_S = 0.04, 0.08
+"""A heel or toe that moves on steadily across the viewing ray, this far and fast, slides: it is not held."""
+
+ALONG_RAY = 2.0
+"""Along the ray it may move so many times as far and as fast: bodies jitter there."""
+
+CONTACT_LANDMARKS = (29, 31, 30, 32)
+"""BlazePose heel and toe of each side, in the order of ``contacts.REGIONS``: they move with the foot as these do."""
+
+PIECE, OVERLAP = 128, 16
+_PIECES_AT_ONCE = 8
+
+_STEP_M, _HELD_SCALE_M = 0.003, 0.05  # of a foot that touches, from frame to frame; scale of its Cauchy weights
+_HEIGHT_M = 0.015  # of a foot that touches, over the floor: as well as the floor is known
+_SUNK_M = 0.025  # under the floor, beyond which a foot that does not touch is lifted: the floor is off by as much
+_SEEN_M, _GUESSED_M = 0.01, 0.06  # of a landmark across the viewing ray
+_ALONG_RAY = 0.004  # share of the distance
+_TURN_SIGMA_RAD = {
+    **dict.fromkeys(("left_hip", "right_hip", "left_knee", "right_knee"), 0.2),
+    **dict.fromkeys(("left_ankle", "right_ankle"), 0.15),
+    "pelvis": 0.1,
+}
+_OTHER_SIGMA_RAD = 0.05
+_TURN_SIGMAS_RAD = tuple(_TURN_SIGMA_RAD.get(name, _OTHER_SIGMA_RAD) for name in JOINT_NAMES)
+_DAMPING = 1e-5
+_UNKNOWNS = 75
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Touching:
+    """Heels and toes of S pieces.
+
+    Attributes:
+        weights: probability that it touches, 0 below ``TOUCHES``.
+        lower: of each foot, whether heel or toe is the lower one: it is what the floor holds at its height.
+        stance: number of the stance that it belongs to, in each piece and for each heel or toe by itself.
+        clearance: height of the landmark over the lowest point of its heel or toe, metres.
+        floor: of the shot.
+    """
+
+    weights: Float[Tensor, "S N C"]
+    lower: Bool[Tensor, "S N C"]
+    stance: Int64[Tensor, "S N C"]
+    clearance: Float[Tensor, "S N C"]
+    floor: Float[Tensor, "4"]
+
+
+def settle_motion(
+    shot: MetricShot, evidence: ShotEvidence, ground: Ground, contact: Float[Tensor, "P T C"], body: Body
+) -> MetricShot:
+    """See the module; unchanged where no floor is known or nobody touches it.
+
+    Args:
+        contact: probability that heels and toes touch, NaN where unknown.
+    """
+    solved = shot.valid & ~evidence.box_only & ~shot.by_network & (shot.joints[..., 0, 2].isfinite())
+    touches = solved[..., None] & (contact.nan_to_num() > TOUCHES)
+    people = touches.any(-1).any(-1)
+    if not ground.floor.isfinite().all() or not people.any():
+        return shot
+    person, frames, kept = _cut_into_pieces(solved & people[:, None])
+    clearance = _measure_clearance(shot, ground, body)
+    rotations = torch.cat([shot.params.global_orient[:, :, None], shot.params.body_pose], dim=2)
+    pelvis = shot.joints[..., 0, :].clone()
+    # A foot that is held weighs so much more than its distance that float32 loses the latter.
+    exact_body, exact_floor = body.to(dtype=torch.float64), ground.floor.double()
+    for block in torch.arange(len(person)).split(_PIECES_AT_ONCE):
+        at = (person[block, None].expand_as(frames[block]), frames[block].clamp_min(0))
+        observed = frames[block] >= 0
+        held = _gather_evidence(shot, evidence, body, at, observed)
+        weights = torch.where(touches[at], contact[at], 0.0) * observed[..., None]
+        touching = _find_stances(weights.double(), clearance[at].double(), exact_floor, exact_body, held)
+        found = held.start
+        for _ in range(STEPS):
+            found = _step(exact_body, found, held, touching)
+        keep = kept[block]
+        where = (at[0][keep], at[1][keep])
+        rotations[where], pelvis[where] = found.rotations[keep].float(), found.position[keep].float()
+    params = replace(
+        shot.params,
+        global_orient=rotations[:, :, 0],
+        body_pose=rotations[:, :, 1:],
+        transl=pelvis - body.rest_joints(shot.params.betas)[..., 0, :],
+    )
+    return replace_people(shot, evidence, params, body)
+
+
+def _cut_into_pieces(
+    solved: Bool[Tensor, "P T"],
+) -> tuple[Int64[Tensor, "S"], Int64[Tensor, "S N"], Bool[Tensor, "S N"]]:
+    """Person and frames of each piece, −1 where it has no more; and the frames whose solution is the piece's own.
+
+    Every solved frame is the own of one piece.
+    """
+    people, pieces, kept = [], [], []
+    for person in range(len(solved)):
+        frames = solved[person].nonzero()[:, 0]
+        starts = range(0, max(1, len(frames) - 2 * OVERLAP), PIECE - 2 * OVERLAP)
+        for start in starts if len(frames) else ():
+            piece = frames[start : start + PIECE]
+            own = torch.ones(len(piece), dtype=torch.bool)
+            own[: OVERLAP if start > 0 else 0] = False
+            own[PIECE - OVERLAP :] &= start == starts[-1]
+            missing = PIECE - len(piece)
+            people.append(person)
+            pieces.append(pad(piece, (0, missing), value=-1))
+            kept.append(pad(own, (0, missing)))
+    longest = max(4, int(max((piece >= 0).sum() for piece in pieces)))
+    longest += longest % 2
+    return torch.tensor(people), torch.stack(pieces)[:, :longest], torch.stack(kept)[:, :longest]
+
+
+def _measure_clearance(shot: MetricShot, ground: Ground, body: Body) -> Float[Tensor, "P T C"]:
+    """How much higher the landmark of each heel and toe lies than its lowest point, metres."""
+    lowest = pose_feet(shot, body, ground.floor[:3]).lowest
+    landmarks = body.landmarks(shot.params)[..., CONTACT_LANDMARKS, :]
+    return (landmarks - lowest) @ ground.floor[:3]
+
+
+def _gather_evidence(
+    shot: MetricShot,
+    evidence: ShotEvidence,
+    body: Body,
+    at: tuple[Int64[Tensor, "S N"], Int64[Tensor, "S N"]],
+    observed: Bool[Tensor, "S N"],
+) -> Evidence:
+    """What holds the pieces: where their landmarks are now, in the picture and in time."""
+    people, frames = at
+    params = BodyParams(**{name: value[at] for name, value in vars(shot.params).items()})
+    # Frames that a piece does not have stand still in front of the camera.
+    rotations = torch.cat([params.global_orient[:, :, None], params.body_pose], dim=2)
+    betas, pelvis = params.betas, shot.joints[at][:, :, 0]
+    camera = shot.c2w[frames]
+    inside = _in_camera(camera, body.landmarks(params).nan_to_num(1.0))
+    depth = torch.where(observed, _in_camera(camera, pelvis[:, :, None])[:, :, 0, 2], 1.0).clamp_min(MIN_DEPTH_M)
+    height, width = evidence.masks.shape[1:]
+    seen = landmark_weights(evidence.landmarks_px, (int(height), int(width)))[people, frames]
+    weights = torch.where(seen > 0, seen / _SEEN_M**2, _GUESSED_M**-2)
+    return Evidence(
+        observed=observed,
+        times=evidence.timestamps_s[frames].double(),
+        image_points=inside[..., :2].double() / inside[..., 2:].double().clamp_min(MIN_DEPTH_M),
+        weights=(weights * observed[..., None]).double(),
+        to_axes=camera[..., :3, :3].double(),
+        centre=camera[..., :3, 3].double(),
+        depth=depth.double(),
+        start=Poses(
+            torch.where(observed[..., None, None, None], rotations, torch.eye(3)).double(),
+            torch.where(observed[..., None], pelvis, 0.0).double(),
+            betas[:, 0].double(),
+        ),
+    )
+
+
+def _in_camera(c2w: Float[Tensor, "S N 4 4"], points: Float[Tensor, "S N K 3"]) -> Float[Tensor, "S N K 3"]:
+    return transform_points(torch.linalg.inv(c2w), points)
+
+
+def _find_stances(
+    weights: Float[Tensor, "S N C"],
+    clearance: Float[Tensor, "S N C"],
+    floor: Float[Tensor, "4"],
+    body: Body,
+    evidence: Evidence,
+) -> _Touching:
+    """Which heels and toes are held together; those that slide are let go."""
+    stance = _number_stances(weights > 0, evidence.times)
+    start, clearance = evidence.start, clearance.nan_to_num()
+    points, _ = differentiate_landmarks(body, start.rotations, _every_frame(start.betas, start.position))
+    points = points[..., CONTACT_LANDMARKS, :] + start.position[:, :, None]
+    height = (points @ floor[:3] - clearance).unflatten(-1, (2, 2))
+    lower = (height == height.amin(-1, keepdim=True)).flatten(-2)
+    found = _Touching(weights=weights, lower=lower, stance=stance, clearance=clearance, floor=floor)
+    times = evidence.times[..., None, None].expand(*weights.shape, 1).to(points)
+    both = torch.cat([points, times], dim=-1)
+    mean = _mean_of_stances(both, found)
+    away, late = (both - mean)[..., :3], (both - mean)[..., 3:]
+    # Straight line over time by least squares; the means of the products are those of a stance.
+    moments = _mean_of_stances(torch.cat([away * late, late.square()], dim=-1), found)
+    speed = moments[..., :3] / moments[..., 3:].clamp_min(1e-9)
+    ray = torch.nn.functional.normalize(points - evidence.centre[:, :, None], dim=-1)
+    along = (speed * ray).sum(-1, keepdim=True)
+    speed = torch.maximum((speed - along * ray).norm(dim=-1), along[..., 0].abs() / ALONG_RAY)
+    # Evenly timed frames of a span s have the variance s²/12.
+    slides = (speed > SLIDE_M_S) & (speed * (12 * moments[..., 3]).sqrt() > SLIDE_M)
+    return replace(found, weights=torch.where(slides, 0.0, weights))
+
+
+def _every_frame(betas: Float[Tensor, "S 10"], position: Float[Tensor, "S N 3"]) -> Float[Tensor, "S N 10"]:
+    return betas[:, None].expand(-1, position.shape[1], -1)
+
+
+def _number_stances(touches: Bool[Tensor, "S N C"], times: Float[Tensor, "S N"]) -> Int64[Tensor, "S N C"]:
+    """A stance ends where the heel or toe is lifted, or was not seen for more than ``MAX_STEP_S``."""
+    goes_on = touches[:, 1:] & touches[:, :-1] & (times.diff(dim=1) <= MAX_STEP_S)[..., None]
+    return pad((~goes_on).long().cumsum(dim=1), (0, 0, 1, 0))
+
+
+def _step(body: Body, poses: Poses, evidence: Evidence, touching: _Touching) -> Poses:
+    """One Gauss–Newton step of all frames; shapes stay as they are."""
+    matrix, gradient = picture_term(body, poses, evidence)
+    matrix, gradient = _free_distance(matrix[..., :_UNKNOWNS, :_UNKNOWNS], gradient[..., :_UNKNOWNS], poses, evidence)
+    prior, prior_gradient = prior_term(poses, evidence.start, _TURN_SIGMAS_RAD)
+    feet = _feet_term(body, poses, touching)
+    motion = motion_term(poses, evidence)
+
+    blocks = motion.blocks + pad(prior, (0, 0, 0, 0, 0, 1))
+    turned = motion.gradient + pad(prior_gradient, (0, 0, 0, 1))
+    changes = -solve_second_order(
+        damp(matrix + feet.blocks + block_diagonal(blocks), _DAMPING),
+        block_diagonal(motion.to_next) + feet.to_next,
+        block_diagonal(motion.to_second),
+        (gradient + feet.gradient + turned.flatten(2))[..., None],
+    )[..., 0]
+    turns = axis_angle_to_matrix(changes[..., :72].unflatten(-1, (24, 3)))
+    return Poses(poses.rotations @ turns, poses.position + changes[..., 72:], poses.betas)
+
+
+def _free_distance(
+    matrix: Float[Tensor, "S N 75 75"], gradient: Float[Tensor, "S N 75"], poses: Poses, evidence: Evidence
+) -> tuple[Float[Tensor, "S N 75 75"], Float[Tensor, "S N 75"]]:
+    """The term of the picture for landmarks that share an error: that of the person's size in this frame.
+
+    As if every residual were off by s · (its change as the person moves along the viewing ray by their distance), with
+    s of standard deviation ``_ALONG_RAY``; s is eliminated (Schur complement).
+    """
+    away = poses.position - evidence.centre
+    along = pad(away, (_UNKNOWNS - 3, 0))
+    pull = (matrix @ along[..., None])[..., 0]
+    share = pull / (_ALONG_RAY**-2 + (along * pull).sum(-1, keepdim=True))
+    return (
+        matrix - share[..., :, None] * pull[..., None, :],
+        gradient - share * (along * gradient).sum(-1, keepdim=True),
+    )
+
+
+class _FeetTerm(NamedTuple):
+    """Blocks of each frame, its gradient, and the blocks that couple it to the next frame."""
+
+    blocks: Float[Tensor, "S N 75 75"]
+    gradient: Float[Tensor, "S N 75"]
+    to_next: Float[Tensor, "S N-1 75 75"]
+
+
+def _feet_term(body: Body, poses: Poses, touching: _Touching) -> _FeetTerm:
+    """Heels and toes that touch do not move over the floor and are at its height; no other is under it."""
+    points, moves = differentiate_landmarks(body, poses.rotations, _every_frame(poses.betas, poses.position))
+    points = points[..., CONTACT_LANDMARKS, :] + poses.position[:, :, None]
+    straight = torch.eye(3, dtype=moves.dtype).expand(*points.shape, 3)
+    moves = torch.cat([moves[..., CONTACT_LANDMARKS, :, :72], straight], dim=-1)
+    up = touching.floor[:3]
+    lift = moves.mT @ up  # of the height, by the unknowns
+    aside = (moves - up[:, None] * lift[..., None, :]).flatten(2, 3)
+
+    height = points @ up + touching.floor[3] - touching.clearance
+    held = touching.lower * touching.weights / (1 + height.square() / _HELD_SCALE_M**2)
+    sunk = touching.lower & (touching.weights == 0) & (height < -_SUNK_M)
+    height = torch.where(sunk, height + _SUNK_M, height)
+    level = (held + sunk) / _HEIGHT_M**2
+
+    moved = points.diff(dim=1)
+    moved = moved - (moved @ up)[..., None] * up
+    together = touching.weights[:, 1:] * touching.weights[:, :-1] * (touching.stance.diff(dim=1) == 0)
+    rigid = together / (1 + moved.square().sum(-1) / _HELD_SCALE_M**2) / _STEP_M**2
+    rigid = rigid[..., None].expand_as(moved).flatten(2)
+    before, after = aside[:, :-1].mT * rigid[..., None, :], aside[:, 1:].mT * rigid[..., None, :]
+    moved = moved.flatten(2)[..., None]
+    return _FeetTerm(
+        blocks=(level[..., None] * lift).mT @ lift
+        + pad(before @ aside[:, :-1], (0, 0, 0, 0, 0, 1))
+        + pad(after @ aside[:, 1:], (0, 0, 0, 0, 1, 0)),
+        gradient=((level * height)[..., None] * lift).sum(2)
+        + pad(-(before @ moved)[..., 0], (0, 0, 0, 1))
+        + pad((after @ moved)[..., 0], (0, 0, 1, 0)),
+        to_next=-before @ aside[:, 1:],
+    )
+
+
+def _mean_of_stances(values: Float[Tensor, "S N C K"], touching: _Touching) -> Float[Tensor, "S N C K"]:
+    """Of each heel and toe over its stance, by the probability that it touches."""
+    weighted = torch.cat([values, torch.ones_like(values[..., :1])], dim=-1) * touching.weights[..., None]
+    index = touching.stance[..., None].expand_as(weighted)
+    summed = torch.zeros_like(weighted).scatter_add(1, index, weighted).gather(1, index)
+    return summed[..., :-1] / summed[..., -1:].clamp_min(1e-9)
