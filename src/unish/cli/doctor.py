@@ -18,6 +18,7 @@ _EXTRAS = {
     "accelerate": ("train", "training, on one or many processors"),
     "tensorboard": ("train", "curves of training runs (metrics.jsonl is written without it)"),
     "pi-heif": ("heif", "pictures in HEIC and HEIF"),
+    "usd-core": ("usd", "`unish export --to usd` (every other format is written without it)"),
     "matplotlib": ("report", "the charts of `unish evaluate report` (tables are made without it)"),
 }
 
