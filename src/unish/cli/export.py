@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from unish.cli.arguments import add_quiet, output_folder
+from unish.cli.finished import read_report
 from unish.errors import InputError
 from unish.export.formats import FORMATS
 
@@ -28,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--body", metavar="free|PATH", default="free", help="the body model that the reconstruction used (default free)"
     )
+    parser.add_argument(
+        "--blur-faces", action="store_true", help="blur the faces of the people that were found, in pictures and points"
+    )
     add_quiet(parser)
 
 
@@ -36,9 +40,12 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"{args.folder}: no such folder; give the --out folder of `unish reconstruct`")
     with output_folder(args.out or args.folder / "export") as out:
         from unish.body import load_body
+        from unish.export.faces import blur_faces
         from unish.structs import Reconstruction
 
         reconstruction = Reconstruction.load(args.folder)
+        if args.blur_faces or read_report(args.folder).get("settings", {}).get("blur_faces"):
+            reconstruction = blur_faces(reconstruction)
         body = load_body(args.body)
         for name in dict.fromkeys(args.to):
             path = out / FORMATS[name].file

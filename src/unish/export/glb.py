@@ -269,7 +269,7 @@ def _motion(
 
 def _add_body_mesh(builder: GltfBuilder, record: Reconstruction, body: Body, person: int, name: str) -> int:
     vertices = body.shape(torch.from_numpy(record.betas[person])).vertices.float().cpu().numpy()
-    joints, weights = _strongest(body.skin_weights.cpu().numpy())
+    joints, weights = strongest_weights(body.skin_weights.cpu().numpy())
     attributes = {
         "POSITION": builder.add_array(vertices, target=gltf.ARRAY_BUFFER),
         "NORMAL": builder.add_array(_unit_normals(vertices, record.faces), target=gltf.ARRAY_BUFFER),
@@ -282,7 +282,7 @@ def _add_body_mesh(builder: GltfBuilder, record: Reconstruction, body: Body, per
     return builder.add_mesh(attributes, mode=gltf.TRIANGLES, name=name, indices=indices, material=material)
 
 
-def _strongest(weights: Float[ndarray, "V J"]) -> tuple[ndarray, ndarray]:
+def strongest_weights(weights: Float[ndarray, "V J"]) -> tuple[ndarray, ndarray]:
     """The four largest weights of each vertex, all that viewers can be relied on to use, brought to a sum of one."""
     joints = np.argsort(-weights, axis=1, kind="stable")[:, :4]
     kept = np.take_along_axis(weights, joints, axis=1)
