@@ -110,7 +110,7 @@ def far_limit(reconstruction: Reconstruction, frames: Int[ndarray, "T"]) -> floa
     return max(_FAR_M, _FAR_MEDIANS * float(np.median(known))) if len(known) else _FAR_M
 
 
-def _open_view(record: Reconstruction, frame: int, far: float, margin_px: int) -> _View:
+def _open_view(record: Reconstruction, frame: int, far: float, margin_px: int = 0) -> _View:
     height, width = record.depth.shape[1:]
     step = max(1, round((height * width / _PIXELS_PER_VIEW) ** 0.5))
     # The pixel in the middle of each block of step × step; a block that the border cuts counts if its middle is there.

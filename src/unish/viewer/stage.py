@@ -94,7 +94,8 @@ class Stage:
             return str(self.server.as_html(dark_mode=True))
 
     def stop(self) -> None:
-        self.server.stop()
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.server.stop()
 
 
 @contextlib.contextmanager
@@ -137,8 +138,10 @@ def open_stage(record: SceneRecord, *, port: int = 0) -> Iterator[Stage]:
 
 
 def set_points(cloud: Any, xyz: Float32[ndarray, "N 3"], colours: UInt8[ndarray, "N 3"]) -> None:
-    """Other points and colours for a cloud that stands already."""
-    cloud.points, cloud.colors = xyz.astype(np.float16), colours
+    """Other points and colours for a cloud that stands already; without any it is hidden, for viser wants some."""
+    cloud.visible = len(xyz) > 0
+    if len(xyz):
+        cloud.points, cloud.colors = xyz.astype(np.float16), colours
 
 
 def _free_port(port: int) -> int:
@@ -207,7 +210,6 @@ def _write(stage: Stage) -> None:
         still = [_add_shot(stage, shot, number, standing) for number, shot in enumerate(record.shots)]
         moving = [_add_person(now.scene, person) for person in record.people]
         camera = _add_camera(now.scene, record, stage.camera_scale)
-    stage.clouds = [nodes[0] for nodes in still]
     for step in range(record.num_steps):
         with server.at(step):
             if not alone:
@@ -218,14 +220,15 @@ def _write(stage: Stage) -> None:
 
 
 def _add_shot(stage: Stage, shot: ShotRecord, number: int, scene: Any) -> list[Any]:
-    """The nodes of what stands still in a shot; its points come first."""
+    """The nodes of what stands still in a shot."""
     record, visible = stage.record, number == 0
+    nodes = [scene.add_frame(f"/scene/{number}", show_axes=False, visible=visible)]
     cloud = scene.add_point_cloud(
-        f"/scene/{number}", shot.points.xyz, shot.points.colours, point_size=stage.point_size, point_shape="rounded",
-        position=shot.centre, visible=visible,
+        f"/scene/{number}/points", shot.points.xyz, shot.points.colours, point_size=stage.point_size,
+        point_shape="rounded", position=shot.centre,
     )  # fmt: skip
+    stage.clouds.append(cloud)
     centres = record.c2w[shot.steps, :3, 3]
-    nodes = [cloud]
     if len(centres) > 1:
         nodes.append(_add_lines(scene, f"/path/{number}", _joined(centres), _WHITE, visible))
     if shot.ground is not None:
@@ -295,7 +298,8 @@ def _add_camera(scene: Any, record: SceneRecord, scale: float) -> Any:
     fov, aspect = vertical_fov(record.intrinsics[0], record.image_size)
     return scene.add_camera_frustum(
         "/camera/frame", fov=fov, aspect=aspect, scale=scale, thickness=0.02 * scale, color=_WHITE,
-        image=small_picture(record, 0), format="jpeg", jpeg_quality=_JPEG_QUALITY, cast_shadow=False, receive_shadow=False,
+        image=small_picture(record, 0), format="jpeg", jpeg_quality=_JPEG_QUALITY, cast_shadow=False,
+        receive_shadow=False,
     )  # fmt: skip
 
 
