@@ -144,7 +144,7 @@ class LiveViewer:
             shown = whole & (points.confidence >= choices.confidence)
             scene = np.full(len(points.xyz), -1)
             colours = self._colours(points.colours, shot.distance, points.confidence, scene)
-            set_points(cloud, points.xyz[shown], colours[shown], shown=shot is current)
+            set_points(cloud, points.xyz[shown], colours[shown])
 
     def _colours(self, picture: ndarray, distance: ndarray, confidence: ndarray, person: ndarray) -> ndarray:
         return colour_points(
