@@ -22,7 +22,7 @@ def run_folder(tmp_path: Path) -> Path:
     folder.mkdir()
     record = make_record(load_body("free"), num_people=1, num_frames=2)
     landmarks = np.full_like(record.landmarks_px, np.nan)
-    landmarks[:, :, :11] = (30, 36, 1)
+    landmarks[:, :, :11] = (30, 14, 1)
     landmarks[:, :, 7, 0], landmarks[:, :, 8, 0] = 26, 34  # ears
     replace(record, landmarks_px=landmarks).save(folder / "reconstruction.npz")
     return folder
