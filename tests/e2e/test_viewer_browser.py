@@ -166,11 +166,11 @@ def test_bodies_lie_on_the_picture_and_clicks_measure(tmp_path: Path, browser: A
         window = Window(browser, stage.address, (1000, 560))
         window.look(2)
         window.page.get_by_label("see through the camera").check()
-        stage.groups["contacts"].visible = False
+        stage.show("contacts", False)
         # Around the person alone: the notice, the panel and the axes have colours of their own.
         around = np.s_[100:500, 200:640]
         drawn = reddish(window.look(wait_ms=5000)[around])
-        stage.groups["bodies"].visible = False
+        stage.show("bodies", False)
         filmed = greenish(window.look(wait_ms=3000)[around])
         assert filmed.sum() > 2000
         for axis in (0, 1):

@@ -19,11 +19,12 @@ from unish.body import Body
 from unish.render.colours import depth_range
 from unish.structs import Reconstruction
 from unish.viewer.colouring import MODES, colour_points
+from unish.viewer.drawing import HIDDEN_GROUPS, MOVING_GROUPS, STILL_GROUPS
 from unish.viewer.film_camera import fill_window, fit_window
 from unish.viewer.following import Follower
 from unish.viewer.measuring import Place, find_place, measure_distance
 from unish.viewer.record import SceneRecord, build_record
-from unish.viewer.stage import HIDDEN_GROUPS, MOVING_GROUPS, STILL_GROUPS, Stage, open_stage, set_points
+from unish.viewer.stage import Stage, open_stage
 
 MAX_POINTS = 60_000
 WHOLE, FRAME, BOTH = "whole scene", "this frame", "both"
@@ -113,7 +114,7 @@ class LiveViewer:
         with gui.add_folder("Show", expand_by_default=False):
             for group, text in (STILL_GROUPS | MOVING_GROUPS).items():
                 box = gui.add_checkbox(text, group not in HIDDEN_GROUPS)
-                box.on_update(lambda event, group=group: self._show_group(group, event.target.value))
+                box.on_update(lambda event, group=group: self.stage.show(group, event.target.value))
         points.on_update(lambda event: self._choose(points=event.target.value))
         colour.on_update(lambda event: self._choose(colour=event.target.value))
         confidence.on_update(lambda event: self._choose(confidence=event.target.value))
@@ -132,19 +133,16 @@ class LiveViewer:
         self.choices.follow = None if person < 0 else person
         self._refresh()
 
-    def _show_group(self, group: str, shown: bool) -> None:
-        self.stage.groups[group].visible = shown
-
     def _colour_scene(self) -> None:
         """The scene points of every shot, as the panel wants them; none of them where the frame alone is shown."""
         choices = self.choices
         whole = choices.points != FRAME and not choices.film
-        for shot, cloud in zip(self.record.shots, self.stage.clouds, strict=True):
+        for number, shot in enumerate(self.record.shots):
             points = shot.points
             shown = whole & (points.confidence >= choices.confidence)
             scene = np.full(len(points.xyz), -1)
             colours = self._colours(points.colours, shot.distance, points.confidence, scene)
-            set_points(cloud, points.xyz[shown], colours[shown])
+            self.stage.set_points(number, points.xyz[shown], colours[shown])
 
     def _colours(self, picture: ndarray, distance: ndarray, confidence: ndarray, person: ndarray) -> ndarray:
         return colour_points(
@@ -201,7 +199,7 @@ class LiveViewer:
         centre = self.record.shots[int(self.record.shot_of_step[step])].centre
         colours = self._colours(found.colours, distance, found.confidence, found.person)
         self._frame_clouds[client.client_id] = client.scene.add_point_cloud(
-            "/frame_points", (found.xyz - centre)[keep], colours[keep], point_size=self.stage.point_size,
+            "/frame_points", (found.xyz - centre)[keep], colours[keep], point_size=self.stage.drawing.point_size,
             point_shape="rounded", position=centre,
         )  # fmt: skip
 
@@ -221,7 +219,7 @@ class LiveViewer:
     def _switch_film(self, on: bool) -> None:
         self.choices.film = on
         for group in ("camera", "ground", "path", "trails"):
-            self.stage.groups[group].visible = not on
+            self.stage.show(group, not on)
         self._colour_scene()
         for client in self.stage.server.get_clients().values():
             camera = client.camera
@@ -287,7 +285,7 @@ class LiveViewer:
 
     def _mark(self, place: Place) -> None:
         scene, number = self.stage.server.scene, len(self._marks)
-        radius = 2.5 * self.stage.point_size
+        radius = 2.5 * self.stage.drawing.point_size
         self._marks.append(
             scene.add_icosphere(f"/measure/{number}", radius=radius, color=_MARK_COLOUR, position=place.xyz)
         )

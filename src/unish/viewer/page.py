@@ -18,9 +18,10 @@ from unish.errors import InputError
 from unish.export.report_charts import css_colour, jpeg_url
 from unish.io import written_beside
 from unish.structs import Reconstruction
+from unish.viewer.drawing import HIDDEN_GROUPS, MOVING_GROUPS, PERSON_GROUPS, STILL_GROUPS
 from unish.viewer.film_camera import vertical_fov
 from unish.viewer.record import SceneRecord, build_record
-from unish.viewer.stage import HIDDEN_GROUPS, MOVING_GROUPS, PERSON_GROUPS, STILL_GROUPS, Stage, open_stage
+from unish.viewer.stage import Stage, open_stage
 
 MAX_STEPS, MAX_POINTS = 300, 120_000
 _WANTED_BYTES, _MOST_BYTES, _FEWEST_STEPS = 25_000_000, 32_000_000, 8
@@ -125,8 +126,8 @@ def _describe(stage: Stage) -> dict[str, Any]:
         "groups": [{"node": group, "text": text, "on": group not in HIDDEN_GROUPS} for group, text in groups.items()],
         "cameras": cameras[:1] if all(camera == cameras[0] for camera in cameras) else cameras,
         "up": _rounded(record.shots[0].up),
-        "scale": stage.camera_scale,
-        "far": _FAR_SHARE * stage.reach,
+        "scale": stage.drawing.camera_scale,
+        "far": _FAR_SHARE * stage.drawing.reach,
     }
 
 
