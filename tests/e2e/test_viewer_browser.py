@@ -214,6 +214,10 @@ def test_the_panel_changes_what_is_shown(browser: Any, body: Body) -> None:
         viewer._follow(0)
         followed = window.look(4)
         pictures = (whole, frame, depth, nothing, followed)
+        with window.page.expect_download(timeout=60_000) as download:
+            window.page.get_by_text("save a screenshot").click()
+        assert download.value.suggested_filename == "golden.png"
+        assert Image.open(download.value.path()).size == (900, 500)
         for before, after in pairwise(pictures):
             assert (np.abs(before - after).max(axis=-1) > 30).mean() > 0.001
         assert window.errors == []

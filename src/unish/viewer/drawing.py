@@ -95,8 +95,8 @@ class Drawing:
             for number, nodes in enumerate(self._of_shots):
                 for node in nodes:
                     node.visible = bool(number == self.record.shot_of_step[step])
-        for person, nodes in zip(self.record.people, self._of_people, strict=True):
-            _move_person(nodes, person, step)
+        for person, drawn in zip(self.record.people, self._of_people, strict=True):
+            _move_person(drawn, person, step)
         _move_camera(self._camera, self.record, step)
 
     def _add_shot(self, shot: ShotRecord, number: int, scene: Any) -> list[Any]:

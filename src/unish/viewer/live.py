@@ -88,6 +88,7 @@ class LiveViewer:
         self._lock = threading.Lock()
         self._marks: list[Any] = []
         self._frame_clouds: dict[int, Any] = {}
+        self._aspects: dict[int, float] = {}
         self._kept_cameras: dict[int, tuple[Any, ...]] = {}
         self._lay_out(stage.server.gui)
         stage.server.on_client_connect(self._open_window)
@@ -159,8 +160,13 @@ class LiveViewer:
             return self._windows[client.client_id]
 
     def _open_window(self, client: Any) -> None:
-        client.camera.on_update(lambda camera: self._window(client).again() if self.choices.film else None)
+        client.camera.on_update(lambda camera: self._follow_shape(client))
         self._window(client).go_to(0)
+
+    def _follow_shape(self, client: Any) -> None:
+        """The picture behind the scene fits the window's shape. Moves of the camera are no reason: we make them."""
+        if self.choices.film and self._aspects.get(client.client_id) != client.camera.aspect:
+            self._window(client).again()
 
     def _close_window(self, client: Any) -> None:
         with self._lock:
@@ -236,7 +242,7 @@ class LiveViewer:
     def _look_through(self, client: Any, step: int) -> None:
         """The view from where the frame was filmed, and the frame behind it, edge on edge."""
         record, camera = self.record, client.camera
-        aspect = camera.aspect
+        aspect = self._aspects[client.client_id] = camera.aspect
         fov, place = fit_window(record.intrinsics[step], record.image_size, aspect)
         window = (round(_WINDOW_PX / aspect), _WINDOW_PX) if aspect > 1 else (_WINDOW_PX, round(_WINDOW_PX * aspect))
         client.scene.set_background_image(fill_window(record.picture(step), place, window), format="jpeg")
@@ -307,7 +313,7 @@ class LiveViewer:
         picture = client.get_render(client.camera.image_height, client.camera.image_width, transport_format="png")
         file = io.BytesIO()
         Image.fromarray(picture).save(file, "PNG")
-        client.send_file_download(f"{self.record.title}.png", file.getvalue())
+        client.send_file_download(f"{self.record.title}.png", file.getvalue(), save_immediately=True)
 
 
 def _describe_heights(record: SceneRecord) -> str:

@@ -1,6 +1,6 @@
 """A server that shows a drawing in the browser. No other module imports viser or viser4d.
 
-viser4d reaches into private parts of viser, and so do three places here; the extra ``view`` pins both exactly, and
+viser4d reaches into private parts of viser, and so do four places here; the extra ``view`` pins both exactly, and
 ``tests/e2e/test_viewer_browser.py`` fails where a new version behaves otherwise.
 """
 
@@ -109,6 +109,11 @@ class Stage:
                     return
                 with self.lock, self.server.at(step):
                     self.drawing.go_to(step)
+            # What a block of steps begins with is put together once; a first jump to the end would wait for it.
+            for block in range(-(-self.record.num_steps // self.server.block_size)):
+                if self._ended.is_set():
+                    return
+                self.server._timeline.block_message(block)
         except Exception as error:
             self._failure = error
 
