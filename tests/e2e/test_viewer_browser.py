@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import shutil
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -282,3 +283,21 @@ def test_a_large_page_is_thinned_and_says_so(
     with pytest.raises(InputError, match="more than 32"):
         page.write_static_page(tmp_path / "none.html", record, body, title="x")
     assert not (tmp_path / "none.html").exists()
+
+
+def test_the_viewer_ends_when_it_is_interrupted(viser: Any, body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl+C is how it is meant to end: no error, and the port is free again."""
+    from unish.viewer import live
+
+    opened, said = [], []
+
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(live.time, "sleep", interrupt)
+    monkeypatch.setattr(live.webbrowser, "open", opened.append)
+    live.serve(make_record(body, num_frames=3), body, title="walk", announce=said.append)
+    (address,) = opened
+    assert address.startswith("http://127.0.0.1:") and said[0].startswith(address)
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(address.rsplit(":", 1)[1]))) != 0

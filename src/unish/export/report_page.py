@@ -38,7 +38,8 @@ h2 { margin: 2.2rem 0 .6rem; font-size: 1.2rem; border-top: 1px solid #d7dce0; p
 .strip { display: flex; gap: .4rem; overflow-x: auto; }
 .strip figure { margin: 0; flex: 0 0 auto; }
 .strip img { height: 11rem; display: block; border-radius: 4px; }
-figcaption, .note { color: #5a636b; font-size: .86rem; }
+figure { margin: .5rem 0; overflow-x: auto; }
+figcaption, .note { overflow-wrap: anywhere; color: #5a636b; font-size: .86rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .92rem; width: 100%; }
 th, td { padding: .35rem .7rem .35rem 0; border-bottom: 1px solid #e3e7ea; text-align: left; vertical-align: top; }
@@ -49,7 +50,7 @@ td data { white-space: nowrap; }
 .key { display: inline-block; width: .8em; height: .8em; border-radius: 50%; margin-right: .4em;
   border: 1px solid #8886; }
 ul { padding-left: 1.2rem; }
-svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; fill: #5a636b; }
+svg { width: 100%; min-width: 30rem; height: auto; font: 12px system-ui, sans-serif; fill: #5a636b; }
 svg .grid { stroke: #e3e7ea; } svg .on { fill: #fff; paint-order: stroke; stroke: #000a; stroke-width: 3px; }
 svg text.on { font-size: 14px; }
 h3 { font-size: 1rem; margin: 1.2rem 0 .2rem; }

@@ -48,6 +48,8 @@ def describe_findings(report: dict[str, Any], record: Reconstruction) -> str:
         pieces.append(f" {_count(doubtful, 'part is', 'parts are')} doubtful: read why before you rely on them.")
     else:
         pieces.append(" The run itself saw nothing wrong with the result.")
+    if report["warnings"]:
+        pieces.append(" What it had to assume, or could not tell, stands under Warnings.")
     return f"<p class='lead'>{''.join(pieces)}</p>"
 
 
