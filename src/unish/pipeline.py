@@ -164,7 +164,7 @@ def run(
 
 
 def write_outputs(result: Result, out: str | Path, *, progress: Progress | None = None) -> list[Path]:
-    """Write ``reconstruction.npz``, ``preview.mp4``, ``scene.glb`` and ``report.json`` into the folder ``out``.
+    """Write ``reconstruction.npz``, ``preview.mp4``, ``scene.glb``, ``report.json`` and ``report.html`` into ``out``.
 
     They appear together when all are whole; an older result stays until then. See ``unish.io.replaced_whole``.
 

@@ -31,6 +31,7 @@ class Settings:
         body: ``free`` or the path of a licensed SMPL file.
         window, overlap: frames that the network sees at once, and how many of them two neighbouring windows share.
         sky: look for the sky and leave it out of everything. Off until it is found well enough everywhere.
+        blur_faces: in everything that shows pictures to others; ``reconstruction.npz`` keeps them as they are.
         settle: bring scene, ground and people together where feet stand; off gives what the network says alone.
         seed: of everything random; results repeat bit for bit on the same machine.
 
@@ -55,6 +56,7 @@ class Settings:
     overlap: int = 6
     sky: bool = False
     settle: bool = True
+    blur_faces: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -69,7 +71,7 @@ class Settings:
             raise InputError(f"overlap ({self.overlap}) is not below window ({self.window}); lower it")
         if self.device not in DEVICES:
             raise InputError(f"device is {shorten(self.device)}; give one of {', '.join(DEVICES)}")
-        for name in ("sky", "settle"):
+        for name in ("sky", "settle", "blur_faces"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} is {shorten(getattr(self, name))}; give True or False")
         for name in ("model", "body"):

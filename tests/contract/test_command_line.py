@@ -14,11 +14,14 @@ from unish.pipeline import Settings
 PROMISED = {
     "reconstruct": {
         "--out", "--model", "--fps", "--source-fps", "--size", "--start", "--end", "--max-frames", "--device",
-        "--people", "--tracks", "--intrinsics", "--body", "--window", "--overlap", "--settle", "--seed", "--quiet",
+        "--people", "--tracks", "--intrinsics", "--body", "--window", "--overlap", "--settle", "--blur-faces",
+        "--seed", "--quiet",
     },
     "export": {
-        "--to", "--out", "--fps", "--up", "--gravity", "--people", "--rig", "--in-place", "--per-person", "--quiet",
+        "--to", "--out", "--fps", "--up", "--gravity", "--people", "--rig", "--in-place", "--per-person",
+        "--blur-faces", "--quiet",
     },
+    "view": {"--static", "--title", "--credit", "--blur-faces", "--port", "--no-browser", "--quiet"},
     "synth": {"--out", "--clips", "--seed", "--quiet"},
     "train": {"--out", "--resume", "--quiet"},
     "evaluate": {"--benchmark", "--data", "--method", "--out", "--quiet"},

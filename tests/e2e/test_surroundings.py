@@ -23,7 +23,7 @@ from unish.structs import Reconstruction
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX processes")
 
-OUTPUTS = {"reconstruction.npz", "preview.mp4", "scene.glb", "report.json"}
+OUTPUTS = {"preview.mp4", "reconstruction.npz", "report.html", "report.json", "scene.glb"}
 STAGES = (
     "read video",
     "load model",

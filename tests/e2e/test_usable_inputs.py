@@ -15,7 +15,7 @@ from unish.cli import main
 from unish.structs import Reconstruction
 from written_videos import numbered_pictures, tag_quarter_turn_clockwise, write_images, write_video
 
-OUTPUTS = {"preview.mp4", "reconstruction.npz", "report.json", "scene.glb"}
+OUTPUTS = {"preview.mp4", "reconstruction.npz", "report.html", "report.json", "scene.glb"}
 
 
 def one_frame(place: Place) -> Path:

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from golden_record import PLACES, SIZE, make_golden, paint, reliable_pixels
 from small_record import make_figure, make_record
-from unish.export.fusion import _open_view, _thin, far_limit, fuse_scene
+from unish.export.fusion import FusedPoints, _open_view, _thin, far_limit, fuse_scene
 from unish.structs import Reconstruction
 
 
@@ -138,10 +138,13 @@ def test_thinning_takes_means_and_bounds_the_number(golden: Reconstruction) -> N
 def test_cubes_begin_at_the_lowest_point_and_hold_their_lower_sides() -> None:
     xyz = np.float32([[5, 1, 2], [5.4, 1, 2], [6.2, 1, 2], [7, 1, 2], [5, 1, 3.5]])
     colours = np.uint8([[0, 10, 20], [100, 10, 20], [7, 8, 9], [1, 2, 3], [4, 5, 6]])
-    found = _thin(xyz, colours, side=1.0, max_points=4)
+    confidence = np.float32([0.2, 0.4, 0.5, 0.6, 0.7])
+    points = FusedPoints(xyz=xyz, colours=colours, confidence=confidence)
+    found = _thin(points, side=1.0, max_points=4)
     order = np.lexsort(found.xyz.T)
     np.testing.assert_allclose(found.xyz[order], [[5.2, 1, 2], [6.2, 1, 2], [7, 1, 2], [5, 1, 3.5]], atol=1e-6)
     assert found.colours[order].tolist() == [[50, 10, 20], [7, 8, 9], [1, 2, 3], [4, 5, 6]]
+    np.testing.assert_allclose(found.confidence[order], [0.3, 0.5, 0.6, 0.7], atol=1e-6)
 
 
 def test_near_surfaces_are_no_denser_than_the_rest() -> None:
@@ -204,3 +207,5 @@ def test_what_is_unsure_is_compared_with_nothing() -> None:
     view = _open_view(replace(record, person_masks=masks, point_conf=confidence), 0, 30.0)
     index, _, _ = view.compare(_open_view(record, 0, 30.0).xyz)
     assert len(index) == 30 * 64 == len(view.xyz) and (view.z > 0).sum() == 30 * 64
+    wider = _open_view(replace(record, person_masks=masks), 0, 30.0, margin_px=3)
+    assert len(wider.xyz) == (48 - 13) * 64  # three more rows beside the person are left out

@@ -19,6 +19,8 @@ _EXTRAS = {
     "tensorboard": ("train", "curves of training runs (metrics.jsonl is written without it)"),
     "pi-heif": ("heif", "pictures in HEIC and HEIF"),
     "usd-core": ("usd", "`unish export --to usd` (every other format is written without it)"),
+    "viser": ("view", "`unish view`, the viewer in the browser and pages to pass on"),
+    "viser4d": ("view", "the timeline of the same"),
     "matplotlib": ("report", "the charts of `unish evaluate report` (tables are made without it)"),
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unish.cli.arguments import add_quiet, frame_rate, on_or_off, output_folder, people_ids
+from unish.cli.finished import read_report
 from unish.errors import InputError
 from unish.export.formats import FORMATS, Format
 from unish.export.options import RIGS
@@ -42,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rig", choices=RIGS, help="names and rest pose of skeletons", **unset)
     add("--in-place", action="store_true", help="people stay over the origin", **unset)
     add("--per-person", action="store_true", help="a file for each person", **unset)
+    parser.add_argument(
+        "--blur-faces", action="store_true", help="blur the faces of the people that were found, in pictures and points"
+    )
     add_quiet(parser)
 
 
@@ -50,9 +54,12 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"{args.folder}: no such folder; give the --out folder of `unish reconstruct`")
     with output_folder(args.out or args.folder / "export") as out:
         from unish.body import load_body
+        from unish.export.faces import blur_faces
         from unish.structs import Reconstruction
 
         reconstruction = Reconstruction.load(args.folder)
+        if args.blur_faces or read_report(args.folder).get("settings", {}).get("blur_faces"):
+            reconstruction = blur_faces(reconstruction)
         body = load_body(args.body)
         if body.name != reconstruction.body_model:
             raise InputError(f"the reconstruction has the body {reconstruction.body_model}; give its file as --body")

@@ -41,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_frames(parser)
     _add_network(parser)
     _add_known(parser)
+    parser.add_argument(
+        "--blur-faces",
+        action="store_true",
+        default=_UNSET,
+        help="blur the faces of the people that are found, in all files but reconstruction.npz",
+    )
     parser.add_argument("--seed", type=at_least(0), default=_UNSET, help="of everything random (default 0)")
     add_quiet(parser)
 

@@ -31,10 +31,12 @@ class FusedPoints:
     Attributes:
         xyz: (N, 3).
         colours: (N, 3) sRGB, the mean of what was fused.
+        confidence: (N,) 0..1, the mean of the same.
     """
 
     xyz: Float32[ndarray, "N 3"]
     colours: UInt8[ndarray, "N 3"]
+    confidence: Float32[ndarray, "N"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,7 @@ class _View:
     intrinsics: Float64[ndarray, "3 3"]
     xyz: Float32[ndarray, "N 3"]
     colours: UInt8[ndarray, "N 3"]
+    confidence: Float32[ndarray, "N"]
 
     def compare(self, xyz: Float32[ndarray, "M 3"]) -> tuple[Int[ndarray, "K"], Int[ndarray, "K"], Float[ndarray, "K"]]:
         """Points that fall on a defined depth: index, flat pixel, log of the point's depth over the seen depth."""
@@ -65,7 +68,12 @@ class _View:
 
 
 def fuse_scene(
-    reconstruction: Reconstruction, frames: Int[ndarray, "T"], *, max_points: int, max_views: int = 48
+    reconstruction: Reconstruction,
+    frames: Int[ndarray, "T"],
+    *,
+    max_points: int,
+    max_views: int = 48,
+    margin_px: int = 0,
 ) -> FusedPoints:
     """Fuse the scene points of the frames of one shot; people, depth edges, low confidence and what is far stay out.
 
@@ -77,18 +85,22 @@ def fuse_scene(
         frames: indices of used frames, all of one shot.
         max_points: most points of the result.
         max_views: most frames that are used, spread evenly over ``frames``.
+        margin_px: pixels around people that are left out, too: masks end a little inside of hair and clothes.
     """
     some = frames[np.unique(np.linspace(0, len(frames) - 1, min(len(frames), max_views)).round().astype(int))]
     far = far_limit(reconstruction, frames)
-    views = [_open_view(reconstruction, int(frame), far) for frame in some]
-    xyz, colours = views[0].xyz, views[0].colours
+    views = [_open_view(reconstruction, int(frame), far, margin_px) for frame in some]
+    points = FusedPoints(xyz=views[0].xyz, colours=views[0].colours, confidence=views[0].confidence)
     for view in views[1:]:
-        new = ~_shown_before(view, xyz)[view.scene]
-        xyz, colours = np.concatenate([xyz, view.xyz[new]]), np.concatenate([colours, view.colours[new]])
-    keep = _agreed(views, xyz)
-    if not keep.any():
-        return FusedPoints(xyz=xyz[keep], colours=colours[keep])
-    return _thin(xyz[keep], colours[keep], side=_CUBE * _pixel_size(views), max_points=max_points)
+        new = ~_shown_before(view, points.xyz)[view.scene]
+        points = FusedPoints(
+            xyz=np.concatenate([points.xyz, view.xyz[new]]),
+            colours=np.concatenate([points.colours, view.colours[new]]),
+            confidence=np.concatenate([points.confidence, view.confidence[new]]),
+        )
+    keep = _agreed(views, points.xyz)
+    points = FusedPoints(xyz=points.xyz[keep], colours=points.colours[keep], confidence=points.confidence[keep])
+    return _thin(points, side=_CUBE * _pixel_size(views), max_points=max_points) if keep.any() else points
 
 
 def far_limit(reconstruction: Reconstruction, frames: Int[ndarray, "T"]) -> float:
@@ -98,12 +110,15 @@ def far_limit(reconstruction: Reconstruction, frames: Int[ndarray, "T"]) -> floa
     return max(_FAR_M, _FAR_MEDIANS * float(np.median(known))) if len(known) else _FAR_M
 
 
-def _open_view(record: Reconstruction, frame: int, far: float) -> _View:
+def _open_view(record: Reconstruction, frame: int, far: float, margin_px: int = 0) -> _View:
     height, width = record.depth.shape[1:]
     step = max(1, round((height * width / _PIXELS_PER_VIEW) ** 0.5))
     # The pixel in the middle of each block of step × step; a block that the border cuts counts if its middle is there.
     grid = (slice(step // 2, None, step), slice(step // 2, None, step))
-    keep = select_pixels(record, frame) & (record.person_masks[frame] < 0) & (record.depth[frame] <= far)
+    people = record.person_masks[frame] >= 0
+    if margin_px:
+        people = binary_dilation(people, np.ones((3, 3), bool), iterations=margin_px)
+    keep = select_pixels(record, frame) & ~people & (record.depth[frame] <= far)
     z, scene = record.depth[frame][grid], keep[grid]
     rows, columns = (step // 2 + step * at for at in np.nonzero(scene))
     return _View(
@@ -115,6 +130,7 @@ def _open_view(record: Reconstruction, frame: int, far: float) -> _View:
         intrinsics=record.intrinsics[frame].astype(np.float64),
         xyz=lift_pixels(record, frame, rows, columns),
         colours=record.images[frame][rows, columns],
+        confidence=record.point_conf[frame][rows, columns].astype(np.float32),
     )
 
 
@@ -142,8 +158,9 @@ def _pixel_size(views: list[_View]) -> float:
     return views[0].step * float(np.median(known)) / focal
 
 
-def _thin(xyz: Float32[ndarray, "N 3"], colours: UInt8[ndarray, "N 3"], *, side: float, max_points: int) -> FusedPoints:
-    """The mean place and colour of every cube that holds points; cubes grow by a quarter until they are few enough."""
+def _thin(points: FusedPoints, *, side: float, max_points: int) -> FusedPoints:
+    """The mean of every cube that holds points; cubes grow by a quarter until they are few enough."""
+    xyz = points.xyz
     while True:
         cells = np.floor((xyz - xyz.min(axis=0)).astype(np.float64) / side).astype(np.int64)
         cube = np.ravel_multi_index(tuple(cells.T), tuple(cells.max(axis=0) + 1))
@@ -152,8 +169,12 @@ def _thin(xyz: Float32[ndarray, "N 3"], colours: UInt8[ndarray, "N 3"], *, side:
             break
         side *= 1.25
     means = [
-        np.stack([np.bincount(member, values[:, axis].astype(np.float64)) for axis in range(3)], axis=1)
+        np.stack([np.bincount(member, values[:, axis].astype(np.float64)) for axis in range(values.shape[1])], axis=1)
         / count[:, None]
-        for values in (xyz, colours)
+        for values in (xyz, points.colours, points.confidence[:, None])
     ]
-    return FusedPoints(xyz=means[0].astype(np.float32), colours=means[1].round().astype(np.uint8))
+    return FusedPoints(
+        xyz=means[0].astype(np.float32),
+        colours=means[1].round().astype(np.uint8),
+        confidence=means[2][:, 0].astype(np.float32),
+    )

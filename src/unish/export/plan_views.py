@@ -42,7 +42,7 @@ class PlacedBody:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Projection:
+class Projection:
     """Orthographic: picture right and up as rows over the shot's world, the point in the middle, and the scale."""
 
     axes: Float64[ndarray, "2 3"]
@@ -132,12 +132,16 @@ class PlanViews:
             panels.append(np.array(picture))
         return panels
 
+    def map_from_above(self) -> tuple[UInt8[ndarray, "h w 3"], Projection]:
+        """What stands still, seen from above, over the grid; and where the points of the shot's world lie in it."""
+        return self._backgrounds[0], self._views[0]
+
     def _side_label(self) -> str:
         known = "" if self._knows_gravity else ", gravity unknown"
         return f"from the side{known}{'' if self._floor is not None else ', no floor'}"
 
     def _draw_background(
-        self, view: _Projection, xyz: Float32[ndarray, "N 3"], colours: UInt8[ndarray, "N 3"]
+        self, view: Projection, xyz: Float32[ndarray, "N 3"], colours: UInt8[ndarray, "N 3"]
     ) -> UInt8[ndarray, "h w 3"]:
         """Grid lines through the first camera at whole steps, and what stands still, dimmed."""
         canvas = Image.new("RGB", self._size[::-1], (_GROUND,) * 3)
@@ -159,7 +163,7 @@ class PlanViews:
         ImageDraw.Draw(canvas).text((6, height - 20), f"grid {step:g} m", fill="white", font=_FONT)
         return np.array(canvas)
 
-    def _draw_camera(self, draw: ImageDraw.ImageDraw, view: _Projection, frame: int) -> None:
+    def _draw_camera(self, draw: ImageDraw.ImageDraw, view: Projection, frame: int) -> None:
         """The way up to this frame, and how far the picture reaches to each side (above) or up and down (side)."""
         way = view.pixels(self._centres[: frame - self._first + 1])
         for start, end in pairwise(way):
@@ -185,7 +189,7 @@ def _fit(
     others: Float64[ndarray, "N 3"],
     axes: Float64[ndarray, "2 3"],
     size: tuple[int, int],
-) -> _Projection:
+) -> Projection:
     """The largest scale that shows the cameras, the others (without their outermost fiftieth) and some room around."""
     flat = cameras @ axes.T
     if len(others):
@@ -194,7 +198,7 @@ def _fit(
     extent = high - low
     extent = extent + 2 * max(_MARGIN_M, _MARGIN_SHARE * float(extent.max()))
     scale = float(min(size[1] / extent[0], size[0] / extent[1]))
-    return _Projection(axes=axes, centre=(low + high) / 2, px_per_m=scale, size=size)
+    return Projection(axes=axes, centre=(low + high) / 2, px_per_m=scale, size=size)
 
 
 def _dot(panel: UInt8[ndarray, "h w 3"], rows: Int[ndarray, "N"], columns: Int[ndarray, "N"], colours: ndarray) -> None:
@@ -205,7 +209,7 @@ def _dot(panel: UInt8[ndarray, "h w 3"], rows: Int[ndarray, "N"], columns: Int[n
 
 
 def _floor_line(
-    floor: Float[ndarray, "4"], side: _Projection, middle: Float64[ndarray, "3"]
+    floor: Float[ndarray, "4"], side: Projection, middle: Float64[ndarray, "3"]
 ) -> tuple[float, float, float, float] | None:
     """Where the floor cuts the upright plane through the people, from one edge of the side view to the other."""
     plane = floor.astype(np.float64)
@@ -221,7 +225,7 @@ def _floor_line(
     return x1, y1, x2, y2
 
 
-def _draw_silhouette(panel: UInt8[ndarray, "h w 3"], view: _Projection, body: PlacedBody) -> None:
+def _draw_silhouette(panel: UInt8[ndarray, "h w 3"], view: Projection, body: PlacedBody) -> None:
     """The person's colour over what the body covers, stronger along its edge."""
     rows, columns, _ = view.inside(body.vertices)
     if not len(rows):

@@ -36,16 +36,21 @@ class ChosenPoints:
     frame: Int[ndarray, "N"]
 
 
-def choose_points(reconstruction: Reconstruction, *, max_points: int) -> ChosenPoints:
-    """At most ``max_points``, those of people among them, spread evenly over all frames; the same ones every time.
+def choose_points(
+    reconstruction: Reconstruction, *, max_points: int, frames: Int[ndarray, "F"] | None = None
+) -> ChosenPoints:
+    """At most ``max_points``, those of people among them, spread evenly over the frames; the same ones every time.
 
     Left out are pixels without depth, of low confidence, and on depth edges, where depth mixes two surfaces.
+
+    Args:
+        frames: indices of used frames; all by default.
     """
-    num_frames = reconstruction.num_frames
-    share = max(1, max_points // num_frames)
+    wanted = range(reconstruction.num_frames) if frames is None else frames.tolist()
+    share = max(1, max_points // len(wanted))
     generator = np.random.default_rng(0)
     chosen = []
-    for frame in range(num_frames):
+    for frame in wanted:
         rows, columns = np.nonzero(select_pixels(reconstruction, frame))
         if len(rows) > share:
             some = np.sort(generator.choice(len(rows), share, replace=False))

@@ -4,6 +4,7 @@ side.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -84,6 +85,15 @@ def paint_frame(reconstruction: Reconstruction, body: Body, frame: int) -> UInt8
     return _Painter(reconstruction, body).paint(frame)
 
 
+def paint_overlays(
+    reconstruction: Reconstruction, body: Body, frames: Iterable[int]
+) -> Iterator[UInt8[ndarray, "h w 3"]]:
+    """Frames with the bodies and boxes of their people over them, one after the other: the first panel alone."""
+    painter = _Painter(reconstruction, body)
+    for frame in frames:
+        yield painter.paint_overlay(frame)
+
+
 class _Painter:
     """What stays the same over all frames: sizes, colour scale, faces."""
 
@@ -108,23 +118,35 @@ class _Painter:
         self._draw_scale(self.background)
 
     def paint(self, frame: int) -> UInt8[ndarray, "h w 3"]:
-        source = _resize(self.reconstruction.images[frame], self.panel, Image.Resampling.BICUBIC)
         depth = depth_colours(self.reconstruction.depth[frame], *self.range)
-        panels = [source, _resize(depth, self.panel, Image.Resampling.NEAREST)]
         bodies = self._pose_bodies(frame)
-        for region, opacity, shade in self._draw_bodies(frame, bodies):
-            for panel in panels:
-                panel[region] = _blend(panel[region], shade, opacity)
         canvas = self.background.copy()
-        for panel, corner in zip(panels, self.corners, strict=False):
-            picture = Image.fromarray(panel)
-            self._draw_boxes(ImageDraw.Draw(picture), frame)
+        panels = [self._source_panel(frame), _resize(depth, self.panel, Image.Resampling.NEAREST)]
+        for picture, corner in zip(self._draw_people(panels, frame, bodies), self.corners, strict=False):
             canvas.paste(picture, corner)
-        for panel, corner in zip(self._plan_of(frame).draw(frame, bodies), self.corners[2:], strict=True):
-            canvas.paste(Image.fromarray(panel), corner)
+        for view, corner in zip(self._plan_of(frame).draw(frame, bodies), self.corners[2:], strict=True):
+            canvas.paste(Image.fromarray(view), corner)
         clock = f"{self.reconstruction.timestamps_s[frame]:.2f} s   frame {self.reconstruction.frame_indices[frame]}"
         ImageDraw.Draw(canvas).text((8, self.panel[0] + 10), clock, fill="white", font=_FONT)
         return np.asarray(canvas)
+
+    def paint_overlay(self, frame: int) -> UInt8[ndarray, "h w 3"]:
+        return np.asarray(self._draw_people([self._source_panel(frame)], frame, self._pose_bodies(frame))[0])
+
+    def _source_panel(self, frame: int) -> UInt8[ndarray, "h w 3"]:
+        return _resize(self.reconstruction.images[frame], self.panel, Image.Resampling.BICUBIC)
+
+    def _draw_people(
+        self, panels: list[UInt8[ndarray, "h w 3"]], frame: int, bodies: list[PlacedBody]
+    ) -> list[Image.Image]:
+        """Bodies, which are rendered once, and boxes over each panel."""
+        for region, opacity, shade in self._draw_bodies(frame, bodies):
+            for panel in panels:
+                panel[region] = _blend(panel[region], shade, opacity)
+        pictures = [Image.fromarray(panel) for panel in panels]
+        for picture in pictures:
+            self._draw_boxes(ImageDraw.Draw(picture), frame)
+        return pictures
 
     def _plan_of(self, frame: int) -> PlanViews:
         """The views of the frame's shot; those of one shot are kept, for frames come in order."""

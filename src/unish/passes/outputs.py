@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from unish.body import Body
+from unish.export.faces import blur_faces
 from unish.export.glb import write_glb
 from unish.export.preview import write_preview
+from unish.export.report_page import write_report_page
 from unish.io import peak_memory_mb, write_json
 from unish.structs import Reconstruction
 from unish.structs.progress import Progress, StageClock
@@ -39,17 +41,22 @@ def write_files(
 ) -> list[str]:
     """The files of a result in an existing folder, one after the other; their names.
 
+    With ``blur_faces`` in the settings of the report, faces are blurred in all but ``reconstruction.npz``.
+
     Args:
         kept: the folder of ``keep_dense``, if its files are no longer needed there: they are moved.
     """
     clock = StageClock(progress)
-    names = ["preview.mp4", "scene.glb", FILE, "report.json"]
-    preview, scene, result, described = (folder / name for name in names)
+    names = ["preview.mp4", "scene.glb", FILE, "report.json", "report.html"]
+    preview, scene, result, described, page = (folder / name for name in names)
+    shown = blur_faces(reconstruction) if report["settings"].get("blur_faces") else reconstruction
     with clock.stage("preview"):
         fps = min(report["settings"]["fps"], report["settings"]["scene_fps"])
-        write_preview(preview, reconstruction.at_dense_frames(), body, fps=fps, progress=progress)
+        write_preview(preview, shown.at_dense_frames(), body, fps=fps, progress=progress)
     with clock.stage("export scene"):
-        write_glb(scene, reconstruction, body)
+        write_glb(scene, shown, body)
+    with clock.stage("report page"):
+        write_report_page(page, shown, body, report)
     with clock.stage("save"):
         if reconstruction.dense and kept is not None:
             for name in (STORE, FILE):

@@ -1,0 +1,83 @@
+"""``unish view``: a finished reconstruction in the browser, or as one page to pass on."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from unish.cli.arguments import add_quiet, at_least, output_folder
+from unish.cli.finished import read_report
+from unish.errors import InputError
+
+NAME = "view"
+SUMMARY = "look at a finished reconstruction in the browser, or make one page of it to pass on"
+EXAMPLE = "unish view out/dance --static dance.html"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of a finished `unish reconstruct`")
+    parser.add_argument(
+        "--static", type=Path, metavar="FILE.html", help="write one self-contained page instead of opening a server"
+    )
+    parser.add_argument("--title", metavar="TEXT", help="of the page and the window (default: the name of the video)")
+    parser.add_argument(
+        "--credit", default="", metavar="TEXT", help="line about who owns the pictures, for the page of --static"
+    )
+    parser.add_argument("--blur-faces", action="store_true", help="blur the faces of the people that were found")
+    parser.add_argument(
+        "--port", type=at_least(0), default=0, metavar="N", help="of the server (default: one that is free)"
+    )
+    parser.add_argument("--no-browser", action="store_true", help="only print the address, open no browser")
+    parser.add_argument(
+        "--body", metavar="free|PATH", default="free", help="the body model that the reconstruction used (default free)"
+    )
+    add_quiet(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    if not args.folder.is_dir():
+        raise InputError(f"{args.folder}: no such folder; give the --out folder of `unish reconstruct`")
+    if args.static is None:
+        _serve(args)
+        return
+    if args.static.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{args.static}: give a name that ends in .html")
+    with output_folder(args.static.parent):
+        from unish.viewer.page import write_static_page
+
+        reconstruction, body, report = _read(args)
+        announce = (lambda sentence: None) if args.quiet else print
+        write_static_page(
+            args.static, reconstruction, body, title=_title(args, report), report=report, credit=args.credit,
+            announce=announce,
+        )  # fmt: skip
+        if not args.quiet:
+            print(f"{args.static} ({args.static.stat().st_size / 1e6:.1f} MB)")
+
+
+def _serve(args: argparse.Namespace) -> None:
+    from unish.viewer.live import serve
+
+    reconstruction, body, report = _read(args)
+    serve(
+        reconstruction, body, title=_title(args, report), report=report, port=args.port,
+        open_browser=not args.no_browser, announce=print,
+    )  # fmt: skip
+
+
+def _read(args: argparse.Namespace) -> tuple[Any, Any, dict[str, Any]]:
+    """The reconstruction as it is to be shown, the body that poses it, and report.json, empty where there is none."""
+    from unish.body import load_body
+    from unish.export.faces import blur_faces
+    from unish.structs import Reconstruction
+
+    reconstruction = Reconstruction.load(args.folder)
+    report = read_report(args.folder)
+    if args.blur_faces or report.get("settings", {}).get("blur_faces"):
+        reconstruction = blur_faces(reconstruction)
+    return reconstruction, load_body(args.body), report
+
+
+def _title(args: argparse.Namespace, report: dict[str, Any]) -> str:
+    return args.title or Path(str(report.get("input", ""))).name or args.folder.resolve().name
