@@ -135,7 +135,10 @@ def run(
         finder = people_finder or models.people_finder(settings, folder.people_log(), progress)
         seen = observe(whole, clip, model, finder, settings, folder, clock)
         with clock.stage("reconstruct"):
-            settled = settle(seen, model.fingerprint, model.config.body, body, feet=settings.settle, seed=settings.seed)
+            settled = settle(
+                seen, model.fingerprint, model.config.body, body, feet=settings.settle, seed=settings.seed,
+                person_height=settings.person_height, known_distance=settings.known_distance,
+            )  # fmt: skip
             found = keep_dense(settled.in_whole_frames(), work / "result")
         with clock.stage("measure"):
             inside = settled.inside_of(found)

@@ -3,12 +3,13 @@
 from unish.reconstruction.anchor import shrink_shapes
 from unish.reconstruction.assemble import assemble
 from unish.reconstruction.between import fill_between
-from unish.reconstruction.camera import decide_camera, intrinsics_at, know_camera
+from unish.reconstruction.camera import decide_camera, intrinsics_at, know_camera, know_lens
 from unish.reconstruction.fallbacks import describe_fallbacks
 from unish.reconstruction.ground import Ground, estimate_ground
+from unish.reconstruction.known_distances import measure_span, resize_world, spread_factors
 from unish.reconstruction.no_scene import find_padding, leave_out
 from unish.reconstruction.report import describe_grounds, describe_people, measure_quality
-from unish.reconstruction.settling import settle_on_feet, touch_ground
+from unish.reconstruction.settling import SettledShots, settle_on_feet, touch_ground
 from unish.reconstruction.shot import (
     ComparedShot,
     MetricShot,
@@ -28,6 +29,7 @@ __all__ = [
     "Ground",
     "Link",
     "MetricShot",
+    "SettledShots",
     "Shot",
     "ShotEvidence",
     "Window",
@@ -46,15 +48,19 @@ __all__ = [
     "intrinsics_at",
     "judge",
     "know_camera",
+    "know_lens",
     "leave_out",
     "measure_certainty",
     "measure_quality",
     "measure_shot",
+    "measure_span",
     "move_into_world",
     "plan_windows",
     "read_facts",
+    "resize_world",
     "settle_on_feet",
     "shrink_shapes",
+    "spread_factors",
     "stitch_windows",
     "touch_ground",
 ]
