@@ -31,6 +31,8 @@ from unish.reconstruction import (
     describe_fallbacks,
     describe_grounds,
     describe_people,
+    describe_sizes,
+    describe_statures,
     judge,
     measure_quality,
     read_facts,
@@ -146,6 +148,9 @@ def run(
             verdicts = judge(inside.at_dense_frames(), body, read_facts(settled.shots))
             people = describe_people(inside, settled.shots, body)
             grounds = describe_grounds(settled.shots, settled.grounds)
+            betas = torch.from_numpy(inside.betas)
+            sizes = describe_sizes(settled.shots, betas, body)
+            statures = describe_statures(settled.shots, betas, body)
         fallbacks = describe_fallbacks(settled.shots, settled.grounds, seen.tracks.person_ids.tolist())
         raised = [*clip.warnings, *seen.tracks.warnings, *seen.notes, *settled.notes, *fallbacks, *verdicts.warnings]
         report = {
@@ -155,8 +160,13 @@ def run(
             "peak_memory_mb": peak_memory_mb(),
             "model": model.fingerprint,
             "versions": {"unish": __version__, "torch": torch.__version__, "python": platform.python_version()},
-            "shots": [judged | ground for judged, ground in zip(verdicts.shots, grounds, strict=True)],
-            "people": [person | judged for person, judged in zip(people, verdicts.people, strict=True)],
+            "shots": [
+                judged | ground | size for judged, ground, size in zip(verdicts.shots, grounds, sizes, strict=True)
+            ],
+            "people": [
+                person | stature | judged
+                for person, stature, judged in zip(people, statures, verdicts.people, strict=True)
+            ],
             "quality": quality,
             "warnings": list(dict.fromkeys(raised)),
         }

@@ -26,6 +26,7 @@ from unish.reconstruction import (
     estimate_ground,
     fill_between,
     measure_certainty,
+    measure_scale_interval,
     move_into_world,
     settle_on_feet,
     shrink_shapes,
@@ -124,7 +125,7 @@ def settle(
     pictures = FrameArray(shape, seen.images.dtype, lambda frame: seen.images[frame][rows, columns])
     record = assemble(
         seen.clip, pictures, seen.masks, seen.tracks, seen.landmarks, metric, grounds, betas, body, network, seen.sky,
-        contacts,
+        contacts, [measure_scale_interval(shot, betas, body) for shot in metric],
     )  # fmt: skip
     return Settled(
         reconstruction=record,

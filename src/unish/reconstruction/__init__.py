@@ -19,6 +19,7 @@ from unish.reconstruction.shot import (
     measure_shot,
     move_into_world,
 )
+from unish.reconstruction.size import describe_sizes, describe_statures, measure_scale_interval
 from unish.reconstruction.stillness import camera_stood_still
 from unish.reconstruction.stitch import Shot, choose_owner, stitch_windows
 from unish.reconstruction.verdicts import judge, read_facts
@@ -41,6 +42,8 @@ __all__ = [
     "describe_fallbacks",
     "describe_grounds",
     "describe_people",
+    "describe_sizes",
+    "describe_statures",
     "describe_window",
     "estimate_ground",
     "fill_between",
@@ -52,6 +55,7 @@ __all__ = [
     "leave_out",
     "measure_certainty",
     "measure_quality",
+    "measure_scale_interval",
     "measure_shot",
     "measure_span",
     "move_into_world",

@@ -68,11 +68,8 @@ class PlacedBodies:
 
     @property
     def measures_scene(self) -> Bool[Tensor, "P T"]:
-        """The rulers by which the scene is measured: people whose stature is known alone, where there are any."""
-        if self.known_height is None:
-            return self.is_ruler
-        known = self.is_ruler & self.known_height[:, None]
-        return known if known.any() else self.is_ruler
+        """The rulers by which the scene is measured, see ``choose_rulers``."""
+        return choose_rulers(self.valid, self.distance_sigma, self.known_height)
 
 
 def place_bodies(
@@ -113,6 +110,17 @@ def place_bodies(
     )
     valid = valid & finite
     return PlacedBodies(params=params, valid=valid, distance_sigma=sigma, by_network=valid & ~usable)
+
+
+def choose_rulers(
+    valid: Bool[Tensor, "P T"], distance_sigma: Float[Tensor, "P T"], known_height: Bool[Tensor, "P"] | None
+) -> Bool[Tensor, "P T"]:
+    """Who measures the scene: people who are seen well; those of known stature alone, where there are any."""
+    rulers = valid & (distance_sigma <= RULER_SIGMA_LIMIT)
+    if known_height is None:
+        return rulers
+    known = rulers & known_height[:, None]
+    return known if known.any() else rulers
 
 
 def shrink_shapes(

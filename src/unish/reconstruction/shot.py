@@ -90,6 +90,7 @@ class MetricShot:
         correction: what was done to each person's own depth.
         curve: along which the depth of the scene went after ``scale``; ``None`` where nothing asked for one.
         network_scale, still, residual, unplaced, doubtful, unjoined: see ``Shot``.
+        known_height: see ``ShotEvidence``.
     """
 
     camera: Camera
@@ -113,6 +114,7 @@ class MetricShot:
     unplaced: Bool[Tensor, "D"]
     doubtful: Bool[Tensor, "D"]
     unjoined: int
+    known_height: Bool[Tensor, "P"] | None = None
 
 
 def measure_certainty(
@@ -191,6 +193,7 @@ def move_into_world(compared: ComparedShot, body: Body, curve: DepthCurve | None
         unplaced=shot.unplaced,
         doubtful=shot.doubtful,
         unjoined=shot.unjoined,
+        known_height=evidence.known_height,
     )
 
 
