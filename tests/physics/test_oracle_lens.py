@@ -75,7 +75,15 @@ def distance_ratio(world: World, result: Result) -> float:
 def test_a_guess_that_is_wrong_puts_people_too_far(world: World) -> None:
     result = reconstruct(world)
     assert distance_ratio(world, result) == pytest.approx(GUESS, abs=0.05)
-    assert [shot["focal_source"] for shot in result.report["shots"]] == ["guessed"] * 2
+    assert result.reconstruction.scale_interval is not None
+    for shot, interval in zip(result.report["shots"], result.reconstruction.scale_interval, strict=True):
+        assert shot["focal_source"] == "guessed"
+        assert "guessed" in shot["size"] and shot["scale_interval"] == pytest.approx(interval.tolist(), rel=1e-6)
+        # The truth is smaller by the factor of the guess, and the interval knows.
+        assert interval[0] < 1 / GUESS < 1 < interval[1]
+        low, high = shot["field_of_view_interval_deg"]
+        assert low < FIELD_OF_VIEW < high
+    assert all("guessed: between" in person["size"] for person in result.report["people"])
 
 
 @pytest.mark.parametrize(
@@ -96,6 +104,10 @@ def test_what_is_known_of_the_lens_puts_people_where_they_are(
     for shot in result.report["shots"]:
         assert shot["focal_source"] == source
         assert shot["field_of_view_deg"] == pytest.approx(FIELD_OF_VIEW, abs=0.05)
-    # Intrinsics before a field of view: both cannot be given, but a file may disagree with the user.
-    given = (2 * FOCAL, 2 * FOCAL, SOURCE_SIZE[1] / 2, SOURCE_SIZE[0] / 2)
-    assert reconstruct(world, lens, intrinsics=given).report["shots"][0]["focal_source"] == "given"
+
+
+def test_intrinsics_come_before_what_the_file_says(world: World) -> None:
+    lens = Lens(focal=0.4, log_sigma=0.03, source="metadata", told_by="a tag")
+    result = reconstruct(world, lens, intrinsics=(2 * FOCAL, 2 * FOCAL, SOURCE_SIZE[1] / 2, SOURCE_SIZE[0] / 2))
+    assert distance_ratio(world, result) == pytest.approx(1.0, abs=0.01)
+    assert [shot["focal_source"] for shot in result.report["shots"]] == ["given"] * 2

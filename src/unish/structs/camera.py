@@ -12,7 +12,7 @@ from torch import Tensor
 FocalSource = Literal["given", "metadata", "solved", "guessed"]
 """Where a focal length comes from: the user, the file, the geometry of the scene, or a network that looked at it."""
 
-FOCAL_SIGMA: dict[FocalSource, float] = {"given": 0.01, "metadata": 0.05, "solved": 0.08, "guessed": 0.13}
+FOCAL_SIGMA: dict[FocalSource, float] = {"given": 0.01, "metadata": 0.05, "solved": 0.08, "guessed": 0.15}
 """1σ of the logarithm of a focal length by its source, where nothing more is known of it."""
 
 INTERVAL_SIGMAS = 1.645
