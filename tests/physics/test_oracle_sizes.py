@@ -96,6 +96,8 @@ def test_a_known_height_is_exact_and_brings_the_scene(world: World, given: list[
         if person_id in given:
             assert heights(world, result)[person] == pytest.approx(true, abs=1e-3)
             assert joint_error(world, result, person) < 0.05
+            assert result.report["people"][person]["size"] == f"{true:.2f} m, given"
+    assert all(0 < person["certainty"] <= 1 for person in result.report["people"])
     if settle:
         # The other one's size follows from the floor on which both stand, as far as a few stances tell.
         assert max(heights(world, result)) < true * np.exp(WRONG) - 0.01

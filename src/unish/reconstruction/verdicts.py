@@ -277,13 +277,13 @@ def _log_distance(ratio: float) -> float:
 
 
 def _certainty(reconstruction: Reconstruction, facts: Sequence[ShotFacts]) -> list[float]:
-    """Per person the median of 0.05 over the relative error of their distance, NaN where no run tells it."""
+    """Per person the median of 0.05 over the relative error of their distance, at most 1; NaN where no run tells it."""
     known = [fact.distance_sigma for fact in facts if fact.distance_sigma is not None]
     if len(known) < len(facts) or not known:
         return [float("nan")] * reconstruction.num_people
     sigma = np.concatenate(known, axis=1)
     return [
-        float(np.median(0.05 / row[valid])) if valid.any() else float("nan")
+        min(float(np.median(0.05 / row[valid])), 1.0) if valid.any() else float("nan")
         for row, valid in zip(sigma, reconstruction.person_valid, strict=True)
     ]
 

@@ -30,7 +30,7 @@ MODEL_EQUIVALENT_MM = {
 
 _MODEL = re.compile(r"\bback\b.*?(\d+(?:\.\d+)?) ?mm", re.IGNORECASE)
 _MAX_BYTES, _MAX_DEPTH = 1 << 20, 6
-_BOXES_OF_BOXES = (b"moov", b"trak", b"udta")
+_PARENT_BOXES = (b"moov", b"trak", b"udta")
 
 
 def read_film_lens(metadata: Mapping[str, str], size: tuple[int, int]) -> Lens | None:
@@ -86,7 +86,7 @@ def _find_lists(file: BinaryIO, start: int, end: int, depth: int) -> Iterator[tu
             # In MP4 a version stands before the boxes inside; in QuickTime it does not.
             inside = first if file.read(8)[4:] in (b"hdlr", b"keys", b"ilst") else first + 4
             yield from _find_lists(file, inside, last, depth + 1)
-        elif kind in _BOXES_OF_BOXES and depth < _MAX_DEPTH:
+        elif kind in _PARENT_BOXES and depth < _MAX_DEPTH:
             yield from _find_lists(file, first, last, depth + 1)
         elif kind in (b"keys", b"ilst") and last - first <= _MAX_BYTES:
             file.seek(first)
