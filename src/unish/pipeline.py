@@ -21,6 +21,7 @@ from unish.passes import (
     Network,
     PeopleFinder,
     RunFolder,
+    Settled,
     describe_run,
     keep_dense,
     observe,
@@ -31,6 +32,8 @@ from unish.reconstruction import (
     describe_fallbacks,
     describe_grounds,
     describe_people,
+    describe_sizes,
+    describe_statures,
     judge,
     measure_quality,
     read_facts,
@@ -135,16 +138,15 @@ def run(
         finder = people_finder or models.people_finder(settings, folder.people_log(), progress)
         seen = observe(whole, clip, model, finder, settings, folder, clock)
         with clock.stage("reconstruct"):
-            settled = settle(seen, model.fingerprint, model.config.body, body, feet=settings.settle, seed=settings.seed)
+            settled = settle(
+                seen, model.fingerprint, model.config.body, body, feet=settings.settle, seed=settings.seed,
+                person_height=settings.person_height, known_distance=settings.known_distance,
+            )  # fmt: skip
             found = keep_dense(settled.in_whole_frames(), work / "result")
         with clock.stage("measure"):
-            inside = settled.inside_of(found)
-            quality = measure_quality(inside.at_dense_frames(), settled.shots, body)
-            verdicts = judge(inside.at_dense_frames(), body, read_facts(settled.shots))
-            people = describe_people(inside, settled.shots, body)
-            grounds = describe_grounds(settled.shots, settled.grounds)
+            measured, judged = _measure(settled, found, body)
         fallbacks = describe_fallbacks(settled.shots, settled.grounds, seen.tracks.person_ids.tolist())
-        raised = [*clip.warnings, *seen.tracks.warnings, *seen.notes, *settled.notes, *fallbacks, *verdicts.warnings]
+        raised = [*clip.warnings, *seen.tracks.warnings, *seen.notes, *settled.notes, *fallbacks, *judged]
         report = {
             "input": clip.name if isinstance(source, Clip) else str(source),
             "settings": {key: str(v) if isinstance(v, Path) else v for key, v in asdict(settings).items()},
@@ -152,9 +154,7 @@ def run(
             "peak_memory_mb": peak_memory_mb(),
             "model": model.fingerprint,
             "versions": {"unish": __version__, "torch": torch.__version__, "python": platform.python_version()},
-            "shots": [judged | ground for judged, ground in zip(verdicts.shots, grounds, strict=True)],
-            "people": [person | judged for person, judged in zip(people, verdicts.people, strict=True)],
-            "quality": quality,
+            **measured,
             "warnings": list(dict.fromkeys(raised)),
         }
         if temporary and found.dense:
@@ -176,6 +176,29 @@ def write_outputs(result: Result, out: str | Path, *, progress: Progress | None 
     with replaced_whole(out) as work:
         names = write_files(result.reconstruction, result.body, result.report, work.making, progress=progress)
     return [out / name for name in names]
+
+
+def _measure(settled: Settled, found: Reconstruction, body: Body) -> tuple[dict[str, Any], list[str]]:
+    """``shots``, ``people`` and ``quality`` of the report, and the reasons of all verdicts.
+
+    Args:
+        found: what ``settled`` has found, its dense arrays computed.
+    """
+    inside = settled.inside_of(found)
+    verdicts = judge(inside.at_dense_frames(), body, read_facts(settled.shots))
+    people = describe_people(inside, settled.shots, body)
+    grounds = describe_grounds(settled.shots, settled.grounds)
+    betas = torch.from_numpy(inside.betas)
+    sizes = describe_sizes(settled.shots, betas, body)
+    statures = describe_statures(settled.shots, betas, body)
+    measured = {
+        "shots": [judged | ground | size for judged, ground, size in zip(verdicts.shots, grounds, sizes, strict=True)],
+        "people": [
+            person | stature | judged for person, stature, judged in zip(people, statures, verdicts.people, strict=True)
+        ],
+        "quality": measure_quality(inside.at_dense_frames(), settled.shots, body),
+    }
+    return measured, verdicts.warnings
 
 
 def _read(path: str | Path, settings: Settings, progress: Progress | None) -> tuple[Clip, Clip]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,11 @@ from unish.values import check_count, check_number, check_path, check_sampling, 
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 _CAMERA = ("fx", "fy", "cx", "cy")
+_SPAN = ("x1", "y1", "x2", "y2", "seconds", "metres")
+Span = tuple[float, float, float, float, float, float]
+
+HEIGHT_M = (0.4, 2.6)
+"""No standing person is smaller or larger."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,12 @@ class Settings:
         people: the most people to reconstruct, ``None`` for all, 0 for the scene alone.
         tracks: npz with the user's own boxes instead of the detector.
         intrinsics: (fx, fy, cx, cy) of the source in pixels, when known.
+        fov: the angle in degrees that the longer side of the source's picture spans, bars included, when known.
+        focal_35mm: focal length in millimetres as if on 35 mm film, when known (``geometry.lens``). At most one of
+            these three; without any, what the file says of its lens counts, then what the pictures tell.
+        person_height: standing height in metres of people whose height is known, by their id in the result.
+        known_distance: what is known of distances, each (x1, y1, x2, y2, t, metres): so far apart are what the source's
+            pixels (x1, y1) and (x2, y2) show t seconds into the video. Heights or distances, not both.
         body: ``free`` or the path of a licensed SMPL file.
         window, overlap: frames that the network sees at once, and how many of them two neighbouring windows share.
         sky: look for the sky and leave it out of everything. Off until it is found well enough everywhere.
@@ -51,6 +62,10 @@ class Settings:
     people: int | None = None
     tracks: Path | None = None
     intrinsics: tuple[float, float, float, float] | None = None
+    fov: float | None = None
+    focal_35mm: float | None = None
+    person_height: Mapping[int, float] | None = None
+    known_distance: Sequence[Span] | None = None
     body: str = "free"
     window: int = 30
     overlap: int = 6
@@ -80,6 +95,22 @@ class Settings:
             object.__setattr__(self, "tracks", check_path("tracks", self.tracks))
         if self.intrinsics is not None:
             object.__setattr__(self, "intrinsics", _check_intrinsics(self.intrinsics))
+        if self.fov is not None:
+            check_number("fov", self.fov, at_least=1, below=180)
+        if self.focal_35mm is not None:
+            check_number("focal 35mm", self.focal_35mm, at_least=1)
+        self._check_sizes()
+        told = [name for name in ("intrinsics", "fov", "focal_35mm") if getattr(self, name) is not None]
+        if len(told) > 1:
+            raise InputError(f"{' and '.join(told)} all say what the focal length is; give one of them")
+
+    def _check_sizes(self) -> None:
+        if self.person_height is not None:
+            object.__setattr__(self, "person_height", _check_heights(self.person_height))
+        if self.known_distance is not None:
+            object.__setattr__(self, "known_distance", _check_spans(self.known_distance))
+        if self.person_height and self.known_distance:
+            raise InputError("person height and known distance both say how large everything is; give one of them")
 
 
 def _check_intrinsics(given: object) -> tuple[float, float, float, float]:
@@ -88,3 +119,33 @@ def _check_intrinsics(given: object) -> tuple[float, float, float, float]:
         raise InputError(f"intrinsics is {shorten(given)}; give (fx, fy, cx, cy) in source pixels")
     fx, fy, cx, cy = (check_number(name, value, above=0) for name, value in zip(_CAMERA, values, strict=True))
     return fx, fy, cx, cy
+
+
+def _check_heights(given: object) -> dict[int, float]:
+    if not isinstance(given, Mapping):
+        raise InputError(f"person height is {shorten(given)}; give {{id: metres}}")
+    low, high = HEIGHT_M
+    return {
+        check_count("the id in person height", person_id, at_least=0): check_number(
+            f"the person height of {person_id} in metres", metres, at_least=low, at_most=high
+        )
+        for person_id, metres in given.items()
+    }
+
+
+def _check_spans(given: object) -> tuple[Span, ...]:
+    spans: list[object] = list(given) if isinstance(given, Iterable) else [given]
+    checked = []
+    for span in spans:
+        values: list[object] = list(span) if isinstance(span, Iterable) else []
+        if len(values) != len(_SPAN):
+            raise InputError(f"known distance is {shorten(span)}; give (x1, y1, x2, y2, seconds, metres) for each")
+        x1, y1, x2, y2, time_s = (
+            check_number(f"{name} of known distance", value, at_least=0)
+            for name, value in zip(_SPAN[:5], values[:5], strict=True)
+        )
+        metres = check_number("metres of known distance", values[5], above=0)
+        if (x1, y1) == (x2, y2):
+            raise InputError(f"known distance names pixel ({x1:g}, {y1:g}) twice; give two different ones")
+        checked.append((x1, y1, x2, y2, time_s, metres))
+    return tuple(checked)

@@ -10,7 +10,15 @@ from pathlib import Path
 from unish.errors import InputError
 
 
-def check_number(name: str, value: object, *, above: float | None = None, at_least: float | None = None) -> float:
+def check_number(
+    name: str,
+    value: object,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+) -> float:
     """``value`` as a finite float within its limits.
 
     Raises:
@@ -21,10 +29,15 @@ def check_number(name: str, value: object, *, above: float | None = None, at_lea
         wanted += f" above {above:g}"
     if at_least is not None:
         wanted += f", {at_least:g} or more"
+    if at_most is not None:
+        wanted += f", at most {at_most:g}"
+    if below is not None:
+        wanted += f", below {below:g}"
     if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
         raise InputError(f"{name} is {shorten(value)}; give {wanted}")
     number = float(value)
-    if (above is not None and number <= above) or (at_least is not None and number < at_least):
+    too_small = (above is not None and number <= above) or (at_least is not None and number < at_least)
+    if too_small or (at_most is not None and number > at_most) or (below is not None and number >= below):
         raise InputError(f"{name} is {number:g}; give {wanted}")
     return number
 

@@ -15,7 +15,7 @@ PROMISED = {
     "reconstruct": {
         "--out", "--model", "--fps", "--source-fps", "--size", "--start", "--end", "--max-frames", "--device",
         "--people", "--tracks", "--intrinsics", "--body", "--window", "--overlap", "--settle", "--blur-faces",
-        "--seed", "--quiet",
+        "--seed", "--quiet", "--fov", "--focal-35mm", "--person-height", "--known-distance",
     },
     "export": {
         "--to", "--out", "--fps", "--up", "--gravity", "--people", "--rig", "--in-place", "--per-person",
@@ -54,6 +54,31 @@ def test_settling_is_on_or_off() -> None:
     assert parse(["reconstruct", "a.mp4", "--out", "b", "--settle", "on"]).settle is True
     with pytest.raises(InputError, match="neither on nor off"):
         parse(["reconstruct", "a.mp4", "--out", "b", "--settle", "perhaps"])
+
+
+def test_what_is_known_of_lens_and_sizes_is_parsed() -> None:
+    def parse(*options: str) -> argparse.Namespace:
+        return build_parser().parse_args(["reconstruct", "a.mp4", "--out", "b", *options])
+
+    known = parse("--fov", "62.5", "--person-height", "0=1.72", "--person-height", "3=1.1")
+    assert (known.fov, known.person_height) == (62.5, {0: 1.72, 3: 1.1})
+    known = parse("--focal-35mm", "26", "--known-distance", "1,2,3.5,4@2.5=1.8", "--known-distance", "1,2,3,4@0=2")
+    assert known.known_distance == [(1, 2, 3.5, 4, 2.5, 1.8), (1, 2, 3, 4, 0, 2)]
+    assert not {"fov", "person_height", "known_distance"} & vars(parse()).keys()
+    for option, text, what in (
+        ("--person-height", "1.72", "give ID=METRES"),
+        ("--person-height", "tall=1.72", "not a whole number"),
+        ("--person-height", "0=-1", "not above 0"),
+        ("--known-distance", "1,2,3@2=1", "x1,y1,x2,y2@SECONDS=METRES"),
+        ("--known-distance", "1,2,3,4=1", "x1,y1,x2,y2@SECONDS=METRES"),
+        ("--known-distance", "1,2,3,4@-2=1", "negative"),
+        ("--known-distance", "1,2,3,4@2=0", "not above 0"),
+        ("--fov", "wide", "not a number"),
+    ):
+        with pytest.raises(InputError, match=what):
+            parse(option, text)
+    with pytest.raises(InputError, match="given twice for 0"):
+        parse("--person-height", "0=1.7", "--person-height", "0=1.8")
 
 
 def test_every_setting_has_a_flag_and_a_keyword() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,8 +11,8 @@ from torch import Tensor
 from joined import join
 from unish.geometry.camera import unproject
 from unish.geometry.focal import recover_shift
-from unish.reconstruction.camera import decide_camera, intrinsics_at, know_camera
-from unish.structs import Camera, Clip, Prediction
+from unish.reconstruction.camera import decide_camera, intrinsics_at, know_camera, know_lens
+from unish.structs import Camera, Clip, Lens, Prediction
 
 PICTURE, SIZE = (90, 160), (32, 64)
 """Squeezed: pixels of the network's images are a seventh wider than high."""
@@ -116,3 +118,35 @@ def test_one_shift_for_all_frames_of_each_clip() -> None:
     both = torch.cat([prediction.local_points - torch.tensor([0, 0, 0.2]), prediction.local_points])
     found = recover_shift(both, mask, small.expand(2, 3, 3, 3))
     torch.testing.assert_close(found, torch.tensor([0.2, 0.0]), rtol=0, atol=1e-5)
+
+
+def test_a_known_lens_is_that_of_the_whole_source_bars_included() -> None:
+    # A source of 400 × 300 with pixels twice as wide as high; bars of 50 at the top and 30 at the left are cut off.
+    whole = Clip(
+        images=torch.zeros(1, 300, 800, 3, dtype=torch.uint8), timestamps_s=torch.zeros(1, dtype=torch.float64),
+        frame_indices=torch.zeros(1, dtype=torch.int64), segment=torch.zeros(1, dtype=torch.int64),
+        source_size=(300, 400),
+    )  # fmt: skip
+    lens = Lens(focal=0.8, log_sigma=0.03, source="metadata", told_by="a tag")
+    camera = know_lens(lens, whole)
+    focal = 0.8 * (300**2 + 800**2) ** 0.5
+    torch.testing.assert_close(camera.matrix, torch.tensor([[focal, 0, 400], [0, focal, 150], [0, 0, 1]]))
+    assert (camera.size, camera.focal_source, camera.focal_sigma) == ((300, 800), "metadata", 0.03)
+    inside = replace(whole, images=whole.images[:, 50:, 60:], source_area=(50.0, 30.0, 300.0, 400.0))
+    cut = know_lens(lens, inside)
+    torch.testing.assert_close(cut.matrix, torch.tensor([[focal, 0, 340], [0, focal, 100], [0, 0, 1]]))
+    assert cut.size == (250, 740)
+
+
+def test_a_field_of_view_comes_with_its_interval() -> None:
+    sure, unsure = (Camera(matrix=SQUARE, size=PICTURE, focal_source="guessed", focal_sigma=s) for s in (0.0, 0.1))
+    assert sure.field_of_view_interval_deg == pytest.approx((sure.field_of_view_deg,) * 2)
+    low, high = unsure.field_of_view_interval_deg
+    assert low < unsure.field_of_view_deg < high
+    # 90 % of a normal distribution lie within 1.645 sigma.
+    ratio = torch.tan(torch.tensor(high).deg2rad() / 2) / torch.tan(torch.tensor(low).deg2rad() / 2)
+    assert float(ratio.log()) == pytest.approx(2 * 1.645 * 0.1, rel=1e-4)
+    by_source = [
+        Camera(matrix=SQUARE, size=PICTURE, focal_source=s).focal_sigma for s in ("given", "solved", "guessed")
+    ]
+    assert by_source == sorted(by_source)

@@ -92,6 +92,11 @@ WRONG_SETTINGS: dict[str, list[Any]] = {
     "tracks": [value for value in NO_PATHS if value is not None],
     "intrinsics": [500, "500,500,160,120", (500, 500, 160), (0, 500, 160, 120), (500, -1, 160, 120), (500, 500, 0, 120),
                    (500, 500, 160, math.nan), (500, 500, 160, None), np.eye(3), np.eye(4)],
+    "fov": [0, -60, 0.5, 180, 360, "60", math.nan, [60]],
+    "focal_35mm": [0, -26, 0.5, "26", math.inf, [26]],
+    "person_height": [1.72, [1.72], (0, 1.72), {0: 0.3}, {0: 172}, {0: "1.72"}, {0: None}, {-1: 1.72}, {"0": 1.72}],
+    "known_distance": [2.0, (1, 2, 3, 4, 0, 2), [(1, 2, 3, 4, 0)], [(1, 2, 3, 4, 0, 0)], [(1, 2, 3, 4, -1, 2)],
+                       [(1, 2, 1, 2, 0, 2)], [(1, 2, "3", 4, 0, 2)], [(1, 2, math.nan, 4, 0, 2)], "1,2,3,4@0=2"],
 }  # fmt: skip
 
 
@@ -117,11 +122,24 @@ def test_a_span_must_hold_something() -> None:
             unish.read_clip("a.mp4", start=start, end=end)
 
 
+def test_two_words_for_one_thing_are_one_sentence() -> None:
+    for both in (
+        {"intrinsics": (500, 500, 160, 120), "fov": 60.0},
+        {"intrinsics": (500, 500, 160, 120), "focal_35mm": 26},
+        {"fov": 60.0, "focal_35mm": 26},
+        {"person_height": {0: 1.72}, "known_distance": [(1, 2, 3, 4, 0, 2)]},
+    ):
+        with pytest.raises(InputError, match="give one of them"):
+            Settings(**both)
+
+
 def test_usual_values_of_other_types_are_taken() -> None:
     settings = Settings(
         fps=np.float64(6), size=np.int64(320), tracks="tracks.npz", intrinsics=[500, 500.0, np.float32(160), 120]
     )
     assert settings.tracks == Path("tracks.npz") and settings.intrinsics == (500.0, 500.0, 160.0, 120.0)
+    sizes = Settings(person_height={np.int64(3): np.float32(1.5)}), Settings(known_distance=[[1, 2, 3, 4, 0, 2]])
+    assert (sizes[0].person_height, sizes[1].known_distance) == ({3: 1.5}, ((1, 2, 3, 4, 0, 2),))
     assert Settings(intrinsics=np.array([500, 500, 160, 120])).intrinsics == settings.intrinsics
 
 

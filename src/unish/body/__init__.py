@@ -3,7 +3,7 @@
 from unish.body.frames import move_body
 from unish.body.joints import JOINT_LANDMARKS, JOINT_NAMES, LANDMARK_NAMES, PARENTS
 from unish.body.loading import load_body
-from unish.body.matching import match_shape, resize_shape
+from unish.body.matching import match_shape, resize_shape, resize_to_height
 from unish.body.model import Body, PosedSkeleton, ShapedBody
 from unish.body.parts import pick_vertices
 
@@ -20,4 +20,5 @@ __all__ = [
     "move_body",
     "pick_vertices",
     "resize_shape",
+    "resize_to_height",
 ]

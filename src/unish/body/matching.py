@@ -9,6 +9,8 @@ from torch import Tensor
 from unish.body.joints import PARENTS
 from unish.body.model import Body
 
+_HEIGHT_STEPS = 4
+
 
 def match_shape(
     source_body: Body, source_betas: Float[Tensor, "*batch S"], target_body: Body, *, prior_metres: float = 0.005
@@ -37,6 +39,20 @@ def resize_shape(
     """
     larger = _bones_and_stature(body, betas) * torch.expm1(log_factor)[..., None]
     return betas + _solve_shape(body, larger, prior_metres)
+
+
+def resize_to_height(
+    body: Body, betas: Float[Tensor, "*batch S"], height_m: Float[Tensor, "*batch"]
+) -> Float[Tensor, "*batch S"]:
+    """Betas of the same person with this standing height (metres); the person's own where it is NaN.
+
+    ``resize_shape`` comes near it, for a shape is not free to be larger alone; a few steps leave less than
+    a millimetre.
+    """
+    for _ in range(_HEIGHT_STEPS):
+        log_factor = (height_m / body.standing_height(betas)).log().nan_to_num(0.0)
+        betas = resize_shape(body, betas, log_factor)
+    return betas
 
 
 def _solve_shape(body: Body, change: Float[Tensor, "*batch 70"], prior_metres: float) -> Float[Tensor, "*batch S"]:

@@ -82,6 +82,38 @@ def intrinsics(text: str) -> tuple[float, float, float, float]:
     return fx, fy, cx, cy
 
 
+def person_height(text: str) -> tuple[int, float]:
+    """``ID=METRES``."""
+    person_id, equals, metres = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} has no '='; give ID=METRES, for instance 0=1.72")
+    return at_least(0)(person_id), positive_float(metres)
+
+
+def known_distance(text: str) -> tuple[float, float, float, float, float, float]:
+    """``x1,y1,x2,y2@SECONDS=METRES``."""
+    place, equals, metres = text.partition("=")
+    points, at, time_s = place.partition("@")
+    parts = points.split(",")
+    if not equals or not at or len(parts) != 4:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not x1,y1,x2,y2@SECONDS=METRES, as in 120,400,310,402@2.5=1.8 (pixels of the source)"
+        )
+    x1, y1, x2, y2 = (_number(part) for part in parts)
+    return x1, y1, x2, y2, seconds(time_s), positive_float(metres)
+
+
+class CollectPairs(argparse.Action):
+    """Of an option that may be given several times: its (key, value) pairs as a dictionary."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        key, value = values
+        pairs = dict(getattr(namespace, self.dest, None) or {})
+        if key in pairs:
+            parser.error(f"{option_string} is given twice for {key}")
+        setattr(namespace, self.dest, pairs | {key: value})
+
+
 def everyone_or_count(text: str) -> int | None:
     return None if text == "all" else at_least(0)(text)
 

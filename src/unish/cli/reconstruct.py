@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unish.cli.arguments import (
+    CollectPairs,
     add_quiet,
     at_least,
     everyone_or_count,
     existing_file,
     intrinsics,
+    known_distance,
     on_or_off,
     output_folder,
+    person_height,
     positive_float,
     seconds,
 )
@@ -100,6 +103,21 @@ def _add_known(parser: argparse.ArgumentParser) -> None:
         "--intrinsics", type=intrinsics, default=_UNSET, metavar="fx,fy,cx,cy", help="known camera, in source pixels"
     )
     parser.add_argument(
+        "--fov",
+        type=positive_float,
+        default=_UNSET,
+        metavar="DEG",
+        help="known field of view: the angle that the longer side of the source's picture spans",
+    )
+    parser.add_argument(
+        "--focal-35mm",
+        type=positive_float,
+        default=_UNSET,
+        metavar="MM",
+        help="known focal length as if on 35 mm film, as the data sheets of phones give it",
+    )
+    _add_sizes(parser)
+    parser.add_argument(
         "--settle",
         type=on_or_off,
         default=_UNSET,
@@ -108,6 +126,26 @@ def _add_known(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--body", default=_UNSET, metavar="free|PATH", help="body model: free, or a licensed SMPL file (default free)"
+    )
+
+
+def _add_sizes(parser: argparse.ArgumentParser) -> None:
+    """What the user knows of sizes."""
+    parser.add_argument(
+        "--person-height",
+        type=person_height,
+        action=CollectPairs,
+        default=_UNSET,
+        metavar="ID=M",
+        help="known standing height of a person of the result, in metres; repeatable",
+    )
+    parser.add_argument(
+        "--known-distance",
+        type=known_distance,
+        action="append",
+        default=_UNSET,
+        metavar="x1,y1,x2,y2@S=M",
+        help="known distance in metres between what two source pixels show S seconds into the video; repeatable",
     )
 
 

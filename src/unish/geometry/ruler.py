@@ -78,6 +78,8 @@ def scale_from_person(
     body_depth_m: Float[Tensor, "P *samples"],
     scene_depth: Float[Tensor, "P *samples"],
     weights: Float[Tensor, "P *samples"],
+    *,
+    stature_spread: float = STATURE_SPREAD,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """One factor from scene units to metres, from the metric depth of all people and the scene's depth at their pixels.
 
@@ -87,10 +89,11 @@ def scale_from_person(
         body_depth_m: z of the metric body surface or joints, person axis first, then frames (and points).
         scene_depth: z of the unscaled scene at the same pixels; samples that are not positive and finite are left out.
         weights: ≥ 0, of each sample.
+        stature_spread: relative 1σ error of everybody's size.
 
     Returns:
         The scale (NaN without any sample) and its relative uncertainty (1 σ; inf without any sample): the scatter of
-        the samples over their effective number, (Σw)²/Σw², and the stature error of ``STATURE_SPREAD`` over the
+        the samples over their effective number, (Σw)²/Σw², and the stature error of ``stature_spread`` over the
         effective number of people, which more frames of the same person cannot reduce.
     """
     used = (weights > 0) & (body_depth_m > 0) & (scene_depth > 0) & body_depth_m.isfinite() & scene_depth.isfinite()
@@ -104,7 +107,7 @@ def scale_from_person(
     per_person = weights.flatten(1).sum(1)
     samples = total.square() / weights.square().sum()
     people = total.square() / per_person.square().sum()
-    return middle.exp(), (spread.square() / samples + STATURE_SPREAD**2 / people).sqrt()
+    return middle.exp(), (spread.square() / samples + stature_spread**2 / people).sqrt()
 
 
 def _solve_weighted(

@@ -23,7 +23,6 @@ from unish.reconstruction import (
     decide_camera,
     describe_window,
     intrinsics_at,
-    know_camera,
     leave_out,
     plan_windows,
 )
@@ -104,7 +103,11 @@ class ReadPoses:
 
 
 class WindowReader:
-    """The network over windows of dense frames; the maps of a window go to the disk before the next one is read."""
+    """The network over windows of dense frames; the maps of a window go to the disk before the next one is read.
+
+    Args:
+        known: the camera of all shots, where somebody says what it is (``find_known_camera``).
+    """
 
     def __init__(
         self,
@@ -114,10 +117,11 @@ class WindowReader:
         settings: Settings,
         folder: RunFolder,
         clock: StageClock,
+        known: Camera | None,
     ) -> None:
         self.network, self.dense, self.no_scene = network, dense, no_scene
         self.settings, self.folder, self.clock = settings, folder, clock
-        self.known = None if settings.intrinsics is None else know_camera(settings.intrinsics, dense.clip)
+        self.known = known
 
     def shot(self, part: slice) -> tuple[list[Window], Camera, bool]:
         """Windows, camera, and whether that stood still. An unknown camera is decided on the first window; the others

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from unish.io import FramePile
 from unish.network.sky import find_sky
+from unish.passes.known_camera import find_known_camera
 from unish.passes.models import Network, PeopleFinder
 from unish.passes.network_pass import DenseFrames, PoseReader, ReadPoses, WindowReader, split_shots
 from unish.passes.run_folder import RunFolder
@@ -97,7 +98,9 @@ def observe(
     dense = DenseFrames.of(clip, tracks, landmarks, masks, images, placement, chosen)
     sky, no_scene, notes = _find_no_scene(dense, settings, folder, clock)
     with clock.stage("network"):
-        windows = WindowReader(network, dense, no_scene, settings, folder, clock)
+        windows = WindowReader(
+            network, dense, no_scene, settings, folder, clock, find_known_camera(settings, whole, clip)
+        )
         poses = PoseReader(network, clip, size, tracks, landmarks, settings, folder)
         shots = _read_shots(clip, chosen, windows, poses)
     unread = tracks.valid & ~torch.isfinite(landmarks.px).all(-1).any(-1)

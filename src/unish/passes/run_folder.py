@@ -24,7 +24,10 @@ from unish.version import __version__
 
 _DENSE = ("depth", "conf_logits", "samples", "sampled")
 _SMALL = ("c2w", "unplaced", "doubtful", "rotations", "betas", "transl")
-FORMAT = 2
+AFTERWARDS = frozenset({"settle", "person_height", "known_distance"})
+"""Settings that only matter once everything was observed: a run that is given others goes on with what it has."""
+
+FORMAT = 3
 """Of what is kept. It is counted up when an array is added or means something else: no older folder is gone on with."""
 
 
@@ -35,7 +38,7 @@ def describe_run(source: Path | Clip, settings: Settings, network: str, body: st
         network, body: fingerprint of the weights, name of the body model.
     """
     # What was seen does not depend on what is made of it afterwards.
-    observed = {key: value for key, value in asdict(settings).items() if key != "settle"}
+    observed = {key: value for key, value in asdict(settings).items() if key not in AFTERWARDS}
     return {
         "source": _describe_clip(source) if isinstance(source, Clip) else _describe_files(source),
         "settings": {key: str(value) if isinstance(value, Path) else value for key, value in observed.items()},
@@ -119,7 +122,12 @@ class RunFolder:
 
     def save_camera(self, first_frame: int, camera: Camera) -> None:
         """The camera of the shot that begins with this frame."""
-        arrays = {"matrix": camera.matrix.numpy(), "size": np.array(camera.size), "source": camera.focal_source}
+        arrays = {
+            "matrix": camera.matrix.numpy(),
+            "size": np.array(camera.size),
+            "source": camera.focal_source,
+            "sigma": np.array(camera.focal_sigma),
+        }
         write_npz(self._path("cameras", f"{first_frame:08d}.npz"), arrays)
 
     def load_camera(self, first_frame: int) -> Camera:
@@ -129,6 +137,7 @@ class RunFolder:
                 matrix=torch.from_numpy(file["matrix"]),
                 size=(height, width),
                 focal_source=str(file["source"]),  # type: ignore[arg-type]
+                focal_sigma=float(file["sigma"]),
             )
 
     def has_window(self, frames: range) -> bool:

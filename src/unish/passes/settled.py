@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,12 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unish.body import Body, load_body, match_shape
+from unish.body import Body, load_body, match_shape, resize_to_height
+from unish.passes.known_sizes import apply_distances, list_heights
 from unish.passes.network_pass import times_in_shot
 from unish.passes.observations import Observations, ObservedShot
 from unish.reconstruction import (
     Ground,
     MetricShot,
+    SettledShots,
     Shot,
     ShotEvidence,
     assemble,
@@ -23,6 +26,7 @@ from unish.reconstruction import (
     estimate_ground,
     fill_between,
     measure_certainty,
+    measure_scale_interval,
     move_into_world,
     settle_motion,
     settle_on_feet,
@@ -30,6 +34,7 @@ from unish.reconstruction import (
     stitch_windows,
     touch_ground,
 )
+from unish.settings import Span
 from unish.structs import FrameArray, Frames, Reconstruction, cut_frames
 from unish.structs.reconstruction import DENSE
 from unish.video import Placement, put_back
@@ -72,7 +77,15 @@ class Settled:
 
 
 def settle(
-    seen: Observations, network: str, shape_space: str, body: Body, *, feet: bool = True, seed: int = 0
+    seen: Observations,
+    network: str,
+    shape_space: str,
+    body: Body,
+    *,
+    feet: bool = True,
+    seed: int = 0,
+    person_height: Mapping[int, float] | None = None,
+    known_distance: Sequence[Span] | None = None,
 ) -> Settled:
     """See the module.
 
@@ -81,23 +94,32 @@ def settle(
         shape_space: whose shapes the network predicts.
         feet: bring scene, ground and people together where feet stand (``reconstruction.settling``).
         seed: of the search for the floor.
+        person_height, known_distance: see ``Settings``.
+
+    Raises:
+        InputError: a height of nobody, or a distance that cannot be measured.
     """
+    heights = list_heights(seen, person_height)
     shots = [_stitch(seen, shot) for shot in seen.shots]
     starts = np.cumsum([0, *(len(shot.dense) for shot in seen.shots)]).tolist()
     evidence = [
-        _evidence(seen, shot.frames, cut_frames(seen.masks, slice(start, start + len(shot.dense))))
+        _evidence(seen, shot.frames, cut_frames(seen.masks, slice(start, start + len(shot.dense))), heights)
         for start, shot in zip(starts[:-1], seen.shots, strict=True)
     ]
     betas, notes = average_betas(shots, shape_space, body)
     sigma = torch.cat([measure_certainty(*one, betas, body) for one in zip(shots, evidence, strict=True)], dim=1)
-    betas = shrink_shapes(betas, sigma, seen.tracks.valid)
+    betas = resize_to_height(body, shrink_shapes(betas, sigma, seen.tracks.valid), heights)
     compared = [compare_shot(*one, betas, body) for one in zip(shots, evidence, strict=True)]
     if feet:
         settled = settle_on_feet(compared, betas, body, seed=seed)
-        metric, grounds, betas = settled.shots, settled.grounds, settled.betas
     else:
         metric = [move_into_world(one, body) for one in compared]
         grounds = [estimate_ground(shot, body, seed=seed) for shot in metric]
+        settled = SettledShots(shots=metric, grounds=grounds, betas=betas)
+    if known_distance:
+        settled, said = apply_distances(settled, seen, known_distance, body)
+        notes += said
+    metric, grounds, betas = settled.shots, settled.grounds, settled.betas
     contacts = [touch_ground(*one, body) for one in zip(metric, evidence, grounds, strict=True)]
     if feet:
         metric = [settle_motion(*one, body) for one in zip(metric, evidence, grounds, contacts, strict=True)]
@@ -107,7 +129,7 @@ def settle(
     pictures = FrameArray(shape, seen.images.dtype, lambda frame: seen.images[frame][rows, columns])
     record = assemble(
         seen.clip, pictures, seen.masks, seen.tracks, seen.landmarks, metric, grounds, betas, body, network, seen.sky,
-        contacts,
+        contacts, [measure_scale_interval(shot, betas, body) for shot in metric],
     )  # fmt: skip
     return Settled(
         reconstruction=record,
@@ -130,7 +152,7 @@ def _stitch(seen: Observations, shot: ObservedShot) -> Shot:
     return replace(filled, seen=valid.sum(1))
 
 
-def _evidence(seen: Observations, shot: slice, masks: FrameArray) -> ShotEvidence:
+def _evidence(seen: Observations, shot: slice, masks: FrameArray, heights: Float[Tensor, "P"]) -> ShotEvidence:
     return ShotEvidence(
         timestamps_s=times_in_shot(seen.clip, shot),
         valid=seen.tracks.valid[:, shot],
@@ -138,6 +160,7 @@ def _evidence(seen: Observations, shot: slice, masks: FrameArray) -> ShotEvidenc
         landmarks_px=seen.landmarks.px[:, shot],
         boxes_xyxy=seen.tracks.boxes_xyxy[:, shot],
         box_only=seen.box_only[:, shot],
+        known_height=torch.isfinite(heights) if torch.isfinite(heights).any() else None,
     )
 
 

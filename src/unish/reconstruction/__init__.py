@@ -3,13 +3,14 @@
 from unish.reconstruction.anchor import shrink_shapes
 from unish.reconstruction.assemble import assemble
 from unish.reconstruction.between import fill_between
-from unish.reconstruction.camera import decide_camera, intrinsics_at, know_camera
+from unish.reconstruction.camera import decide_camera, intrinsics_at, know_camera, know_lens
 from unish.reconstruction.fallbacks import describe_fallbacks
 from unish.reconstruction.ground import Ground, estimate_ground
+from unish.reconstruction.known_distances import measure_span, resize_world, spread_factors
 from unish.reconstruction.motion import settle_motion
 from unish.reconstruction.no_scene import find_padding, leave_out
 from unish.reconstruction.report import describe_grounds, describe_people, measure_quality
-from unish.reconstruction.settling import settle_on_feet, touch_ground
+from unish.reconstruction.settling import SettledShots, settle_on_feet, touch_ground
 from unish.reconstruction.shot import (
     ComparedShot,
     MetricShot,
@@ -19,6 +20,7 @@ from unish.reconstruction.shot import (
     measure_shot,
     move_into_world,
 )
+from unish.reconstruction.size import describe_sizes, describe_statures, measure_scale_interval
 from unish.reconstruction.stillness import camera_stood_still
 from unish.reconstruction.stitch import Shot, choose_owner, stitch_windows
 from unish.reconstruction.verdicts import judge, read_facts
@@ -29,6 +31,7 @@ __all__ = [
     "Ground",
     "Link",
     "MetricShot",
+    "SettledShots",
     "Shot",
     "ShotEvidence",
     "Window",
@@ -40,6 +43,8 @@ __all__ = [
     "describe_fallbacks",
     "describe_grounds",
     "describe_people",
+    "describe_sizes",
+    "describe_statures",
     "describe_window",
     "estimate_ground",
     "fill_between",
@@ -47,16 +52,21 @@ __all__ = [
     "intrinsics_at",
     "judge",
     "know_camera",
+    "know_lens",
     "leave_out",
     "measure_certainty",
     "measure_quality",
+    "measure_scale_interval",
     "measure_shot",
+    "measure_span",
     "move_into_world",
     "plan_windows",
     "read_facts",
+    "resize_world",
     "settle_motion",
     "settle_on_feet",
     "shrink_shapes",
+    "spread_factors",
     "stitch_windows",
     "touch_ground",
 ]

@@ -15,7 +15,7 @@ from scipy.linalg import solveh_banded
 from torch import Tensor
 
 from unish.body import JOINT_LANDMARKS, Body, resize_shape
-from unish.geometry.ruler import solve_translation
+from unish.geometry.ruler import STATURE_SPREAD, solve_translation
 from unish.structs import BodyParams
 
 VISIBLE = 0.5
@@ -35,6 +35,9 @@ MISFIT_TO_SIGMA = 2.0
 POPULATION_SPREAD = 0.156
 """1σ of the logarithm of stature in a mixed population of adults and children."""
 
+KNOWN_HEIGHT_SIGMA = 0.015
+"""Relative 1σ error of size and distance of a person whose height is known and who is seen whole."""
+
 RULER_SIGMA_LIMIT = 0.2
 """People seen less well than this are placed with the help of the scene and never measure it."""
 
@@ -49,6 +52,7 @@ class PlacedBodies:
         distance_sigma: (P, T) relative standard error of the distance, and of the stature: a body of twice the size at
             twice the distance looks the same.
         by_network: (P, T) valid, but placed by the network: too few landmarks were seen.
+        known_height: people whose stature was given; ``None`` for nobody.
     """
 
     params: BodyParams
@@ -56,9 +60,16 @@ class PlacedBodies:
     distance_sigma: Float[Tensor, "P T"]
     by_network: Bool[Tensor, "P T"]
 
+    known_height: Bool[Tensor, "P"] | None = None
+
     @property
     def is_ruler(self) -> Bool[Tensor, "P T"]:
         return self.valid & (self.distance_sigma <= RULER_SIGMA_LIMIT)
+
+    @property
+    def measures_scene(self) -> Bool[Tensor, "P T"]:
+        """The rulers by which the scene is measured, see ``choose_rulers``."""
+        return choose_rulers(self.valid, self.distance_sigma, self.known_height)
 
 
 def place_bodies(
@@ -101,6 +112,17 @@ def place_bodies(
     return PlacedBodies(params=params, valid=valid, distance_sigma=sigma, by_network=valid & ~usable)
 
 
+def choose_rulers(
+    valid: Bool[Tensor, "P T"], distance_sigma: Float[Tensor, "P T"], known_height: Bool[Tensor, "P"] | None
+) -> Bool[Tensor, "P T"]:
+    """Who measures the scene: people who are seen well; those of known stature alone, where there are any."""
+    rulers = valid & (distance_sigma <= RULER_SIGMA_LIMIT)
+    if known_height is None:
+        return rulers
+    known = rulers & known_height[:, None]
+    return known if known.any() else rulers
+
+
 def shrink_shapes(
     betas: Float[Tensor, "P 10"], sigma: Float[Tensor, "P T"], valid: Bool[Tensor, "P T"]
 ) -> Float[Tensor, "P 10"]:
@@ -113,6 +135,13 @@ def shrink_shapes(
     squared = torch.where(valid, sigma.square(), torch.nan).nanmedian(dim=1).values
     excess = (squared - DISTANCE_SIGMA["full"] ** 2).clamp_min(0.0).nan_to_num(0.0)
     return betas * (POPULATION_SPREAD**2 / (POPULATION_SPREAD**2 + excess))[:, None]
+
+
+def trust_heights(placed: PlacedBodies, known: Bool[Tensor, "P"]) -> PlacedBodies:
+    """People who have their true stature are as certain as what is seen of them, without the spread of statures."""
+    without = (placed.distance_sigma.square() - STATURE_SPREAD**2).clamp_min(KNOWN_HEIGHT_SIGMA**2).sqrt()
+    sigma = torch.where(known[:, None], without, placed.distance_sigma)
+    return replace(placed, distance_sigma=sigma, known_height=known)
 
 
 def move_along_ray(body: Body, placed: PlacedBodies, factor: Float[Tensor, "P T"]) -> PlacedBodies:

@@ -43,6 +43,7 @@ def assemble(
     model: str,
     sky: Bool[FrameTensor, "D H W"] | None = None,
     contacts: list[Float[Tensor, "P _ 4"]] | None = None,
+    scale_intervals: list[tuple[float, float]] | None = None,
 ) -> Reconstruction:
     """Join the shots along time; dense arrays, of the D frames that have depth, are computed when a frame is read.
 
@@ -52,6 +53,7 @@ def assemble(
         grounds: of each shot.
         sky: pixels that show it; ``None`` where nobody has looked.
         contacts: probability that heels and toes touch, of each shot; ``None`` where nobody has looked.
+        scale_intervals: of the size of each shot (``size.measure_scale_interval``); ``None`` where nobody has asked.
     """
     valid = torch.cat([shot.valid for shot in shots], dim=1)
     starts = np.cumsum([0, *(len(shot.c2w) for shot in shots)]).tolist()
@@ -92,6 +94,7 @@ def assemble(
         dense_frames=dense.numpy(),
         camera_interpolated=np.isin(np.arange(len(clip.segment)), dense.numpy(), invert=True),
         depth_curve=_join_curves(shots),
+        scale_interval=None if scale_intervals is None else np.array(scale_intervals, np.float32),
         **({} if contacts is None else _describe_contacts(of_people(torch.cat(contacts, dim=1)))),
         **_dense_arrays(shots, masks, sky),
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from unish.geometry.camera import make_intrinsics, resize_intrinsics
 from unish.geometry.focal import focal_to_pixels, recover_shared_focal_and_shift
-from unish.structs import CONFIDENT, Camera, Clip, Prediction
+from unish.structs import CONFIDENT, Camera, Clip, Lens, Prediction
 
 FOCAL_RANGE = (0.2, 20.0)
 """In half diagonals of the picture: 157 to 6 degrees across the diagonal. Points that ask for more are no scene."""
@@ -27,6 +29,17 @@ def know_camera(intrinsics: tuple[float, float, float, float], clip: Clip) -> Ca
     matrix[:2, 2] -= torch.tensor([left, top])
     factors = torch.tensor([clip.size[1] / (right - left), clip.size[0] / (bottom - top), 1.0])
     return Camera(matrix=matrix * factors[:, None], size=clip.size, focal_source="given")
+
+
+def know_lens(lens: Lens, clip: Clip) -> Camera:
+    """The camera with this lens, of what the clip shows of the source; its principal point is the source's middle."""
+    height, width = clip.source_size
+    top, left, bottom, right = clip.source_area or (0.0, 0.0, float(height), float(width))
+    rows, columns = clip.size[0] / (bottom - top), clip.size[1] / (right - left)
+    focal = torch.tensor(lens.focal * math.hypot(height * rows, width * columns), dtype=torch.float32)
+    matrix = make_intrinsics(focal, *clip.size)
+    matrix[0, 2], matrix[1, 2] = (width / 2 - left) * columns, (height / 2 - top) * rows
+    return Camera(matrix=matrix, size=clip.size, focal_source=lens.source, focal_sigma=lens.log_sigma)
 
 
 def decide_camera(prediction: Prediction, picture_size: tuple[int, int], *, predicted: bool) -> Camera:

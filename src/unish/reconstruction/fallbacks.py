@@ -24,11 +24,15 @@ def describe_fallbacks(shots: Sequence[MetricShot], grounds: Sequence[Ground], p
 
 
 def _of_camera(shot: MetricShot) -> list[str]:
-    angle = f"{shot.camera.field_of_view_deg:.0f} degrees along the long side"
+    low, high = shot.camera.field_of_view_interval_deg
+    angle = f"{shot.camera.field_of_view_deg:.0f} degrees along the long side, {low:.0f} to {high:.0f} with 90 %"
     if shot.camera.focal_source == "guessed":
-        return [f"the focal length is guessed ({angle}): distances are as uncertain as it is; give --intrinsics"]
+        return [
+            f"the focal length is guessed ({angle}): distances are as uncertain as it is; give --fov, --focal-35mm or "
+            "--intrinsics"
+        ]
     if shot.camera.focal_source == "solved":
-        return [f"the focal length is solved from the video ({angle}); give --intrinsics where the camera is known"]
+        return [f"the focal length is solved from the video ({angle}); give --fov or --intrinsics where it is known"]
     return []
 
 

@@ -52,12 +52,13 @@ MAX_STRAIN = 2.0
 """Tilt and the largest log stature, each in standard deviations, together: people on two levels can be explained by a
 little of both."""
 
-FEW, TWO_LEVELS, STATURES, TILT, SIZE = (
+FEW, TWO_LEVELS, STATURES, TILT, SIZE, KNOWN = (
     "few contacts",
     "two levels",
     "statures disagree",
     "tilted against the found floor",
     "the scene would have another size",
+    "nobody of known height stands",
 )
 """Why feet are refused."""
 
@@ -88,7 +89,11 @@ class FeetPlane:
 
 
 def fit_feet_plane(
-    contacts: Contacts, ground: Ground, people_up: Float[Tensor, "P 3"], *, fix_statures: bool = False
+    contacts: Contacts,
+    ground: Ground,
+    people_up: Float[Tensor, "P 3"],
+    *,
+    known_size: Bool[Tensor, "P"] | None = None,
 ) -> FeetPlane:
     """Robust plane through contacts, and a log stature per person: a body of e^s times the size is e^s times as far.
 
@@ -98,18 +103,21 @@ def fit_feet_plane(
     Args:
         ground: with known gravity; its normal is where the search begins, and holds the plane.
         people_up: (P, 3) median direction from ankles to neck of each person, NaN where unknown.
-        fix_statures: everybody keeps their size.
+        known_size: people who keep their stature; ``None`` for nobody.
     """
-    everybody = _fit_plane(contacts, ground, people_up, fix_statures=fix_statures)
+    known = torch.zeros(len(people_up), dtype=torch.bool) if known_size is None else known_size
+    everybody = _fit_plane(contacts, ground, people_up, known)
     if everybody.refusal != STATURES:
         return everybody
     plausible = contacts.of_people(everybody.log_stature.abs() < MAX_LOG_STATURE)
     if float(plausible.weights.sum()) <= float(contacts.weights.sum()) / 2:
         return everybody
-    return _fit_plane(plausible, ground, people_up, fix_statures=fix_statures)
+    return _fit_plane(plausible, ground, people_up, known)
 
 
-def _fit_plane(contacts: Contacts, ground: Ground, people_up: Float[Tensor, "P 3"], *, fix_statures: bool) -> FeetPlane:
+def _fit_plane(
+    contacts: Contacts, ground: Ground, people_up: Float[Tensor, "P 3"], known: Bool[Tensor, "P"]
+) -> FeetPlane:
     normal = ground.floor[:3].double()
     points, camera = contacts.points.double(), contacts.camera.double()
     offset = -(points @ normal).median() if len(contacts) else ground.floor[3].double()
@@ -139,11 +147,13 @@ def _fit_plane(contacts: Contacts, ground: Ground, people_up: Float[Tensor, "P 3
         return torch.cat([height, lean]), torch.cat([slope, lean_slope])
 
     sigmas = torch.tensor([floor_sigma, floor_sigma, HEIGHT_SIGMA_M] + [STATURE_SIGMA] * num_people).to(points)
-    if fix_statures:
-        sigmas[3:] = 1e-6
+    sigmas[3:][known] = 1e-6
     start = torch.cat([torch.zeros(2).to(points), offset[None], torch.zeros(num_people).to(points)])
 
     standing = (whose.sum(0) > 0).to(points)
+    if known[standing > 0].any():
+        # Somebody of known size says how large everything is: the others need not keep their mean.
+        standing = torch.zeros_like(standing)
     mean = torch.cat([torch.zeros(3).to(points), standing / standing.sum().clamp_min(1.0) / MEAN_STATURE_SIGMA])
     held = torch.cat([torch.diag(1 / sigmas), mean[None]])
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from unish.body import Body
 from unish.geometry.camera import pixel_grid, thin_intrinsics
-from unish.geometry.ruler import scale_from_person
-from unish.reconstruction.anchor import PlacedBodies
+from unish.geometry.ruler import STATURE_SPREAD, scale_from_person
+from unish.reconstruction.anchor import KNOWN_HEIGHT_SIGMA, PlacedBodies
 from unish.reconstruction.depth_curve import DepthCurve
 from unish.render.plain import rasterize
 from unish.structs import BodyParams, FrameArray, FrameTensor
@@ -32,7 +32,11 @@ MAX_RELIEF = 0.3
 
 @dataclass(frozen=True, kw_only=True)
 class SceneScale:
-    """Factor from the network's units to metres, and its relative standard error (NaN when nothing measured it)."""
+    """Factor from the network's units to metres, and its relative standard error (NaN when nothing measured it).
+
+    ``source`` is what measured it: ``people``, ``distance`` (one that the user knows), ``network`` (its own guess) or
+    ``none``.
+    """
 
     factor: float
     uncertainty: float
@@ -136,10 +140,16 @@ def estimate_scale(log_ratios: Float[Tensor, "P T"], placed: PlacedBodies, netwo
 
     Without such a person the network's own scale is taken, and without that 1.
     """
-    usable = placed.is_ruler & torch.isfinite(log_ratios)
+    usable = placed.measures_scene & torch.isfinite(log_ratios)
     if usable.any():
         weights = torch.where(usable, placed.distance_sigma**-2, 0.0)
-        factor, uncertainty = scale_from_person(log_ratios.exp(), torch.ones_like(log_ratios), weights)
+        known = placed.known_height is not None and bool(placed.known_height[usable.any(1)].all())
+        factor, uncertainty = scale_from_person(
+            log_ratios.exp(),
+            torch.ones_like(log_ratios),
+            weights,
+            stature_spread=KNOWN_HEIGHT_SIGMA if known else STATURE_SPREAD,
+        )
         return SceneScale(factor=float(factor), uncertainty=float(uncertainty), source="people")
     if network_scale is not None:
         return SceneScale(factor=network_scale, uncertainty=float("nan"), source="network")

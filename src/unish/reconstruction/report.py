@@ -129,7 +129,7 @@ def describe_people(reconstruction: Reconstruction, shots: list[MetricShot], bod
                 "frames": int(valid.sum()),
                 "height_m": float(heights[person]),
                 # 1 for a person seen from head to ankles, falling as the ruler gets worse.
-                "certainty": float(np.median(0.05 / sigma[person][valid])) if valid.any() else 0.0,
+                "certainty": min(float(np.median(0.05 / sigma[person][valid])), 1.0) if valid.any() else 0.0,
                 # Medians of what reconstruction.npz records per frame: see ``DepthComparison``.
                 "correction": float(np.median(factor)),
                 "correction_tilt": float(np.median(lean)),

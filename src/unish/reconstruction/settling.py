@@ -24,6 +24,7 @@ from unish.reconstruction.feet_plane import (
     AGREE_LOG_DEPTH,
     AGREE_SHARE,
     FOOT_SIGMA_M,
+    KNOWN,
     SIZE,
     FeetPlane,
     fit_feet_plane,
@@ -69,7 +70,7 @@ def settle_on_feet(
     for one, ground, feet in zip(compared, grounds, told, strict=True):
         resized = resize_people(one, log_stature, body)
         if feet is not None and not feet.refusal:
-            settled.append(_stand_on_feet(resized, ground, feet.weight > 0, body)[:2])
+            settled.append(_stand_on_feet(resized, ground, _choose_voters(feet, one.evidence), body)[:2])
         else:
             # Its people, and with them its scale, may have changed by what another shot has told.
             shot = move_into_world(resized, body)
@@ -99,10 +100,12 @@ def _ask_feet(compared: ComparedShot, shot: MetricShot, ground: Ground, body: Bo
     contacts, feet = _fit_plane(shot, compared.evidence, ground, body)
     if feet.refusal:
         return feet
+    if _is_measured_without_feet(feet, compared):
+        return replace(feet, refusal=KNOWN)
     if _agree(contacts, ground, shot, compared.evidence):
         return replace(feet, refusal=AGREE)
     resized = resize_people(compared, feet.log_stature, body)
-    _, standing, resize = _stand_on_feet(resized, ground, feet.weight > 0, body)
+    _, standing, resize = _stand_on_feet(resized, ground, _choose_voters(feet, compared.evidence), body)
     return replace(feet, refusal=SIZE if abs(resize) > MAX_LOG_RESIZE else standing.refusal)
 
 
@@ -114,6 +117,22 @@ def _agree(contacts: Contacts, ground: Ground, shot: MetricShot, evidence: ShotE
     below = collect_depth_evidence(contacts, ground.floor, shot, evidence)
     off = weighted_median(below.offset.abs(), below.weights).nan_to_num(0.0)
     return bool(weighted_quantile(heights, contacts.weights, AGREE_SHARE) < FOOT_SIGMA_M and off < AGREE_LOG_DEPTH)
+
+
+def _is_measured_without_feet(feet: FeetPlane, compared: ComparedShot) -> bool:
+    """Whether people of known height measure the scene, but only feet of others stand, whose size is less certain."""
+    known = compared.evidence.known_height
+    if known is None or not (compared.placed.is_ruler & known[:, None]).any():
+        return False
+    return not ((feet.weight > 0) & known).any()
+
+
+def _choose_voters(feet: FeetPlane, evidence: ShotEvidence) -> Bool[Tensor, "P"]:
+    """Whose feet are asked once statures are settled: people of known height alone, where any of them stands."""
+    standing = feet.weight > 0
+    if evidence.known_height is None or not (standing & evidence.known_height).any():
+        return standing
+    return standing & evidence.known_height
 
 
 def _stand_on_feet(
@@ -153,9 +172,9 @@ def _fit_plane(
     trunk, upright = find_upright(shot, body)
     people_up = median_direction(trunk, upright.float())
     if voters is None:
-        return contacts, fit_feet_plane(contacts, ground, people_up)
+        return contacts, fit_feet_plane(contacts, ground, people_up, known_size=evidence.known_height)
     contacts = contacts.of_people(voters)
-    return contacts, fit_feet_plane(contacts, ground, people_up, fix_statures=True)
+    return contacts, fit_feet_plane(contacts, ground, people_up, known_size=torch.ones_like(voters))
 
 
 def _join_statures(told: Sequence[FeetPlane]) -> Float[Tensor, "P"]:

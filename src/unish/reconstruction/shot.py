@@ -10,7 +10,14 @@ from jaxtyping import Bool, Float, Int16, Int64
 from torch import Tensor
 
 from unish.body import Body, move_body
-from unish.reconstruction.anchor import PlacedBodies, move_along_ray, place_bodies, resize_bodies, smooth_distances
+from unish.reconstruction.anchor import (
+    PlacedBodies,
+    move_along_ray,
+    place_bodies,
+    resize_bodies,
+    smooth_distances,
+    trust_heights,
+)
 from unish.reconstruction.between import interpolate_values
 from unish.reconstruction.depth_curve import DepthCurve
 from unish.reconstruction.metric import (
@@ -39,6 +46,7 @@ class ShotEvidence:
         landmarks_px: (P, T, 33, 3), NaN where none.
         boxes_xyxy: (P, T, 4).
         box_only: (P, T) nothing but the box was seen of the person: no landmarks, and no crop that the network read.
+        known_height: (P,) people whose stature was given; ``None`` for nobody.
     """
 
     timestamps_s: Float[Tensor, "T"]
@@ -47,6 +55,7 @@ class ShotEvidence:
     landmarks_px: Float[Tensor, "P T 33 3"]
     boxes_xyxy: Float[Tensor, "P T 4"]
     box_only: Bool[Tensor, "P T"]
+    known_height: Bool[Tensor, "P"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +90,7 @@ class MetricShot:
         correction: what was done to each person's own depth.
         curve: along which the depth of the scene went after ``scale``; ``None`` where nothing asked for one.
         network_scale, still, residual, unplaced, doubtful, unjoined: see ``Shot``.
+        known_height: see ``ShotEvidence``.
     """
 
     camera: Camera
@@ -104,6 +114,7 @@ class MetricShot:
     unplaced: Bool[Tensor, "D"]
     doubtful: Bool[Tensor, "D"]
     unjoined: int
+    known_height: Bool[Tensor, "P"] | None = None
 
 
 def measure_certainty(
@@ -182,6 +193,7 @@ def move_into_world(compared: ComparedShot, body: Body, curve: DepthCurve | None
         unplaced=shot.unplaced,
         doubtful=shot.doubtful,
         unjoined=shot.unjoined,
+        known_height=evidence.known_height,
     )
 
 
@@ -218,9 +230,10 @@ def _place(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], bod
         in_metres = shot.shift * (shot.network_scale or 0.0)
         transl = shot.transl + torch.tensor([0.0, 0.0, in_metres])
     intrinsics = shot.intrinsics.expand(num_frames, 3, 3)
-    return place_bodies(
+    placed = place_bodies(
         body, rotations, betas, evidence.landmarks_px, intrinsics, (height, width), evidence.valid, transl
     )
+    return placed if evidence.known_height is None else trust_heights(placed, evidence.known_height)
 
 
 def _support_weak_rulers(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 
+from unish.structs.camera import Lens
 from unish.structs.frames import FrameTensor
 
 
@@ -27,6 +28,7 @@ class Clip:
             and no scene. ``None`` where every picture fills its frame.
         source_area: (top, left, bottom, right) of what ``images`` show, pixels of the source: the picture inside of its
             bars. ``None`` where they show all of it.
+        lens: what the source says of its lens; ``None`` where it says nothing.
         name: short name of the source, for messages and file names.
         warnings: everything that degraded the reading, one sentence each.
     """
@@ -38,6 +40,7 @@ class Clip:
     source_size: tuple[int, int]
     picture_area: Int64[Tensor, "T 4"] | None = None
     source_area: tuple[float, float, float, float] | None = None
+    lens: Lens | None = None
     name: str = "clip"
     warnings: tuple[str, ...] = ()
 

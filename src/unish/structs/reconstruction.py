@@ -24,7 +24,7 @@ OLD_FORMAT = "unish-reconstruction/1"
 OPTIONAL = frozenset(
     {
         "sky", "dense_frames", "dense", "camera_interpolated", "contact_prob", "contact_names", "contact_thresholds",
-        "depth_curve",
+        "depth_curve", "scale_interval",
     }
 )  # fmt: skip
 """Keys that a file need not have: their attributes are then ``None``; all frames have dense arrays, in the file."""
@@ -69,6 +69,7 @@ class Reconstruction:
     ``contact_prob`` says how likely each of C points of the body (``contact_names``) touches the ground, NaN where it
     was not seen; ``contact_thresholds`` are the height (metres) and speed (m/s) that halve it. ``depth_curve`` has the
     log depth before and after at K knots of the curve along which each shot's scene went, NaN where there is none.
+    ``scale_interval`` has the factors on all lengths of each shot between which the true size lies with 90 %.
     """
 
     segment: Int32[ndarray, "T"]
@@ -107,6 +108,7 @@ class Reconstruction:
     contact_names: Shaped[ndarray, "C"] | None = None
     contact_thresholds: Float32[ndarray, "2"] | None = None
     depth_curve: Float32[ndarray, "S K 2"] | None = None
+    scale_interval: Float32[ndarray, "S 2"] | None = None
     extra: dict[str, ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

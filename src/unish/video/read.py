@@ -311,6 +311,7 @@ def _make_clip(
         segment=torch.from_numpy(segment.astype(np.int64)),
         source_size=taken.source_size or taken.size,
         picture_area=torch.tensor(taken.areas, dtype=torch.int64) if taken.num_padded else None,
+        lens=source.lens,
         name=path.resolve().stem,
         warnings=tuple(notes),
     )

@@ -17,11 +17,13 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from unish.errors import InputError
+from unish.structs import Lens
 from unish.video.resize import fit_long_side
 from unish.video.shots.cuts import THUMBNAIL_SIZE
 from unish.video.sources.clock import Clock, declared_end, is_without_times, nominal_rate
 from unish.video.sources.colour import BT2020, Transfer, hdr_to_rgb, to_rgb
 from unish.video.sources.display import Display, is_plausible_aspect, read_display, square_pixels
+from unish.video.sources.film_lens import read_film_lens, read_track_keys
 from unish.video.sources.skipping import SKIPPABLE, CannotSkipError, Ledger, pass_over
 from unish.video.sources.tracks import choose_track
 
@@ -78,6 +80,7 @@ class FileSource:
         path: the file.
         start_s: frames before it are not needed: those long before it are passed over where the file allows it.
         source_fps: frame rate of a raw stream, which has no times; ``None`` takes what its headers say.
+        lens: by the file's metadata, once the iteration has begun; ``None`` where they do not say.
 
     Raises:
         InputError: on iteration, when the file cannot be opened or has no picture in it.
@@ -88,6 +91,7 @@ class FileSource:
     source_fps: float | None = None
     warnings: list[str] = field(default_factory=list)
     total: int | None = None
+    lens: Lens | None = None
 
     def __iter__(self) -> Iterator[FileFrame]:
         try:
@@ -104,6 +108,7 @@ class FileSource:
             decoding = _Decoding(
                 path=self.path, container=container, stream=stream, warnings=self.warnings, source_fps=self.source_fps
             )
+            self.lens = decoding.read_lens()
             yield from decoding.frames_from(self.start_s - _RUN_UP_S) if skip else decoding.frames()
             decoding.judge_end()
 
@@ -141,6 +146,12 @@ class _Decoding:
                 "they are taken for square"
             )
             self.aspect = 1.0
+
+    def read_lens(self) -> Lens | None:
+        context = self.stream.codec_context
+        size = square_pixels((context.height, context.width), self.aspect)
+        metadata = self.container.metadata | self.stream.metadata | read_track_keys(self.path)
+        return read_film_lens(metadata, size) if min(size) > 0 else None
 
     def frames(self) -> Iterator[FileFrame]:
         for index, frame in enumerate(self._decode(self.container.demux(self.stream))):

@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from unish.errors import InputError
+from unish.structs import Lens
 from unish.video.resize import fit_long_side
 from unish.video.shots.cuts import THUMBNAIL_SIZE
 from unish.video.sources.folder_times import choose_times
@@ -27,6 +28,9 @@ from unish.video.sources.side_data import describe_side_data, split_numbers, wit
 
 FILM_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".gif", ".mpg", ".mpeg", ".ts", ".wmv"})
 """Of the most common videos, for advice only: what a file is, its content says."""
+
+_SAME_LENS = 1.05
+"""Focal lengths that differ by less are those of one lens: focusing changes them, and tags are rounded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +69,8 @@ class FolderSource:
         fps: frames per second that are going to be used.
         smallest_side: images with a shorter side (pixels) are left out beside larger ones.
         usual_size: (height, width) that most images have, once the iteration has begun.
+        lens: that most images of the usual size name, once the iteration has begun; ``None`` where they name none, or
+            several.
 
     Raises:
         InputError: on iteration, when no image can be read, or a package is missing that reads them.
@@ -77,6 +83,7 @@ class FolderSource:
     warnings: list[str] = field(default_factory=list)
     usual_size: tuple[int, int] | None = None
     total: int | None = None
+    lens: Lens | None = None
 
     def __iter__(self) -> Iterator[ImageFrame]:
         photos = self._choose_frames()
@@ -84,6 +91,7 @@ class FolderSource:
         readable = [photo for photo in photos if photo.num_pictures]
         if readable:
             self.usual_size = Counter(photo.size for photo in readable).most_common(1)[0][0]
+            self._choose_lens([photo for photo in readable if photo.size == self.usual_size])
         times, assumed = choose_times(photos, self.source_fps, self.fps)
         self.warnings.extend([assumed] if assumed else [])
         broken: list[str] = []
@@ -98,6 +106,19 @@ class FolderSource:
             raise InputError(f"{self.paths[0].parent}: none of the {len(broken)} images can be read; give others")
         if broken:
             self.warnings.append(f"{len(broken)} images cannot be read and were left out, the first is {broken[0]}")
+
+    def _choose_lens(self, photos: list[Photo]) -> None:
+        named = [photo.lens for photo in photos if photo.lens is not None]
+        if 2 * len(named) < len(photos) or not named:
+            return
+        shortest, longest = (choose(lens.focal for lens in named) for choose in (min, max))
+        if longest > _SAME_LENS * shortest:
+            self.warnings.append(
+                "by their EXIF tags, the pictures were taken with focal lengths that differ by a factor of "
+                f"{longest / shortest:.1f}: one camera cannot explain them all, and none of the tags was used"
+            )
+        else:
+            self.lens = sorted(named, key=lambda lens: lens.focal)[len(named) // 2]
 
     def _choose_frames(self) -> list[Photo]:
         """The images that are frames, those that cannot be read among them: they keep their place in time."""

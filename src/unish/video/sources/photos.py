@@ -15,11 +15,13 @@ from numpy import ndarray
 from PIL import Image, ImageOps
 
 from unish.errors import InputError
+from unish.structs import Lens
+from unish.video.sources.exif_lens import EXIF_IFD, read_exif_lens
 
 HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".avif"}) | HEIF_SUFFIXES
 
-_ORIENTATION, _EXIF_IFD, _TAKEN, _TAKEN_FRACTION = 0x0112, 0x8769, 0x9003, 0x9291
+_ORIENTATION, _TAKEN, _TAKEN_FRACTION = 0x0112, 0x9003, 0x9291
 _TURNED = (5, 6, 7, 8)
 """EXIF orientations that swap height and width."""
 BROKEN_IMAGE_ERRORS = (OSError, ValueError, SyntaxError, struct.error, KeyError, TypeError)
@@ -38,6 +40,7 @@ class Photo:
         mode: Pillow's name of the pixel format.
         taken_s: when it was taken by its EXIF tags, seconds since an arbitrary day; ``None`` where they do not say.
         num_pictures: how many the file holds, as animated and many-page ones do; 0 for one that cannot be read.
+        lens: by its EXIF tags; ``None`` where they do not say.
     """
 
     path: Path
@@ -45,6 +48,7 @@ class Photo:
     mode: str
     taken_s: float | None
     num_pictures: int
+    lens: Lens | None = None
 
 
 def read_header(path: Path) -> Photo:
@@ -56,6 +60,7 @@ def read_header(path: Path) -> Photo:
                 size=_upright_size(opened),
                 mode=opened.mode,
                 taken_s=_time_taken(opened),
+                lens=_read_lens(opened),
                 # Phones hide a second view, or the depth, behind a JPEG: that is no film.
                 num_pictures=1 if opened.format in ("JPEG", "MPO", "HEIF") else getattr(opened, "n_frames", 1),
             )
@@ -130,13 +135,20 @@ def _set_upright(image: Image.Image) -> Image.Image:
 
 def _time_taken(image: Image.Image) -> float | None:
     try:
-        tags = image.getexif().get_ifd(_EXIF_IFD)
+        tags = image.getexif().get_ifd(EXIF_IFD)
         moment = datetime.strptime(str(tags[_TAKEN]).strip("\0 "), "%Y:%m:%d %H:%M:%S")
     except BROKEN_IMAGE_ERRORS:
         return None
     digits = str(tags.get(_TAKEN_FRACTION, "")).strip("\0 ")
     fraction = float(f"0.{digits}") if digits.isdecimal() and digits.isascii() else 0.0
     return (moment - datetime(2000, 1, 1)) / timedelta(seconds=1) + fraction
+
+
+def _read_lens(image: Image.Image) -> Lens | None:
+    try:
+        return read_exif_lens(image.getexif().get_ifd(EXIF_IFD), _upright_size(image))
+    except BROKEN_IMAGE_ERRORS:
+        return None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
