@@ -14,7 +14,8 @@ from unish.pipeline import Settings
 PROMISED = {
     "reconstruct": {
         "--out", "--model", "--fps", "--source-fps", "--size", "--start", "--end", "--max-frames", "--device",
-        "--people", "--tracks", "--intrinsics", "--body", "--window", "--overlap", "--settle", "--seed", "--quiet",
+        "--people", "--person-box", "--person-at", "--person-id", "--fill-gaps", "--tracks", "--intrinsics", "--body",
+        "--window", "--overlap", "--settle", "--seed", "--quiet",
     },
     "export": {"--to", "--out"},
     "synth": {"--out", "--clips", "--seed", "--quiet"},

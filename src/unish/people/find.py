@@ -10,6 +10,7 @@ import torch
 from unish import assets
 from unish.errors import InputError
 from unish.people.blazepose import BlazePoseDetector, BlazePoseLandmarks
+from unish.people.choice import PeopleChoice
 from unish.people.config import PeopleConfig
 from unish.people.fuse import add_points
 from unish.people.log import ObservationLog
@@ -77,6 +78,7 @@ def find_people(
     models: PeopleModels | None = None,
     segmenter: Segmenter | None = None,
     tracker: Tracker | None = None,
+    choice: PeopleChoice | None = None,
     log: ObservationLog | None = None,
     progress: Progress | None = None,
 ) -> tuple[Tracks, Landmarks]:
@@ -87,6 +89,7 @@ def find_people(
         mask_size: (h, w) of the masks.
         config: settings.
         models, segmenter, tracker: replacements for the default parts (see ``protocols``).
+        choice: whom to keep, with the numbers that everybody has without it; ``None`` keeps everybody.
         log: keeps what is observed, so that a run that was ended goes on where it was, and masks take no memory.
         progress: called after each few frames.
 
@@ -95,7 +98,7 @@ def find_people(
         view gives empty tracks and a warning.
 
     Raises:
-        InputError: a model file cannot be fetched.
+        InputError: a model file cannot be fetched, or ``choice`` names somebody who is not there.
     """
     config = config or PeopleConfig()
     if config.max_people == 0:
@@ -131,12 +134,12 @@ def find_people(
             tracker.update(time_s, segment, people)
         if progress is not None:
             progress("find people", min(first + _CHUNK, clip.num_frames), clip.num_frames)
-    chosen, messages = select_people(dict(enumerate(tracker.identities())), clip, config)
+    people_by_id, messages = select_people(
+        dict(enumerate(tracker.identities())), clip, config, choice, number_anew=True
+    )
     messages += models.notes
-    if not chosen:
+    if not people_by_id:
         messages.append("nobody was found in the video: only the scene is reconstructed")
-    # Dropped tracks leave no holes in the numbering.
-    people_by_id = dict(enumerate(chosen.values()))
     labels = draw_labels(list(people_by_id.values()), clip, mask_size, segmenter or LandmarkSegmenter())
     return pack(people_by_id, clip, labels, messages)
 
