@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from unish.body import Body, load_body
 from unish.errors import InputError
-from unish.network import UniSH, UniSHConfig
+from unish.network import PersonFeatures, UniSH, UniSHConfig
 from unish.people import ObservationLog, PeopleChoice, PeopleConfig, PeopleModels, find_people, read_tracks
 from unish.settings import Settings
 from unish.structs import Clip, HumanInputs, Landmarks, Prediction, Tracks
@@ -118,7 +119,7 @@ class Models:
         """Of this thread alone: their interpreters can read one picture at a time."""
         known: dict[PeopleConfig, PeopleModels] = self._of_thread.__dict__.setdefault("people", {})
         if config not in known:
-            known[config] = PeopleModels.load(config, progress)
+            known[config] = replace(PeopleModels.load(config, progress), features=PersonFeatures())
         return known[config]
 
 

@@ -9,6 +9,7 @@ import torch
 
 from unish import assets
 from unish.errors import InputError
+from unish.people.appearance import add_features
 from unish.people.blazepose import BlazePoseDetector, BlazePoseLandmarks
 from unish.people.choice import PeopleChoice
 from unish.people.config import PeopleConfig
@@ -17,7 +18,15 @@ from unish.people.log import ObservationLog
 from unish.people.masks import LandmarkSegmenter, draw_labels
 from unish.people.movenet import MoveNetPoints, load_movenet
 from unish.people.observe import observe
-from unish.people.protocols import Detector, KeypointModel, LandmarkModel, RegionFinder, Segmenter, Tracker
+from unish.people.protocols import (
+    Detector,
+    FeatureModel,
+    KeypointModel,
+    LandmarkModel,
+    RegionFinder,
+    Segmenter,
+    Tracker,
+)
 from unish.people.reading import Frame
 from unish.people.records import pack, select_people
 from unish.people.scales import TwoScaleDetector
@@ -54,10 +63,12 @@ class PeopleModels(PoseModels):
     Attributes:
         detector: finds people.
         support: a second detector that imagines more; it needs good landmarks to be believed.
+        features: describes what people look like; ``None`` recognises them by their colours alone.
     """
 
     detector: Detector
     support: Detector
+    features: FeatureModel | None = None
 
     @classmethod
     def load(cls, config: PeopleConfig, progress: Progress | None = None) -> PeopleModels:
@@ -129,6 +140,8 @@ def find_people(
             )
             if models.keypoints is not None:
                 people = add_points(frame.picture, people, models.keypoints)
+            if models.features is not None:
+                people = add_features(frame.picture, people, models.features)
             if log is not None:
                 people = log.add(people, last=index == clip.num_frames - 1)
             tracker.update(time_s, segment, people)

@@ -21,8 +21,8 @@ def fill_gaps(record: Reconstruction, body: Body, max_gap_s: float) -> Reconstru
     Each joint turns evenly from its rotation in the last frame before the gap to that in the first one after it
     (spherical linear interpolation; Shoemake, "Animating rotation with quaternion curves", 1985). The root follows
     monotone cubic curves through all frames of the shot in which the person was seen (Fritsch & Butland, "A method for
-    constructing local monotone piecewise cubic interpolants", 1984): smooth, and never beyond the places at both ends of
-    the gap. Both are interpolated in the world, so a camera that moves meanwhile does not carry the person along.
+    constructing local monotone piecewise cubic interpolants", 1984): smooth, and never beyond the places at both ends
+    of the gap. Both are interpolated in the world, so a camera that moves meanwhile does not carry the person along.
 
     Args:
         record: of a whole video; worlds of shots are not connected, so no gap over a cut is filled.
