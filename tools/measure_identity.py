@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def main() -> int:
         print(name)
         own = [seed for seed in places if seed % 2 == parity]
         scores = {kind: [score(compose(kind, seed, places, own)) for seed in own] for kind in KINDS}
-        for kind, results in (*scores.items(), ("all", [one for kind in KINDS for one in scores[kind]])):
+        for kind, results in (*scores.items(), ("all", list(chain(*scores.values())))):
             print(f"  {kind:6s} {len(results):3d} cases  {summarise(results)}")
     return 0
 
@@ -105,7 +106,7 @@ def write_statistics(rendered: list[Float[ndarray, "_ D"]], clips: list[Path]) -
                     frame_indices=clip.frame_indices[frame : frame + 1], segment=clip.segment[frame : frame + 1],
                 )  # fmt: skip
                 find_people(one, mask_size=(32, 32), config=config, models=models, tracker=tracker)
-            found += [track.people[0].features for track in tracker.tracklets]
+            found += [one for track in tracker.tracklets if (one := track.people[0].features) is not None]
     parts = [np.concatenate(rendered), np.stack(found)]
     stored = {
         "mean": np.mean([part.mean(0) for part in parts], axis=0),
@@ -128,7 +129,7 @@ def film(work: Path, seed: int) -> dict[str, ndarray]:
                 other = sample_camera_path(rng, shooting.stage, joints, shooting.timestamps_s, CONFIG)
                 shooting = replace(shooting, camera=other)
             arrays |= {f"{name}{camera}": values for name, values in _shoot(shooting, seed, camera).items()}
-        np.savez(path, **arrays)
+        np.savez(path, allow_pickle=False, **arrays)
     with np.load(path) as file:
         return dict(file)
 
@@ -169,7 +170,7 @@ def describe_place(work: Path, seed: int) -> dict[str, ndarray]:
                     rows.append((camera, frame, person))
         np.savez(
             path, rows=np.array(rows).reshape(-1, 3), boxes=np.stack([one.box_xyxy for one in seen]),
-            colours=np.stack([one.appearance for one in seen]), features=np.stack([one.features for one in seen]),
+            colours=np.stack([one.appearance for one in seen]), features=np.stack([one.features for one in seen if one.features is not None]),
         )  # fmt: skip
     with np.load(path) as file:
         return dict(file)

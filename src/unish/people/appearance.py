@@ -69,7 +69,7 @@ def add_features(
             masks.append(sample_mask(person.pose, points))
         else:
             inside = (points >= person.box_xyxy[:2]) & (points <= person.box_xyxy[2:])
-            masks.append(inside.all(axis=-1).astype(np.float32))
+            masks.append(np.asarray(inside.all(axis=-1), np.float32))
     found = model(torch.stack(crops), torch.from_numpy(np.stack(masks))).numpy()
     return [
         replace(person, features=row.astype(np.float16).astype(np.float32))

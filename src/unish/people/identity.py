@@ -74,7 +74,7 @@ class Piece:
         track: index of the track; segment: its shot.
         frames, times, people: of its observations.
         num_clear: how many of these describe it: those without anybody else near, if there are any.
-        colours: mean unit-sum histogram; features: unit mean of the image features, zeros where there are none.
+        colours: mean unit-sum histogram; features: unit mean of the image features, ``None`` where there are none.
     """
 
     track: int
@@ -84,7 +84,7 @@ class Piece:
     people: list[Observation]
     num_clear: int
     colours: Float[ndarray, "bins"]
-    features: Float[ndarray, "D"]
+    features: Float[ndarray, "D"] | None
 
 
 def settle_identities(
@@ -93,7 +93,7 @@ def settle_identities(
     """The observations of each person by frame number, in order of first appearance.
 
     Pieces are grouped by average linkage (Sokal & Michener, 1958), which takes time and memory of the square of their
-    number. Those whose person is not clear are then taken out again and grouped among themselves.
+    number. Those whose person is not clear are then taken out again.
     """
     config = config or IdentityConfig()
     pieces = cut_tracks(tracklets, config)
@@ -101,10 +101,10 @@ def settle_identities(
         return []
     likeness, together = compare_pieces(pieces, config)
     groups = group_pieces(likeness, together)
-    unclear = np.flatnonzero(find_unclear(likeness, together, groups, config.clear_lead))
-    groups[unclear] = (
-        groups.max() + 1 + group_pieces(likeness[np.ix_(unclear, unclear)], together[np.ix_(unclear, unclear)])
-    )
+    unclear = find_unclear(likeness, together, groups, config.clear_lead)
+    # What is taken out of a person stays together as far as a track says so.
+    track = np.array([piece.track for piece in pieces])
+    groups = np.unique(np.stack([groups, np.where(unclear, track, -1)]), axis=1, return_inverse=True)[1].reshape(-1)
     people = [
         {frame: one for index in np.flatnonzero(groups == group)
          for frame, one in zip(pieces[index].frames, pieces[index].people, strict=True)}
@@ -128,10 +128,7 @@ def cut_tracks(tracklets: Sequence[Tracklet], config: IdentityConfig) -> list[Pi
             if since >= config.min_clean and clean[-1] - clean[row - 1] >= config.min_clean:
                 bounds.append(int(row))
         bounds.append(len(tracklet.people))
-        pieces += [
-            _make_piece(track, tracklet, near, slice(start, stop))
-            for start, stop in pairwise(bounds)
-        ]
+        pieces += [_make_piece(track, tracklet, near, slice(start, stop)) for start, stop in pairwise(bounds)]
     return pieces
 
 
@@ -140,14 +137,13 @@ def compare_pieces(
 ) -> tuple[Float[ndarray, "N N"], Bool[ndarray, "N N"]]:
     """How likely each two pieces are one person, above 0 where they may be; and which share a frame, so are not."""
     colours = np.stack([piece.colours for piece in pieces])
-    features = np.stack([piece.features for piece in pieces])
     alike = np.stack([appearance_similarity(colours, own) for own in colours])
-    described = features.any(axis=1)
-    likeness = np.where(
-        described[:, None] & described,
-        features @ features.T + config.colour_weight * alike - config.min_likeness,
-        config.colours_alone * (alike - config.min_colours),
-    )
+    likeness = config.colours_alone * (alike - config.min_colours)
+    rows = [row for row, piece in enumerate(pieces) if piece.features is not None]
+    if rows:
+        both = np.ix_(rows, rows)
+        features = np.stack([features for piece in pieces if (features := piece.features) is not None])
+        likeness[both] = features @ features.T + config.colour_weight * alike[both] - config.min_likeness
     track = np.array([piece.track for piece in pieces])
     fewest = np.minimum.outer(*[[piece.num_clear for piece in pieces]] * 2)
     likeness += np.where(
@@ -174,7 +170,7 @@ def group_pieces(likeness: Float[ndarray, "N N"], together: Bool[ndarray, "N N"]
 def find_unclear(
     likeness: Float[ndarray, "N N"], together: Bool[ndarray, "N N"], groups: Int[ndarray, "N"], lead: float
 ) -> Bool[ndarray, "N"]:
-    """Pieces that are hardly more like their own person than like another one, whom they may be instead.
+    """Pieces that are hardly more like their own person than like another one, for whom they might be taken as well.
 
     Somebody else is another person for certain only where the two are seen together. If that one's own pieces are seen
     together with this one, it is the exchange of both that must be clearly worse.
@@ -191,7 +187,7 @@ def find_unclear(
     unclear = np.zeros(len(groups), bool)
     for piece in np.flatnonzero(np.isfinite(mean[np.arange(len(groups)), own])):
         here = own[piece]
-        for other in np.flatnonzero(apart[here] & np.isfinite(mean[piece])):
+        for other in np.flatnonzero(apart[here] & (np.nan_to_num(mean[piece], nan=-1.0) > 0)):
             if other == here:
                 continue
             gain = mean[piece, here] - mean[piece, other]
@@ -236,7 +232,7 @@ def _make_piece(track: int, tracklet: Tracklet, touched: Bool[ndarray, "n"], row
     people = tracklet.people[rows]
     clear = [person for person, near in zip(people, touched[rows], strict=True) if not near] or people
     features = [person.features for person in clear if person.features is not None]
-    mean = np.mean(features, axis=0) if features else np.zeros(1)
+    mean = np.mean(features, axis=0) if features else None
     return Piece(
         track=track,
         segment=tracklet.segment,
@@ -245,12 +241,12 @@ def _make_piece(track: int, tracklet: Tracklet, touched: Bool[ndarray, "n"], row
         people=people,
         num_clear=len(clear),
         colours=np.mean([person.appearance for person in clear], axis=0),
-        features=mean / max(float(np.linalg.norm(mean)), 1e-9),
+        features=None if mean is None else mean / max(float(np.linalg.norm(mean)), 1e-9),
     )
 
 
 def _measure_places(pieces: Sequence[Piece], config: IdentityConfig) -> Float[ndarray, "N N"]:
-    """1 where one piece goes on where another of the same shot has just ended, 0 from ``place_s`` or ``max_leap`` on."""
+    """1 where one piece begins where another of the same shot has just ended; 0 after ``place_s`` or far away."""
     first, last = (np.stack([piece.people[row].box_xyxy for piece in pieces]) for row in (0, -1))
     start, end = (np.array([piece.times[row] for piece in pieces]) for row in (0, -1))
     segment = np.array([piece.segment for piece in pieces])

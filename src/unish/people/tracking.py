@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
 from scipy.optimize import linear_sum_assignment
 
 from unish.people.appearance import appearance_similarity
