@@ -106,7 +106,7 @@ def write_statistics(rendered: list[Float[ndarray, "_ D"]], clips: list[Path]) -
                     frame_indices=clip.frame_indices[frame : frame + 1], segment=clip.segment[frame : frame + 1],
                 )  # fmt: skip
                 find_people(one, mask_size=(32, 32), config=config, models=models, tracker=tracker)
-            found += [one for track in tracker.tracklets if (one := track.people[0].features) is not None]
+            found += [seen for track in tracker.tracklets if (seen := track.people[0].features) is not None]
     parts = [np.concatenate(rendered), np.stack(found)]
     stored = {
         "mean": np.mean([part.mean(0) for part in parts], axis=0),
@@ -170,7 +170,8 @@ def describe_place(work: Path, seed: int) -> dict[str, ndarray]:
                     rows.append((camera, frame, person))
         np.savez(
             path, rows=np.array(rows).reshape(-1, 3), boxes=np.stack([one.box_xyxy for one in seen]),
-            colours=np.stack([one.appearance for one in seen]), features=np.stack([one.features for one in seen if one.features is not None]),
+            colours=np.stack([one.appearance for one in seen]),
+            features=np.stack([features for one in seen if (features := one.features) is not None]),
         )  # fmt: skip
     with np.load(path) as file:
         return dict(file)
