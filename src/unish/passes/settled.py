@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from numpy import ndarray
 from torch import Tensor
 
 from unish.body import Body, load_body, match_shape
@@ -29,6 +30,8 @@ from unish.reconstruction import (
     stitch_windows,
     touch_ground,
 )
+from unish.reconstruction.checks.views import likeness
+from unish.reconstruction.unusual import LIKENESS
 from unish.structs import FrameArray, Frames, Reconstruction, cut_frames
 from unish.structs.reconstruction import DENSE
 from unish.video import Placement, put_back
@@ -81,10 +84,17 @@ def settle(
         feet: bring scene, ground and people together where feet stand (``reconstruction.settling``).
         seed: of the search for the floor.
     """
+    rows, columns = seen.placement.region
+    shape = (len(seen.images), *seen.placement.inner, 3)
+    pictures = FrameArray(shape, seen.images.dtype, lambda frame: seen.images[frame][rows, columns])
+    never_moves = _find_motionless(seen, pictures)
     shots = [_stitch(seen, shot) for shot in seen.shots]
     starts = np.cumsum([0, *(len(shot.dense) for shot in seen.shots)]).tolist()
     evidence = [
-        _evidence(seen, shot.frames, cut_frames(seen.masks, slice(start, start + len(shot.dense))))
+        replace(
+            _evidence(seen, shot.frames, cut_frames(seen.masks, slice(start, start + len(shot.dense)))),
+            never_moves=never_moves,
+        )
         for start, shot in zip(starts[:-1], seen.shots, strict=True)
     ]
     betas, notes = average_betas(shots, shape_space, body)
@@ -98,9 +108,6 @@ def settle(
         metric = [move_into_world(one, body) for one in compared]
         grounds = [estimate_ground(shot, body, seed=seed) for shot in metric]
     contacts = [touch_ground(*one, body) for one in zip(metric, evidence, grounds, strict=True)]
-    rows, columns = seen.placement.region
-    shape = (len(seen.images), *seen.placement.inner, 3)
-    pictures = FrameArray(shape, seen.images.dtype, lambda frame: seen.images[frame][rows, columns])
     record = assemble(
         seen.clip, pictures, seen.masks, seen.tracks, seen.landmarks, metric, grounds, betas, body, network, seen.sky,
         contacts,
@@ -134,6 +141,32 @@ def _evidence(seen: Observations, shot: slice, masks: FrameArray) -> ShotEvidenc
         landmarks_px=seen.landmarks.px[:, shot],
         boxes_xyxy=seen.tracks.boxes_xyxy[:, shot],
         box_only=seen.box_only[:, shot],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """``Sightings`` in the frames with depth."""
+
+    images: FrameArray
+    person_masks: FrameArray
+    person_valid: Bool[ndarray, "P D"]
+    boxes_xyxy: Float[ndarray, "P D 4"]
+    landmarks_px: Float[ndarray, "P D 33 3"]
+
+
+def _find_motionless(seen: Observations, pictures: FrameArray) -> Bool[Tensor, "P"]:
+    """Who is found again as exactly as a flat picture is: no ruler, though it may be a person who stands very still."""
+    dense = torch.cat([shot.frames.start + shot.dense for shot in seen.shots])
+    found = _Seen(
+        images=pictures,
+        person_masks=FrameArray.like(seen.masks, lambda frame: seen.masks[frame].numpy(), dtype=np.dtype(np.int16)),
+        person_valid=seen.tracks.valid[:, dense].numpy(),
+        boxes_xyxy=seen.tracks.boxes_xyxy[:, dense].numpy(),
+        landmarks_px=seen.landmarks.px[:, dense].numpy(),
+    )
+    return torch.tensor(
+        [likeness(found, person) > LIKENESS for person in range(seen.tracks.num_people)], dtype=torch.bool
     )
 
 

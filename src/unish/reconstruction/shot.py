@@ -27,6 +27,9 @@ from unish.structs import CONFIDENT, BodyParams, Camera, FrameArray, FrameTensor
 SCENE_SIGMA = 0.3
 """Relative error of the scene's depth at one person, against which a badly seen ruler is weighed."""
 
+PICTURE_SIGMA = 0.6
+"""Relative error of the size of what may be a picture of a person: it is no ruler, and stands where the scene is."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShotEvidence:
@@ -39,6 +42,7 @@ class ShotEvidence:
         landmarks_px: (P, T, 33, 3), NaN where none.
         boxes_xyxy: (P, T, 4).
         box_only: (P, T) nothing but the box was seen of the person: no landmarks, and no crop that the network read.
+        never_moves: (P,) perhaps a poster or a statue, whose size says nothing; ``None`` where nobody has looked.
     """
 
     timestamps_s: Float[Tensor, "T"]
@@ -47,6 +51,7 @@ class ShotEvidence:
     landmarks_px: Float[Tensor, "P T 33 3"]
     boxes_xyxy: Float[Tensor, "P T 4"]
     box_only: Bool[Tensor, "P T"]
+    never_moves: Bool[Tensor, "P"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,8 +201,14 @@ def _place(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], bod
         in_metres = shot.shift * (shot.network_scale or 0.0)
         transl = shot.transl + torch.tensor([0.0, 0.0, in_metres])
     intrinsics = shot.intrinsics.expand(num_frames, 3, 3)
-    return place_bodies(
+    placed = place_bodies(
         body, rotations, betas, evidence.landmarks_px, intrinsics, (height, width), evidence.valid, transl
+    )
+    if evidence.never_moves is None:
+        return placed
+    sigma = placed.distance_sigma
+    return replace(
+        placed, distance_sigma=torch.where(evidence.never_moves[:, None], sigma.clamp_min(PICTURE_SIGMA), sigma)
     )
 
 
