@@ -34,6 +34,7 @@ from unish.reconstruction import (
     describe_people,
     describe_sizes,
     describe_statures,
+    fill_gaps,
     judge,
     measure_quality,
     read_facts,
@@ -157,6 +158,8 @@ def run(
             **measured,
             "warnings": list(dict.fromkeys(raised)),
         }
+        # Measured was what was seen alone.
+        found = fill_gaps(found, body, settings.fill_gaps)
         if temporary and found.dense:
             # Its frames are needed as long as it is there.
             weakref.finalize(found, cleaning.pop_all().close)

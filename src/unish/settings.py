@@ -11,6 +11,8 @@ from unish.values import check_count, check_number, check_path, check_sampling, 
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 _CAMERA = ("fx", "fy", "cx", "cy")
+_BOX = ("x0", "y0", "x1", "y1", "t")
+_POINT = ("x", "y", "t")
 _SPAN = ("x1", "y1", "x2", "y2", "seconds", "metres")
 Span = tuple[float, float, float, float, float, float]
 
@@ -31,6 +33,10 @@ class Settings:
         size: long side of the processed frames in pixels; ``None`` takes the model's own.
         start, end: seconds.
         people: the most people to reconstruct, ``None`` for all, 0 for the scene alone.
+        person_box: (x0, y0, x1, y1, t) of people to keep, source pixels and seconds; others are left out.
+        person_at: (x, y, t) on people to keep, source pixels and seconds.
+        person_id: numbers of people to keep, as a run with everybody gives them.
+        fill_gaps: longest gap of a person, seconds, over which poses are interpolated; 0 fills none.
         tracks: npz with the user's own boxes instead of the detector.
         intrinsics: (fx, fy, cx, cy) of the source in pixels, when known.
         fov: the angle in degrees that the longer side of the source's picture spans, bars included, when known.
@@ -60,6 +66,10 @@ class Settings:
     max_frames: int | None = None
     device: str = "auto"
     people: int | None = None
+    person_box: Sequence[tuple[float, float, float, float, float]] = ()
+    person_at: Sequence[tuple[float, float, float]] = ()
+    person_id: Sequence[int] = ()
+    fill_gaps: float = 0.0
     tracks: Path | None = None
     intrinsics: tuple[float, float, float, float] | None = None
     fov: float | None = None
@@ -82,6 +92,8 @@ class Settings:
         for name, lowest in (("size", 32), ("people", 0)):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name), at_least=lowest)
+        check_number("fill gaps", self.fill_gaps, at_least=0)
+        self._check_choice()
         if self.overlap >= self.window:
             raise InputError(f"overlap ({self.overlap}) is not below window ({self.window}); lower it")
         if self.device not in DEVICES:
@@ -111,6 +123,34 @@ class Settings:
             object.__setattr__(self, "known_distance", _check_spans(self.known_distance))
         if self.person_height and self.known_distance:
             raise InputError("person height and known distance both say how large everything is; give one of them")
+
+    def _check_choice(self) -> None:
+        """Of people to keep."""
+        for name, parts in (("person_box", _BOX), ("person_at", _POINT)):
+            given, said = getattr(self, name), name.replace("_", " ")
+            if not isinstance(given, Sequence):
+                raise InputError(f"{said} is {shorten(given)}; give a list of ({', '.join(parts)})")
+            object.__setattr__(self, name, tuple(_check_place(said, place, parts) for place in given))
+        if not isinstance(self.person_id, Sequence):
+            raise InputError(f"person id is {shorten(self.person_id)}; give a list of whole numbers")
+        object.__setattr__(
+            self, "person_id", tuple(check_count("person id", one, at_least=0) for one in self.person_id)
+        )
+        if self.people == 0 and (self.person_box or self.person_at or self.person_id):
+            raise InputError("people is 0, so nobody can be chosen; leave that out, or whom to choose")
+
+
+def _check_place(name: str, given: object, parts: tuple[str, ...]) -> tuple[float, ...]:
+    """A box or a point of the picture, and a time."""
+    values: list[object] = list(given) if isinstance(given, Iterable) else []
+    if len(values) != len(parts):
+        raise InputError(f"{name} has {shorten(given)}; give ({', '.join(parts)}) in source pixels and seconds")
+    numbers = tuple(check_number(f"{name}: {part}", value) for part, value in zip(parts, values, strict=True))
+    if numbers[-1] < 0:
+        raise InputError(f"{name} has the time {numbers[-1]:g}; seconds count from the start of the video")
+    if len(numbers) == len(_BOX) and (numbers[2] <= numbers[0] or numbers[3] <= numbers[1]):
+        raise InputError(f"{name} has {shorten(given)}, an empty box; give x1 and y1 above x0 and y0")
+    return numbers
 
 
 def _check_intrinsics(given: object) -> tuple[float, float, float, float]:

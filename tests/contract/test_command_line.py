@@ -14,8 +14,9 @@ from unish.pipeline import Settings
 PROMISED = {
     "reconstruct": {
         "--out", "--model", "--fps", "--source-fps", "--size", "--start", "--end", "--max-frames", "--device",
-        "--people", "--tracks", "--intrinsics", "--body", "--window", "--overlap", "--settle", "--blur-faces",
-        "--seed", "--quiet", "--fov", "--focal-35mm", "--person-height", "--known-distance",
+        "--people", "--person-box", "--person-at", "--person-id", "--fill-gaps", "--tracks", "--intrinsics", "--body",
+        "--window", "--overlap", "--settle", "--seed", "--quiet", "--blur-faces", "--fov", "--focal-35mm",
+        "--person-height", "--known-distance",
     },
     "export": {
         "--to", "--out", "--fps", "--up", "--gravity", "--people", "--rig", "--in-place", "--per-person",

@@ -64,7 +64,9 @@ def licensed_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def reconstruct(case: Case, body_file: Path, *, people: int = 2) -> tuple[World, OracleNetwork, Result]:
+def reconstruct(
+    case: Case, body_file: Path, *, people: int = 2, fill_gaps: float = 0.0
+) -> tuple[World, OracleNetwork, Result]:
     body = load_body(body_file) if case.licensed else load_body()
     shapes = torch.zeros(2, 10)
     if case.licensed or case.config.body == "free":
@@ -73,7 +75,7 @@ def reconstruct(case: Case, body_file: Path, *, people: int = 2) -> tuple[World,
     network = OracleNetwork(world=world, config=case.config, betas=shapes)
     fx, fy, cx, cy = (case.cameras[0, i, j].item() * 2 for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
     settings = Settings(
-        window=5, overlap=2, body=str(body_file) if case.licensed else "free",
+        window=5, overlap=2, body=str(body_file) if case.licensed else "free", fill_gaps=fill_gaps,
         intrinsics=(fx, fy, cx, cy) if case.known else None,
     )  # fmt: skip
     tracks, landmarks = world.tracks, world.landmarks
@@ -193,3 +195,16 @@ def test_without_people_the_networks_scale_is_taken_and_said(licensed_file: Path
     assert np.isnan(found.gravity).all() and np.isnan(found.floor).all()
     said = " ".join(result.report["warnings"])
     assert "nobody measures the scene, so its size is a guess" in said and "gravity and floor are unknown" in said
+
+
+def test_a_gap_is_filled_with_the_truth(licensed_file: Path) -> None:
+    world, _, result = reconstruct(CASES["small, known, off centre"], licensed_file, fill_gaps=0.4)
+    found, truth = result.reconstruction, world.world_params()
+    assert np.argwhere(found.person_filled).tolist() == [list(ABSENT)] and not found.person_valid[ABSENT]
+    # A walk that is straight is met to what the frames beside it are met to.
+    np.testing.assert_allclose(found.joints[ABSENT], world.body.joints(truth)[ABSENT].numpy(), rtol=0, atol=0.015)
+    np.testing.assert_allclose(found.transl[ABSENT], truth.transl[ABSENT].numpy(), rtol=0, atol=0.015)
+    for name in ("boxes_xyxy", "landmarks_px", "contact_prob"):
+        assert np.isnan(getattr(found, name)[ABSENT]).all(), name
+    _, _, unfilled = reconstruct(CASES["small, known, off centre"], licensed_file)
+    assert unfilled.report["people"] == result.report["people"], "what is measured was seen"

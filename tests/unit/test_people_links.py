@@ -12,7 +12,8 @@ import twins_finding as twins
 
 from unish.people.protocols import Observation, Pose
 from unish.people.regions import Region
-from unish.people.tracking import HungarianTracker, TrackerConfig, Tracklet, join_tracklets
+from unish.people.tracking import HungarianTracker, TrackerConfig
+from unish.people.tracklet import Tracklet
 
 SHIPPED = TrackerConfig()
 
@@ -225,57 +226,6 @@ def test_the_look_of_a_tracklet_is_the_mean_of_all():
     assert tracklet.appearance() == pytest.approx(sum(_look(kind) for kind in range(4)) / 4)
 
 
-def _tracklet(frames, look: np.ndarray) -> Tracklet:
-    tracklet = Tracklet(segment=0)
-    for frame in frames:
-        tracklet.append(frame, frame / 6, _standing(100, look=look))
-    return tracklet
-
-
-def _frames(groups: list[list[Tracklet]]) -> list[list[int]]:
-    return [[frame for tracklet in group for frame in tracklet.frames] for group in groups]
-
-
-@pytest.mark.parametrize(("share", "joined"), [(0.811, True), (0.809, False)])
-def test_who_comes_back_must_look_nine_tenths_alike(share, joined):
-    groups = join_tracklets([_tracklet([0, 1], _look(0)), _tracklet([50, 51], _look(0, share))], SHIPPED)
-    assert (len(groups) == 1) == joined
-
-
-@pytest.mark.parametrize(("lead", "joined"), [(0.021, True), (0.019, False)])
-def test_who_comes_back_must_be_clearly_the_best(lead, joined):
-    """Likeness 1 to the first and 1 − lead to the second of two who were there together."""
-    others = [_tracklet([0, 1], _look(0)), _tracklet([0, 1], _look(0, (1 - lead) ** 2))]
-    for order in (others, others[::-1]):
-        groups = join_tracklets([*order, _tracklet([50, 51], _look(0))], SHIPPED)
-        assert (len(groups) == 2) == joined
-        assert not joined or sorted(map(sorted, _frames(groups))) == [[0, 1], [0, 1, 50, 51]]
-
-
-def test_nobody_is_twice_in_one_frame():
-    """A tracklet that begins in another's last frame is somebody else; one that begins in its gap may be the same."""
-    first = _tracklet([0, 1, 6, 7], _look(0))
-    assert len(join_tracklets([first, _tracklet([7, 8], _look(0))], SHIPPED)) == 2
-    assert len(join_tracklets([first, _tracklet([8, 9], _look(0))], SHIPPED)) == 1
-    assert len(join_tracklets([first, _tracklet([2, 3], _look(0))], SHIPPED)) == 1
-    # Also not with a member of the group that ended long ago, when another one goes on.
-    groups = join_tracklets([first, _tracklet([2, 3], _look(0)), _tracklet([5, 6, 9], _look(0))], SHIPPED)
-    assert _frames(groups) == [[0, 1, 6, 7, 2, 3], [5, 6, 9]]
-
-
-def test_a_group_is_as_alike_as_its_most_alike_part():
-    parts = [_tracklet([0], _look(0)), _tracklet([2], _look(0, 0.85)), _tracklet([4], _look(0, 0.7))]
-    # 0.7 is too unlike the first (√0.7 = .84) but like the second.
-    assert _frames(join_tracklets(parts, SHIPPED)) == [[0, 2, 4]]
-    assert _frames(join_tracklets([parts[0], parts[2]], SHIPPED)) == [[0], [4]]
-    assert join_tracklets([], SHIPPED) == []
-
-
-def test_groups_come_in_order_of_first_appearance():
-    late, early = _tracklet([9, 10], _look(1)), _tracklet([3, 4], _look(0))
-    assert _frames(join_tracklets([late, early], SHIPPED)) == [[3, 4], [9, 10]]
-
-
 class _Counted(Observation):
     """Counts how often the tracker reads anything of it."""
 
@@ -316,12 +266,3 @@ def test_a_long_video_costs_no_more_per_frame():
         steps.append(_count_steps(go))
     assert len(tracker.tracklets) == 1 + 15
     assert sum(steps[100:140]) == sum(steps[60:100])
-
-
-def test_joining_costs_a_step_per_tracklet():
-    def count(number: int) -> int:
-        tracklets = [_tracklet([3 * k, 3 * k + 1], _look(k % 4, 0.999, other=4)) for k in range(number)]
-        return _count_steps(lambda: join_tracklets(tracklets, SHIPPED))
-
-    short, middle, long = (count(number) for number in (20, 40, 80))
-    assert long - middle == pytest.approx(2 * (middle - short), rel=0.02)

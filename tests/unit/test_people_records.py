@@ -13,7 +13,8 @@ from unish.people.blazepose import Reading
 from unish.people.protocols import Detection, Detector, LandmarkModel, Observation, Pose, Segmenter, Tracker
 from unish.people.reading import Frame
 from unish.people.regions import Region
-from unish.people.tracking import HungarianTracker, TrackerConfig, Tracklet
+from unish.people.tracking import HungarianTracker, TrackerConfig
+from unish.people.tracklet import Tracklet
 from unish.people.yolo import YoloDetector, YoloV4Tiny
 
 
@@ -73,4 +74,3 @@ def test_what_the_tracker_ships_with():
     config = TrackerConfig()
     assert (config.max_gap_s, config.max_cost, config.max_speed, config.max_blind_s) == (1.0, 0.75, 1.5, 1.0)
     assert (config.min_evidence, config.steady_evidence, config.steady_s) == (0.8, 0.6, 1.0)
-    assert (config.min_likeness, config.clear_lead) == (0.9, 0.02)

@@ -145,7 +145,7 @@ def test_who_finds_the_people(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         models, "find_people",
         lambda clip, **options: calls.append(
-            (options["config"].max_people, options["mask_size"], options["progress"], options["models"])
+            (options["config"].max_people, options["mask_size"], options["progress"], options["models"].detector)
         ),
     )  # fmt: skip
 
@@ -159,7 +159,7 @@ def test_who_finds_the_people(monkeypatch: pytest.MonkeyPatch) -> None:
     mine.people_finder(Settings(tracks=Path("mine.npz"), people=2))(make_clip(1), (5, 7))
     for settings in (Settings(people=2), Settings(), Settings()):
         mine.people_finder(settings, None, note)(make_clip(1), (5, 7))
-    first, second = loaded  # what is loaded is used again
+    first, second = (one.detector for one in loaded)  # what is loaded is used again
     assert calls == [
         (Path("mine.npz"), (5, 7)), (2, (5, 7), note, first), (None, (5, 7), note, second), (None, (5, 7), note, second)
     ]  # fmt: skip

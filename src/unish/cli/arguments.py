@@ -114,6 +114,19 @@ class CollectPairs(argparse.Action):
         setattr(namespace, self.dest, pairs | {key: value})
 
 
+def place_at(*names: str) -> Any:
+    """A parser of numbers with these names, and after an @ a time in seconds: ``x,y@t``."""
+
+    def parse(text: str) -> tuple[float, ...]:
+        place, at, time_s = text.rpartition("@")
+        parts = place.split(",")
+        if not at or len(parts) != len(names):
+            raise argparse.ArgumentTypeError(f"{text!r} is no place and time; give {','.join(names)}@t")
+        return (*(_number(part) for part in parts), seconds(time_s))
+
+    return parse
+
+
 def everyone_or_count(text: str) -> int | None:
     return None if text == "all" else at_least(0)(text)
 

@@ -19,6 +19,7 @@ from unish.cli.arguments import (
     on_or_off,
     output_folder,
     person_height,
+    place_at,
     positive_float,
     seconds,
 )
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     _add_frames(parser)
     _add_network(parser)
+    _add_people(parser)
     _add_known(parser)
     parser.add_argument(
         "--blur-faces",
@@ -83,8 +85,8 @@ def _add_frames(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-frames", type=at_least(1), default=_UNSET, metavar="N", help="use at most N frames")
 
 
-def _add_known(parser: argparse.ArgumentParser) -> None:
-    """What the user knows of people and camera."""
+def _add_people(parser: argparse.ArgumentParser) -> None:
+    """Whom to reconstruct, and when."""
     parser.add_argument(
         "--people",
         type=everyone_or_count,
@@ -92,6 +94,41 @@ def _add_known(parser: argparse.ArgumentParser) -> None:
         metavar="all|N",
         help="how many people at most; 0 = scene only (default all)",
     )
+    parser.add_argument(
+        "--person-box",
+        type=place_at("x1", "y1", "x2", "y2"),
+        action="append",
+        default=_UNSET,
+        metavar="x1,y1,x2,y2@t",
+        help="keep the person who fills this box (source pixels) at t seconds; may be given several times",
+    )
+    parser.add_argument(
+        "--person-at",
+        type=place_at("x", "y"),
+        action="append",
+        default=_UNSET,
+        metavar="x,y@t",
+        help="keep the person at this point (source pixels) at t seconds; may be given several times",
+    )
+    parser.add_argument(
+        "--person-id",
+        type=at_least(0),
+        action="append",
+        default=_UNSET,
+        metavar="ID",
+        help="keep the person with this number in a run with everybody; may be given several times",
+    )
+    parser.add_argument(
+        "--fill-gaps",
+        type=seconds,
+        default=_UNSET,
+        metavar="S",
+        help="interpolate people over gaps of up to S seconds, marked as filled (default 0: none)",
+    )
+
+
+def _add_known(parser: argparse.ArgumentParser) -> None:
+    """What the user knows of people and camera."""
     parser.add_argument(
         "--tracks",
         type=existing_file,

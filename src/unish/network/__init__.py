@@ -2,6 +2,15 @@
 
 from unish.network.config import PRESETS, UniSHConfig
 from unish.network.initialisation import Initialisation, initialise_backbone, initialise_scene
+from unish.network.person_features import PersonFeatures
 from unish.network.unish import UniSH
 
-__all__ = ["PRESETS", "Initialisation", "UniSH", "UniSHConfig", "initialise_backbone", "initialise_scene"]
+__all__ = [
+    "PRESETS",
+    "Initialisation",
+    "PersonFeatures",
+    "UniSH",
+    "UniSHConfig",
+    "initialise_backbone",
+    "initialise_scene",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from unish.body import Body, load_body
 from unish.errors import InputError
-from unish.network import UniSH, UniSHConfig
-from unish.people import ObservationLog, PeopleConfig, PeopleModels, find_people, read_tracks
+from unish.network import PersonFeatures, UniSH, UniSHConfig
+from unish.people import ObservationLog, PeopleChoice, PeopleConfig, PeopleModels, find_people, read_tracks
 from unish.settings import Settings
 from unish.structs import Clip, HumanInputs, Landmarks, Prediction, Tracks
 from unish.structs.progress import Progress
@@ -99,15 +100,17 @@ class Models:
         """Nobody when ``settings.people`` is 0, the user's own tracks, or the built-in people stage."""
         if settings.people == 0:
             return find_nobody
+        choice = PeopleChoice(boxes=settings.person_box, points=settings.person_at, ids=settings.person_id)
         if settings.tracks is not None:
             tracks = settings.tracks
-            return lambda clip, size: read_tracks(tracks, clip, mask_size=size, progress=progress)
+            return lambda clip, size: read_tracks(tracks, clip, mask_size=size, choice=choice, progress=progress)
         config = PeopleConfig(max_people=settings.people)
         return lambda clip, size: find_people(
             clip,
             mask_size=size,
             config=config,
             models=self._people_models(config, progress),
+            choice=choice,
             log=log,
             progress=progress,
         )
@@ -116,7 +119,7 @@ class Models:
         """Of this thread alone: their interpreters can read one picture at a time."""
         known: dict[PeopleConfig, PeopleModels] = self._of_thread.__dict__.setdefault("people", {})
         if config not in known:
-            known[config] = PeopleModels.load(config, progress)
+            known[config] = replace(PeopleModels.load(config, progress), features=PersonFeatures())
         return known[config]
 
 

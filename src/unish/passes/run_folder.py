@@ -24,9 +24,11 @@ from unish.version import __version__
 
 _DENSE = ("depth", "conf_logits", "samples", "sampled")
 _SMALL = ("c2w", "unplaced", "doubtful", "rotations", "betas", "transl")
-AFTERWARDS = frozenset({"settle", "person_height", "known_distance"})
+AFTERWARDS = frozenset({"settle", "fill_gaps", "person_height", "known_distance"})
 """Settings that only matter once everything was observed: a run that is given others goes on with what it has."""
 
+_OF_CHOSEN = ("masks", "sky", "windows", "poses", "cameras", "result")
+"""What depends on which people are kept; pictures and everybody's observations do not."""
 FORMAT = 3
 """Of what is kept. It is counted up when an array is added or means something else: no older folder is gone on with."""
 
@@ -39,7 +41,9 @@ def describe_run(source: Path | Clip, settings: Settings, network: str, body: st
     """
     # What was seen does not depend on what is made of it afterwards.
     observed = {key: value for key, value in asdict(settings).items() if key not in AFTERWARDS}
+    chosen = {key: observed.pop(key) for key in ("people", "person_box", "person_at", "person_id")}
     return {
+        "people": chosen,
         "source": _describe_clip(source) if isinstance(source, Clip) else _describe_files(source),
         "settings": {key: str(value) if isinstance(value, Path) else value for key, value in observed.items()},
         "inputs": [_describe_files(path) for path in _given_files(settings)],
@@ -88,18 +92,25 @@ class RunFolder:
     def begin(self, run: Mapping[str, Any]) -> int:
         """Take over what a run of the same description has left here, or remove what is here.
 
+        Of a run that differs only in whom it keeps, everybody's observations stay.
+
         Returns:
             The first frame that is still to be done; 0 for a new run.
         """
         described = json.loads(json.dumps(run))
         path = self.folder / "run.json"
         try:
-            same = json.loads(path.read_text(encoding="utf-8")) == described
+            before = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            same = False
-        if not same:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.mkdir(parents=True, exist_ok=True)
+            before = None
+        if before != described:
+            if isinstance(before, dict) and before | {"people": described["people"]} == described:
+                path.unlink()
+                for name in _OF_CHOSEN:
+                    shutil.rmtree(self.folder / name, ignore_errors=True)
+            else:
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self.folder.mkdir(parents=True, exist_ok=True)
             write_json(path, described)
         return self.next_frame
 

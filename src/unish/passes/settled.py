@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from numpy import ndarray
 from torch import Tensor
 
 from unish.body import Body, load_body, match_shape, resize_to_height
@@ -34,6 +35,8 @@ from unish.reconstruction import (
     stitch_windows,
     touch_ground,
 )
+from unish.reconstruction.checks.views import likeness
+from unish.reconstruction.unusual import LIKENESS
 from unish.settings import Span
 from unish.structs import FrameArray, Frames, Reconstruction, cut_frames
 from unish.structs.reconstruction import DENSE
@@ -100,10 +103,17 @@ def settle(
         InputError: a height of nobody, or a distance that cannot be measured.
     """
     heights = list_heights(seen, person_height)
+    rows, columns = seen.placement.region
+    shape = (len(seen.images), *seen.placement.inner, 3)
+    pictures = FrameArray(shape, seen.images.dtype, lambda frame: seen.images[frame][rows, columns])
+    never_moves = _find_motionless(seen, pictures)
     shots = [_stitch(seen, shot) for shot in seen.shots]
     starts = np.cumsum([0, *(len(shot.dense) for shot in seen.shots)]).tolist()
     evidence = [
-        _evidence(seen, shot.frames, cut_frames(seen.masks, slice(start, start + len(shot.dense))), heights)
+        replace(
+            _evidence(seen, shot.frames, cut_frames(seen.masks, slice(start, start + len(shot.dense))), heights),
+            never_moves=never_moves,
+        )
         for start, shot in zip(starts[:-1], seen.shots, strict=True)
     ]
     betas, notes = average_betas(shots, shape_space, body)
@@ -124,9 +134,6 @@ def settle(
     if feet:
         metric = [settle_motion(*one, body) for one in zip(metric, evidence, grounds, contacts, strict=True)]
         contacts = [touch_ground(*one, body) for one in zip(metric, evidence, grounds, strict=True)]
-    rows, columns = seen.placement.region
-    shape = (len(seen.images), *seen.placement.inner, 3)
-    pictures = FrameArray(shape, seen.images.dtype, lambda frame: seen.images[frame][rows, columns])
     record = assemble(
         seen.clip, pictures, seen.masks, seen.tracks, seen.landmarks, metric, grounds, betas, body, network, seen.sky,
         contacts, [measure_scale_interval(shot, betas, body) for shot in metric],
@@ -161,6 +168,32 @@ def _evidence(seen: Observations, shot: slice, masks: FrameArray, heights: Float
         boxes_xyxy=seen.tracks.boxes_xyxy[:, shot],
         box_only=seen.box_only[:, shot],
         known_height=torch.isfinite(heights) if torch.isfinite(heights).any() else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """``Sightings`` in the frames with depth."""
+
+    images: FrameArray
+    person_masks: FrameArray
+    person_valid: Bool[ndarray, "P D"]
+    boxes_xyxy: Float[ndarray, "P D 4"]
+    landmarks_px: Float[ndarray, "P D 33 3"]
+
+
+def _find_motionless(seen: Observations, pictures: FrameArray) -> Bool[Tensor, "P"]:
+    """Who is found again as exactly as a flat picture is: no ruler, though it may be a person who stands very still."""
+    dense = torch.cat([shot.frames.start + shot.dense for shot in seen.shots])
+    found = _Seen(
+        images=pictures,
+        person_masks=FrameArray.like(seen.masks, lambda frame: seen.masks[frame].numpy(), dtype=np.dtype(np.int16)),
+        person_valid=seen.tracks.valid[:, dense].numpy(),
+        boxes_xyxy=seen.tracks.boxes_xyxy[:, dense].numpy(),
+        landmarks_px=seen.landmarks.px[:, dense].numpy(),
+    )
+    return torch.tensor(
+        [likeness(found, person) > LIKENESS for person in range(seen.tracks.num_people)], dtype=torch.bool
     )
 
 

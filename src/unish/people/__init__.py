@@ -1,9 +1,19 @@
 """Clip → Tracks, Landmarks and Crops: who is where in the picture. Every part is behind a Protocol (``protocols``)."""
 
+from unish.people.choice import PeopleChoice
 from unish.people.config import PeopleConfig
 from unish.people.crops import cut_crops
 from unish.people.find import PeopleModels, PoseModels, find_people
 from unish.people.log import ObservationLog
 from unish.people.tracks_file import read_tracks
 
-__all__ = ["ObservationLog", "PeopleConfig", "PeopleModels", "PoseModels", "cut_crops", "find_people", "read_tracks"]
+__all__ = [
+    "ObservationLog",
+    "PeopleChoice",
+    "PeopleConfig",
+    "PeopleModels",
+    "PoseModels",
+    "cut_crops",
+    "find_people",
+    "read_tracks",
+]

@@ -1,13 +1,18 @@
-"""What a person's clothes look like: colour histograms that recognise somebody who comes back."""
+"""What a person's clothes look like: colours, and image features, by which somebody who comes back is recognised."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
+import torch
 from jaxtyping import Float, Float32
 from numpy import ndarray
 from torch import Tensor
 
-from unish.people.protocols import Pose
+from unish.people.masks import sample_mask
+from unish.people.protocols import FeatureModel, Observation, Pose
 from unish.people.regions import Region, cut_region
 
 _SAMPLES = 48
@@ -15,6 +20,7 @@ _BINS = 12
 _LUMA_RANGE = 0.0, 1.0
 _CHROMA_RANGE = -0.25, 0.25
 _LEFT_HIP, _RIGHT_HIP = 23, 24
+_FEATURE_CROP, _FEATURE_MARGIN = 128, 1.1
 
 
 def describe_appearance(
@@ -41,6 +47,34 @@ def describe_appearance(
         middle = 0.5
     upper = ((np.arange(_SAMPLES) + 0.5) / _SAMPLES < middle)[:, None]
     return np.concatenate([_histograms(colours, inside & upper), _histograms(colours, inside & ~upper)]) / 6
+
+
+def add_features(
+    picture: Float32[Tensor, "3 H W"], people: Sequence[Observation], model: FeatureModel
+) -> list[Observation]:
+    """The people of a picture, each with what ``model`` says of the pixels of their mask, or of their box without one.
+
+    Numbers are as precise as those that ``ObservationLog`` keeps.
+    """
+    if not people:
+        return []
+    crops, masks = [], []
+    steps = (np.arange(_FEATURE_CROP) + 0.5) / _FEATURE_CROP
+    grid = np.stack(np.meshgrid(steps, steps), axis=-1)
+    for person in people:
+        region = Region.around_box(person.box_xyxy, margin=_FEATURE_MARGIN)
+        crops.append(cut_region(picture, region, _FEATURE_CROP))
+        points = region.to_picture(grid)
+        if person.pose is not None and person.pose.mask is not None:
+            masks.append(sample_mask(person.pose, points))
+        else:
+            inside = (points >= person.box_xyxy[:2]) & (points <= person.box_xyxy[2:])
+            masks.append(np.asarray(inside.all(axis=-1), np.float32))
+    found = model(torch.stack(crops), torch.from_numpy(np.stack(masks))).numpy()
+    return [
+        replace(person, features=row.astype(np.float16).astype(np.float32))
+        for person, row in zip(people, found, strict=True)
+    ]
 
 
 def appearance_similarity(

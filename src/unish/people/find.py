@@ -9,14 +9,24 @@ import torch
 
 from unish import assets
 from unish.errors import InputError
+from unish.people.appearance import add_features
 from unish.people.blazepose import BlazePoseDetector, BlazePoseLandmarks
+from unish.people.choice import PeopleChoice
 from unish.people.config import PeopleConfig
 from unish.people.fuse import add_points
 from unish.people.log import ObservationLog
 from unish.people.masks import LandmarkSegmenter, draw_labels
 from unish.people.movenet import MoveNetPoints, load_movenet
 from unish.people.observe import observe
-from unish.people.protocols import Detector, KeypointModel, LandmarkModel, RegionFinder, Segmenter, Tracker
+from unish.people.protocols import (
+    Detector,
+    FeatureModel,
+    KeypointModel,
+    LandmarkModel,
+    RegionFinder,
+    Segmenter,
+    Tracker,
+)
 from unish.people.reading import Frame
 from unish.people.records import pack, select_people
 from unish.people.scales import TwoScaleDetector
@@ -53,10 +63,12 @@ class PeopleModels(PoseModels):
     Attributes:
         detector: finds people.
         support: a second detector that imagines more; it needs good landmarks to be believed.
+        features: describes what people look like; ``None`` recognises them by their colours alone.
     """
 
     detector: Detector
     support: Detector
+    features: FeatureModel | None = None
 
     @classmethod
     def load(cls, config: PeopleConfig, progress: Progress | None = None) -> PeopleModels:
@@ -77,6 +89,7 @@ def find_people(
     models: PeopleModels | None = None,
     segmenter: Segmenter | None = None,
     tracker: Tracker | None = None,
+    choice: PeopleChoice | None = None,
     log: ObservationLog | None = None,
     progress: Progress | None = None,
 ) -> tuple[Tracks, Landmarks]:
@@ -87,6 +100,7 @@ def find_people(
         mask_size: (h, w) of the masks.
         config: settings.
         models, segmenter, tracker: replacements for the default parts (see ``protocols``).
+        choice: whom to keep, with the numbers that everybody has without it; ``None`` keeps everybody.
         log: keeps what is observed, so that a run that was ended goes on where it was, and masks take no memory.
         progress: called after each few frames.
 
@@ -95,7 +109,7 @@ def find_people(
         view gives empty tracks and a warning.
 
     Raises:
-        InputError: a model file cannot be fetched.
+        InputError: a model file cannot be fetched, or ``choice`` names somebody who is not there.
     """
     config = config or PeopleConfig()
     if config.max_people == 0:
@@ -126,17 +140,19 @@ def find_people(
             )
             if models.keypoints is not None:
                 people = add_points(frame.picture, people, models.keypoints)
+            if models.features is not None:
+                people = add_features(frame.picture, people, models.features)
             if log is not None:
                 people = log.add(people, last=index == clip.num_frames - 1)
             tracker.update(time_s, segment, people)
         if progress is not None:
             progress("find people", min(first + _CHUNK, clip.num_frames), clip.num_frames)
-    chosen, messages = select_people(dict(enumerate(tracker.identities())), clip, config)
+    people_by_id, messages = select_people(
+        dict(enumerate(tracker.identities())), clip, config, choice, number_anew=True
+    )
     messages += models.notes
-    if not chosen:
+    if not people_by_id:
         messages.append("nobody was found in the video: only the scene is reconstructed")
-    # Dropped tracks leave no holes in the numbering.
-    people_by_id = dict(enumerate(chosen.values()))
     labels = draw_labels(list(people_by_id.values()), clip, mask_size, segmenter or LandmarkSegmenter())
     return pack(people_by_id, clip, labels, messages)
 

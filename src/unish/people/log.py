@@ -110,6 +110,7 @@ class ObservationLog:
             appearance=arrays["appearance"][row],
             pose=pose,
             detected=bool(arrays["detected"][row]),
+            features=arrays["features"][row].astype(np.float32) if arrays["has_features"][row] else None,
         )
 
     def _path(self, first_frame: int) -> Path:
@@ -124,7 +125,11 @@ def _pack(people: Sequence[Observation]) -> dict[str, Any]:
     sigmas = [None if pose is None else pose.sigma_px for pose in poses]
     unknown = np.full(NUM_LANDMARKS, np.nan, np.float32)
     regions = [no_regions if pose is None else (astuple(pose.region), astuple(pose.next_region)) for pose in poses]
+    features = [person.features for person in people]
+    size = max((len(one) for one in features if one is not None), default=0)
     return {
+        "features": np.array([np.zeros(size) if one is None else one for one in features], np.float16),
+        "has_features": np.array([one is not None for one in features], bool),
         "box_xyxy": np.array([person.box_xyxy for person in people], np.float64),
         "score": np.array([person.score for person in people], np.float64),
         "appearance": np.array([person.appearance for person in people], np.float64),

@@ -88,6 +88,7 @@ class Observation:
         box_xyxy: pixels of the picture, around what is visible of the person.
         score: how sure it is that this is a person, all evidence taken together, 0..1.
         appearance: unit-sum colour histogram (see ``appearance``).
+        features: unit vector of image features of the person (see ``FeatureModel``); ``None`` where nobody has looked.
         pose: ``None`` when the landmarks are not to be trusted (too small, cut off).
         detected: a detector saw the person; otherwise only landmarks did, where the person was a moment ago.
     """
@@ -97,6 +98,7 @@ class Observation:
     appearance: Float[ndarray, "bins"]
     pose: Pose | None = None
     detected: bool = True
+    features: Float32[ndarray, "D"] | None = None
 
 
 @runtime_checkable
@@ -124,6 +126,15 @@ class KeypointModel(Protocol):
     def read_points(self, picture: Float32[Tensor, "3 H W"], regions: Sequence[Region]) -> Float32[ndarray, "B 17 3"]:
         """x, y in pixels of the picture, which is RGB in [0, 1], and score, of the 17 key points of COCO: nose; left
         and right eye, ear, shoulder, elbow, wrist, hip, knee, ankle."""
+        ...
+
+
+@runtime_checkable
+class FeatureModel(Protocol):
+    """Describes what people look like."""
+
+    def __call__(self, crops: Float[Tensor, "B 3 n n"], masks: Float[Tensor, "B n n"]) -> Float[Tensor, "B D"]:
+        """Unit vectors whose cosines say how alike people are, from crops (RGB in [0, 1]) and the people's masks."""
         ...
 
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int16
 
 from unish.people.boxes import box_area
+from unish.people.choice import PeopleChoice, choose_people
 from unish.people.config import PeopleConfig
 from unish.people.fuse import sigma_alone
 from unish.people.protocols import MIN_EVIDENCE, Observation
@@ -21,9 +22,41 @@ Person = Mapping[int, Observation]
 
 
 def select_people(
-    people: Mapping[int, Person], clip: Clip, config: PeopleConfig
+    people: Mapping[int, Person],
+    clip: Clip,
+    config: PeopleConfig,
+    choice: PeopleChoice | None = None,
+    *,
+    number_anew: bool = False,
 ) -> tuple[dict[int, Person], list[str]]:
-    """Drop what is too short to be used, keep the most prominent ``max_people``; and say so.
+    """Drop what is too short to be used, keep whom the user wants and of these the most prominent ``max_people``.
+
+    Args:
+        people: by number.
+        choice: whom the user wants; ``None`` is everybody.
+        number_anew: from 0 on without holes; those whom the user wants keep the numbers that they have among everybody.
+
+    Returns:
+        People by number, and what to say of those who are too short, one sentence each.
+
+    Raises:
+        InputError: ``choice`` names somebody who is not there.
+    """
+    kept, messages = _drop_short(people, clip, config)
+    if number_anew:
+        kept = dict(enumerate(kept.values()))
+    if choice:
+        kept = choose_people(kept, choice, clip)
+    if config.max_people is not None and len(kept) > config.max_people:
+        ranked = sorted(kept, key=lambda identity: _prominence(kept[identity]), reverse=True)
+        kept = {identity: kept[identity] for identity in sorted(ranked[: config.max_people])}
+        if number_anew and not choice:
+            kept = dict(enumerate(kept.values()))
+    return kept, messages
+
+
+def _drop_short(people: Mapping[int, Person], clip: Clip, config: PeopleConfig) -> tuple[dict[int, Person], list[str]]:
+    """Those who are seen for long enough, and how many are not.
 
     Frames in which somebody was only looked for (evidence below a half) do not make a track longer. A clip that is
     itself shorter than ``min_seconds`` or ``min_frames`` asks for no more than its own length.
@@ -48,9 +81,6 @@ def select_people(
         messages.append(
             f"{who} left out, seen for less than {config.min_seconds:g} s or {config.min_frames} used frames"
         )
-    if config.max_people is not None and len(kept) > config.max_people:
-        ranked = sorted(kept, key=lambda identity: _prominence(kept[identity]), reverse=True)
-        kept = {identity: kept[identity] for identity in sorted(ranked[: config.max_people])}
     return kept, messages
 
 

@@ -1,20 +1,20 @@
-"""Who is who over time: frame-to-frame assignment, then tracks of one person joined over gaps and cuts."""
+"""Who is who from frame to frame; over the whole video, see ``identity``."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
 from scipy.optimize import linear_sum_assignment
 
 from unish.people.appearance import appearance_similarity
 from unish.people.boxes import box_area, box_iou, pose_similarity
-from unish.people.protocols import Observation, Pose
+from unish.people.identity import IdentityConfig, settle_identities
+from unish.people.protocols import Observation
 from unish.people.regions import Region
+from unish.people.tracklet import Tracklet
 
 _NEVER = 1e6
 
@@ -29,8 +29,6 @@ class TrackerConfig:
         max_speed: how far a person may get in a second, in lengths of the box diagonal, on top of a quarter at once.
         min_evidence: surest observation that a track must contain to count as a person;
         steady_evidence, steady_s: or the mean of all of a track that is seen for so long (or all of a shorter video).
-        min_likeness: appearance that lets somebody be recognised after a longer absence.
-        clear_lead: by which the best match must beat the second best there.
         max_blind_s: how long a person may be followed by landmarks alone, without any detector.
     """
 
@@ -40,65 +38,17 @@ class TrackerConfig:
     min_evidence: float = 0.8
     steady_evidence: float = 0.6
     steady_s: float = 1.0
-    min_likeness: float = 0.9
-    clear_lead: float = 0.02
     max_blind_s: float = 1.0
 
 
-@dataclass(eq=False)
-class Tracklet:
-    """One person without long gaps: observations by frame, and what is needed to go on.
-
-    What the next frame asks for is kept up to date by ``append``, so that a long track costs no more than a short one.
-
-    Attributes:
-        segment: shot number.
-        last_pose: the most recent landmarks.
-        last_detected_s: when a detector, not landmarks alone, last saw the person; −∞ = never.
-    """
-
-    segment: int
-    frames: list[int] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    people: list[Observation] = field(default_factory=list)
-    last_pose: Pose | None = None
-    last_detected_s: float = -math.inf
-    _appearance_sum: Float[ndarray, "bins"] | float = 0.0
-
-    def append(self, frame: int, time_s: float, person: Observation) -> None:
-        """Go on with the observation of a later frame."""
-        self.frames.append(frame)
-        self.times.append(time_s)
-        self.people.append(person)
-        self._appearance_sum = self._appearance_sum + person.appearance
-        self.last_pose = person.pose or self.last_pose
-        if person.detected:
-            self.last_detected_s = time_s
-
-    def predicted_box(self, time_s: float) -> Float[ndarray, "4"]:
-        """Last box, moved on at the speed of the last two for at most as long as lies between those."""
-        last = self.people[-1].box_xyxy
-        if len(self.people) < 2:
-            return last
-        past, gap = self.times[-1] - self.times[-2], time_s - self.times[-1]
-        step = (last - self.people[-2].box_xyxy).reshape(2, 2).mean(axis=0)
-        return last + np.tile(step, 2) * (0.8 * min(gap / past, 1.0))
-
-    def appearance(self) -> Float[ndarray, "bins"]:
-        """Mean over the whole tracklet."""
-        return np.asarray(self._appearance_sum / len(self.people))
-
-
 class HungarianTracker:
-    """``Tracker``: the cheapest one-to-one assignment in each frame, then tracklets joined by appearance.
+    """``Tracker``: the cheapest one-to-one assignment in each frame, and after the last one ``settle_identities``.
 
-    A person who was missing for more than ``max_gap_s``, or who is seen again after a cut, is recognised by appearance
-    alone, and only when the best match is clearly the best; otherwise the person is a new one. Nothing is linked by
-    place across a cut.
+    Nothing is linked by place across a cut.
     """
 
-    def __init__(self, config: TrackerConfig | None = None):
-        self.config = config or TrackerConfig()
+    def __init__(self, config: TrackerConfig | None = None, identity: IdentityConfig | None = None):
+        self.config, self.identity = config or TrackerConfig(), identity or IdentityConfig()
         self.tracklets: list[Tracklet] = []
         self._recent: list[Tracklet] = []
         self._num_frames = 0
@@ -139,15 +89,7 @@ class HungarianTracker:
 
     def identities(self) -> list[dict[int, Observation]]:
         """The observations of each person by frame number, in order of first appearance."""
-        groups = join_tracklets([one for one in self.tracklets if self._is_sure(one)], self.config)
-        return [
-            {
-                frame: person
-                for tracklet in group
-                for frame, person in zip(tracklet.frames, tracklet.people, strict=True)
-            }
-            for group in groups
-        ]
+        return settle_identities([one for one in self.tracklets if self._is_sure(one)], self.identity)
 
     def _is_sure(self, tracklet: Tracklet) -> bool:
         """Whether this is a person: one look that leaves no doubt, or many that leave little."""
@@ -188,34 +130,3 @@ class HungarianTracker:
         shared = (last.pose.px[:, 2] > 0.5) & (person.pose.px[:, 2] > 0.5)
         same = pose_similarity(last.pose.px[:, :2] + shift, person.pose.px[:, :2], shared, areas[1])
         return float(1 - 0.4 * place - 0.3 * same - 0.3 * likeness)
-
-
-def join_tracklets(tracklets: Sequence[Tracklet], config: TrackerConfig) -> list[list[Tracklet]]:
-    """Group tracklets of one person, in order of first appearance.
-
-    Greedy: each tracklet, in order of time, joins the group that looks most like it, if none of that group's frames
-    are its own, the likeness is at least ``min_likeness`` and the runner-up is clearly worse.
-    """
-    ordered = sorted(tracklets, key=lambda one: one.frames[0])
-    looks = np.array([tracklet.appearance() for tracklet in ordered])
-    group_of = np.zeros(len(ordered), int)
-    groups: list[list[Tracklet]] = []
-    last_frames = np.zeros(len(ordered), int)
-    for index, tracklet in enumerate(ordered):
-        likeness = np.zeros(len(groups))
-        np.maximum.at(likeness, group_of[:index], appearance_similarity(looks[:index], looks[index]))
-        # Only who was still in view when this one came can share a frame with it.
-        own = set(tracklet.frames)
-        for late in np.nonzero(last_frames[: len(groups)] >= tracklet.frames[0])[0]:
-            if not all(own.isdisjoint(old.frames) for old in groups[late]):
-                likeness[late] = 0.0
-        best, second = (*np.sort(likeness)[::-1], 0.0, 0.0)[:2]
-        chosen = len(groups)
-        if best >= config.min_likeness and best - second >= config.clear_lead:
-            chosen = int(likeness.argmax())
-            groups[chosen].append(tracklet)
-        else:
-            groups.append([tracklet])
-        group_of[index] = chosen
-        last_frames[chosen] = max(last_frames[chosen], tracklet.frames[-1])
-    return groups

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unish.errors import InputError
 from unish.people.boxes import box_area, clip_box
+from unish.people.choice import PeopleChoice
 from unish.people.config import PeopleConfig
 from unish.people.find import PoseModels, load_pose_models
 from unish.people.fuse import add_points
@@ -37,6 +38,7 @@ def read_tracks(
     mask_size: tuple[int, int],
     config: PeopleConfig | None = None,
     models: PoseModels | None = None,
+    choice: PeopleChoice | None = None,
     progress: Progress | None = None,
 ) -> tuple[Tracks, Landmarks]:
     """Tracks from an npz, landmarks from the pictures inside the given boxes.
@@ -51,23 +53,23 @@ def read_tracks(
         mask_size: (h, w) of the masks.
         config: settings; the limits on length and number of people hold here, too.
         models: replacements of the default ones.
+        choice: whom to keep; ``None`` keeps everybody.
         progress: called after each frame.
 
     Raises:
-        InputError: the file is missing or unreadable, lacks a key, or holds a wrong shape, type or value.
+        InputError: the file is missing or unreadable, lacks a key, or holds a wrong shape, type or value; or ``choice``
+            names somebody who is not there.
     """
     config = config or PeopleConfig()
     arrays = _load(check_path("tracks", path))
     frame_of = _match_frames(path, arrays["frame_indices"], clip)
-    top, left, bottom, right = shown = clip.source_area or (0.0, 0.0, *clip.source_size)
-    factor = np.tile([clip.size[1] / (right - left), clip.size[0] / (bottom - top)], 2)
     models = models or load_pose_models(config, progress)
     outside = 0
     people: dict[int, dict[int, Observation]] = {int(identity): {} for identity in np.sort(arrays["person_ids"])}
     for done, (column, index) in enumerate(frame_of.items(), start=1):
         frame, seen = Frame.of(clip.images[index]), dict[int, Observation]()
         for identity, boxes in zip(arrays["person_ids"], arrays["boxes_xyxy"], strict=True):
-            box = clip_box((boxes[column] - [left, top, left, top]) * factor, clip.size)
+            box = clip_box(clip.from_source(boxes[column].reshape(2, 2)).reshape(4), clip.size)
             if box_area(box) == 0:
                 outside += 1
             elif np.isfinite(box).all():
@@ -85,14 +87,14 @@ def read_tracks(
             people[identity][index] = observation
         if progress is not None:
             progress("find people", done, len(frame_of))
-    chosen, messages = select_people({key: one for key, one in people.items() if one}, clip, config)
+    chosen, messages = select_people({key: one for key, one in people.items() if one}, clip, config, choice)
     messages += models.notes
     messages += _describe_losses(path, outside=outside, unnamed=clip.num_frames - len(frame_of), used=clip.num_frames)
     if not chosen:
         messages.append(f"{path}: nobody is in the used frames: only the scene is reconstructed")
     if "masks" in arrays:
         rows = [int(np.nonzero(arrays["person_ids"] == identity)[0][0]) for identity in chosen]
-        masks = _crop_masks(arrays["masks"], shown, clip.source_size)
+        masks = _crop_masks(arrays["masks"], clip.source_area or (0.0, 0.0, *clip.source_size), clip.source_size)
         labels = _given_labels(masks, rows, frame_of, clip.num_frames, mask_size)
     else:
         labels = draw_labels(list(chosen.values()), clip, mask_size, LandmarkSegmenter())

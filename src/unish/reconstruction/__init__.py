@@ -5,6 +5,7 @@ from unish.reconstruction.assemble import assemble
 from unish.reconstruction.between import fill_between
 from unish.reconstruction.camera import decide_camera, intrinsics_at, know_camera, know_lens
 from unish.reconstruction.fallbacks import describe_fallbacks
+from unish.reconstruction.gaps import fill_gaps
 from unish.reconstruction.ground import Ground, estimate_ground
 from unish.reconstruction.known_distances import measure_span, resize_world, spread_factors
 from unish.reconstruction.motion import settle_motion
@@ -48,6 +49,7 @@ __all__ = [
     "describe_window",
     "estimate_ground",
     "fill_between",
+    "fill_gaps",
     "find_padding",
     "intrinsics_at",
     "judge",

@@ -34,6 +34,9 @@ from unish.structs import CONFIDENT, BodyParams, Camera, FrameArray, FrameTensor
 SCENE_SIGMA = 0.3
 """Relative error of the scene's depth at one person, against which a badly seen ruler is weighed."""
 
+PICTURE_SIGMA = 0.6
+"""Relative error of the size of what may be a picture of a person: it is no ruler, and stands where the scene is."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShotEvidence:
@@ -47,6 +50,7 @@ class ShotEvidence:
         boxes_xyxy: (P, T, 4).
         box_only: (P, T) nothing but the box was seen of the person: no landmarks, and no crop that the network read.
         known_height: (P,) people whose stature was given; ``None`` for nobody.
+        never_moves: (P,) perhaps a poster or a statue, whose size says nothing; ``None`` where nobody has looked.
     """
 
     timestamps_s: Float[Tensor, "T"]
@@ -56,6 +60,7 @@ class ShotEvidence:
     boxes_xyxy: Float[Tensor, "P T 4"]
     box_only: Bool[Tensor, "P T"]
     known_height: Bool[Tensor, "P"] | None = None
+    never_moves: Bool[Tensor, "P"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,6 +238,10 @@ def _place(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], bod
     placed = place_bodies(
         body, rotations, betas, evidence.landmarks_px, intrinsics, (height, width), evidence.valid, transl
     )
+    if evidence.never_moves is not None:
+        sigma = placed.distance_sigma
+        sigma = torch.where(evidence.never_moves[:, None], sigma.clamp_min(PICTURE_SIGMA), sigma)
+        placed = replace(placed, distance_sigma=sigma)
     return placed if evidence.known_height is None else trust_heights(placed, evidence.known_height)
 
 

@@ -58,7 +58,7 @@ def judge_views(person: PersonMeasures) -> list[Finding]:
         ),
         (
             int(person.likeness > LIKENESS),
-            f"{name} never moves: this may be a poster, a screen or a statue",
+            f"{name} never moves: this may be a poster, a screen or a statue, so nothing is measured by it",
         ),
     ]
     return [Finding(grade=grade, sentence=sentence) for grade, sentence in found if grade]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jaxtyping import Float64, Int64, UInt8
+import numpy as np
+from jaxtyping import Float, Float64, Int64, UInt8
+from numpy import ndarray
 from torch import Tensor
 
 from unish.structs.camera import Lens
@@ -52,3 +54,19 @@ class Clip:
     def size(self) -> tuple[int, int]:
         """(height, width) of ``images``."""
         return int(self.images.shape[1]), int(self.images.shape[2])
+
+    def from_source(self, points: Float[ndarray, "*batch 2"]) -> Float[ndarray, "*batch 2"]:
+        """x, y in pixels of the source → pixels of ``images``."""
+        corner, factor = self._source_frame()
+        return (points - corner) * factor
+
+    def to_source(self, points: Float[ndarray, "*batch 2"]) -> Float[ndarray, "*batch 2"]:
+        """Inverse of ``from_source``."""
+        corner, factor = self._source_frame()
+        return points / factor + corner
+
+    def _source_frame(self) -> tuple[Float[ndarray, "2"], Float[ndarray, "2"]]:
+        """Left and top of what ``images`` show, and pixels of ``images`` per pixel of the source, in x and y."""
+        top, left, bottom, right = self.source_area or (0.0, 0.0, *self.source_size)
+        height, width = self.size
+        return np.array([left, top]), np.array([width / (right - left), height / (bottom - top)])

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
@@ -15,7 +16,7 @@ from unish.body.joints import MIRRORED_JOINTS
 from unish.reconstruction.checks.people import BORDER_PX
 from unish.reconstruction.ground import NECK
 from unish.reconstruction.report import MIN_VISIBILITY
-from unish.structs import Reconstruction
+from unish.structs import Frames, Reconstruction
 
 SHOULDERS = [11, 12]
 BORDER_SHARE = 0.02
@@ -57,7 +58,23 @@ def lower_body_frames(reconstruction: Reconstruction, person: int) -> int:
     return int((valid & cut & ~inside.any(1)).sum())
 
 
-def likeness(reconstruction: Reconstruction, person: int) -> float:
+@runtime_checkable
+class Sightings(Protocol):
+    """What ``likeness`` reads of a ``Reconstruction`` whose frames are all dense, or of what will become one."""
+
+    @property
+    def images(self) -> Frames: ...
+    @property
+    def person_masks(self) -> Frames: ...
+    @property
+    def person_valid(self) -> Bool[ndarray, "P T"]: ...
+    @property
+    def boxes_xyxy(self) -> Float[ndarray, "P T 4"]: ...
+    @property
+    def landmarks_px(self) -> Float[ndarray, "P T 33 3"]: ...
+
+
+def likeness(reconstruction: Sightings, person: int) -> float:
     """How exactly a person's pixels are found again after a while, as those of a flat picture are; 1 is exactly.
 
     Correlation of the grey values of a frame at the person with those of one half as long after it as the person is
@@ -74,7 +91,7 @@ def likeness(reconstruction: Reconstruction, person: int) -> float:
     return float(np.median(known)) if known else float("nan")
 
 
-def _compare_pixels(reconstruction: Reconstruction, person: int, before: int, after: int) -> float:
+def _compare_pixels(reconstruction: Sightings, person: int, before: int, after: int) -> float:
     rows, columns = np.nonzero(reconstruction.person_masks[before] == person)
     if len(rows) < MIN_PIXELS:
         return float("nan")
@@ -92,9 +109,7 @@ def _compare_pixels(reconstruction: Reconstruction, person: int, before: int, af
     return float(best)
 
 
-def _likely_maps(
-    reconstruction: Reconstruction, person: int, before: int, after: int
-) -> Iterator[Float[ndarray, "3 2"]]:
+def _likely_maps(reconstruction: Sightings, person: int, before: int, after: int) -> Iterator[Float[ndarray, "3 2"]]:
     """(x, y, 1) · map: the person stays where they are, moves as the box does, or as the seen landmarks do."""
     yield np.eye(3, 2)
     old, new = reconstruction.boxes_xyxy[person, [before, after]].astype(np.float64)
