@@ -6,8 +6,8 @@ import platform
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from unish.passes import (
     PeopleFinder,
     RunFolder,
     describe_run,
+    identify_task,
     keep_dense,
     observe,
     settle,
@@ -147,6 +148,7 @@ def run(
         raised = [*clip.warnings, *seen.tracks.warnings, *seen.notes, *settled.notes, *fallbacks, *verdicts.warnings]
         report = {
             "input": clip.name if isinstance(source, Clip) else str(source),
+            "task": None if isinstance(source, Clip) else identify_task(Path(source), settings),
             "settings": {key: str(v) if isinstance(v, Path) else v for key, v in asdict(settings).items()},
             "seconds": clock.seconds,
             "peak_memory_mb": peak_memory_mb(),
@@ -176,6 +178,44 @@ def write_outputs(result: Result, out: str | Path, *, progress: Progress | None 
     with replaced_whole(out) as work:
         names = write_files(result.reconstruction, result.body, result.report, work.making, progress=progress)
     return [out / name for name in names]
+
+
+def reconstruct_into(
+    path: str | Path,
+    out: str | Path,
+    *,
+    settings: Settings,
+    progress: Progress | None = None,
+    models: Models | None = None,
+    announce: Callable[[str], None] = lambda sentence: None,
+) -> tuple[Result, list[Path]]:
+    """``run`` and ``write_outputs`` in one. A run into the same folder that was ended goes on where it was.
+
+    Returns:
+        The result, and the files of it. Where these are frames beside ``reconstruction.npz``, ask that for them.
+
+    Raises:
+        InputError: see ``run`` and ``write_outputs``.
+    """
+    out = check_path("the folder for the results", out)
+    out.mkdir(parents=True, exist_ok=True)
+    with replaced_whole(out) as work, _saying_what_is_kept(work.kept):
+        result = run(path, settings=settings, progress=progress, models=models, work=work.kept, announce=announce)
+        names = write_files(
+            result.reconstruction, result.body, result.report, work.making, kept=result.kept, progress=progress
+        )
+    return result, [out / name for name in names]
+
+
+@contextmanager
+def _saying_what_is_kept(folder: Path) -> Iterator[None]:
+    """Whatever ends the run is told, too, from where the next one can go on."""
+    try:
+        yield
+    except BaseException as error:
+        if frame := RunFolder(folder).next_frame:
+            error.add_note(f"the work up to frame {frame} is kept, and the same command goes on there")
+        raise
 
 
 def _read(path: str | Path, settings: Settings, progress: Progress | None) -> tuple[Clip, Clip]:

@@ -16,6 +16,7 @@ PROMISED = {
         "--out", "--model", "--fps", "--source-fps", "--size", "--start", "--end", "--max-frames", "--device",
         "--people", "--tracks", "--intrinsics", "--body", "--window", "--overlap", "--settle", "--seed", "--quiet",
     },
+    "batch": {"--out", "--workers", "--threads", "--engine", "--shard", "--quiet"},
     "export": {"--to", "--out"},
     "synth": {"--out", "--clips", "--seed", "--quiet"},
     "train": {"--out", "--resume", "--quiet"},
@@ -53,5 +54,5 @@ def test_settling_is_on_or_off() -> None:
 
 def test_every_setting_has_a_flag_and_a_keyword() -> None:
     names = {f"--{field.name.replace('_', '-')}" for field in fields(Settings)}
-    assert names <= flags_of("reconstruct")
+    assert names <= flags_of("reconstruct") and names <= flags_of("batch")
     assert {"model", "settings"} <= set(inspect.signature(unish.reconstruct).parameters)

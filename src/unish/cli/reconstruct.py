@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +19,6 @@ from unish.cli.arguments import (
 )
 from unish.cli.progress import make_progress
 from unish.cli.terminal import print_table
-from unish.io import replaced_whole
 from unish.settings import DEVICES, Settings
 
 if TYPE_CHECKING:
@@ -38,11 +35,16 @@ _UNSET = argparse.SUPPRESS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="INPUT", help="video file, folder of images, or one image")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_settings(parser)
+    add_quiet(parser)
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """The fields of ``Settings`` as options."""
     _add_frames(parser)
     _add_network(parser)
     _add_known(parser)
     parser.add_argument("--seed", type=at_least(0), default=_UNSET, help="of everything random (default 0)")
-    add_quiet(parser)
 
 
 def _add_frames(parser: argparse.ArgumentParser) -> None:
@@ -133,36 +135,19 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     given = {key: value for key, value in vars(args).items() if key not in _NOT_SETTINGS}
     settings = Settings(**given)
-    with output_folder(args.out) as out, replaced_whole(out) as work:
+    with output_folder(args.out) as out:
         from unish import pipeline
 
         progress = make_progress(quiet=args.quiet)
         announce = (lambda sentence: None) if args.quiet else print
         try:
-            with _saying_what_is_kept(work.kept):
-                result = pipeline.run(
-                    args.input, settings=settings, progress=progress, work=work.kept, announce=announce
-                )
-                names = pipeline.write_files(
-                    result.reconstruction, result.body, result.report, work.making, kept=result.kept, progress=progress
-                )
+            result, paths = pipeline.reconstruct_into(
+                args.input, out, settings=settings, progress=progress, announce=announce
+            )
         finally:
             progress.close()
     if not args.quiet:
-        print_summary(result, [out / name for name in names])
-
-
-@contextmanager
-def _saying_what_is_kept(folder: Path) -> Iterator[None]:
-    """Whatever ends the run is told, too, from where the next one can go on."""
-    try:
-        yield
-    except BaseException as error:
-        from unish.passes import RunFolder
-
-        if frame := RunFolder(folder).next_frame:
-            error.add_note(f"the work up to frame {frame} is kept, and the same command goes on there")
-        raise
+        print_summary(result, paths)
 
 
 _NOT_SETTINGS = frozenset({"input", "out", "quiet", "command", "run"})
