@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from unish.body import Body
-from unish.io import peak_memory_mb, replaced_whole
+from unish.io import WorkFolder, peak_memory_mb, replaced_whole
 from unish.passes import (
     Models,
     Network,
@@ -180,8 +180,31 @@ def write_outputs(result: Result, out: str | Path, *, progress: Progress | None 
     return [out / name for name in names]
 
 
+@runtime_checkable
+class LiveSource(Protocol):
+    """A video that is still being made; ``unish.live`` has them."""
+
+    @property
+    def name(self) -> str:
+        """For the report."""
+        ...
+
+    @property
+    def notes(self) -> list[str]:
+        """What was found that degrades the result, one sentence each."""
+        ...
+
+    def receive(self, out: Path, work: WorkFolder, settings: Settings, models: Models) -> Path:
+        """The video, once all of it is in a file.
+
+        Args:
+            out, work: folders of the result, and of the run into it.
+        """
+        ...
+
+
 def reconstruct_into(
-    path: str | Path,
+    source: str | Path | LiveSource,
     out: str | Path,
     *,
     settings: Settings,
@@ -199,8 +222,15 @@ def reconstruct_into(
     """
     out = check_path("the folder for the results", out)
     out.mkdir(parents=True, exist_ok=True)
+    models = models or Models()
     with replaced_whole(out) as work, _saying_what_is_kept(work.kept):
-        result = run(path, settings=settings, progress=progress, models=models, work=work.kept, announce=announce)
+        # What comes only once cannot be gone on with.
+        video = source.receive(out, work, settings, models) if isinstance(source, LiveSource) else source
+        folder = work.scratch / "run" if isinstance(source, LiveSource) else work.kept
+        result = run(video, settings=settings, progress=progress, models=models, work=folder, announce=announce)
+        if isinstance(source, LiveSource):
+            warnings = [*source.notes, *result.report["warnings"]]
+            result.report.update({"input": source.name, "task": None, "warnings": warnings})
         names = write_files(
             result.reconstruction, result.body, result.report, work.making, kept=result.kept, progress=progress
         )

@@ -15,6 +15,7 @@ PROMISED = {
     "reconstruct": {
         "--out", "--model", "--fps", "--source-fps", "--size", "--start", "--end", "--max-frames", "--device",
         "--people", "--tracks", "--intrinsics", "--body", "--window", "--overlap", "--settle", "--seed", "--quiet",
+        "--camera", "--follow",
     },
     "batch": {"--out", "--workers", "--threads", "--engine", "--shard", "--quiet"},
     "export": {"--to", "--out"},

@@ -18,6 +18,7 @@ _EXTRAS = {
     "accelerate": ("train", "training, on one or many processors"),
     "tensorboard": ("train", "curves of training runs (metrics.jsonl is written without it)"),
     "pi-heif": ("heif", "pictures in HEIC and HEIF"),
+    "opencv-python-headless": ("camera", "`unish reconstruct --camera N`"),
     "ray": ("cluster", "`unish batch --engine ray`: many videos on many machines"),
     "matplotlib": ("report", "the charts of `unish evaluate report` (tables are made without it)"),
 }
