@@ -6,16 +6,16 @@ import platform
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from unish.body import Body
-from unish.io import peak_memory_mb, replaced_whole
+from unish.io import WorkFolder, peak_memory_mb, replaced_whole
 from unish.passes import (
     Models,
     Network,
@@ -23,6 +23,7 @@ from unish.passes import (
     RunFolder,
     Settled,
     describe_run,
+    identify_task,
     keep_dense,
     observe,
     settle,
@@ -150,6 +151,7 @@ def run(
         raised = [*clip.warnings, *seen.tracks.warnings, *seen.notes, *settled.notes, *fallbacks, *judged]
         report = {
             "input": clip.name if isinstance(source, Clip) else str(source),
+            "task": None if isinstance(source, Clip) else identify_task(Path(source), settings),
             "settings": {key: str(v) if isinstance(v, Path) else v for key, v in asdict(settings).items()},
             "seconds": clock.seconds,
             "peak_memory_mb": peak_memory_mb(),
@@ -179,6 +181,74 @@ def write_outputs(result: Result, out: str | Path, *, progress: Progress | None 
     with replaced_whole(out) as work:
         names = write_files(result.reconstruction, result.body, result.report, work.making, progress=progress)
     return [out / name for name in names]
+
+
+@runtime_checkable
+class LiveSource(Protocol):
+    """A video that is still being made; ``unish.live`` has them."""
+
+    @property
+    def name(self) -> str:
+        """For the report."""
+        ...
+
+    @property
+    def notes(self) -> list[str]:
+        """What was found that degrades the result, one sentence each."""
+        ...
+
+    def receive(self, out: Path, work: WorkFolder, settings: Settings, models: Models) -> Path:
+        """The video, once all of it is in a file.
+
+        Args:
+            out, work: folders of the result, and of the run into it.
+        """
+        ...
+
+
+def reconstruct_into(
+    source: str | Path | LiveSource,
+    out: str | Path,
+    *,
+    settings: Settings,
+    progress: Progress | None = None,
+    models: Models | None = None,
+    announce: Callable[[str], None] = lambda sentence: None,
+) -> tuple[Result, list[Path]]:
+    """``run`` and ``write_outputs`` in one. A run into the same folder that was ended goes on where it was.
+
+    Returns:
+        The result, and the files of it. Where these are frames beside ``reconstruction.npz``, ask that for them.
+
+    Raises:
+        InputError: see ``run`` and ``write_outputs``.
+    """
+    out = check_path("the folder for the results", out)
+    out.mkdir(parents=True, exist_ok=True)
+    models = models or Models()
+    with replaced_whole(out) as work, _saying_what_is_kept(work.kept):
+        # What comes only once cannot be gone on with.
+        video = source.receive(out, work, settings, models) if isinstance(source, LiveSource) else source
+        folder = work.scratch / "run" if isinstance(source, LiveSource) else work.kept
+        result = run(video, settings=settings, progress=progress, models=models, work=folder, announce=announce)
+        if isinstance(source, LiveSource):
+            warnings = [*source.notes, *result.report["warnings"]]
+            result.report.update({"input": source.name, "task": None, "warnings": warnings})
+        names = write_files(
+            result.reconstruction, result.body, result.report, work.making, kept=result.kept, progress=progress
+        )
+    return result, [out / name for name in names]
+
+
+@contextmanager
+def _saying_what_is_kept(folder: Path) -> Iterator[None]:
+    """Whatever ends the run is told, too, from where the next one can go on."""
+    try:
+        yield
+    except BaseException as error:
+        if frame := RunFolder(folder).next_frame:
+            error.add_note(f"the work up to frame {frame} is kept, and the same command goes on there")
+        raise
 
 
 def _measure(settled: Settled, found: Reconstruction, body: Body) -> tuple[dict[str, Any], list[str]]:

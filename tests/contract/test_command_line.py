@@ -16,8 +16,9 @@ PROMISED = {
         "--out", "--model", "--fps", "--source-fps", "--size", "--start", "--end", "--max-frames", "--device",
         "--people", "--person-box", "--person-at", "--person-id", "--fill-gaps", "--tracks", "--intrinsics", "--body",
         "--window", "--overlap", "--settle", "--seed", "--quiet", "--blur-faces", "--fov", "--focal-35mm",
-        "--person-height", "--known-distance",
+        "--person-height", "--known-distance", "--camera", "--follow",
     },
+    "batch": {"--out", "--workers", "--threads", "--engine", "--shard", "--quiet"},
     "export": {
         "--to", "--out", "--fps", "--up", "--gravity", "--people", "--rig", "--in-place", "--per-person",
         "--blur-faces", "--quiet",
@@ -84,5 +85,5 @@ def test_what_is_known_of_lens_and_sizes_is_parsed() -> None:
 
 def test_every_setting_has_a_flag_and_a_keyword() -> None:
     names = {f"--{field.name.replace('_', '-')}" for field in fields(Settings)}
-    assert names <= flags_of("reconstruct")
+    assert names <= flags_of("reconstruct") and names <= flags_of("batch")
     assert {"model", "settings"} <= set(inspect.signature(unish.reconstruct).parameters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from fractions import Fraction
@@ -16,6 +17,7 @@ from PIL import Image
 from unish.errors import InputError
 from unish.structs import Clip
 from unish.video import read_clip
+from unish.video.sources.files import FileSource
 from written_videos import numbered_pictures, read_number, tag_quarter_turn_clockwise, write_images, write_video
 
 
@@ -299,3 +301,22 @@ def test_large_images_are_read_and_the_limit_of_the_process_stays(
 def test_importing_the_reader_changes_no_setting_of_pillow() -> None:
     code = "from PIL import Image as I; old = I.MAX_IMAGE_PIXELS; import unish.video; assert I.MAX_IMAGE_PIXELS == old"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_decoded_picture_goes_as_soon_as_nobody_holds_it(video: Path, turned: bool) -> None:
+    """Frames that refer to one another would wait for the garbage collector: 2 MB each in full HD, some hundreds."""
+    if turned:
+        tag_quarter_turn_clockwise(video)
+
+    def waiting() -> int:
+        return sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = waiting()
+        for _ in FileSource(path=video):
+            assert waiting() - before <= 3
+    finally:
+        gc.enable()

@@ -8,13 +8,13 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from unish.cli import assets, doctor, evaluate, export, reconstruct, synth, train, view
+from unish.cli import assets, batch, doctor, evaluate, export, reconstruct, synth, train, view
 from unish.cli.arguments import OneLineParser
 from unish.cli.process import TerminationRequested, graceful_termination, open_standard_streams, silence_stdout
 from unish.cli.terminal import NativeStderrCapture, print_error, write_log
 from unish.errors import InputError
 
-SUBCOMMANDS = (reconstruct, view, export, synth, train, evaluate, assets, doctor)
+SUBCOMMANDS = (reconstruct, batch, view, export, synth, train, evaluate, assets, doctor)
 
 OK, INTERNAL_FAILURE, BAD_INPUT, SIGNALLED = 0, 1, 2, 128
 INTERRUPTED = SIGNALLED + signal.SIGINT
@@ -53,7 +53,10 @@ def build_parser() -> OneLineParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 2 for bad input or usage, 1 for a fault of the program."""
+    """Run one command; returns the exit code: 0, 2 for bad input or usage, 1 for a fault of the program.
+
+    A command may have codes of its own above these: see ``unish.cli.batch``.
+    """
     open_standard_streams()
     with NativeStderrCapture() as native_stderr:
         try:
@@ -62,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     # Degraded results are listed at the end and in report.json; stderr is kept for errors.
                     warnings.simplefilter("ignore")
                 args = build_parser().parse_args(argv)
-                args.run(args)
+                code: int | None = args.run(args)
                 sys.stdout.flush()
         except SystemExit as leaving:  # argparse after --help or --version
             return int(leaving.code or 0)
@@ -88,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return print_error(
                 f"internal failure ({type(error).__name__}); please report it with {log}", INTERNAL_FAILURE
             )
-    return OK
+    return OK if code is None else code
 
 
 def _with_notes(message: str, error: BaseException) -> str:

@@ -21,6 +21,8 @@ _EXTRAS = {
     "usd-core": ("usd", "`unish export --to usd` (every other format is written without it)"),
     "viser": ("view", "`unish view`, the viewer in the browser and pages to pass on"),
     "viser4d": ("view", "the timeline of the same"),
+    "opencv-python-headless": ("camera", "`unish reconstruct --camera N`"),
+    "ray": ("cluster", "`unish batch --engine ray`: many videos on many machines"),
     "matplotlib": ("report", "the charts of `unish evaluate report` (tables are made without it)"),
 }
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,10 @@ from unish.cli.arguments import (
     positive_float,
     seconds,
 )
+from unish.cli.process import silence_stdout
 from unish.cli.progress import make_progress
 from unish.cli.terminal import print_table
-from unish.io import replaced_whole
+from unish.errors import InputError
 from unish.settings import DEVICES, Settings
 
 if TYPE_CHECKING:
@@ -40,8 +42,22 @@ _UNSET = argparse.SUPPRESS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", type=Path, metavar="INPUT", help="video file, folder of images, or one image")
+    parser.add_argument(
+        "input", type=Path, nargs="?", metavar="INPUT", help="video file, folder of images, one image, or - for a pipe"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--camera", type=at_least(0), metavar="N", help="instead of INPUT: record this camera first")
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="of a pipe or camera, print results of each window as they come (JSON lines)",
+    )
+    add_settings(parser)
+    add_quiet(parser)
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """The fields of ``Settings`` as options."""
     _add_frames(parser)
     _add_network(parser)
     _add_people(parser)
@@ -53,7 +69,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="blur the faces of the people that are found, in all files but reconstruction.npz",
     )
     parser.add_argument("--seed", type=at_least(0), default=_UNSET, help="of everything random (default 0)")
-    add_quiet(parser)
 
 
 def _add_frames(parser: argparse.ArgumentParser) -> None:
@@ -214,39 +229,72 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     given = {key: value for key, value in vars(args).items() if key not in _NOT_SETTINGS}
     settings = Settings(**given)
-    with output_folder(args.out) as out, replaced_whole(out) as work:
+    announce = _make_announce(args)
+    with output_folder(args.out) as out:
         from unish import pipeline
 
+        lines = JsonLines() if args.follow else None
+        source = _choose_source(args, lines, announce)
         progress = make_progress(quiet=args.quiet)
-        announce = (lambda sentence: None) if args.quiet else print
         try:
-            with _saying_what_is_kept(work.kept):
-                result = pipeline.run(
-                    args.input, settings=settings, progress=progress, work=work.kept, announce=announce
-                )
-                names = pipeline.write_files(
-                    result.reconstruction, result.body, result.report, work.making, kept=result.kept, progress=progress
-                )
+            result, paths = pipeline.reconstruct_into(
+                source, out, settings=settings, progress=progress, announce=announce
+            )
         finally:
             progress.close()
-    if not args.quiet:
-        print_summary(result, [out / name for name in names])
+    if lines is not None:
+        lines.write({"event": "result", "final": True, "files": [str(path) for path in paths]})
+    elif not args.quiet:
+        print_summary(result, paths)
 
 
-@contextmanager
-def _saying_what_is_kept(folder: Path) -> Iterator[None]:
-    """Whatever ends the run is told, too, from where the next one can go on."""
-    try:
-        yield
-    except BaseException as error:
-        from unish.passes import RunFolder
+def _choose_source(args: argparse.Namespace, lines: JsonLines | None, announce: Callable[[str], None]) -> Any:
+    """What is to be reconstructed: a path, or a source of ``unish.live``.
 
-        if frame := RunFolder(folder).next_frame:
-            error.add_note(f"the work up to frame {frame} is kept, and the same command goes on there")
-        raise
+    Raises:
+        InputError: none or two of them are given, or ``--follow`` for what is no stream.
+    """
+    piped = args.input == Path("-")
+    if (args.input is None) == (args.camera is None):
+        raise InputError("give one INPUT (a video, a folder of images, or - for a pipe), or --camera N")
+    if args.follow and not piped and args.camera is None:
+        raise InputError("--follow is for a pipe (-) or a --camera; the result of a file is there when all of it is")
+    if args.camera is None and not piped:
+        return args.input
+    from unish import live
+
+    tell = None if lines is None else lines.write
+    if args.camera is not None:
+        return live.CameraSource(number=args.camera, tell=tell, announce=announce)
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError("INPUT is -, but nothing is piped in; write `… | unish reconstruct -`")
+    return live.PipeSource(stream=sys.stdin.buffer, tell=tell, announce=announce)
 
 
-_NOT_SETTINGS = frozenset({"input", "out", "quiet", "command", "run"})
+def _make_announce(args: argparse.Namespace) -> Callable[[str], None]:
+    """Sentences go where no lines for programs go."""
+    if args.quiet:
+        return lambda sentence: None
+    return lambda sentence: print(sentence, file=sys.stderr if args.follow else sys.stdout, flush=True)
+
+
+class JsonLines:
+    """Standard output as JSON lines. Once nobody reads them, the run goes on without."""
+
+    def __init__(self) -> None:
+        self._read = True
+
+    def write(self, values: dict[str, Any]) -> None:
+        if not self._read:
+            return
+        try:
+            print(json.dumps(values, allow_nan=False), flush=True)
+        except BrokenPipeError:
+            silence_stdout()
+            self._read = False
+
+
+_NOT_SETTINGS = frozenset({"input", "out", "camera", "follow", "quiet", "command", "run"})
 
 
 def print_summary(result: Result, paths: list[Path]) -> None:

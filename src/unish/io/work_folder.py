@@ -21,8 +21,9 @@ WORK_FOLDER = ".unish-run"
 """In the folder of the result, while a run writes there."""
 
 # Inside it: what is being written; the same when it is whole, under the name that says so; what it takes the place of;
-# and what a run needs to go on where it was ended.
-_MAKING, _WHOLE, _REPLACED, _KEPT, _LOCK = "making", "whole", "replaced", "kept", "lock"
+# what a run needs to go on where it was ended; and what is only needed while it works.
+_MAKING, _WHOLE, _REPLACED, _KEPT, _SCRATCH, _LOCK = "making", "whole", "replaced", "kept", "scratch", "lock"
+_OF_ONE_RUN = (_MAKING, _REPLACED, _SCRATCH)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +33,12 @@ class WorkFolder:
     Attributes:
         making: empty at first; its files become those of the result.
         kept: what an earlier run that was ended has left, or empty; it stays if this run is ended, too.
+        scratch: empty at first; it goes however the run ends.
     """
 
     making: Path
     kept: Path
+    scratch: Path
 
 
 @contextmanager
@@ -59,19 +62,20 @@ def replaced_whole(out: Path) -> Iterator[WorkFolder]:
     with _locked(work):
         if (work / _WHOLE).exists():
             _show(out, work)
-        for name in (_MAKING, _REPLACED):
+        for name in _OF_ONE_RUN:
             shutil.rmtree(work / name, ignore_errors=True)
-        making, kept = work / _MAKING, work / _KEPT
-        making.mkdir()
-        kept.mkdir(exist_ok=True)
-        yield WorkFolder(making=making, kept=kept)
+        making, kept, scratch = work / _MAKING, work / _KEPT, work / _SCRATCH
+        for folder in (making, kept, scratch):
+            folder.mkdir(exist_ok=True)
+        yield WorkFolder(making=making, kept=kept, scratch=scratch)
         for path in making.rglob("*"):
             if path.is_file():
                 _flush(path)
         with _undisturbed():
             making.rename(work / _WHOLE)
             _show(out, work)
-        shutil.rmtree(kept, ignore_errors=True)
+        for folder in (kept, scratch):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -95,9 +99,10 @@ def _locked(work: Path) -> Iterator[None]:
 
 
 def _leave(work: Path, lock: FileLock) -> None:
+    shutil.rmtree(work / _SCRATCH, ignore_errors=True)
     if (work / _WHOLE).exists():
         return lock.release()
-    for name in (_MAKING, _REPLACED):
+    for name in _OF_ONE_RUN:
         shutil.rmtree(work / name, ignore_errors=True)
     with suppress(OSError):
         (work / _KEPT).rmdir()  # if it is empty

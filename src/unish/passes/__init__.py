@@ -5,11 +5,12 @@ Nothing but small arrays is in memory for all frames at once; what has a value f
 
 from unish.passes.models import Models, Network, PeopleFinder
 from unish.passes.observations import Observations, observe
-from unish.passes.outputs import MAX_FRAMES_IN_FILE, keep_dense, write_files
-from unish.passes.run_folder import RunFolder, describe_run
+from unish.passes.outputs import FILE, MAX_FRAMES_IN_FILE, keep_dense, write_files
+from unish.passes.run_folder import RunFolder, describe_run, identify_task
 from unish.passes.settled import Settled, settle
 
 __all__ = [
+    "FILE",
     "MAX_FRAMES_IN_FILE",
     "Models",
     "Network",
@@ -18,6 +19,7 @@ __all__ = [
     "RunFolder",
     "Settled",
     "describe_run",
+    "identify_task",
     "keep_dense",
     "observe",
     "settle",

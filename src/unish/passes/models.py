@@ -104,7 +104,7 @@ class Models:
         if settings.tracks is not None:
             tracks = settings.tracks
             return lambda clip, size: read_tracks(tracks, clip, mask_size=size, choice=choice, progress=progress)
-        config = PeopleConfig(max_people=settings.people)
+        config = PeopleConfig(max_people=settings.people, num_threads=min(2, torch.get_num_threads()))
         return lambda clip, size: find_people(
             clip,
             mask_size=size,

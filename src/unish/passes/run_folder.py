@@ -54,6 +54,21 @@ def describe_run(source: Path | Clip, settings: Settings, network: str, body: st
     }
 
 
+def identify_task(source: Path, settings: Settings) -> str:
+    """The same for the same input and settings, and for no others: a result that says so need not be made again.
+
+    Returns:
+        SHA-256 of the names, sizes and times of change of all files that are read, and of all settings.
+    """
+    model = Path(settings.model)
+    task = {
+        "source": _describe_files(source),
+        "settings": asdict(settings),
+        "inputs": [_describe_files(path) for path in [*_given_files(settings), *([model] if model.exists() else [])]],
+    }
+    return hashlib.sha256(json.dumps(task, default=str, sort_keys=True).encode()).hexdigest()
+
+
 def _given_files(settings: Settings) -> list[Path]:
     """They may be edited between two runs: the paths among the settings alone do not describe them."""
     given = [Path(path) for path in (settings.tracks, settings.body) if path is not None]

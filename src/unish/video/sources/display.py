@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from jaxtyping import UInt8
 from numpy import ndarray
@@ -44,8 +45,10 @@ def read_display(frame: VideoFrame) -> Display:
 
     ISO/IEC 14496-12, 8.3.2: the matrix {a b u, c d v, x y w} takes the stored point (p, q) to (a·p + c·q, b·p + d·q).
     """
+    # ``frame.side_data`` would stay with the frame and refer back to it: the picture would wait for the collector.
+    beside = SideDataContainer(frame)  # type: ignore[abstract,call-arg]
     try:
-        matrix = frame.side_data["DISPLAYMATRIX"]  # type: ignore[typeddict-item]  # PyAV's stubs name two keys only
+        matrix = beside["DISPLAYMATRIX"]
     except KeyError:
         return Display()
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))
