@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from unish.body import Body
+from unish.errors import InputError
 from unish.io import peak_memory_mb, replaced_whole
 from unish.passes import (
     Models,
@@ -36,11 +37,11 @@ from unish.reconstruction import (
     read_facts,
 )
 from unish.settings import Settings
-from unish.structs import Clip, Reconstruction
+from unish.structs import Clip, KnownCameras, Reconstruction
 from unish.structs.progress import Progress, StageClock
 from unish.values import check_path
 from unish.version import __version__
-from unish.video import read_inside_bars, show_inside_bars
+from unish.video import read_inside_bars, read_known_cameras, show_inside_bars
 
 MAX_PICTURES_MB = 256
 """Memory for decoded frames; those of a longer video are decoded again when they are looked at."""
@@ -128,12 +129,13 @@ def run(
         with clock.stage("load model"):
             model = network or models.network(settings.model, settings.device)
             body = models.body(settings.body)
+        cameras = _know_cameras(settings, clip, model)
         described = source if isinstance(source, Clip) else Path(source)
         if frame := folder.begin(describe_run(described, settings, model.fingerprint, body.name)):
             announce(f"resuming at frame {frame}")
         cleaning.callback(folder.remove_if_useless)
         finder = people_finder or models.people_finder(settings, folder.people_log(), progress)
-        seen = observe(whole, clip, model, finder, settings, folder, clock)
+        seen = observe(whole, clip, model, finder, settings, folder, clock, cameras)
         with clock.stage("reconstruct"):
             settled = settle(seen, model.fingerprint, model.config.body, body, feet=settings.settle, seed=settings.seed)
             found = keep_dense(settled.in_whole_frames(), work / "result")
@@ -144,7 +146,16 @@ def run(
             people = describe_people(inside, settled.shots, body)
             grounds = describe_grounds(settled.shots, settled.grounds)
         fallbacks = describe_fallbacks(settled.shots, settled.grounds, seen.tracks.person_ids.tolist())
-        raised = [*clip.warnings, *seen.tracks.warnings, *seen.notes, *settled.notes, *fallbacks, *verdicts.warnings]
+        given = () if cameras is None else cameras.notes
+        raised = [
+            *clip.warnings,
+            *given,
+            *seen.tracks.warnings,
+            *seen.notes,
+            *settled.notes,
+            *fallbacks,
+            *verdicts.warnings,
+        ]
         report = {
             "input": clip.name if isinstance(source, Clip) else str(source),
             "settings": {key: str(v) if isinstance(v, Path) else v for key, v in asdict(settings).items()},
@@ -176,6 +187,21 @@ def write_outputs(result: Result, out: str | Path, *, progress: Progress | None 
     with replaced_whole(out) as work:
         names = write_files(result.reconstruction, result.body, result.report, work.making, progress=progress)
     return [out / name for name in names]
+
+
+def _know_cameras(settings: Settings, clip: Clip, network: Network) -> KnownCameras | None:
+    """Raises:
+    InputError: the file does not fit the clip, nobody says what the lens is, or the network cannot take cameras.
+    """
+    if settings.cameras is None:
+        return None
+    in_metres = None if settings.camera_unit is None else settings.camera_unit == "m"
+    known = read_known_cameras(settings.cameras, clip, in_metres=in_metres, refine=settings.refine_cameras)
+    if known.intrinsics is None and settings.intrinsics is None:
+        raise InputError(f"{settings.cameras}: it does not say what the lens is; give --intrinsics, too")
+    if not network.config.takes_cameras:
+        raise InputError("this network takes no known cameras; leave out --cameras, or give --model small")
+    return known
 
 
 def _read(path: str | Path, settings: Settings, progress: Progress | None) -> tuple[Clip, Clip]:

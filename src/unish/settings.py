@@ -10,6 +10,7 @@ from unish.errors import InputError
 from unish.values import check_count, check_number, check_path, check_sampling, shorten
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+CAMERA_UNITS = ("m", "unknown")
 _CAMERA = ("fx", "fy", "cx", "cy")
 
 
@@ -28,6 +29,9 @@ class Settings:
         people: the most people to reconstruct, ``None`` for all, 0 for the scene alone.
         tracks: npz with the user's own boxes instead of the detector.
         intrinsics: (fx, fy, cx, cy) of the source in pixels, when known.
+        cameras: known poses: folder of a COLMAP model, ``transforms.json``, or a TUM trajectory.
+        refine_cameras: start from ``cameras`` instead of keeping them.
+        camera_unit: of the places in ``cameras``, ``m`` or ``unknown``; by the kind of the file if ``None``.
         body: ``free`` or the path of a licensed SMPL file.
         window, overlap: frames that the network sees at once, and how many of them two neighbouring windows share.
         sky: look for the sky and leave it out of everything. Off until it is found well enough everywhere.
@@ -50,6 +54,9 @@ class Settings:
     people: int | None = None
     tracks: Path | None = None
     intrinsics: tuple[float, float, float, float] | None = None
+    cameras: Path | None = None
+    refine_cameras: bool = False
+    camera_unit: str | None = None
     body: str = "free"
     window: int = 30
     overlap: int = 6
@@ -69,13 +76,19 @@ class Settings:
             raise InputError(f"overlap ({self.overlap}) is not below window ({self.window}); lower it")
         if self.device not in DEVICES:
             raise InputError(f"device is {shorten(self.device)}; give one of {', '.join(DEVICES)}")
-        for name in ("sky", "settle"):
+        for name in ("sky", "settle", "refine_cameras"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} is {shorten(getattr(self, name))}; give True or False")
         for name in ("model", "body"):
             check_path(name, getattr(self, name))
         if self.tracks is not None:
             object.__setattr__(self, "tracks", check_path("tracks", self.tracks))
+        if self.cameras is not None:
+            object.__setattr__(self, "cameras", check_path("cameras", self.cameras))
+        elif self.refine_cameras or self.camera_unit is not None:
+            raise InputError("there are no cameras to refine or to state the unit of; give --cameras")
+        if self.camera_unit not in (None, *CAMERA_UNITS):
+            raise InputError(f"camera unit is {shorten(self.camera_unit)}; give {' or '.join(CAMERA_UNITS)}")
         if self.intrinsics is not None:
             object.__setattr__(self, "intrinsics", _check_intrinsics(self.intrinsics))
 

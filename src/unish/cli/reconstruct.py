@@ -22,7 +22,7 @@ from unish.cli.arguments import (
 from unish.cli.progress import make_progress
 from unish.cli.terminal import print_table
 from unish.io import replaced_whole
-from unish.settings import DEVICES, Settings
+from unish.settings import CAMERA_UNITS, DEVICES, Settings
 
 if TYPE_CHECKING:
     from unish.pipeline import Result
@@ -92,6 +92,22 @@ def _add_known(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--intrinsics", type=intrinsics, default=_UNSET, metavar="fx,fy,cx,cy", help="known camera, in source pixels"
+    )
+    parser.add_argument(
+        "--cameras",
+        type=Path,
+        default=_UNSET,
+        metavar="FILE",
+        help="known poses, which are kept: folder of a COLMAP model, transforms.json, or a TUM trajectory",
+    )
+    parser.add_argument(
+        "--refine-cameras", action="store_true", default=_UNSET, help="start from --cameras instead of keeping them"
+    )
+    parser.add_argument(
+        "--camera-unit",
+        choices=CAMERA_UNITS,
+        default=_UNSET,
+        help="of the places in --cameras (default: m for TUM trajectories, else unknown: people give the scale)",
     )
     parser.add_argument(
         "--settle",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ from unish.structs import (
     Crops,
     FrameArray,
     HumanInputs,
+    KnownCameras,
     Landmarks,
     Prediction,
     Tracks,
@@ -104,7 +106,11 @@ class ReadPoses:
 
 
 class WindowReader:
-    """The network over windows of dense frames; the maps of a window go to the disk before the next one is read."""
+    """The network over windows of dense frames; the maps of a window go to the disk before the next one is read.
+
+    Args:
+        cameras: of the dense frames, where they are known.
+    """
 
     def __init__(
         self,
@@ -114,10 +120,13 @@ class WindowReader:
         settings: Settings,
         folder: RunFolder,
         clock: StageClock,
+        cameras: KnownCameras | None = None,
     ) -> None:
         self.network, self.dense, self.no_scene = network, dense, no_scene
+        self.cameras = cameras
         self.settings, self.folder, self.clock = settings, folder, clock
-        self.known = None if settings.intrinsics is None else know_camera(settings.intrinsics, dense.clip)
+        given = settings.intrinsics or (None if cameras is None else cameras.intrinsics)
+        self.known = None if given is None else know_camera(given, dense.clip)
 
     def shot(self, part: slice) -> tuple[list[Window], Camera, bool]:
         """Windows, camera, and whether that stood still. An unknown camera is decided on the first window; the others
@@ -146,6 +155,13 @@ class WindowReader:
         self.folder.save_window(frames, describe_window(prediction, planned, before))
         return camera
 
+    def _tell_cameras(self, chosen: slice) -> dict[str, Any]:
+        """What the network is told of known cameras; nothing where there are none."""
+        if self.cameras is None:
+            return {}
+        c2w = self.cameras.from_first(chosen)[None].to(self.network.device)
+        return {"c2w": c2w, "refine_c2w": self.cameras.refine}
+
     @torch.inference_mode()
     def _predict(self, part: slice, frames: range, camera: Camera | None) -> Prediction:
         """Batch of one, on the CPU."""
@@ -163,6 +179,7 @@ class WindowReader:
             picture_size=dense.clip.size,
             people_masks=dense.tracks.masks[chosen][None].to(device),
             usable=~self.no_scene[chosen][None].to(device),
+            **self._tell_cameras(chosen),
         )
         moved = {
             name: (value.float() if value.is_floating_point() else value).cpu()

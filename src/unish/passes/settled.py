@@ -117,13 +117,23 @@ def settle(
 
 def _stitch(seen: Observations, shot: ObservedShot) -> Shot:
     valid = seen.tracks.valid[:, shot.frames]
-    found = stitch_windows(shot.windows, valid[:, shot.dense], shot.camera, still=shot.still)
+    known = None if seen.cameras is None else seen.cameras.from_first(shot.frames)
+    # Cameras that are to be refined stay as they are where no window of the shot shows any parallax.
+    given = None if known is None or _is_refined(seen, shot) else known[shot.dense]
+    still = shot.still and seen.cameras is None
+    found = stitch_windows(shot.windows, valid[:, shot.dense], shot.camera, still=still, given=given)
+    found = replace(found, cameras_in_metres=seen.cameras is not None and seen.cameras.in_metres)
     if len(shot.dense) == valid.shape[1]:
         return found
     poses = shot.poses
     rotations, betas = (None, None) if poses is None else (poses.rotations, poses.betas)
     filled = fill_between(found, shot.dense, times_in_shot(seen.clip, shot.frames), rotations, betas)
-    return replace(filled, seen=valid.sum(1))
+    return replace(filled, seen=valid.sum(1), c2w=filled.c2w if given is None or known is None else known)
+
+
+def _is_refined(seen: Observations, shot: ObservedShot) -> bool:
+    assert seen.cameras is not None
+    return seen.cameras.refine and any(window.in_given_unit for window in shot.windows)
 
 
 def _evidence(seen: Observations, shot: slice, masks: FrameArray) -> ShotEvidence:
