@@ -217,16 +217,17 @@ def solve_views(
             prior_log_depth = _sample(log_depth, matches.anchors_px)
             start = find_start(matches, pairs, prior_log_depth, intrinsics, long_side, config)
         solves_focal = (start.turn_deg > config.min_turn_deg) & start.moves & (not known_camera)
-        free = (start.moves & (w2c is None or refine_w2c)).float()
+        # Cameras that miss the matches would spoil the depth: it is solved with better ones, whatever is returned.
+        free = start.moves & ((error_px > config.known_px) | (w2c is None or refine_w2c))
         turns = torch.ones_like(free) if w2c is None else free
         believed = torch.cat([start.believed, start.believed], dim=1)[..., None]
         matches = replace(matches, weights=matches.weights * believed)
         bundle = adjust_bundle(
             arrange_observations(matches, prior_log_depth), start.w2c, intrinsics, long_side,
-            moves=free, turns=turns, frees_focal=solves_focal.float(), config=config.bundle,
+            moves=free.float(), turns=turns.float(), frees_focal=solves_focal.float(), config=config.bundle,
         )  # fmt: skip
         if w2c is not None:
-            bundle = _resize(bundle, keep_length(bundle.w2c, start.w2c, free > 0))
+            bundle = _resize(bundle, keep_length(bundle.w2c, start.w2c, free))
         # The adjustment knows no zoom, and rounds what does not move at all.
         w2c = torch.where(start.zooms[:, None, None, None], start.w2c, bundle.w2c)
         w2c = torch.where(start.still[:, None, None, None], torch.eye(4, device=images.device), w2c)
