@@ -16,7 +16,9 @@ PROMISED = {
         "--out", "--model", "--fps", "--source-fps", "--size", "--start", "--end", "--max-frames", "--device",
         "--people", "--tracks", "--intrinsics", "--body", "--window", "--overlap", "--settle", "--seed", "--quiet",
     },
-    "export": {"--to", "--out"},
+    "export": {
+        "--to", "--out", "--fps", "--up", "--gravity", "--people", "--rig", "--in-place", "--per-person", "--quiet",
+    },
     "synth": {"--out", "--clips", "--seed", "--quiet"},
     "train": {"--out", "--resume", "--quiet"},
     "evaluate": {"--benchmark", "--data", "--method", "--out", "--quiet"},

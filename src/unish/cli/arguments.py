@@ -86,6 +86,16 @@ def everyone_or_count(text: str) -> int | None:
     return None if text == "all" else at_least(0)(text)
 
 
+def people_ids(text: str) -> tuple[int, ...] | None:
+    """``all`` (``None``), or identities such as ``1,3``."""
+    return None if text == "all" else tuple(at_least(0)(part) for part in text.split(","))
+
+
+def frame_rate(text: str) -> float | str:
+    """``source``, or frames per second."""
+    return text if text == "source" else positive_float(text)
+
+
 def on_or_off(text: str) -> bool:
     if text not in ("on", "off"):
         raise argparse.ArgumentTypeError(f"{text!r} is neither on nor off")

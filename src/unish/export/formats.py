@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from unish.errors import InputError
+from unish.export.options import SMOOTH, ExportOptions
 
 if TYPE_CHECKING:
     from unish.body import Body
@@ -14,13 +19,22 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Exporter(Protocol):
-    """Writes one format. A format may have options of its own, with defaults."""
+    """Writes one format."""
 
-    def __call__(self, path: Path, reconstruction: Reconstruction, body: Body) -> None:
-        """Write the file whole or not at all.
+    def __call__(
+        self, path: Path, reconstruction: Reconstruction, body: Body, options: ExportOptions
+    ) -> dict[str, Any]:
+        """Write the file, whole or not at all, or the files of a folder that is made if need be.
 
         Args:
             body: the model that poses the parameters of ``reconstruction``.
+            options: see ``Format.choose``; those that the format has no use for are ignored.
+
+        Returns:
+            What ``export.json`` says about the files (see ``sidecar.describe_take``).
+
+        Raises:
+            InputError: the reconstruction has not what the format is made of.
         """
 
 
@@ -29,20 +43,60 @@ class Format:
     """One format.
 
     Attributes:
-        file: its name in the folder of the export.
+        file: its name in the folder of the export; that of a folder where there are several files.
         writer: ``module:function`` of its ``Exporter``.
+        summary: what it is and who reads it, a few words.
+        uses: names of the ``ExportOptions`` that mean something to it.
+        defaults: options that differ from those of ``ExportOptions``.
+        of_people: it holds people and nothing else.
+        all_shots: one file holds every shot; other formats have a folder ``shot-N`` for each where there are several.
+        extra: name of the extra of this package that brings ``module``, which the writer needs.
     """
 
     file: str
     writer: str
+    summary: str
+    uses: frozenset[str] = frozenset()
+    defaults: ExportOptions = field(default_factory=ExportOptions)
+    of_people: bool = False
+    all_shots: bool = False
+    extra: str = ""
+    module: str = ""
 
     def load(self) -> Exporter:
+        """Its writer.
+
+        Raises:
+            InputError: what it needs is not installed.
+        """
+        if self.module and find_spec(self.module) is None:
+            raise InputError(f"{self.file}: {self.module} is not installed; pip install 'unish[{self.extra}]'")
         module, name = self.writer.split(":")
         exporter: Exporter = getattr(import_module(module), name)
         return exporter
 
+    def choose(self, asked: Mapping[str, Any]) -> tuple[ExportOptions, list[str]]:
+        """The options to write with, and the names of those asked for that mean nothing here."""
+        used = {name: value for name, value in asked.items() if name in self.uses}
+        if used.get("gravity") and self.defaults.up is None:
+            used = {"up": "y"} | used  # a level world has an axis that points up
+        return replace(self.defaults, **used), sorted(asked.keys() - self.uses)
+
+
+_MOTION = frozenset({"fps", "up", "gravity", "people", "in_place"})
+_RIGGED = _MOTION | {"rig"}
+_ANIMATION = ExportOptions(fps=SMOOTH, up="y", gravity=True)
 
 FORMATS = {
-    "glb": Format(file="scene.glb", writer="unish.export.glb:write_glb"),
-    "ply": Format(file="scene.ply", writer="unish.export.ply:write_ply"),
+    "glb": Format(
+        file="scene.glb",
+        writer="unish.export.glb:write_glb",
+        summary="glTF: animated characters, moving camera and scene points",
+        uses=_RIGGED - {"up"} | {"per_person"},
+        defaults=_ANIMATION,
+        all_shots=True,
+    ),
+    "ply": Format(
+        file="scene.ply", writer="unish.export.ply:write_ply", summary="point cloud of all frames", all_shots=True
+    ),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pygltflib as gltf
@@ -20,6 +21,7 @@ from unish.body import JOINT_NAMES, Body
 from unish.export.axes import FLIP_YZ, keep_hemisphere, to_quaternions, upright
 from unish.export.fusion import fuse_scene
 from unish.export.gltf_builder import GltfBuilder
+from unish.export.options import ExportOptions
 from unish.export.points import lift_pixels, select_pixels
 from unish.render.colours import person_colour, sample_depth
 from unish.render.scene import vertex_normals
@@ -31,7 +33,14 @@ _FRUSTUM_SHARE = 0.06
 _MAX_PERSON_POINTS = 30_000
 
 
-def write_glb(path: Path, reconstruction: Reconstruction, body: Body, *, max_points: int = 400_000) -> None:
+def write_glb(
+    path: Path,
+    reconstruction: Reconstruction,
+    body: Body,
+    options: ExportOptions | None = None,
+    *,
+    max_points: int = 400_000,
+) -> dict[str, Any]:
     """An ``Exporter``: one scene per shot, with fused scene points, camera path, an animated camera, and the people.
 
     Lengths are metres. The longest shot is the scene that viewers show first. Every shot has an animation of its own
@@ -66,6 +75,7 @@ def write_glb(path: Path, reconstruction: Reconstruction, body: Body, *, max_poi
         for person in range(reconstruction.num_people):
             _add_person(stage, body, person)
     builder.save(path)
+    return {"unit": "metres"}
 
 
 @dataclass(frozen=True, kw_only=True)

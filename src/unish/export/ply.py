@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from unish.body import Body
+from unish.export.axes import AXES
+from unish.export.options import ExportOptions
 from unish.export.points import choose_points
 from unish.io import written_beside
 from unish.structs import Reconstruction
@@ -18,8 +21,17 @@ _VERTEX = np.dtype(
 _PLY_NAMES = {"<f4": "float", "<i4": "int", "|u1": "uchar"}
 
 
-def write_ply(path: Path, reconstruction: Reconstruction, body: Body, *, max_points: int = 2_000_000) -> None:
-    """An ``Exporter``, which draws no body: world points with colour, confidence, person, frame and segment.
+def write_ply(
+    path: Path,
+    reconstruction: Reconstruction,
+    body: Body,
+    options: ExportOptions | None = None,
+    *,
+    max_points: int = 2_000_000,
+) -> dict[str, Any]:
+    """An ``Exporter`` that draws no body and has no options.
+
+    World points with colour, confidence, person, frame and segment.
 
     Points are in metres and in the OpenCV axes of the first camera.
     ``person`` is the identity of the person that a point belongs to, −1 for the scene; ``frame`` counts used frames.
@@ -40,3 +52,4 @@ def write_ply(path: Path, reconstruction: Reconstruction, body: Body, *, max_poi
     with written_beside(path) as beside, beside.open("wb") as file:
         file.write("\n".join(lines).encode("ascii"))
         file.write(rows.tobytes())
+    return {"unit": "metres", "axes": AXES[None], "points": len(rows)}

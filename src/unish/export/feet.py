@@ -1,0 +1,195 @@
+"""Feet that stand keep their place between two frames: joints that are blended one by one would let them slide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float64
+from numpy import ndarray
+from scipy.spatial.transform import Rotation
+
+from unish.body import JOINT_NAMES, Body
+from unish.body.skinning import chain_joints
+from unish.export.timeline import Timeline
+
+PLANTED = 0.5
+"""Contact probability from which on a heel or toe stands."""
+
+_REACH = 0.9999
+"""Share of the length of a straight leg within which the foot is kept; at 1 the knee's angle has no derivative."""
+
+_SIDES = ("left", "right")
+_PULLS = 4
+"""How often the pelvis is pulled towards feet out of reach; two feet that pull in turns agree after a few."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Soles:
+    """Where heel and toes lie on the rest skeleton of a person, metres, each carried by one joint.
+
+    Attributes:
+        heel: left and right, relative to the ankle joint.
+        toe: left and right, relative to the foot joint.
+    """
+
+    heel: Float64[ndarray, "2 3"]
+    toe: Float64[ndarray, "2 3"]
+
+
+def find_soles(body: Body, betas: Float[torch.Tensor, "S"]) -> Soles | None:
+    """Means of the contact vertices of heels and toes; ``None`` for a body that names none."""
+    names = [[f"{side}_{part}" for side in _SIDES] for part in ("heel", "toe")]
+    if not {name for pair in names for name in pair} <= body.contact_vertices.keys():
+        return None
+    shaped = body.shape(betas)
+    joints, vertices = shaped.joints.double().cpu().numpy(), shaped.vertices.double().cpu().numpy()
+    middles = [
+        np.stack([vertices[body.contact_vertices[name].cpu().numpy()].mean(0) for name in pair]) for pair in names
+    ]
+    ankles, feet = (joints[_columns(part)] for part in ("ankle", "foot"))
+    return Soles(heel=middles[0] - ankles, toe=middles[1] - feet)
+
+
+def pose_joints(
+    rest: Float64[ndarray, "24 3"], rotations: Float64[ndarray, "N 24 3 3"], pelvis: Float64[ndarray, "N 3"]
+) -> tuple[Float64[ndarray, "N 24 3 3"], Float64[ndarray, "N 24 3"]]:
+    """Global rotations and places of the joints of one skeleton whose root joint is at ``pelvis``."""
+    bones = torch.from_numpy(rest - rest[0]).expand(len(rotations), -1, -1)
+    turned, placed = chain_joints(bones, torch.from_numpy(rotations))
+    return turned.numpy(), placed.numpy() + pelvis[:, None]
+
+
+def hold_feet(
+    rotations: Float64[ndarray, "N 24 3 3"],
+    pelvis: Float64[ndarray, "N 3"],
+    key_rotations: Float64[ndarray, "K 24 3 3"],
+    key_pelvis: Float64[ndarray, "K 3"],
+    planted: Bool[ndarray, "K 2 2"],
+    timeline: Timeline,
+    rest: Float64[ndarray, "24 3"],
+    soles: Soles,
+) -> tuple[Float64[ndarray, "N 24 3 3"], Float64[ndarray, "N 3"]]:
+    """The blended motion, its legs bent so that what is planted at both frames around a time stays on its spot.
+
+    That spot moves on the straight line between its places in the two frames, which are equal for a foot that stands
+    still. The foot turns from its one orientation to the other, the leg follows in closed form (two bones, the plane
+    of the knee kept), and the pelvis is moved only where a leg is too short. Frames themselves are not changed.
+
+    Args:
+        rotations, pelvis: blended joint rotations and places of the root joint, finite.
+        planted: of each frame and side, whether the heel and the toe stand.
+    """
+    key_turned, key_placed = pose_joints(rest, key_rotations, key_pelvis)
+    standing = timeline.between(planted.T).T & (timeline.share > 0)[:, None, None]
+    turned, placed = pose_joints(rest, rotations, pelvis)
+    targets = [
+        _aim_foot(side, rotations, turned, key_turned, key_placed, standing[:, side], timeline, rest, soles)
+        for side in (0, 1)
+    ]
+    moves = np.any(standing, axis=2, keepdims=True)[..., 0]
+    pelvis = pelvis + _pull_pelvis([placed[:, _joint(side, "hip")] for side in (0, 1)], targets, moves, rest)
+    out = rotations.copy()
+    for side in (0, 1):
+        some = moves[:, side]
+        if some.any():
+            ankle, orientation = targets[side]
+            _bend_leg(out, some, side, turned[some], pelvis[some], ankle[some], orientation[some], rest)
+    return out, pelvis
+
+
+def _joint(side: int, part: str) -> int:
+    return JOINT_NAMES.index(f"{_SIDES[side]}_{part}")
+
+
+def _columns(part: str) -> list[int]:
+    return [_joint(side, part) for side in (0, 1)]
+
+
+def _aim_foot(
+    side: int,
+    rotations: Float64[ndarray, "N 24 3 3"],
+    turned: Float64[ndarray, "N 24 3 3"],
+    key_turned: Float64[ndarray, "K 24 3 3"],
+    key_placed: Float64[ndarray, "K 24 3"],
+    standing: Bool[ndarray, "N 2"],
+    timeline: Timeline,
+    rest: Float64[ndarray, "24 3"],
+    soles: Soles,
+) -> tuple[Float64[ndarray, "N 3"], Float64[ndarray, "N 3 3"]]:
+    """Place and orientation of the ankle at which heel, toe or the middle of both is where it stands."""
+    ankle, foot = _joint(side, "ankle"), _joint(side, "foot")
+    instep = rest[foot] - rest[ankle]
+    on_keys = [
+        key_placed[:, joint] + key_turned[:, joint] @ offset
+        for joint, offset in ((ankle, soles.heel[side]), (foot, soles.toe[side]))
+    ]
+    offsets = [np.broadcast_to(soles.heel[side], (len(rotations), 3)), instep + rotations[:, foot] @ soles.toe[side]]
+    weights = standing / np.maximum(1, standing.sum(axis=1, keepdims=True))
+    spot = sum(weights[:, [part]] * timeline.blend(on_keys[part]) for part in (0, 1))
+    offset = sum(weights[:, [part]] * offsets[part] for part in (0, 1))
+    stands = np.any(standing, axis=1, keepdims=True)[..., None]
+    orientation = np.where(stands, timeline.turn(key_turned[:, ankle]), turned[:, ankle])
+    return spot - (orientation @ offset[..., None])[..., 0], orientation
+
+
+def _pull_pelvis(
+    hips: list[Float64[ndarray, "N 3"]],
+    targets: list[tuple[Float64[ndarray, "N 3"], Float64[ndarray, "N 3 3"]]],
+    moves: Bool[ndarray, "N 2"],
+    rest: Float64[ndarray, "24 3"],
+) -> Float64[ndarray, "N 3"]:
+    """How far the pelvis has to move so that no leg is longer than it is."""
+    pull = np.zeros_like(hips[0])
+    for _ in range(_PULLS):
+        for side in (0, 1):
+            way = targets[side][0] - (hips[side] + pull)
+            length = np.linalg.norm(way, axis=1, keepdims=True)
+            excess = np.where(moves[:, [side]], np.maximum(0, length - _REACH * sum(_leg(rest, side))), 0.0)
+            pull += way / np.maximum(length, 1e-9) * excess
+    return pull
+
+
+def _leg(rest: Float64[ndarray, "24 3"], side: int) -> tuple[float, float]:
+    hip, knee, ankle = (rest[_joint(side, part)] for part in ("hip", "knee", "ankle"))
+    return float(np.linalg.norm(knee - hip)), float(np.linalg.norm(ankle - knee))
+
+
+def _bend_leg(
+    rotations: Float64[ndarray, "N 24 3 3"],
+    some: Bool[ndarray, "N"],
+    side: int,
+    turned: Float64[ndarray, "M 24 3 3"],
+    pelvis: Float64[ndarray, "M 3"],
+    target: Float64[ndarray, "M 3"],
+    orientation: Float64[ndarray, "M 3 3"],
+    rest: Float64[ndarray, "24 3"],
+) -> None:
+    """Turn hip, knee and ankle, in ``rotations`` of the frames ``some``, so that the ankle is at its target."""
+    hip, knee, ankle = (_joint(side, part) for part in ("hip", "knee", "ankle"))
+    root = turned[:, 0]
+    way = target - (pelvis + root @ (rest[hip] - rest[0]))
+    thigh, shank = _leg(rest, side)
+    upper, lower = turned[:, hip] @ (rest[knee] - rest[hip]), turned[:, knee] @ (rest[ankle] - rest[knee])
+    # Law of cosines; 0 is a straight leg. A straight knee bends about the thigh's own x axis, which is to the left.
+    across = np.cross(upper, lower)
+    sine = np.linalg.norm(across, axis=1)
+    axis = np.where(sine[:, None] > 1e-6, across / np.maximum(sine, 1e-12)[:, None], turned[:, hip, :, 0])
+    now = np.arctan2(sine, (upper * lower).sum(1))
+    cosine = ((way**2).sum(1) - thigh**2 - shank**2) / (2 * thigh * shank)
+    bend = Rotation.from_rotvec(axis * (np.arccos(cosine.clip(-1, 1)) - now)[:, None]).as_matrix()
+    swing = _shortest_turn(upper + (bend @ lower[..., None])[..., 0], way)
+    new_hip = swing @ turned[:, hip]
+    new_knee = swing @ bend @ turned[:, knee]
+    rotations[some, hip] = root.mT @ new_hip
+    rotations[some, knee] = new_hip.mT @ new_knee
+    rotations[some, ankle] = new_knee.mT @ orientation
+
+
+def _shortest_turn(start: Float64[ndarray, "M 3"], end: Float64[ndarray, "M 3"]) -> Float64[ndarray, "M 3 3"]:
+    """The rotation by the smallest angle that brings one direction to another."""
+    axis = np.cross(start, end)
+    sine = np.linalg.norm(axis, axis=1)
+    angle = np.arctan2(sine, (start * end).sum(1))
+    return Rotation.from_rotvec(axis / np.maximum(sine, 1e-12)[:, None] * angle[:, None]).as_matrix()
