@@ -84,6 +84,7 @@ class Format:
 
 
 _MOTION = frozenset({"fps", "up", "gravity", "people", "in_place"})
+_SCENE = frozenset({"up", "gravity"})
 _RIGGED = _MOTION | {"rig"}
 _ANIMATION = ExportOptions(fps=SMOOTH, up="y", gravity=True)
 
@@ -98,5 +99,11 @@ FORMATS = {
     ),
     "ply": Format(
         file="scene.ply", writer="unish.export.ply:write_ply", summary="point cloud of all frames", all_shots=True
+    ),
+    "colmap": Format(
+        file="colmap",
+        writer="unish.passes.sparse_model:write_colmap",
+        summary="pictures, masks without people and sparse model, for COLMAP and Gaussian splatting",
+        uses=_SCENE,
     ),
 }

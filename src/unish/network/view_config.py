@@ -55,5 +55,5 @@ class ViewSolverConfig:
     sure_share: float = 0.85
     num_similar: int = 1
     min_turn_deg: float = 3.0
-    known_px: float = 1.0
+    known_px: float = 0.5
     bundle: BundleConfig = field(default_factory=BundleConfig)
