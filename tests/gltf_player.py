@@ -17,8 +17,10 @@ class GltfPlayer:
 
     def __init__(self, path: Path) -> None:
         self.document = pygltflib.GLTF2().load(str(path))
-        self.names = {node.name: index for index, node in enumerate(self.document.nodes)}
-        assert len(self.names) == len(self.document.nodes)
+        # Bones have the names of their rig, those of every character the same ones.
+        joints = {joint for skin in self.document.skins for joint in skin.joints}
+        self.names = {node.name: index for index, node in enumerate(self.document.nodes) if index not in joints}
+        assert len(self.names) == len(self.document.nodes) - len(joints)
         assert [buffer.byteLength for buffer in self.document.buffers] == [len(self.document.binary_blob())]
         self._blob = self.document.binary_blob()
         self._channels: dict[int, dict[tuple[int, str], tuple[np.ndarray, np.ndarray, str]]] = {}
@@ -35,13 +37,13 @@ class GltfPlayer:
             np.testing.assert_array_equal(np.float32(entry.max), values.max(axis=0))
         return values
 
-    def nodes_of(self, scene: int) -> set[str]:
-        """Names of all nodes of a scene."""
+    def nodes_of(self, scene: int) -> set[int]:
+        """All nodes of a scene."""
         waiting, found = list(self.document.scenes[scene].nodes), set()
         while waiting:
-            node = self.document.nodes[waiting.pop()]
-            found.add(node.name)
-            waiting += node.children or []
+            index = waiting.pop()
+            found.add(index)
+            waiting += self.document.nodes[index].children or []
         return found
 
     def channels(self, animation: int) -> dict[tuple[int, str], tuple[np.ndarray, np.ndarray, str]]:
@@ -89,6 +91,11 @@ class GltfPlayer:
     def attributes(self, name: str) -> pygltflib.Attributes:
         node = self.document.nodes[self.names[name]]
         return self.document.meshes[node.mesh].primitives[0].attributes
+
+    def bones(self, name: str) -> dict[str, int]:
+        """Nodes of the bones that move a skinned mesh, by name."""
+        skin = self.document.skins[self.document.nodes[self.names[name]].skin]
+        return {self.document.nodes[joint].name: joint for joint in skin.joints}
 
     def skinned(self, name: str, key: int | None, animation: int = 0) -> np.ndarray:
         """Vertices of a skinned mesh: Σ w · joint · inverse bind · v (glTF 2.0, 3.7.3.1)."""

@@ -99,7 +99,10 @@ def _write_format(
         place.mkdir(exist_ok=True)
         facts = kind.load()(place / kind.file, reconstruction, body, replace(options, shot=shot))
         target = place / kind.file
-        files = [target] if target.is_file() else sorted(path for path in target.rglob("*") if path.is_file())
+        if "files" in facts:
+            files = [place / name for name in facts["files"]]
+        else:
+            files = [target] if target.is_file() else sorted(path for path in target.rglob("*") if path.is_file())
         entries.append(
             facts
             | {"files": [path.relative_to(folder).as_posix() for path in files]}

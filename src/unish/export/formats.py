@@ -31,7 +31,8 @@ class Exporter(Protocol):
             options: see ``Format.choose``; those that the format has no use for are ignored.
 
         Returns:
-            What ``export.json`` says about the files (see ``sidecar.describe_take``).
+            What ``export.json`` says about the files (see ``sidecar.describe_take``). ``files``, where it is given, are
+            their names from the folder of ``path``; else they are ``path``, or everything in it.
 
         Raises:
             InputError: the reconstruction has not what the format is made of.

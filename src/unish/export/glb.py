@@ -1,30 +1,33 @@
-"""``glb``: coloured scene points, the camera's path, people as points and as skinned bodies that move.
+"""``glb``: coloured scene points, the camera's path, people as points and as skinned characters that move.
 
-glTF looks along −z with y up; the content keeps the OpenCV world of the record, and the node at the top of every scene
-turns it. One glTF scene per shot: shots are worlds of their own, and viewers show one scene at a time.
+glTF has y up. What does not move keeps the OpenCV world of the record, under a node that places it;
+camera and characters are in the world of the take. One glTF scene per shot: shots are worlds of their own, and viewers
+show one scene at a time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pygltflib as gltf
-import torch
-from jaxtyping import Bool, Float, Float64, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
-from scipy.spatial.transform import Rotation
 
-from unish.body import JOINT_NAMES, Body
-from unish.export.axes import FLIP_YZ, keep_hemisphere, to_quaternions, upright
+from unish.body import Body
+from unish.export.axes import FLIP_YZ, keep_hemisphere, to_quaternions
+from unish.export.characters import make_character
 from unish.export.fusion import fuse_scene
 from unish.export.gltf_builder import GltfBuilder
+from unish.export.gltf_character import add_character
 from unish.export.options import ExportOptions
 from unish.export.points import lift_pixels, select_pixels
-from unish.render.colours import person_colour, sample_depth
-from unish.render.scene import vertex_normals
+from unish.export.sidecar import describe_body, describe_take
+from unish.export.take import Take, TakePerson, make_take
+from unish.render.colours import sample_depth, to_linear
 from unish.structs import Reconstruction, pick_frames
 
 _MAX_FRUSTA = 60
@@ -32,12 +35,14 @@ _FRUSTUM_SHARE = 0.06
 """Depth of a drawn camera as a share of the median depth of the scene."""
 _MAX_PERSON_POINTS = 30_000
 
+_AS_RECONSTRUCTED = ExportOptions(up="y", gravity=True)
+
 
 def write_glb(
     path: Path,
     reconstruction: Reconstruction,
     body: Body,
-    options: ExportOptions | None = None,
+    options: ExportOptions = _AS_RECONSTRUCTED,
     *,
     max_points: int = 400_000,
 ) -> dict[str, Any]:
@@ -47,55 +52,83 @@ def write_glb(
     that begins at 0 s; ``extras`` of the scene say where it begins in the source (``start_s``, seconds) and which used
     frames it holds (``first_frame``, ``num_frames``).
 
-    A person is an animated body and a static cloud of the person's own points in one frame, the one that shows most of
-    them; without animation the body stands as in that frame, so that any viewer shows both together. One cloud and not
-    one per frame: clouds that take turns need animated scales, which many programs ignore, and would then show all of
-    them at once. ``extras`` of the cloud say its frame (``frame``, ``time_s`` of the animation).
+    A person is an animated character and a static cloud of the person's own points in one frame, the one that shows
+    most of them; without animation the character of the rig ``smpl`` stands as in that frame, so that any viewer shows
+    both together, and that of another rig in its rest pose, as programs that retarget want it. One cloud and not one
+    per frame: clouds that take turns need animated scales, which many programs ignore, and would then show all of them
+    at once. ``extras`` of the cloud say its frame (``frame``, ``time_s`` of the animation).
 
     A body is scaled to nothing in frames where its person is neither valid nor filled. Pose-dependent corrections of
     the shape, where a body model has them, are beyond glTF skins and left out. Vertex colours are linear floats, as the
     format has them: 8 bits would show bands, and not everything reads 16.
 
     Args:
+        options: all shots are written, whatever ``shot`` says; y is up. By default the frames of the reconstruction
+            with their own times, the floor at height 0. With ``per_person``, characters are in files of their own
+            beside this one.
         max_points: most scene points, over all shots; each has its share by the number of its frames.
     """
-    shots = [np.arange(reconstruction.num_frames)[frames] for frames in reconstruction.shot_frames()]
+    takes = [
+        make_take(reconstruction, body, replace(options, up="y", shot=shot)) for shot in range(reconstruction.num_shots)
+    ]
     dense = reconstruction.at_dense_frames()
-    longest = int(np.argmax([len(frames) for frames in shots]))
-    builder = GltfBuilder(generator=f"unish {reconstruction.version}", default_scene=longest)
-    for shot, frames in enumerate(shots):
-        stage = _open_stage(
-            builder, reconstruction, dense, shot, frames, suffix=f" of shot {shot}" if len(shots) > 1 else ""
-        )
-        share = max(1, max_points * len(frames) // reconstruction.num_frames)
+    builder = _open_builder(reconstruction, body, takes)
+    for take in takes:
+        stage = _open_stage(builder, reconstruction, dense, take)
+        share = max(1, max_points * len(take.frames) // reconstruction.num_frames)
         fused = fuse_scene(dense, stage.dense_frames, max_points=share)
         _add_points(stage, "scene points", fused.xyz, fused.colours, {})
         _add_path(stage)
         _add_camera(stage)
-        for person in range(reconstruction.num_people):
-            _add_person(stage, body, person)
+        _add_people(stage, body)
     builder.save(path)
-    return {"unit": "metres"}
+    files = [path.name]
+    if options.per_person:
+        files += _write_people(path.parent, reconstruction, body, takes)
+    return _describe(takes, files)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Stage:
-    """What one scene is built with: indices into the document, the frames of its shot, and what its names end with.
+def _open_builder(record: Reconstruction, body: Body, takes: Sequence[Take]) -> GltfBuilder:
+    longest = int(np.argmax([len(take.frames) for take in takes]))
+    about = "; ".join(describe_body(body).values())
+    return GltfBuilder(generator=f"unish {record.version}", default_scene=longest, copyright=about)
 
-    Attributes:
-        dense: the frames with dense arrays alone; ``dense_frames`` are those of the shot, counted in it.
-        own_pixels: of each person in each of these, those with a depth to rely on.
-    """
+
+def _describe(takes: Sequence[Take], files: list[str]) -> dict[str, Any]:
+    """Of one shot what it is, of several each by itself."""
+    shots = [describe_take(take, unit="metres", gaps="the character is scaled to nothing") for take in takes]
+    if len(shots) == 1:
+        return shots[0] | {"files": files}
+    notes = [f"shot {shot['shot']}: {note}" for shot in shots for note in shot["notes"]]
+    return {"unit": "metres", "shots": shots, "files": files, "notes": notes}
+
+
+def _write_people(folder: Path, record: Reconstruction, body: Body, takes: Sequence[Take]) -> list[str]:
+    """A file for each person in each shot, with the character and nothing else; their names."""
+    files = []
+    for take in takes:
+        for person in take.people:
+            builder = _open_builder(record, body, takes[:1])
+            scene = builder.add_scene(f"person {person.person_id}", extras={"start_s": take.start_s})
+            stage = _Mover(builder, builder.add_animation("motion"), _add_times(builder, take))
+            character = make_character(person, body, take.options.rig)
+            add_character(builder, scene, character, record.faces, stage.animate, pose_of=None, suffix="")
+            shot = f"-shot-{take.options.shot}" if len(takes) > 1 else ""
+            files.append(f"person-{person.person_id}{shot}.glb")
+            builder.save(folder / files[-1])
+    return files
+
+
+def _add_times(builder: GltfBuilder, take: Take) -> int:
+    # glTF times are 32-bit: they count from the beginning of the shot, lest a late one lose its fractions.
+    return builder.add_array(take.times_s.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class _Mover:
+    """One animation that is being filled: the keys of all its channels are at the same times."""
 
     builder: GltfBuilder
-    record: Reconstruction
-    frames: Int[ndarray, "T"]
-    dense: Reconstruction
-    dense_frames: Int[ndarray, "D"]
-    own_pixels: Int[ndarray, "P D"]
-    suffix: str
-    scene: int
-    world: int
     animation: int
     times: int
 
@@ -103,33 +136,49 @@ class _Stage:
         self.builder.animate(self.animation, self.times, node, path, values, step=step)
 
 
-def _open_stage(
-    builder: GltfBuilder,
-    record: Reconstruction,
-    dense: Reconstruction,
-    shot: int,
-    frames: Int[ndarray, "T"],
-    *,
-    suffix: str,
-) -> _Stage:
+@dataclass(frozen=True, kw_only=True)
+class _Stage:
+    """What one scene is built with: indices into the document, the take of its shot, and what its names end with.
+
+    Attributes:
+        dense: the frames with dense arrays alone; ``dense_frames`` are those of the shot, counted in it.
+        own_pixels: of each person in each of these, those with a depth to rely on.
+        world: the node over everything that is in the world of the reconstruction.
+    """
+
+    builder: GltfBuilder
+    record: Reconstruction
+    take: Take
+    dense: Reconstruction
+    dense_frames: Int[ndarray, "D"]
+    own_pixels: Int[ndarray, "P D"]
+    suffix: str
+    scene: int
+    world: int
+    mover: _Mover
+
+
+def _open_stage(builder: GltfBuilder, record: Reconstruction, dense: Reconstruction, take: Take) -> _Stage:
+    shot, frames = take.options.shot, take.frames
+    suffix = f" of shot {shot}" if record.num_shots > 1 else ""
     dense_frames = np.flatnonzero(np.isin(record.dense_frames, frames))
-    start_s = float(record.timestamps_s[frames[0]])
-    extras = {"start_s": start_s, "first_frame": int(frames[0]), "num_frames": len(frames)}
+    extras = {"start_s": take.start_s, "first_frame": int(frames[0]), "num_frames": len(frames)}
     scene = builder.add_scene(f"shot {shot}", extras=extras)
-    turn = to_quaternions(upright(record.gravity[shot]))
+    place = {
+        "rotation": to_quaternions(take.placement[:3, :3]).tolist(),
+        "translation": take.placement[:3, 3].tolist(),
+    }
     return _Stage(
         builder=builder,
         record=record,
-        frames=frames,
+        take=take,
         dense=dense,
         dense_frames=dense_frames,
         own_pixels=_count_own_pixels(dense, dense_frames),
         suffix=suffix,
         scene=scene,
-        world=builder.add_root(f"world{suffix}", scene=scene, rotation=turn.tolist()),
-        animation=builder.add_animation(f"shot {shot}"),
-        # glTF times are 32-bit: they count from the beginning of the shot, lest a late one lose its fractions.
-        times=builder.add_array((record.timestamps_s[frames] - start_s).astype(np.float32)),
+        world=builder.add_root(f"world{suffix}", scene=scene, **place),
+        mover=_Mover(builder, builder.add_animation(f"shot {shot}"), _add_times(builder, take)),
     )
 
 
@@ -156,7 +205,7 @@ def _add_points(
     builder = stage.builder
     attributes = {
         "POSITION": builder.add_array(xyz.astype(np.float32), target=gltf.ARRAY_BUFFER),
-        "COLOR_0": builder.add_array(_to_linear(colours / 255.0).astype(np.float32), target=gltf.ARRAY_BUFFER),
+        "COLOR_0": builder.add_array(to_linear(colours / 255.0).astype(np.float32), target=gltf.ARRAY_BUFFER),
     }
     mesh = builder.add_mesh(attributes, mode=gltf.POINTS, name=f"{name}{stage.suffix}")
     builder.add_node(f"{name}{stage.suffix}", parent=stage.world, mesh=mesh, extras=extras)
@@ -164,7 +213,7 @@ def _add_points(
 
 def _add_path(stage: _Stage) -> None:
     """The way of the camera as a line, and a small pyramid for some of its frames."""
-    builder, record, frames, suffix = stage.builder, stage.record, stage.frames, stage.suffix
+    builder, record, frames, suffix = stage.builder, stage.record, stage.take.frames, stage.suffix
     centres = record.c2w[frames, :3, 3].astype(np.float32)
     if len(frames) > 1:
         line = {"POSITION": builder.add_array(centres, target=gltf.ARRAY_BUFFER)}
@@ -192,119 +241,62 @@ def _frustum(record: Reconstruction, frame: int, size: float) -> Float[ndarray, 
 def _add_camera(stage: _Stage) -> None:
     """A camera that flies along the path, so that a viewer can look through the one that filmed.
 
-    Its lens is that of the shot's first frame; a principal point beside the middle is beyond glTF and left out.
+    Its lens is that of the shot's first frame; a principal point beside the middle is beyond glTF, and stands in the
+    ``extras`` of the node as ``intrinsics``: fx, fy, cx, cy in pixels of a picture of ``size`` (width, height).
     """
-    record, frames = stage.record, stage.frames
-    height, width = record.image_size.tolist()
-    focal_x, focal_y = (float(record.intrinsics[frames[0], axis, axis]) for axis in (0, 1))
-    lens = stage.builder.add_camera(2 * float(np.arctan(height / 2 / focal_y)), width / focal_x * focal_y / height)
-    rotations = keep_hemisphere(to_quaternions(record.c2w[frames, :3, :3].astype(np.float64) @ FLIP_YZ))
-    centres = record.c2w[frames, :3, 3]
+    take = stage.take
+    (height, width), lens = take.source_size, take.intrinsics[0]
+    focal_x, focal_y = float(lens[0, 0]), float(lens[1, 1])
+    camera = stage.builder.add_camera(2 * float(np.arctan(height / 2 / focal_y)), width / focal_x * focal_y / height)
+    rotations = keep_hemisphere(to_quaternions(take.c2w[:, :3, :3] @ FLIP_YZ))
+    centres = take.c2w[:, :3, 3]
     place = {"rotation": rotations[0].tolist(), "translation": centres[0].tolist()}
-    node = stage.builder.add_node(f"camera{stage.suffix}", parent=stage.world, camera=lens, **place)
-    stage.animate(node, "rotation", rotations)
-    stage.animate(node, "translation", centres)
+    extras = {"intrinsics": [focal_x, focal_y, float(lens[0, 2]), float(lens[1, 2])], "size": [width, height]}
+    node = stage.builder.add_root(f"camera{stage.suffix}", scene=stage.scene, camera=camera, extras=extras, **place)
+    stage.mover.animate(node, "rotation", rotations)
+    stage.mover.animate(node, "translation", centres)
 
 
-def _add_person(stage: _Stage, body: Body, person: int) -> None:
-    """The body, where it is ever shown, and the person's own points in the frame that shows most of them."""
-    record, frames = stage.record, stage.frames
-    name = f"person {int(record.person_ids[person])}"
+def _add_people(stage: _Stage, body: Body) -> None:
+    record, take = stage.record, stage.take
+    known = {person.person_id: person for person in take.people}
+    wanted = take.options.people
+    for row, person_id in enumerate(record.person_ids.tolist()):
+        if wanted is not None and person_id not in wanted:
+            continue
+        frame = _add_person_points(stage, row)
+        if person_id in known and not take.options.per_person:
+            pose_of = int(np.abs(take.times_s + take.start_s - record.timestamps_s[frame]).argmin())
+            _add_character(stage, body, known[person_id], pose_of)
+
+
+def _add_person_points(stage: _Stage, person: int) -> int:
+    """The person's own points in the frame that shows most of them, if possible with a body; that frame."""
+    record, frames = stage.record, stage.take.frames
     shown = (record.person_valid[person] | record.person_filled[person])[frames]
     counts = stage.own_pixels[person]
     keys = record.dense_frames[stage.dense_frames] - frames[0]
     if shown[keys].any():
         counts = np.where(shown[keys], counts, -1)
     place = int(np.argmax(counts))
-    best, seen = int(keys[place]), int(stage.dense_frames[place])
+    frame, seen = int(frames[keys[place]]), int(stage.dense_frames[place])
     rows, columns = np.nonzero(select_pixels(stage.dense, seen) & (stage.dense.person_masks[seen] == person))
     every = max(1, -(-len(rows) // _MAX_PERSON_POINTS))
     rows, columns = rows[::every], columns[::every]
-    frame = int(frames[best])
-    time_s = float(record.timestamps_s[frame] - record.timestamps_s[frames[0]])
     points, colours = lift_pixels(stage.dense, seen, rows, columns), stage.dense.images[seen][rows, columns]
-    _add_points(stage, f"{name} points", points, colours, {"frame": frame, "time_s": time_s})
-    if shown.any():
-        _add_body(stage, body, person, shown, name=name, rest_key=best)
+    extras = {"frame": frame, "time_s": float(record.timestamps_s[frame]) - stage.take.start_s}
+    _add_points(stage, f"person {int(record.person_ids[person])} points", points, colours, extras)
+    return frame
 
 
-def _add_body(stage: _Stage, body: Body, person: int, shown: Bool[ndarray, "T"], *, name: str, rest_key: int) -> None:
-    """A skinned mesh: joints at the rest skeleton of the person's shape, moved by the SMPL rotations.
-
-    The mesh stands at the top of the scene, for the format lets nothing but its joints move it. ``rest_key`` is the
-    frame, counted in the shot, that shows where animations do not play.
-    """
-    builder, suffix = stage.builder, stage.suffix
-    rotations, roots, rest = _motion(stage, body, person, shown)
-    top = builder.add_node(f"{name}{suffix}", parent=stage.world)
-    joints: list[int] = []
-    for joint, above in enumerate(body.parents):
-        offset = roots[rest_key] if joint == 0 else rest[joint] - rest[above]
-        joints.append(
-            builder.add_node(
-                f"{name} {JOINT_NAMES[joint]}{suffix}",
-                parent=top if joint == 0 else joints[above],
-                translation=offset.tolist(),
-                rotation=rotations[rest_key, joint].tolist(),
-            )
-        )
-        stage.animate(joints[joint], "rotation", rotations[:, joint])
-    stage.animate(joints[0], "translation", roots)
-    if not shown.all():
-        stage.animate(joints[0], "scale", np.repeat(shown[:, None], 3, axis=1), step=True)
-    inverse_bind = np.tile(np.eye(4), (len(joints), 1, 1))
-    inverse_bind[:, :3, 3] = -rest
-    skin = builder.add_skin(joints, inverse_bind, skeleton=joints[0])
-    mesh = _add_body_mesh(builder, stage.record, body, person, f"{name}{suffix}")
-    builder.add_root(f"{name} mesh{suffix}", scene=stage.scene, mesh=mesh, skin=skin)
-
-
-def _motion(
-    stage: _Stage, body: Body, person: int, shown: Bool[ndarray, "T"]
-) -> tuple[Float64[ndarray, "T 24 4"], Float64[ndarray, "T 3"], Float64[ndarray, "24 3"]]:
-    """Local joint quaternions and root places over the shot's frames, and the rest joints of the person's shape.
-
-    The last known pose is held through frames without one, before the first that one; nothing of it is shown there.
-    """
-    record = stage.record
-    first = np.argmax(shown)
-    frames = stage.frames[np.maximum.accumulate(np.where(shown, np.arange(len(shown)), first))]
-    axis_angle = np.concatenate([record.global_orient_aa[person], record.body_pose_aa[person]], axis=1)[frames]
-    matrices = Rotation.from_rotvec(axis_angle.reshape(-1, 3).astype(np.float64)).as_matrix()
-    rotations = keep_hemisphere(to_quaternions(matrices.reshape(len(frames), -1, 3, 3)))
-    rest = body.rest_joints(torch.from_numpy(record.betas[person])).double().cpu().numpy()
-    # SMPL turns about the rest pelvis and then adds transl, so the root joint stands at their sum.
-    return rotations, record.transl[person][frames].astype(np.float64) + rest[0], rest
-
-
-def _add_body_mesh(builder: GltfBuilder, record: Reconstruction, body: Body, person: int, name: str) -> int:
-    vertices = body.shape(torch.from_numpy(record.betas[person])).vertices.float().cpu().numpy()
-    joints, weights = _strongest(body.skin_weights.cpu().numpy())
-    attributes = {
-        "POSITION": builder.add_array(vertices, target=gltf.ARRAY_BUFFER),
-        "NORMAL": builder.add_array(_unit_normals(vertices, record.faces), target=gltf.ARRAY_BUFFER),
-        "JOINTS_0": builder.add_array(joints, target=gltf.ARRAY_BUFFER),
-        "WEIGHTS_0": builder.add_array(weights, target=gltf.ARRAY_BUFFER),
-    }
-    indices = builder.add_array(record.faces.astype(np.uint32).ravel(), target=gltf.ELEMENT_ARRAY_BUFFER)
-    colour = _to_linear(person_colour(int(record.person_ids[person])) / 255.0)
-    material = builder.add_material(colour.tolist(), name=name)
-    return builder.add_mesh(attributes, mode=gltf.TRIANGLES, name=name, indices=indices, material=material)
-
-
-def _strongest(weights: Float[ndarray, "V J"]) -> tuple[ndarray, ndarray]:
-    """The four largest weights of each vertex, all that viewers can be relied on to use, brought to a sum of one."""
-    joints = np.argsort(-weights, axis=1, kind="stable")[:, :4]
-    kept = np.take_along_axis(weights, joints, axis=1)
-    # The format wants joint 0 where the weight is 0.
-    return np.where(kept > 0, joints, 0).astype(np.uint8), (kept / kept.sum(axis=1, keepdims=True)).astype(np.float32)
-
-
-def _unit_normals(vertices: Float[ndarray, "V 3"], faces: Int[ndarray, "F 3"]) -> Float[ndarray, "V 3"]:
-    normals = vertex_normals(vertices.astype(np.float32), faces.astype(np.int32))
-    return np.where(np.linalg.norm(normals, axis=1, keepdims=True) > 0.5, normals, np.array([0, 1, 0], np.float32))
-
-
-def _to_linear(colour: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
-    """sRGB in 0..1 to linear light, IEC 61966-2-1."""
-    return np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+def _add_character(stage: _Stage, body: Body, person: TakePerson, pose_of: int) -> None:
+    rig = stage.take.options.rig
+    add_character(
+        stage.builder,
+        stage.scene,
+        make_character(person, body, rig),
+        stage.record.faces,
+        stage.mover.animate,
+        pose_of=pose_of if rig == "smpl" else None,
+        suffix=stage.suffix,
+    )

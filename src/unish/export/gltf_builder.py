@@ -26,10 +26,11 @@ class GltfBuilder:
     Args:
         generator: the program that writes the file.
         default_scene: the one that viewers show first.
+        copyright: what the file says of its licence.
     """
 
-    def __init__(self, generator: str, *, default_scene: int = 0) -> None:
-        self.document = gltf.GLTF2(asset=gltf.Asset(version="2.0", generator=generator))
+    def __init__(self, generator: str, *, default_scene: int = 0, copyright: str | None = None) -> None:
+        self.document = gltf.GLTF2(asset=gltf.Asset(version="2.0", generator=generator, copyright=copyright))
         self.document.scene = default_scene
         self._chunks: list[bytes] = []
         self._length = 0

@@ -59,3 +59,8 @@ def depth_colours(depth: Float[ndarray, "*shape"], near: float, far: float) -> U
 def person_colour(person_id: int) -> UInt8[ndarray, "3"]:
     """The sRGB colour of an identity, the same in every file."""
     return _PEOPLE[person_id % len(_PEOPLE)]
+
+
+def to_linear(colour: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
+    """sRGB in 0..1 to linear light, IEC 61966-2-1."""
+    return np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
