@@ -18,6 +18,8 @@ _EXTRAS = {
     "accelerate": ("train", "training, on one or many processors"),
     "tensorboard": ("train", "curves of training runs (metrics.jsonl is written without it)"),
     "pi-heif": ("heif", "pictures in HEIC and HEIF"),
+    "ezc3d": ("bio", "`unish export --to c3d`"),
+    "openexr": ("exr", "depth in metres as EXR (`unish export --to depth` writes 16-bit PNG without it)"),
     "matplotlib": ("report", "the charts of `unish evaluate report` (tables are made without it)"),
 }
 

@@ -29,8 +29,8 @@ def write_cameras(
     - ``trajectory_tum.txt``: seconds in the video, place, quaternion (x, y, z, w); camera to world, OpenCV axes.
     - ``trajectory_kitti.txt``: the upper three rows of the same matrices.
     - ``cameras.csv``: the same with the lens, in pixels of the source.
-    - ``camera.chan``: frame from 1, place, rotation in degrees, vertical field of view in degrees, for a camera that looks
-      along −z in a world with y up. The rotation order is Nuke's ``ZXY`` (about y last): set it so when importing.
+    - ``camera.chan``: frame from 1, place, rotation in degrees, vertical field of view in degrees, for a camera that
+      looks along −z in a world with y up. The rotation order is Nuke's ``ZXY`` (about y last): set it when importing.
     """
     take = make_take(reconstruction, body, options or ExportOptions())
     times = take.start_s + take.times_s
@@ -62,8 +62,6 @@ def _describe_for_nuke(take: Take) -> Float64[ndarray, "N 8"]:
     return np.column_stack([frames, take.c2w[:, :3, 3] @ to_y_up.T, x, y, z, field_of_view])
 
 
-def _write(
-    path: Path, rows: Float64[ndarray, "N C"], *, header: str | None = None, separator: str = " "
-) -> None:
+def _write(path: Path, rows: Float64[ndarray, "N C"], *, header: str | None = None, separator: str = " ") -> None:
     lines = [separator.join(f"{value:.10g}" for value in row) for row in rows.tolist()]
     path.write_text("\n".join([*([] if header is None else [header]), *lines, ""]), encoding="utf-8", newline="\n")

@@ -109,7 +109,11 @@ def _write_text(frames: SceneFrames, points: SparsePoints, rows: _Rows, folder: 
         listed.append(f"{number + 1} {_join(points.xyz[number])} {colour} {rows.errors[number]:.6g} {places}")
     for name, what, lines in (
         ("cameras", "CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS[]", cameras),
-        ("images", "IMAGE_ID, QW, QX, QY, QZ, TX, TY, TZ, CAMERA_ID, NAME; then X, Y, POINT3D_ID of each point", images),
+        (
+            "images",
+            "IMAGE_ID, QW, QX, QY, QZ, TX, TY, TZ, CAMERA_ID, NAME; then X, Y, POINT3D_ID of each point",
+            images,
+        ),
         ("points3D", "POINT3D_ID, X, Y, Z, R, G, B, ERROR, TRACK[] as (IMAGE_ID, POINT2D_IDX)", listed),
     ):
         text = "\n".join([f"# {what}", *lines, ""])

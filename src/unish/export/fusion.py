@@ -22,6 +22,8 @@ _CUBE = 0.9
 """Side of the smallest cubes over the distance of neighbouring pixels: at 1, rounding would pair some of them."""
 _SAME_SURFACE = 0.08
 """Largest |log ratio| of two depths along one ray that are one surface: real depth disagrees by a few per cent."""
+_STEP = 0.15
+"""Relative change of depth between two corners of a triangle; floors seen at a flat angle stay below it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,21 @@ class FusedPoints:
 
     xyz: Float32[ndarray, "N 3"]
     colours: UInt8[ndarray, "N 3"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusedSurfaces:
+    """N vertices of one shot in its world, metres, and triangles that turn their front to the camera that saw them.
+
+    Attributes:
+        xyz: (N, 3).
+        colours: (N, 3) sRGB.
+        faces: (F, 3) vertices, counter-clockwise from the front.
+    """
+
+    xyz: Float32[ndarray, "N 3"]
+    colours: UInt8[ndarray, "N 3"]
+    faces: Int[ndarray, "F 3"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,17 +95,34 @@ def fuse_scene(
         max_points: most points of the result.
         max_views: most frames that are used, spread evenly over ``frames``.
     """
-    some = frames[np.unique(np.linspace(0, len(frames) - 1, min(len(frames), max_views)).round().astype(int))]
-    far = far_limit(reconstruction, frames)
-    views = [_open_view(reconstruction, int(frame), far) for frame in some]
-    xyz, colours = views[0].xyz, views[0].colours
-    for view in views[1:]:
-        new = ~_shown_before(view, xyz)[view.scene]
-        xyz, colours = np.concatenate([xyz, view.xyz[new]]), np.concatenate([colours, view.colours[new]])
+    views = _open_views(reconstruction, frames, max_views)
+    new = _find_new(views)
+    xyz = np.concatenate([view.xyz[own] for view, own in zip(views, new, strict=True)])
+    colours = np.concatenate([view.colours[own] for view, own in zip(views, new, strict=True)])
     keep = _agreed(views, xyz)
     if not keep.any():
         return FusedPoints(xyz=xyz[keep], colours=colours[keep])
     return _thin(xyz[keep], colours[keep], side=_CUBE * _pixel_size(views), max_points=max_points)
+
+
+def fuse_surfaces(reconstruction: Reconstruction, frames: Int[ndarray, "T"], *, max_views: int = 48) -> FusedSurfaces:
+    """The same surfaces as triangles: neighbouring pixels of a frame, where it shows what none before it has shown.
+
+    Parts from different frames overlap by a pixel and are not sewn together.
+    """
+    views = _open_views(reconstruction, frames, max_views)
+    new = _find_new(views)
+    faces, start = [], 0
+    for view, own in zip(views, new, strict=True):
+        triangles = _list_triangles(view)
+        faces.append(triangles[own[triangles].any(axis=1)] + start)
+        start += len(view.xyz)
+    xyz = np.concatenate([view.xyz for view in views])
+    listed = np.concatenate(faces)
+    listed = listed[_agreed(views, xyz)[listed].all(axis=1)]
+    used, numbered = np.unique(listed, return_inverse=True)
+    colours = np.concatenate([view.colours for view in views])
+    return FusedSurfaces(xyz=xyz[used], colours=colours[used], faces=numbered.reshape(-1, 3))
 
 
 def far_limit(reconstruction: Reconstruction, frames: Int[ndarray, "T"]) -> float:
@@ -96,6 +130,34 @@ def far_limit(reconstruction: Reconstruction, frames: Int[ndarray, "T"]) -> floa
     sample = sample_depth(pick_frames(reconstruction.depth, frames.tolist()))
     known = sample[sample > 0]
     return max(_FAR_M, _FAR_MEDIANS * float(np.median(known))) if len(known) else _FAR_M
+
+
+def _open_views(reconstruction: Reconstruction, frames: Int[ndarray, "T"], most: int) -> list[_View]:
+    """At most so many of the frames, evenly spread."""
+    some = frames[np.unique(np.linspace(0, len(frames) - 1, min(len(frames), most)).round().astype(int))]
+    far = far_limit(reconstruction, frames)
+    return [_open_view(reconstruction, int(frame), far) for frame in some]
+
+
+def _find_new(views: list[_View]) -> list[Bool[ndarray, "_"]]:
+    """Which points of each view show a surface that no view before it has shown."""
+    found, xyz = [np.ones(len(views[0].xyz), bool)], views[0].xyz
+    for view in views[1:]:
+        found.append(~_shown_before(view, xyz)[view.scene])
+        xyz = np.concatenate([xyz, view.xyz[found[-1]]])
+    return found
+
+
+def _list_triangles(view: _View) -> Int[ndarray, "F 3"]:
+    """Points of a view that are neighbours in the picture and lie on one surface, two triangles for four of them."""
+    index = np.full(view.scene.shape, -1)
+    index[view.scene] = np.arange(len(view.xyz))
+    above, below = index[:-1], index[1:]
+    corners = np.stack([above[:, :-1], below[:, :-1], above[:, 1:], below[:, 1:]], axis=-1).reshape(-1, 4)
+    triangles = corners[:, [[0, 1, 2], [2, 1, 3]]].reshape(-1, 3)
+    triangles = triangles[(triangles >= 0).all(axis=1)]
+    depth = view.z[view.scene][triangles]
+    return triangles[depth.max(axis=1) <= (1 + _STEP) * depth.min(axis=1)]
 
 
 def _open_view(record: Reconstruction, frame: int, far: float) -> _View:

@@ -10,11 +10,11 @@ import pygltflib as gltf
 
 from unish.body import Body
 from unish.errors import InputError
-from unish.export.colours import to_linear
 from unish.export.fusion import fuse_surfaces
 from unish.export.gltf_builder import GltfBuilder
 from unish.export.options import ExportOptions
 from unish.export.scene_frames import open_scene
+from unish.render.colours import to_linear
 from unish.structs import Reconstruction
 
 

@@ -45,7 +45,9 @@ def write_colmap(
         write_sparse_model(frames, points, model)
     notes = [*frames.facts["notes"]]
     if len(points.xyz) < _FEW_POINTS:
-        notes.append(f"Only {len(points.xyz)} points are shown alike by three frames: the camera hardly moved, or saw little.")
+        notes.append(
+            f"Only {len(points.xyz)} points are shown alike by three frames: the camera hardly moved, or saw little."
+        )
     length = len(points.point) / max(1, len(points.xyz))
     return frames.facts | {
         "pictures": len(frames.rows),

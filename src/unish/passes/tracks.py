@@ -113,7 +113,9 @@ def _match(frames: SceneFrames) -> SparseMatches:
     record, rows = frames.record, frames.rows.tolist()
     images = torch.from_numpy(np.stack([record.images[row] for row in rows])).permute(0, 3, 1, 2)[None].float() / 255
     usable = np.stack([(record.depth[row] > 0) & ~frames.people(number) for number, row in enumerate(rows)])
-    features = describe_frames(XFeat.load(), images, usable=torch.from_numpy(usable)[None], num_keypoints=_NUM_KEYPOINTS)
+    features = describe_frames(
+        XFeat.load(), images, usable=torch.from_numpy(usable)[None], num_keypoints=_NUM_KEYPOINTS
+    )
     pairs = list_gap_pairs(len(rows), _GAPS)
     similar = list_similar_pairs(features.key_points, min_gap=max(_GAPS) + 1, num_per_frame=1)
     pairs += [pair for pair in similar if pair not in pairs]

@@ -72,7 +72,9 @@ def _match(file: CameraFile, clip: Clip) -> Int64[ndarray, "T"]:
     missing = np.flatnonzero(chosen < 0)
     if not len(missing):
         return chosen
-    if len(missing) == clip.num_frames == len(file.c2w):
+    # Names and times that have nothing to do with the frames; numbers may still be those of some.
+    strange = len(missing) == clip.num_frames or (file.times_s is None and clip.frame_names is None)
+    if strange and clip.num_frames == len(file.c2w):
         return np.arange(clip.num_frames)
     frame = int(missing[0])
     raise InputError(
