@@ -169,7 +169,8 @@ class ReadBack:
     Attributes:
         times_s: (N,) of the frames that were read, from the first frame of the shot on.
         joints: by person: (N, 24, 3) in SMPL order; NaN where the file has a gap.
-        turned: by person: (N, 24, 3, 3) global rotations, from the rest pose in SMPL's axes (T-pose, y up, facing +z).
+        turned: by person: (N, J, 3, 3) global rotations of the first J joints, from the rest pose in SMPL's axes
+            (T-pose, y up, facing +z).
         c2w: (N, 4, 4) with OpenCV axes of the camera.
         intrinsics: (N, 3, 3) in pixels of the source.
         points, colours: (M, 3), (M, 3) in 0..255.

@@ -20,6 +20,7 @@ _EXTRAS = {
     "pi-heif": ("heif", "pictures in HEIC and HEIF"),
     "ezc3d": ("bio", "`unish export --to c3d`"),
     "openexr": ("exr", "depth in metres as EXR (`unish export --to depth` writes 16-bit PNG without it)"),
+    "usd-core": ("usd", "`unish export --to usd` (every other format is written without it)"),
     "matplotlib": ("report", "the charts of `unish evaluate report` (tables are made without it)"),
 }
 

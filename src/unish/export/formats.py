@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from unish.errors import InputError
-from unish.export.options import SMOOTH, ExportOptions
+from unish.export.options import SMOOTH, WHOLE, ExportOptions
 
 if TYPE_CHECKING:
     from unish.body import Body
@@ -89,6 +89,7 @@ _SCENE = frozenset({"up", "gravity"})
 _LABORATORY = _MOTION - {"in_place"}
 _RIGGED = _MOTION | {"rig"}
 _ANIMATION = ExportOptions(fps=SMOOTH, up="y", gravity=True)
+_NUMBERS = ExportOptions(fps=WHOLE, up="z", gravity=True)
 
 FORMATS = {
     "glb": Format(
@@ -98,6 +99,39 @@ FORMATS = {
         uses=_RIGGED - {"up"} | {"per_person"},
         defaults=_ANIMATION,
         all_shots=True,
+    ),
+    "bvh": Format(
+        file="bvh",
+        writer="unish.export.bvh:write_bvh",
+        summary="skeletal motion, a file for each person, in centimetres",
+        uses=_RIGGED - {"up"},
+        defaults=_ANIMATION,
+        of_people=True,
+    ),
+    "usd": Format(
+        file="scene.usdc",
+        writer="unish.export.usd:write_usd",
+        summary="USD: animated characters, moving camera and scene points",
+        uses=_RIGGED,
+        defaults=_ANIMATION,
+        extra="usd",
+        module="pxr",
+    ),
+    "amass": Format(
+        file="amass",
+        writer="unish.export.smplx_files:write_amass",
+        summary="npz with the keys of AMASS, for robots and the SMPL add-on of Blender",
+        uses=_MOTION,
+        defaults=_NUMBERS,
+        of_people=True,
+    ),
+    "smplx": Format(
+        file="smplx",
+        writer="unish.export.smplx_files:write_smplx",
+        summary="npz with the arguments of smplx.SMPLX",
+        uses=_MOTION,
+        defaults=replace(_NUMBERS, up="y"),
+        of_people=True,
     ),
     "ply": Format(
         file="scene.ply", writer="unish.export.ply:write_ply", summary="point cloud of all frames", all_shots=True

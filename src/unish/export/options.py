@@ -12,8 +12,9 @@ Up = Literal["y", "z"]
 Rig = Literal["smpl", "vrm", "mixamo", "ue5"]
 
 RIGS: tuple[Rig, ...] = ("smpl", "vrm", "mixamo", "ue5")
-SOURCE, SMOOTH = "source", "smooth"
-"""Frame rates by name: that of the video; a multiple of it that is 30 or more, as programs for animation expect."""
+SOURCE, SMOOTH, WHOLE = "source", "smooth", "whole"
+"""Frame rates by name: that of the video; the smallest multiple of it that is 30 or more, as programs for animation
+expect; the same rounded to a whole number, which some readers want."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +22,8 @@ class ExportOptions:
     """How a reconstruction is written. A format that has no use for one of them leaves it out.
 
     Attributes:
-        fps: frames per second; ``source`` for the rate of the video, ``smooth`` for the smallest multiple of that rate
-            that is 30 or more, ``None`` for the frames of the reconstruction with their own times.
+        fps: frames per second, as a number or by name (``SOURCE``, ``SMOOTH``, ``WHOLE``); ``None`` for the frames of
+            the reconstruction with their own times.
         up: the axis that points up; ``None`` keeps the OpenCV axes of the first camera (y down, z ahead).
         gravity: turn the world by the measured gravity, and move it so that the floor is at height 0.
         people: ``person_ids`` to write; ``None`` for all.
@@ -43,8 +44,8 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         if isinstance(self.fps, str):
-            if self.fps not in (SOURCE, SMOOTH):
-                raise InputError(f"fps is {self.fps!r}; give a number, {SOURCE} or {SMOOTH}")
+            if self.fps not in (SOURCE, SMOOTH, WHOLE):
+                raise InputError(f"fps is {self.fps!r}; give a number, or {SOURCE}, {SMOOTH} or {WHOLE}")
         elif self.fps is not None:
             check_number("fps", self.fps, above=0)
         if self.up not in ("y", "z", None):

@@ -11,7 +11,7 @@ from numpy import ndarray
 from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation
 
-from unish.export.options import SMOOTH, SOURCE
+from unish.export.options import SMOOTH, SOURCE, WHOLE
 from unish.structs import Reconstruction
 
 LEAST_FPS = 30.0
@@ -97,7 +97,9 @@ def make_timeline(reconstruction: Reconstruction, frames: slice, fps: float | st
         count = np.arange(len(keys))
         return Timeline(fps=math.nan, times_s=keys, key_times_s=keys, before=count, share=np.zeros(len(keys)))
     source = measure_source_fps(reconstruction, frames)
-    rate = {SOURCE: source, SMOOTH: choose_smooth_fps(source)}[fps] if isinstance(fps, str) else float(fps)
+    smooth = choose_smooth_fps(source)
+    named = {SOURCE: source, SMOOTH: smooth, WHOLE: float(round(smooth))}
+    rate = named[fps] if isinstance(fps, str) else float(fps)
     times = np.arange(int(keys[-1] * rate + _ON_A_FRAME) + 1) / rate
     nearest = _nearest(times, keys)
     on_frame = np.abs(times - keys[nearest]) * rate < _ON_A_FRAME
