@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int, UInt8
 from numpy import ndarray
 from scipy.ndimage import binary_dilation
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from unish.export.points import lift_pixels, select_pixels
 from unish.render.colours import sample_depth
@@ -22,6 +24,8 @@ _CUBE = 0.9
 """Side of the smallest cubes over the distance of neighbouring pixels: at 1, rounding would pair some of them."""
 _SAME_SURFACE = 0.08
 """Largest |log ratio| of two depths along one ray that are one surface: real depth disagrees by a few per cent."""
+_LEAST_TRIANGLES = 20
+"""Smaller islands of a mesh are noise at depth edges."""
 _STEP = 0.15
 """Relative change of depth between two corners of a triangle; floors seen at a flat angle stay below it."""
 
@@ -119,7 +123,7 @@ def fuse_surfaces(reconstruction: Reconstruction, frames: Int[ndarray, "T"], *, 
         start += len(view.xyz)
     xyz = np.concatenate([view.xyz for view in views])
     listed = np.concatenate(faces)
-    listed = listed[_agreed(views, xyz)[listed].all(axis=1)]
+    listed = _drop_islands(listed[_agreed(views, xyz)[listed].all(axis=1)], len(xyz))
     used, numbered = np.unique(listed, return_inverse=True)
     colours = np.concatenate([view.colours for view in views])
     return FusedSurfaces(xyz=xyz[used], colours=colours[used], faces=numbered.reshape(-1, 3))
@@ -158,6 +162,14 @@ def _list_triangles(view: _View) -> Int[ndarray, "F 3"]:
     triangles = triangles[(triangles >= 0).all(axis=1)]
     depth = view.z[view.scene][triangles]
     return triangles[depth.max(axis=1) <= (1 + _STEP) * depth.min(axis=1)]
+
+
+def _drop_islands(faces: Int[ndarray, "F 3"], num_vertices: int) -> Int[ndarray, "G 3"]:
+    """The triangles without small groups that hang together with nothing else."""
+    sides = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
+    graph = coo_array((np.ones(len(sides), bool), (sides[:, 0], sides[:, 1])), shape=(num_vertices, num_vertices))
+    group = connected_components(graph, directed=False)[1][faces[:, 0]]
+    return faces[np.bincount(group)[group] >= _LEAST_TRIANGLES] if len(faces) else faces
 
 
 def _open_view(record: Reconstruction, frame: int, far: float) -> _View:

@@ -24,6 +24,7 @@ from unish.reconstruction import (
     fill_between,
     measure_certainty,
     move_into_world,
+    resize_to_cameras,
     settle_on_feet,
     shrink_shapes,
     stitch_windows,
@@ -91,6 +92,7 @@ def settle(
     sigma = torch.cat([measure_certainty(*one, betas, body) for one in zip(shots, evidence, strict=True)], dim=1)
     betas = shrink_shapes(betas, sigma, seen.tracks.valid)
     compared = [compare_shot(*one, betas, body) for one in zip(shots, evidence, strict=True)]
+    compared, betas = resize_to_cameras(compared, betas, body)
     if feet:
         settled = settle_on_feet(compared, betas, body, seed=seed)
         metric, grounds, betas = settled.shots, settled.grounds, settled.betas

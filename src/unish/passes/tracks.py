@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64
 from numpy import ndarray
+from scipy.ndimage import binary_dilation
 from torch import Tensor
 
 from unish.export.colmap import SparsePoints
@@ -29,7 +30,7 @@ _GAPS = (1, 2, 4, 8)
 _NUM_KEYPOINTS, _NUM_ANCHORS = 2048, 1024
 _SIGMA_PX, _DEPTH_SIGMA = 0.5, 0.2  # of a match; of the logarithm of the reconstruction's depth
 _NUM_STEPS = 8
-_CELL_PX = 2.0  # nearer than this, two key points of one frame are one point
+_CELL_PX = 1.0  # key points of one frame whose cells touch are one point
 _TINY = 1e-9
 
 
@@ -99,7 +100,9 @@ def find_tracks(frames: SceneFrames) -> SparsePoints:
         errors = stars.errors(log_depth)
         seen = errors < MAX_ERROR_PX
         # What a track of an earlier frame has explained already is no second point.
-        new = valid & (seen.sum(0) >= _LEAST_OTHERS) & ~_look_up(taken[frame], anchors) & ~_repeats(anchors)
+        claims = np.stack([_look_up(taken[other], px) for other, px in zip(stars.others, stars.targets, strict=True)])
+        claimed = _look_up(taken[frame], anchors) | ((claims & seen).sum(0) > seen.sum(0) / 3)
+        new = valid & (seen.sum(0) >= _LEAST_OTHERS) & ~claimed & ~_repeats(anchors)
         chosen = np.flatnonzero(new)
         for number, other in enumerate([frame, *stars.others]):
             px = anchors[chosen] if number == 0 else stars.targets[number - 1, chosen][seen[number - 1, chosen]]
@@ -152,7 +155,8 @@ def _cells(px: Float64[ndarray, "A 2"]) -> tuple[ndarray, ndarray]:
 
 def _look_up(taken: Bool[ndarray, "h w"], px: Float64[ndarray, "A 2"]) -> Bool[ndarray, "A"]:
     row, column = _cells(px)
-    return taken[row.clip(0, taken.shape[0] - 1), column.clip(0, taken.shape[1] - 1)]
+    near = binary_dilation(taken, np.ones((3, 3), bool))
+    return near[row.clip(0, taken.shape[0] - 1), column.clip(0, taken.shape[1] - 1)]
 
 
 def _mark(taken: Bool[ndarray, "h w"], px: Float64[ndarray, "A 2"]) -> None:

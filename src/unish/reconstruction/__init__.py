@@ -6,6 +6,7 @@ from unish.reconstruction.between import fill_between
 from unish.reconstruction.camera import decide_camera, intrinsics_at, know_camera
 from unish.reconstruction.fallbacks import describe_fallbacks
 from unish.reconstruction.ground import Ground, estimate_ground
+from unish.reconstruction.known_size import resize_to_cameras
 from unish.reconstruction.no_scene import find_padding, leave_out
 from unish.reconstruction.report import describe_grounds, describe_people, measure_quality
 from unish.reconstruction.settling import settle_on_feet, touch_ground
@@ -53,6 +54,7 @@ __all__ = [
     "move_into_world",
     "plan_windows",
     "read_facts",
+    "resize_to_cameras",
     "settle_on_feet",
     "shrink_shapes",
     "stitch_windows",
