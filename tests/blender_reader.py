@@ -28,6 +28,7 @@ def main(path: str, out: str, fps: float) -> None:
         bpy.ops.wm.usd_import(filepath=path)
     else:
         bpy.ops.import_scene.gltf(filepath=path)
+    scene = bpy.context.scene  # a script may have made a new one
     actions = list(bpy.data.actions)
     first = min(round(action.frame_range[0]) for action in actions)
     frames = range(first, max(round(action.frame_range[1]) for action in actions) + 1)

@@ -72,6 +72,11 @@ def usd_by_blender(folder: Path, facts: dict) -> ReadBack:
     return _scene_of_blender(folder / "scene.usdc", facts["fps"], "person_{}_skeleton")
 
 
+@reads("blender")
+def blender_by_its_script(folder: Path, facts: dict) -> ReadBack:
+    return _scene_of_blender(folder / "blender" / "open_in_blender.py", facts["fps"], "person {}")
+
+
 def _scene_of_blender(path: Path, fps: float, pattern: str) -> ReadBack:
     """Armatures by name, and the camera; Blender has turned y up into z up."""
     found = read_by_blender(path, fps)

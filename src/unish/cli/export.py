@@ -75,12 +75,15 @@ def _write(
         write_sidecar(work.making, written, reconstruction, body, earlier=out / FILE)
     if quiet:
         return
-    notes: list[str] = []
+    told: dict[str, list[str]] = {}
     for name, entries in written.items():
         for entry in entries:
             print(*(out / file for file in entry["files"]), sep="\n")
-            notes += [f"{name}: {note}" for note in entry.get("notes", [])]
-    print(out / FILE, *dict.fromkeys(notes), sep="\n")
+            for note in entry["notes"]:
+                told.setdefault(note, []).append(name)
+    print(out / FILE)
+    for note, kinds in told.items():
+        print(f"{', '.join(dict.fromkeys(kinds))}: {note}")
 
 
 def _write_format(

@@ -12,7 +12,6 @@ from scipy.spatial.transform import Rotation
 
 from unish.body import JOINT_NAMES, PARENTS, Body
 from unish.export.feet import pose_joints
-from unish.export.options import Rig
 from unish.export.take import TakePerson
 
 MAX_INFLUENCES = 4
@@ -90,7 +89,7 @@ class Character:
         return self.rest - np.where(np.array(self.parents)[:, None] < 0, 0.0, self.rest[list(self.parents)])
 
 
-def name_bones(rig: Rig) -> tuple[str, ...]:
+def name_bones(rig: str) -> tuple[str, ...]:
     """Names of SMPL's 24 joints in a rig."""
     if rig == "smpl":
         return JOINT_NAMES
@@ -102,7 +101,7 @@ def name_bones(rig: Rig) -> tuple[str, ...]:
     return tuple(names)
 
 
-def make_character(person: TakePerson, body: Body, rig: Rig) -> Character:
+def make_character(person: TakePerson, body: Body, rig: str) -> Character:
     """A person of a take with the bones and the rest pose of a rig.
 
     Joints are where they are in the take, whatever the rest pose. Vertices are where ``body`` puts them but for what

@@ -108,6 +108,13 @@ FORMATS = {
         defaults=_ANIMATION,
         of_people=True,
     ),
+    "blender": Format(
+        file="blender",
+        writer="unish.export.blender:write_blender",
+        summary="a folder with a script that opens characters, camera, film and points in Blender",
+        uses=_RIGGED - {"up"},
+        defaults=_ANIMATION,
+    ),
     "usd": Format(
         file="scene.usdc",
         writer="unish.export.usd:write_usd",

@@ -44,6 +44,7 @@ def write_glb(
     body: Body,
     options: ExportOptions = _AS_RECONSTRUCTED,
     *,
+    shots: Sequence[int] | None = None,
     max_points: int = 400_000,
 ) -> dict[str, Any]:
     """An ``Exporter``: one scene per shot, with fused scene points, camera path, an animated camera, and the people.
@@ -63,19 +64,20 @@ def write_glb(
     format has them: 8 bits would show bands, and not everything reads 16.
 
     Args:
-        options: all shots are written, whatever ``shot`` says; y is up. By default the frames of the reconstruction
+        options: y is up, and ``shots`` tells the shots. By default the frames of the reconstruction
             with their own times, the floor at height 0. With ``per_person``, characters are in files of their own
             beside this one.
+        shots: those to write; all by default.
         max_points: most scene points, over all shots; each has its share by the number of its frames.
     """
-    takes = [
-        make_take(reconstruction, body, replace(options, up="y", shot=shot)) for shot in range(reconstruction.num_shots)
-    ]
+    chosen = range(reconstruction.num_shots) if shots is None else shots
+    takes = [make_take(reconstruction, body, replace(options, up="y", shot=shot)) for shot in chosen]
     dense = reconstruction.at_dense_frames()
     builder = _open_builder(reconstruction, body, takes)
     for take in takes:
-        stage = _open_stage(builder, reconstruction, dense, take)
-        share = max(1, max_points * len(take.frames) // reconstruction.num_frames)
+        suffix = f" of shot {take.options.shot}" if len(takes) > 1 else ""
+        stage = _open_stage(builder, reconstruction, dense, take, suffix=suffix)
+        share = max(1, max_points * len(take.frames) // sum(len(other.frames) for other in takes))
         fused = fuse_scene(dense, stage.dense_frames, max_points=share)
         _add_points(stage, "scene points", fused.xyz, fused.colours, {})
         _add_path(stage)
@@ -158,9 +160,10 @@ class _Stage:
     mover: _Mover
 
 
-def _open_stage(builder: GltfBuilder, record: Reconstruction, dense: Reconstruction, take: Take) -> _Stage:
+def _open_stage(
+    builder: GltfBuilder, record: Reconstruction, dense: Reconstruction, take: Take, *, suffix: str
+) -> _Stage:
     shot, frames = take.options.shot, take.frames
-    suffix = f" of shot {shot}" if record.num_shots > 1 else ""
     dense_frames = np.flatnonzero(np.isin(record.dense_frames, frames))
     extras = {"start_s": take.start_s, "first_frame": int(frames[0]), "num_frames": len(frames)}
     scene = builder.add_scene(f"shot {shot}", extras=extras)

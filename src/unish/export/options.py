@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from unish.errors import InputError
 from unish.values import check_count, check_number
 
-Up = Literal["y", "z"]
-Rig = Literal["smpl", "vrm", "mixamo", "ue5"]
+Up = str
+"""The axis that points up: ``y`` or ``z``."""
 
-RIGS: tuple[Rig, ...] = ("smpl", "vrm", "mixamo", "ue5")
+RIGS = ("smpl", "vrm", "mixamo", "ue5")
 SOURCE, SMOOTH, WHOLE = "source", "smooth", "whole"
 """Frame rates by name: that of the video; the smallest multiple of it that is 30 or more, as programs for animation
 expect; the same rounded to a whole number, which some readers want."""
@@ -29,7 +28,7 @@ class ExportOptions:
         people: ``person_ids`` to write; ``None`` for all.
         in_place: people stay over the origin; only their height changes.
         shot: which shot, counted from 0. Each is a world of its own.
-        rig: names and rest pose of the skeleton.
+        rig: names and rest pose of the skeleton, one of ``RIGS``.
         per_person: a file for each person.
     """
 
@@ -39,7 +38,7 @@ class ExportOptions:
     people: tuple[int, ...] | None = None
     in_place: bool = False
     shot: int = 0
-    rig: Rig = "smpl"
+    rig: str = "smpl"
     per_person: bool = False
 
     def __post_init__(self) -> None:

@@ -57,8 +57,8 @@ def write_preview(
         progress: told after every frame.
     """
     painter = _Painter(reconstruction, body)
-    with written_beside(path) as beside, _open_film(beside) as container:
-        stream = _add_stream(container, painter.size, fps)
+    with written_beside(path) as beside, open_film(beside) as container:
+        stream = add_stream(container, painter.size, fps)
         shown_s = np.minimum(
             np.diff(reconstruction.timestamps_s, prepend=reconstruction.timestamps_s[0]), _LONGEST_HOLD_S
         )
@@ -73,7 +73,8 @@ def write_preview(
         container.mux(stream.encode(None))
 
 
-def _open_film(path: Path) -> OutputContainer:
+def open_film(path: Path) -> OutputContainer:
+    """An mp4 to write to, its index in front so that it can be streamed."""
     # "file:" keeps FFmpeg from taking a part of the name for a protocol.
     return av.open(f"file:{path.absolute()}", "w", format="mp4", container_options={"movflags": "faststart"})
 
@@ -208,7 +209,7 @@ class _Painter:
             free_from = x + half + 10
 
 
-def _add_stream(container: OutputContainer, size: tuple[int, int], fps: float) -> VideoStream:
+def add_stream(container: OutputContainer, size: tuple[int, int], fps: float) -> VideoStream:
     name = next((name for name in ("libx264", "libopenh264", "mpeg4") if name in av.codecs_available), "mpeg4")
     options = {"crf": "20", "preset": "veryfast"} if name == "libx264" else {}
     stream = container.add_stream(name, rate=Fraction(fps).limit_denominator(1000), options=options)

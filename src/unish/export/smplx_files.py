@@ -147,13 +147,13 @@ def _float32(values: Float64[ndarray, "*shape"]) -> Float32[ndarray, "*shape"]:
 
 
 def _describe(take: Take) -> dict[str, Any]:
-    notes = [
-        "trans is counted from the pelvis of SMPL-X's mean shape; a model of another shape stands some centimetres "
-        "off unless trans is set to pelvis - J0(betas).",
-        "Legs of SMPL-X are not as long as those that were measured (unish_rest_joints): its feet are off the floor by "
-        "as much.",
-    ]
+    reading = (
+        "trans is counted from the pelvis of SMPL-X's mean shape: a model of another shape is some centimetres off, "
+        "unless trans is set to pelvis - J0(betas). Bones of SMPL-X are not as long as those that were measured "
+        "(unish_rest_joints), so its feet are off the floor by as much."
+    )
+    facts = describe_take(take, unit="metres", gaps=_BRIDGED, reading=reading)
     if take.fps < LEAST_FPS:
-        notes.append(f"{take.fps:.4g} frames a second: add-ons for AMASS and robots want 30 or more, leave out --fps.")
-    facts = describe_take(take, unit="metres", gaps=_BRIDGED)
-    return facts | {"notes": [*facts["notes"], *notes]}
+        slow = f"{take.fps:.4g} frames a second: add-ons for AMASS and robots want 30 or more, as without --fps."
+        facts["notes"].append(slow)
+    return facts

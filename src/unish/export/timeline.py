@@ -122,7 +122,7 @@ def measure_source_fps(reconstruction: Reconstruction, frames: slice) -> float:
     if not known.any():
         return _DEFAULT_FPS
     rate = float(np.median(steps[known] / seconds[known]))
-    return next((standard for standard in _STANDARD_FPS if abs(rate / standard - 1) < _SAME_RATE), rate)
+    return next((standard for standard in _STANDARD_FPS if abs(rate / standard - 1) < _SAME_RATE), round(rate, 6))
 
 
 def measure_used_fps(times_s: Float64[ndarray, "K"]) -> float:
