@@ -127,8 +127,7 @@ def run(
         with clock.stage("read video"):
             whole, clip = show_inside_bars(source) if isinstance(source, Clip) else _read(source, settings, progress)
         with clock.stage("load model"):
-            model = network or models.network(settings.model, settings.device)
-            body = models.body(settings.body)
+            model, body = network or models.network(settings.model, settings.device), models.body(settings.body)
         cameras = _know_cameras(settings, clip, model)
         described = source if isinstance(source, Clip) else Path(source)
         if frame := folder.begin(describe_run(described, settings, model.fingerprint, body.name)):
@@ -146,16 +145,7 @@ def run(
             people = describe_people(inside, settled.shots, body)
             grounds = describe_grounds(settled.shots, settled.grounds)
         fallbacks = describe_fallbacks(settled.shots, settled.grounds, seen.tracks.person_ids.tolist())
-        given = () if cameras is None else cameras.notes
-        raised = [
-            *clip.warnings,
-            *given,
-            *seen.tracks.warnings,
-            *seen.notes,
-            *settled.notes,
-            *fallbacks,
-            *verdicts.warnings,
-        ]
+        raised = [*clip.warnings, *seen.tracks.warnings, *seen.notes, *settled.notes, *fallbacks, *verdicts.warnings]
         report = {
             "input": clip.name if isinstance(source, Clip) else str(source),
             "settings": {key: str(v) if isinstance(v, Path) else v for key, v in asdict(settings).items()},

@@ -36,7 +36,7 @@ from unish.network.matching.xfeat import XFeat
 from unish.network.outputs import SceneOutput
 from unish.network.view_config import ViewSolverConfig
 from unish.network.view_depth import Anchors, Views, refine_depth
-from unish.network.view_known import keep_length, start_at_cameras
+from unish.network.view_known import KnownStart, keep_length, start_at_cameras
 from unish.network.view_start import find_start
 
 _MIN_DEPTH = 1e-3
@@ -189,36 +189,13 @@ def solve_views(
         refine_w2c: they are only where the adjustment starts, and keep their size.
     """
     config = config or ViewSolverConfig()
-    num_frames = images.shape[1]
     long_side = max(images.shape[-2:])
-    pairs = _list_pairs(num_frames, config)
-    features = describe_frames(_load_features(images.device), images, usable=usable, num_keypoints=config.num_keypoints)
-    if len(images) == 1:
-        # Clips of a batch have the same pairs.
-        similar = list_similar_pairs(
-            features.key_points, min_gap=max(config.gaps) + 1, num_per_frame=config.num_similar
-        )
-        pairs += [pair for pair in similar if pair not in pairs]
-    index = match_pairs(features, pairs)
-    matches = place_matches(features, pairs, index, num_anchors=config.num_anchors)
     with torch.autocast(images.device.type, enabled=False):
-        prior_log_depth = _sample(log_depth, matches.anchors_px)
-        log_unit = error_px = prior_log_depth.new_zeros(len(images))
-        if w2c is None:
-            start = find_start(matches, pairs, prior_log_depth, intrinsics, long_side, config)
-        else:
-            known = start_at_cameras(matches, pairs, prior_log_depth, w2c, intrinsics, long_side, config)
-            start, log_unit, error_px = known.start, known.log_unit, known.error_px
-            prior_log_depth = prior_log_depth + log_unit[:, None, None]
-        weak = _list_weak_pairs(pairs, start.certain)
-        if weak:
-            index = replace_matches(_load_attention(images.device), features, pairs, index, weak)
-            matches = place_matches(features, pairs, index, num_anchors=config.num_anchors, wide=weak)
-            prior_log_depth = _sample(log_depth, matches.anchors_px)
-            start = find_start(matches, pairs, prior_log_depth, intrinsics, long_side, config)
+        matches, prior_log_depth, known = _match_and_start(images, log_depth, intrinsics, usable, w2c, config)
+        start = known.start
         solves_focal = (start.turn_deg > config.min_turn_deg) & start.moves & (not known_camera)
         # Cameras that miss the matches would spoil the depth: it is solved with better ones, whatever is returned.
-        free = start.moves & ((error_px > config.known_px) | (w2c is None or refine_w2c))
+        free = start.moves & ((known.error_px > config.known_px) | (w2c is None or refine_w2c))
         turns = torch.ones_like(free) if w2c is None else free
         believed = torch.cat([start.believed, start.believed], dim=1)[..., None]
         matches = replace(matches, weights=matches.weights * believed)
@@ -244,9 +221,43 @@ def solve_views(
         certain=start.joined & start.certain,
         moves=start.moves,
         solves_focal=solves_focal,
-        log_unit=log_unit,
-        error_px=error_px,
+        log_unit=known.log_unit,
+        error_px=known.error_px,
     )
+
+
+def _match_and_start(
+    images: Float[Tensor, "B N 3 H W"],
+    log_depth: Float[Tensor, "B N H W"],
+    intrinsics: Float[Tensor, "B N 3 3"],
+    usable: Bool[Tensor, "B N H W"] | None,
+    w2c: Float[Tensor, "B N 4 4"] | None,
+    config: ViewSolverConfig,
+) -> tuple[SparseMatches, Float[Tensor, "B N A"], KnownStart]:
+    """Matches, the depth prior of their anchors in the unit of the cameras, and where these are, roughly or known."""
+    long_side = max(images.shape[-2:])
+    pairs = _list_pairs(images.shape[1], config)
+    features = describe_frames(_load_features(images.device), images, usable=usable, num_keypoints=config.num_keypoints)
+    if len(images) == 1:
+        # Clips of a batch have the same pairs.
+        similar = list_similar_pairs(
+            features.key_points, min_gap=max(config.gaps) + 1, num_per_frame=config.num_similar
+        )
+        pairs += [pair for pair in similar if pair not in pairs]
+    index = match_pairs(features, pairs)
+    matches = place_matches(features, pairs, index, num_anchors=config.num_anchors)
+    prior_log_depth = _sample(log_depth, matches.anchors_px)
+    if w2c is not None:
+        known = start_at_cameras(matches, pairs, prior_log_depth, w2c, intrinsics, long_side, config)
+        return matches, prior_log_depth + known.log_unit[:, None, None], known
+    start = find_start(matches, pairs, prior_log_depth, intrinsics, long_side, config)
+    if weak := _list_weak_pairs(pairs, start.certain):
+        index = replace_matches(_load_attention(images.device), features, pairs, index, weak)
+        matches = place_matches(features, pairs, index, num_anchors=config.num_anchors, wide=weak)
+        prior_log_depth = _sample(log_depth, matches.anchors_px)
+        start = find_start(matches, pairs, prior_log_depth, intrinsics, long_side, config)
+    none = prior_log_depth.new_zeros(len(images))
+    return matches, prior_log_depth, KnownStart(start=start, log_unit=none, error_px=none)
 
 
 def _resize(bundle: Bundle, log_factor: Float[Tensor, "B"]) -> Bundle:

@@ -116,7 +116,7 @@ def observe(
         box_only=torch.zeros_like(unread) if network.config.reads_crops else unread,
         sky=sky,
         shots=shots,
-        notes=notes,
+        notes=notes if cameras is None else [*cameras.notes, *notes],
         cameras=cameras,
     )
 

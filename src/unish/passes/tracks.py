@@ -100,8 +100,8 @@ def find_tracks(frames: SceneFrames) -> SparsePoints:
         errors = stars.errors(log_depth)
         seen = errors < MAX_ERROR_PX
         # What a track of an earlier frame has explained already is no second point.
-        claims = np.stack([_look_up(taken[other], px) for other, px in zip(stars.others, stars.targets, strict=True)])
-        claimed = _look_up(taken[frame], anchors) | ((claims & seen).sum(0) > seen.sum(0) / 3)
+        claims = np.stack([_is_taken(taken[other], px) for other, px in zip(stars.others, stars.targets, strict=True)])
+        claimed = _is_taken(taken[frame], anchors) | ((claims & seen).sum(0) > seen.sum(0) / 3)
         new = valid & (seen.sum(0) >= _LEAST_OTHERS) & ~claimed & ~_repeats(anchors)
         chosen = np.flatnonzero(new)
         for number, other in enumerate([frame, *stars.others]):
@@ -153,7 +153,7 @@ def _cells(px: Float64[ndarray, "A 2"]) -> tuple[ndarray, ndarray]:
     return row, column
 
 
-def _look_up(taken: Bool[ndarray, "h w"], px: Float64[ndarray, "A 2"]) -> Bool[ndarray, "A"]:
+def _is_taken(taken: Bool[ndarray, "h w"], px: Float64[ndarray, "A 2"]) -> Bool[ndarray, "A"]:
     row, column = _cells(px)
     near = binary_dilation(taken, np.ones((3, 3), bool))
     return near[row.clip(0, taken.shape[0] - 1), column.clip(0, taken.shape[1] - 1)]
