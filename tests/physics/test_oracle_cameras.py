@@ -17,7 +17,7 @@ from test_oracle_pipeline import OFF_CENTRE, SMALL
 from test_oracle_rates import SparseOracle
 
 from oracle_world import ABSENT, NUM_FRAMES, SHOTS, OracleNetwork, World, make_world
-from unish.body import load_body
+from unish.body import load_body, resize_shape
 from unish.errors import InputError
 from unish.geometry.rigid import make_rigid
 from unish.network.view_config import ViewSolverConfig
@@ -156,6 +156,20 @@ def test_cameras_between_frames_with_depth_are_the_given_ones(world: World, tmp_
     assert len(found.dense_frames) < NUM_FRAMES
     assert np.array_equal(found.c2w[SHOTS[0]], true_cameras(world)[SHOTS[0]].numpy())
     assert found.camera_interpolated is not None and not found.camera_interpolated.any()
+
+
+def test_metric_cameras_measure_people(world: World, tmp_path: Path) -> None:
+    """A network that takes everybody for a tenth too large is half believed."""
+    larger = resize_shape(world.body, torch.zeros(2, 10), torch.full((2,), 0.1))
+    network = KnowingNetwork(world=world, config=CONFIG, betas=larger, unit=1.0)
+    path = write_cameras(tmp_path, world, unit=1.0)
+    found = reconstruct(world, network, path, camera_unit="m", settle=False).reconstruction
+    heights = world.body.standing_height(torch.from_numpy(found.betas))
+    true = world.body.standing_height(world.betas)
+    np.testing.assert_allclose((heights / true).log().numpy(), 0.05, atol=0.015)
+    without = KnowingNetwork(world=world, config=CONFIG, betas=larger, unit=1.0)
+    found = reconstruct(world, without, path, settle=False).reconstruction
+    np.testing.assert_allclose((world.body.standing_height(torch.from_numpy(found.betas)) / true).log(), 0.1, atol=0.01)
 
 
 def test_refined_cameras_are_told_to_the_network(world: World, tmp_path: Path) -> None:

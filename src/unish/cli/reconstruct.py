@@ -13,6 +13,7 @@ from unish.cli.arguments import (
     at_least,
     everyone_or_count,
     existing_file,
+    existing_path,
     intrinsics,
     on_or_off,
     output_folder,
@@ -95,7 +96,7 @@ def _add_known(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--cameras",
-        type=Path,
+        type=existing_path,
         default=_UNSET,
         metavar="FILE",
         help="known poses, which are kept: folder of a COLMAP model, transforms.json, or a TUM trajectory",
