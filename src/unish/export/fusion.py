@@ -24,6 +24,8 @@ _CUBE = 0.9
 """Side of the smallest cubes over the distance of neighbouring pixels: at 1, rounding would pair some of them."""
 _SAME_SURFACE = 0.08
 """Largest |log ratio| of two depths along one ray that are one surface: real depth disagrees by a few per cent."""
+_OVERLAP = 4
+"""Pixels by which parts of a mesh overlap: depths of two frames that disagree by some per cent would leave gaps."""
 _LEAST_TRIANGLES = 20
 """Smaller islands of a mesh are noise at depth edges."""
 _STEP = 0.15
@@ -112,14 +114,17 @@ def fuse_scene(
 def fuse_surfaces(reconstruction: Reconstruction, frames: Int[ndarray, "T"], *, max_views: int = 48) -> FusedSurfaces:
     """The same surfaces as triangles: neighbouring pixels of a frame, where it shows what none before it has shown.
 
-    Parts from different frames overlap by a pixel and are not sewn together.
+    Parts from different frames overlap by some pixels and are not sewn together.
     """
     views = _open_views(reconstruction, frames, max_views)
     new = _find_new(views)
     faces, start = [], 0
     for view, own in zip(views, new, strict=True):
         triangles = _list_triangles(view)
-        faces.append(triangles[own[triangles].any(axis=1)] + start)
+        shown = np.zeros(view.scene.shape, bool)
+        shown[view.scene] = own
+        wider = binary_dilation(shown, iterations=_OVERLAP)[view.scene]
+        faces.append(triangles[wider[triangles].any(axis=1)] + start)
         start += len(view.xyz)
     xyz = np.concatenate([view.xyz for view in views])
     listed = np.concatenate(faces)
