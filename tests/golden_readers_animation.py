@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from bvh_text import read_bvh
 from gltf_player import GltfPlayer
 from golden_scene import PERSON_IDS, SOURCE_SIZE, ReadBack, from_export, reads, turn_from_export
 from unish.body import JOINT_NAMES
@@ -135,6 +136,19 @@ def _lens(vertical: float, aspect: float) -> np.ndarray:
     height, width = SOURCE_SIZE
     focal = height / 2 / np.tan(vertical / 2)
     return np.array([[width / aspect * focal / height, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
+
+
+@reads("bvh")
+def bvh_by_its_words(folder: Path, facts: dict) -> ReadBack:
+    """A reader of the text alone, for where none of the libraries is installed; see ``bvh_text``."""
+    joints, turned, times = {}, {}, None
+    for person in PERSON_IDS:
+        names, placed, turns, seconds = read_bvh(folder / "bvh" / f"person-{person}.bvh")
+        order = [names.index(name) for name in JOINT_NAMES]
+        joints[person] = from_export(placed[:, order] / 100, "y")
+        turned[person] = turn_from_export("y") @ turns[:, order]
+        times = np.arange(len(placed)) * seconds
+    return ReadBack(times_s=times, joints=joints, turned=turned)
 
 
 @reads("bvh", "bvhio")

@@ -29,7 +29,7 @@ PERSON_IDS = (4, 7)
 GAP = (5, 7)
 """First and last used frame in which the second person is away."""
 
-DOWN = np.array([0.18, 0.93, 0.31]) / np.linalg.norm([0.18, 0.93, 0.31])
+DOWN = np.array([0.12, 0.98, 0.14]) / np.linalg.norm([0.12, 0.98, 0.14])
 FLOOR = np.array([*-DOWN, 1.45])
 """1.45 m below the first camera."""
 
@@ -124,8 +124,8 @@ def _draw_letter(c2w: ndarray, intrinsics: ndarray) -> tuple[ndarray, ndarray]:
     with np.errstate(divide="ignore"):
         z = -(WALL[:3] @ c2w[:3, 3] + WALL[3]) / (rays @ c2w[:3, :3].T @ WALL[:3])
     x, y = np.moveaxis(c2w[:3, 3] + (rays @ c2w[:3, :3].T) * z[..., None], -1, 0)[:2]
-    long = (np.abs(y - 1.0) < 0.25) & (x > -1.6) & (x < 1.9)
-    short = (x > -1.6) & (x < -1.1) & (y > -0.4) & (y <= 0.75)
+    long = (np.abs(y - 0.3) < 0.25) & (x > -1.6) & (x < 1.9)
+    short = (x > -1.6) & (x < -1.1) & (y > -1.1) & (y <= 0.05)
     colours = np.zeros((*SIZE, 3), np.uint8)
     colours[long], colours[short] = LONG, SHORT
     return np.where((long | short) & (z > 0), z, 0).astype(np.float32), colours

@@ -53,10 +53,11 @@ def _read_options() -> argparse.Namespace:
 
 
 def _set_lens(camera: Any, about: dict[str, Any]) -> None:
-    """The principal point, which glTF cannot say; a shift is in units of the longer side of the picture."""
-    longer = max(about["width"], about["height"])
-    camera.shift_x = (about["width"] / 2 - about["cx"]) / longer
-    camera.shift_y = (about["cy"] - about["height"] / 2) / longer
+    """The principal point, which glTF cannot say; a shift is in units of the side that the lens is stated for."""
+    width, height = about["width"], about["height"]
+    side = {"HORIZONTAL": width, "VERTICAL": height}.get(camera.sensor_fit, max(width, height))
+    camera.shift_x = (width / 2 - about["cx"]) / side
+    camera.shift_y = (about["cy"] - height / 2) / side
 
 
 def _show_film(camera: Any, path: Path, about: dict[str, Any], *, original: bool) -> None:
