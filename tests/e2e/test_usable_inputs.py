@@ -155,6 +155,7 @@ def test_output_of_an_earlier_run_is_replaced(place: Place, capsys: pytest.Captu
 def test_export_of_a_finished_run(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(place.command()) == 0
     assert main(["export", str(place.folder / "out"), "--to", "glb", "--to", "ply"]) == 0
-    assert {path.name for path in (place.folder / "out" / "export").iterdir()} == {"scene.glb", "scene.ply"}
+    names = {path.name for path in (place.folder / "out" / "export").iterdir()}
+    assert names == {"export.json", "scene.glb", "scene.ply"}
     assert main(["export", str(place.folder / "out"), "--to", "ply", "--out", str(place.folder / "other")]) == 0
-    assert [path.name for path in (place.folder / "other").iterdir()] == ["scene.ply"]
+    assert {path.name for path in (place.folder / "other").iterdir()} == {"export.json", "scene.ply"}

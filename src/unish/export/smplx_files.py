@@ -18,10 +18,10 @@ from unish.export.timeline import LEAST_FPS
 from unish.io import write_npz
 from unish.structs import Reconstruction
 
-_NUM_JOINTS, _NUM_BODY = 55, 22
+_SMPLX_JOINTS, _BODY_JOINTS = 55, 22
 """Joints of SMPL-X; the first ones are SMPL's without its hands, which have no fingers."""
 
-_NUM_BETAS = 16
+_SMPLX_BETAS = 16
 _MEAN_HEIGHT_M, _HEIGHT_PER_BETA_M = 1.66, 0.1
 """Retargeting programs (GMR) take a person to be 1.66 + 0.1 · betas[0] metres tall."""
 
@@ -51,14 +51,14 @@ def write_amass(path: Path, reconstruction: Reconstruction, body: Body, options:
             "poses": pose.reshape(len(pose), -1),
             "trans": known.pelvis - MEAN_PELVIS,
             "betas": _fit_height(person),
-            "num_betas": np.array(_NUM_BETAS),
+            "num_betas": np.array(_SMPLX_BETAS),
             "gender": np.array("neutral"),
             "surface_model_type": np.array("smplx"),
             "mocap_framerate": np.array(take.fps),
             "mocap_frame_rate": np.array(take.fps),
             "mocap_time_length": np.array(take.num_frames / take.fps),
             "root_orient": pose[:, 0],
-            "pose_body": pose[:, 1:_NUM_BODY].reshape(len(pose), -1),
+            "pose_body": pose[:, 1:_BODY_JOINTS].reshape(len(pose), -1),
             "pose_jaw": pose[:, 22],
             "pose_eye": pose[:, 23:25].reshape(len(pose), -1),
             "pose_hand": pose[:, 25:].reshape(len(pose), -1),
@@ -82,7 +82,7 @@ def write_smplx(path: Path, reconstruction: Reconstruction, body: Body, options:
         keys = {
             "betas": np.tile(_fit_height(person), (frames, 1)),
             "global_orient": pose[:, 0],
-            "body_pose": pose[:, 1:_NUM_BODY].reshape(frames, -1),
+            "body_pose": pose[:, 1:_BODY_JOINTS].reshape(frames, -1),
             "transl": known.pelvis - MEAN_PELVIS,
             "jaw_pose": pose[:, 22],
             "leye_pose": pose[:, 23],
@@ -106,8 +106,8 @@ def write_smplx(path: Path, reconstruction: Reconstruction, body: Body, options:
 
 def _make_pose(person: TakePerson) -> Float64[ndarray, "N 55 3"]:
     """Axis-angle of SMPL-X's joints; the root's brings the rest frame to the world."""
-    pose = np.zeros((len(person.rotations), _NUM_JOINTS, 3))
-    pose[:, :_NUM_BODY] = _to_axis_angle(person.rotations[:, :_NUM_BODY])
+    pose = np.zeros((len(person.rotations), _SMPLX_JOINTS, 3))
+    pose[:, :_BODY_JOINTS] = _to_axis_angle(person.rotations[:, :_BODY_JOINTS])
     return pose
 
 
@@ -116,7 +116,7 @@ def _to_axis_angle(rotations: Float64[ndarray, "N J 3 3"]) -> Float64[ndarray, "
 
 
 def _fit_height(person: TakePerson) -> Float64[ndarray, "16"]:
-    betas = np.zeros(_NUM_BETAS)
+    betas = np.zeros(_SMPLX_BETAS)
     betas[0] = (person.height_m - _MEAN_HEIGHT_M) / _HEIGHT_PER_BETA_M
     return betas
 
