@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from unish.geometry.camera import make_intrinsics, pixel_grid
 from unish.geometry.rigid import exp_twist, invert_rigid
+from unish.geometry.rotation import rotation_angle
 
 HALF = torch.tensor([2.5, 1.5, 4.0])
 """Half the room's width, height and length, metres; the world's origin is its middle."""
@@ -105,3 +106,17 @@ def _make_picture(seed: int) -> Tensor:
         blots = torch.from_numpy(rng.normal(size=(1, 3, cells, cells))).float()
         picture += functional.interpolate(blots, (side, side), mode="bicubic", align_corners=False)
     return (0.5 + 0.12 * picture).clamp(0, 1)
+
+
+def bend(depth: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
+    """Depth as a network might see it: a slope, a curve, another scale in every frame."""
+    generator = torch.Generator().manual_seed(seed)
+    height, width = depth.shape[-2:]
+    x, y = torch.linspace(-1, 1, width), torch.linspace(-1, 1, height)[:, None]
+    scale = 0.08 * torch.randn(len(depth), 1, 1, generator=generator)
+    return depth * torch.exp(0.12 * x + 0.1 * y * y - 0.08 * depth.log() + scale)
+
+
+def turn_errors(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Degrees between rotations of w2c."""
+    return rotation_angle(found[:, :3, :3] @ true[:, :3, :3].mT).rad2deg()

@@ -25,6 +25,7 @@ from unish.passes import (
     describe_run,
     identify_task,
     keep_dense,
+    know_poses,
     observe,
     settle,
     write_files,
@@ -131,14 +132,14 @@ def run(
         with clock.stage("read video"):
             whole, clip = show_inside_bars(source) if isinstance(source, Clip) else _read(source, settings, progress)
         with clock.stage("load model"):
-            model = network or models.network(settings.model, settings.device)
-            body = models.body(settings.body)
+            model, body = network or models.network(settings.model, settings.device), models.body(settings.body)
+        cameras = know_poses(settings, whole, clip, takes_cameras=model.config.takes_cameras)
         described = source if isinstance(source, Clip) else Path(source)
         if frame := folder.begin(describe_run(described, settings, model.fingerprint, body.name)):
             announce(f"resuming at frame {frame}")
         cleaning.callback(folder.remove_if_useless)
         finder = people_finder or models.people_finder(settings, folder.people_log(), progress)
-        seen = observe(whole, clip, model, finder, settings, folder, clock)
+        seen = observe(whole, clip, model, finder, settings, folder, clock, cameras)
         with clock.stage("reconstruct"):
             settled = settle(
                 seen, model.fingerprint, model.config.body, body, feet=settings.settle, seed=settings.seed,

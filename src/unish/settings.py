@@ -10,6 +10,7 @@ from unish.errors import InputError
 from unish.values import check_count, check_number, check_path, check_sampling, shorten
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+CAMERA_UNITS = ("m", "unknown")
 _CAMERA = ("fx", "fy", "cx", "cy")
 _BOX = ("x0", "y0", "x1", "y1", "t")
 _POINT = ("x", "y", "t")
@@ -45,6 +46,9 @@ class Settings:
         person_height: standing height in metres of people whose height is known, by their id in the result.
         known_distance: what is known of distances, each (x1, y1, x2, y2, t, metres): so far apart are what the source's
             pixels (x1, y1) and (x2, y2) show t seconds into the video. Heights or distances, not both.
+        cameras: known poses: folder of a COLMAP model, ``transforms.json``, or a TUM trajectory.
+        refine_cameras: start from ``cameras`` instead of keeping them.
+        camera_unit: of the places in ``cameras``, ``m`` or ``unknown``; by the kind of the file if ``None``.
         body: ``free`` or the path of a licensed SMPL file.
         window, overlap: frames that the network sees at once, and how many of them two neighbouring windows share.
         sky: look for the sky and leave it out of everything. Off until it is found well enough everywhere.
@@ -76,6 +80,9 @@ class Settings:
     focal_35mm: float | None = None
     person_height: Mapping[int, float] | None = None
     known_distance: Sequence[Span] | None = None
+    cameras: Path | None = None
+    refine_cameras: bool = False
+    camera_unit: str | None = None
     body: str = "free"
     window: int = 30
     overlap: int = 6
@@ -98,13 +105,19 @@ class Settings:
             raise InputError(f"overlap ({self.overlap}) is not below window ({self.window}); lower it")
         if self.device not in DEVICES:
             raise InputError(f"device is {shorten(self.device)}; give one of {', '.join(DEVICES)}")
-        for name in ("sky", "settle", "blur_faces"):
+        for name in ("sky", "settle", "blur_faces", "refine_cameras"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} is {shorten(getattr(self, name))}; give True or False")
         for name in ("model", "body"):
             check_path(name, getattr(self, name))
         if self.tracks is not None:
             object.__setattr__(self, "tracks", check_path("tracks", self.tracks))
+        if self.cameras is not None:
+            object.__setattr__(self, "cameras", check_path("cameras", self.cameras))
+        elif self.refine_cameras or self.camera_unit is not None:
+            raise InputError("there are no cameras to refine or to state the unit of; give --cameras")
+        if self.camera_unit not in (None, *CAMERA_UNITS):
+            raise InputError(f"camera unit is {shorten(self.camera_unit)}; give {' or '.join(CAMERA_UNITS)}")
         if self.intrinsics is not None:
             object.__setattr__(self, "intrinsics", _check_intrinsics(self.intrinsics))
         if self.fov is not None:

@@ -16,7 +16,8 @@ PROMISED = {
         "--out", "--model", "--fps", "--source-fps", "--size", "--start", "--end", "--max-frames", "--device",
         "--people", "--person-box", "--person-at", "--person-id", "--fill-gaps", "--tracks", "--intrinsics", "--body",
         "--window", "--overlap", "--settle", "--seed", "--quiet", "--blur-faces", "--fov", "--focal-35mm",
-        "--person-height", "--known-distance", "--camera", "--follow",
+        "--person-height", "--known-distance", "--camera", "--follow", "--cameras",
+        "--refine-cameras", "--camera-unit",
     },
     "batch": {"--out", "--workers", "--threads", "--engine", "--shard", "--quiet"},
     "export": {

@@ -57,6 +57,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ["reconstruct", "a.mp4", "--out", "o", "--nonsense"],
         ["reconstruct", "a.mp4", "b.mp4", "--out", "o"],
         ["reconstruct", "a.mp4", "--out", "o", "--dev", "cpu"],
+        ["reconstruct", "a.mp4", "--out", "o", "--cameras", "missing"],
+        ["reconstruct", "a.mp4", "--out", "o", "--refine-cameras"],
         ["export", "."],
         ["export", ".", "--to", "docx"],
         ["synth", "--out", "o", "--clips", "0"],

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from golden_record import PLACES, SIZE, make_golden, paint, reliable_pixels
 from small_record import make_figure, make_record
-from unish.export.fusion import FusedPoints, _open_view, _thin, far_limit, fuse_scene
+from unish.export.fusion import FusedPoints, _open_view, _thin, far_limit, fuse_scene, fuse_surfaces
 from unish.structs import Reconstruction
 
 
@@ -209,3 +209,25 @@ def test_what_is_unsure_is_compared_with_nothing() -> None:
     assert len(index) == 30 * 64 == len(view.xyz) and (view.z > 0).sum() == 30 * 64
     wider = _open_view(replace(record, person_masks=masks), 0, 30.0, margin_px=3)
     assert len(wider.xyz) == (48 - 13) * 64  # three more rows beside the person are left out
+
+
+def test_surfaces_are_triangles_that_turn_their_front_to_the_camera(golden: Reconstruction) -> None:
+    frames = np.arange(5)
+    surface, cloud = fuse_surfaces(golden, frames), fuse_scene(golden, frames, max_points=10**6)
+    corners = surface.xyz[surface.faces].astype(np.float64)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    towards = -corners.mean(axis=1)  # the first camera is the origin, and the others stand beside it
+    assert ((normals * towards).sum(axis=1) > 0).mean() > 0.99
+    assert set(range(len(surface.xyz))) == set(surface.faces.ravel().tolist()), "no vertex is left over"
+    # The cloud is thinned, and has what is too small for a mesh: for the rest they show the same places.
+    assert np.quantile(cKDTree(surface.xyz).query(cloud.xyz)[0], 0.95) < 0.3
+
+
+def test_surfaces_do_not_span_a_step_in_depth_and_have_no_islands() -> None:
+    depth = np.full(SIZE, 3.0)
+    depth[:, 32:] = 6.0
+    depth[4:7, 4:7] = 1.0
+    surface = fuse_surfaces(still_record(1, depth), np.arange(1))
+    z = surface.xyz[surface.faces][..., 2]
+    assert (np.ptp(z, axis=1) < 0.1).all()
+    assert set(np.unique(z.round())) == {3.0, 6.0}, "nine pixels alone are no surface"

@@ -134,7 +134,7 @@ def test_derivatives_are_those_of_the_residuals() -> None:
 
     def residual(twists: torch.Tensor, focal: torch.Tensor, shift: torch.Tensor) -> bundle._Linear:
         state = bundle._State(exp_twist(twists) @ start, focal, torch.zeros(1, 3).double(), depth + shift)
-        return bundle._linearise(state, double, intrinsics, 1.0, 1e6, one, one)
+        return bundle._linearise(state, double, intrinsics, 1.0, 1e6, torch.ones(1, 2).double(), one)
 
     still, none, level = torch.zeros(1, 3, 6).double(), torch.zeros(1).double(), torch.zeros(1, 3, 1).double()
     linear, step = residual(still, none, level), 1e-5
@@ -178,7 +178,9 @@ def test_it_equals_a_converged_dense_solver() -> None:
 
     def residuals(x: np.ndarray) -> np.ndarray:
         state = unpack(x)
-        linear = bundle._linearise(state, double, world.intrinsics.double()[None], 1.0, 1e9, one, one)
+        linear = bundle._linearise(
+            state, double, world.intrinsics.double()[None], 1.0, 1e9, torch.ones(1, 2).double(), one
+        )
         depth = (state.log_depth[0].numpy() - prior - x[13:16, None]) / plain.depth_sigma
         return np.concatenate([
             (linear.residual[0].numpy() * np.sqrt(seen)[..., None]).ravel(), depth.ravel(),
@@ -243,3 +245,13 @@ def test_a_frame_that_nothing_matches_keeps_its_start_and_nothing_is_nan() -> No
     found = world.solve(replace(world.observations, weights=weights), start=start)
     assert pose_errors(found.w2c[0, 4], start[0, 4]) < 1e-6
     assert all(torch.isfinite(value).all() for value in vars(found).values())
+
+
+def test_known_cameras_stay_and_depths_are_solved_with_them() -> None:
+    """And with them the scale, which free cameras would take from the prior."""
+    world, zero = World(), torch.zeros(1)
+    twice = replace(world.wrong_prior(0.1), prior_log_depth=world.wrong_prior(0.1).prior_log_depth + np.log(1.3))
+    found = world.solve(twice, start=world.w2c[None], moves=zero, turns=zero, frees_focal=zero)
+    assert pose_errors(found.w2c[0], world.w2c) < 1e-6
+    sure = found.information[0] > 400
+    assert (found.log_depth[0] - world.depth.log()).abs()[sure].median() < 2e-3

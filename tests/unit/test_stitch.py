@@ -1,5 +1,6 @@
 """Windows cut from one known world must come back as that world."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -107,3 +108,32 @@ def test_shapes_are_weighted_by_how_often_a_window_saw_the_person() -> None:
     valid[:, 0:6] = True  # six frames of the first window, two of the second
     shot = join(pieces, windows, valid, CAMERA)
     torch.testing.assert_close(shot.betas, world.betas[0] + 3.0 * 2 / 8)
+
+
+def test_known_cameras_stay_and_windows_take_their_unit() -> None:
+    """Windows 0 and 3 are in the unit of the cameras; 1 and 2 show no parallax, and are in units of their own."""
+    world = make_world(23)
+    given = invert_rigid(world.c2w[0, :1]) @ world.c2w[0]
+    given[0] = torch.eye(4)
+    planned = plan_windows(23, 8, 3)
+    units = [1.0, 0.4, 2.5, 1.0]
+    predictions = [
+        replace(cut(world, frames, scale), in_given_unit=torch.tensor([scale == 1.0]))
+        for frames, scale in zip(planned, units, strict=True)
+    ]
+    shot = join(predictions, planned, torch.ones(2, 23, dtype=torch.bool), CAMERA, given=given)
+    assert torch.equal(shot.c2w, given), "to the bit"
+    assert shot.given_unit == 1.0 and shot.residual == 0.0
+    torch.testing.assert_close(own_depth(shot), world.local_points[0, ..., 2], rtol=1e-5, atol=1e-5)
+
+
+def test_without_parallax_the_unit_is_not_that_of_the_cameras() -> None:
+    world = make_world(10)
+    planned = plan_windows(10, 6, 2)
+    predictions = [
+        replace(cut(world, frames, scale), in_given_unit=torch.tensor([False]))
+        for frames, scale in zip(planned, (0.5, 3.0), strict=True)
+    ]
+    shot = join(predictions, planned, torch.ones(2, 10, dtype=torch.bool), CAMERA, given=world.c2w[0])
+    assert shot.given_unit is None and torch.equal(shot.c2w, world.c2w[0])
+    torch.testing.assert_close(own_depth(shot), 0.5 * world.local_points[0, ..., 2], rtol=1e-5, atol=1e-5)

@@ -7,11 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from furnished_room import RoomClip, film_room, walk
+from furnished_room import RoomClip, bend, film_room, turn_errors, walk
 from unish.geometry.bundle import Bundle, Observations, adjust_bundle
 from unish.geometry.camera import make_intrinsics, project, unproject
 from unish.geometry.rigid import invert_rigid, transform_points
-from unish.geometry.rotation import rotation_angle
 from unish.network.matching.records import SparseMatches
 from unish.network.outputs import SceneOutput
 from unish.network.view_config import ViewSolverConfig
@@ -21,15 +20,6 @@ from unish.network.view_start import ViewStart, find_start
 CONFIG = ViewSolverConfig(num_keypoints=512, num_anchors=200)
 
 
-def bend(depth: torch.Tensor, *, seed: int = 0) -> torch.Tensor:
-    """Depth as a network might see it: a slope, a curve, another scale in every frame."""
-    generator = torch.Generator().manual_seed(seed)
-    height, width = depth.shape[-2:]
-    x, y = torch.linspace(-1, 1, width), torch.linspace(-1, 1, height)[:, None]
-    scale = 0.08 * torch.randn(len(depth), 1, 1, generator=generator)
-    return depth * torch.exp(0.12 * x + 0.1 * y * y - 0.08 * depth.log() + scale)
-
-
 def solve(clip: RoomClip, *, focal: float = 1.0, known: bool = False, **options: object) -> SolvedViews:
     """Args: focal: how wrong the first guess is."""
     guess = clip.intrinsics * torch.tensor([focal, focal, 1.0])[:, None]
@@ -37,10 +27,6 @@ def solve(clip: RoomClip, *, focal: float = 1.0, known: bool = False, **options:
         clip.images[None], bend(clip.depth).log()[None], guess[None], known_camera=known,
         **{"config": CONFIG} | options,
     )  # fmt: skip
-
-
-def turn_errors(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-    return rotation_angle(found[:, :3, :3] @ true[:, :3, :3].mT).rad2deg()
 
 
 def direction_error(found: torch.Tensor, true: torch.Tensor) -> float:

@@ -73,6 +73,13 @@ def existing_file(text: str) -> Path:
     return path
 
 
+def existing_path(text: str) -> Path:
+    path = Path(text)
+    if not path.exists():
+        raise argparse.ArgumentTypeError(f"{text}: no such file or folder")
+    return path
+
+
 def intrinsics(text: str) -> tuple[float, float, float, float]:
     """``fx,fy,cx,cy``: four finite positive numbers."""
     parts = text.split(",")

@@ -18,6 +18,8 @@ _EXTRAS = {
     "accelerate": ("train", "training, on one or many processors"),
     "tensorboard": ("train", "curves of training runs (metrics.jsonl is written without it)"),
     "pi-heif": ("heif", "pictures in HEIC and HEIF"),
+    "ezc3d": ("bio", "`unish export --to c3d`"),
+    "openexr": ("exr", "depth in metres as EXR (`unish export --to depth` writes 16-bit PNG without it)"),
     "usd-core": ("usd", "`unish export --to usd` (every other format is written without it)"),
     "viser": ("view", "`unish view`, the viewer in the browser and pages to pass on"),
     "viser4d": ("view", "the timeline of the same"),

@@ -15,6 +15,7 @@ from unish.cli.arguments import (
     at_least,
     everyone_or_count,
     existing_file,
+    existing_path,
     intrinsics,
     known_distance,
     on_or_off,
@@ -28,7 +29,7 @@ from unish.cli.process import silence_stdout
 from unish.cli.progress import make_progress
 from unish.cli.terminal import print_table
 from unish.errors import InputError
-from unish.settings import DEVICES, Settings
+from unish.settings import CAMERA_UNITS, DEVICES, Settings
 
 if TYPE_CHECKING:
     from unish.pipeline import Result
@@ -167,6 +168,21 @@ def _add_known(parser: argparse.ArgumentParser) -> None:
         default=_UNSET,
         metavar="MM",
         help="known focal length as if on 35 mm film, as the data sheets of phones give it",
+    )
+        "--cameras",
+        type=existing_path,
+        default=_UNSET,
+        metavar="FILE",
+        help="known poses, which are kept: folder of a COLMAP model, transforms.json, or a TUM trajectory",
+    )
+    parser.add_argument(
+        "--refine-cameras", action="store_true", default=_UNSET, help="start from --cameras instead of keeping them"
+    )
+    parser.add_argument(
+        "--camera-unit",
+        choices=CAMERA_UNITS,
+        default=_UNSET,
+        help="of the places in --cameras (default: m for TUM trajectories, else unknown: people give the scale)",
     )
     _add_sizes(parser)
     parser.add_argument(

@@ -85,6 +85,8 @@ class Format:
 
 
 _MOTION = frozenset({"fps", "up", "gravity", "people", "in_place"})
+_SCENE = frozenset({"up", "gravity"})
+_LABORATORY = _MOTION - {"in_place"}
 _RIGGED = _MOTION | {"rig"}
 _ANIMATION = ExportOptions(fps=SMOOTH, up="y", gravity=True)
 _NUMBERS = ExportOptions(fps=WHOLE, up="z", gravity=True)
@@ -140,5 +142,63 @@ FORMATS = {
     ),
     "ply": Format(
         file="scene.ply", writer="unish.export.ply:write_ply", summary="point cloud of all frames", all_shots=True
+    ),
+    "colmap": Format(
+        file="colmap",
+        writer="unish.passes.sparse_model:write_colmap",
+        summary="pictures, masks without people and sparse model, for COLMAP and Gaussian splatting",
+        uses=_SCENE,
+    ),
+    "nerfstudio": Format(
+        file="nerfstudio",
+        writer="unish.export.nerfstudio:write_nerfstudio",
+        summary="transforms.json with pictures, masks and points, for nerfstudio",
+        uses=_SCENE,
+        defaults=ExportOptions(up="z", gravity=True),
+    ),
+    "mesh": Format(
+        file="scene_mesh.glb",
+        writer="unish.export.mesh:write_mesh",
+        summary="glTF: the scene without people as a coloured mesh",
+        uses=frozenset({"gravity"}),
+        defaults=ExportOptions(up="y", gravity=True),
+    ),
+    "depth": Format(
+        file="depth",
+        writer="unish.export.depth:write_depth",
+        summary="16-bit PNG in millimetres, EXR in metres",
+        uses=_SCENE,
+    ),
+    "cameras": Format(
+        file="cameras",
+        writer="unish.export.cameras:write_cameras",
+        summary="TUM, KITTI, Nuke .chan and csv",
+        uses=_SCENE | {"fps"},
+    ),
+    "trc": Format(
+        file="trc",
+        writer="unish.export.trc:write_trc",
+        summary="markers and joint centres for OpenSim",
+        uses=_LABORATORY,
+        defaults=_ANIMATION,
+        of_people=True,
+    ),
+    "c3d": Format(
+        file="c3d",
+        writer="unish.export.c3d:write_c3d",
+        summary="the same for motion laboratories",
+        uses=_LABORATORY,
+        defaults=_ANIMATION,
+        of_people=True,
+        extra="bio",
+        module="ezc3d",
+    ),
+    "angles": Format(
+        file="angles",
+        writer="unish.export.angles:write_angles",
+        summary="joint angles as csv and OpenSim .mot",
+        uses=_LABORATORY,
+        defaults=_ANIMATION,
+        of_people=True,
     ),
 }

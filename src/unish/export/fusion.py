@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int, UInt8
 from numpy import ndarray
 from scipy.ndimage import binary_dilation
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from unish.export.points import lift_pixels, select_pixels
 from unish.render.colours import sample_depth
@@ -22,6 +24,12 @@ _CUBE = 0.9
 """Side of the smallest cubes over the distance of neighbouring pixels: at 1, rounding would pair some of them."""
 _SAME_SURFACE = 0.08
 """Largest |log ratio| of two depths along one ray that are one surface: real depth disagrees by a few per cent."""
+_OVERLAP = 4
+"""Pixels by which parts of a mesh overlap: depths of two frames that disagree by some per cent would leave gaps."""
+_LEAST_TRIANGLES = 20
+"""Smaller islands of a mesh are noise at depth edges."""
+_STEP = 0.15
+"""Relative change of depth between two corners of a triangle; floors seen at a flat angle stay below it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +45,21 @@ class FusedPoints:
     xyz: Float32[ndarray, "N 3"]
     colours: UInt8[ndarray, "N 3"]
     confidence: Float32[ndarray, "N"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusedSurfaces:
+    """N vertices of one shot in its world, metres, and triangles that turn their front to the camera that saw them.
+
+    Attributes:
+        xyz: (N, 3).
+        colours: (N, 3) sRGB.
+        faces: (F, 3) vertices, counter-clockwise from the front.
+    """
+
+    xyz: Float32[ndarray, "N 3"]
+    colours: UInt8[ndarray, "N 3"]
+    faces: Int[ndarray, "F 3"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,20 +110,39 @@ def fuse_scene(
         max_views: most frames that are used, spread evenly over ``frames``.
         margin_px: pixels around people that are left out, too: masks end a little inside of hair and clothes.
     """
-    some = frames[np.unique(np.linspace(0, len(frames) - 1, min(len(frames), max_views)).round().astype(int))]
-    far = far_limit(reconstruction, frames)
-    views = [_open_view(reconstruction, int(frame), far, margin_px) for frame in some]
-    points = FusedPoints(xyz=views[0].xyz, colours=views[0].colours, confidence=views[0].confidence)
-    for view in views[1:]:
-        new = ~_shown_before(view, points.xyz)[view.scene]
-        points = FusedPoints(
-            xyz=np.concatenate([points.xyz, view.xyz[new]]),
-            colours=np.concatenate([points.colours, view.colours[new]]),
-            confidence=np.concatenate([points.confidence, view.confidence[new]]),
-        )
+    views = _open_views(reconstruction, frames, max_views, margin_px)
+    new = _find_new(views)
+    points = FusedPoints(
+        xyz=np.concatenate([view.xyz[own] for view, own in zip(views, new, strict=True)]),
+        colours=np.concatenate([view.colours[own] for view, own in zip(views, new, strict=True)]),
+        confidence=np.concatenate([view.confidence[own] for view, own in zip(views, new, strict=True)]),
+    )
     keep = _agreed(views, points.xyz)
     points = FusedPoints(xyz=points.xyz[keep], colours=points.colours[keep], confidence=points.confidence[keep])
     return _thin(points, side=_CUBE * _pixel_size(views), max_points=max_points) if keep.any() else points
+
+
+def fuse_surfaces(reconstruction: Reconstruction, frames: Int[ndarray, "T"], *, max_views: int = 48) -> FusedSurfaces:
+    """The same surfaces as triangles: neighbouring pixels of a frame, where it shows what none before it has shown.
+
+    Parts from different frames overlap by some pixels and are not sewn together.
+    """
+    views = _open_views(reconstruction, frames, max_views)
+    new = _find_new(views)
+    faces, start = [], 0
+    for view, own in zip(views, new, strict=True):
+        triangles = _list_triangles(view)
+        shown = np.zeros(view.scene.shape, bool)
+        shown[view.scene] = own
+        wider = binary_dilation(shown, iterations=_OVERLAP)[view.scene]
+        faces.append(triangles[wider[triangles].any(axis=1)] + start)
+        start += len(view.xyz)
+    xyz = np.concatenate([view.xyz for view in views])
+    listed = np.concatenate(faces)
+    listed = _drop_islands(listed[_agreed(views, xyz)[listed].all(axis=1)], len(xyz))
+    used, numbered = np.unique(listed, return_inverse=True)
+    colours = np.concatenate([view.colours for view in views])
+    return FusedSurfaces(xyz=xyz[used], colours=colours[used], faces=numbered.reshape(-1, 3))
 
 
 def far_limit(reconstruction: Reconstruction, frames: Int[ndarray, "T"]) -> float:
@@ -108,6 +150,44 @@ def far_limit(reconstruction: Reconstruction, frames: Int[ndarray, "T"]) -> floa
     sample = sample_depth(pick_frames(reconstruction.depth, frames.tolist()))
     known = sample[sample > 0]
     return max(_FAR_M, _FAR_MEDIANS * float(np.median(known))) if len(known) else _FAR_M
+
+
+def _open_views(
+    reconstruction: Reconstruction, frames: Int[ndarray, "T"], most: int, margin_px: int = 0
+) -> list[_View]:
+    """At most so many of the frames, evenly spread."""
+    some = frames[np.unique(np.linspace(0, len(frames) - 1, min(len(frames), most)).round().astype(int))]
+    far = far_limit(reconstruction, frames)
+    return [_open_view(reconstruction, int(frame), far, margin_px) for frame in some]
+
+
+def _find_new(views: list[_View]) -> list[Bool[ndarray, "_"]]:
+    """Which points of each view show a surface that no view before it has shown."""
+    found, xyz = [np.ones(len(views[0].xyz), bool)], views[0].xyz
+    for view in views[1:]:
+        found.append(~_shown_before(view, xyz)[view.scene])
+        xyz = np.concatenate([xyz, view.xyz[found[-1]]])
+    return found
+
+
+def _list_triangles(view: _View) -> Int[ndarray, "F 3"]:
+    """Points of a view that are neighbours in the picture and lie on one surface, two triangles for four of them."""
+    index = np.full(view.scene.shape, -1)
+    index[view.scene] = np.arange(len(view.xyz))
+    above, below = index[:-1], index[1:]
+    corners = np.stack([above[:, :-1], below[:, :-1], above[:, 1:], below[:, 1:]], axis=-1).reshape(-1, 4)
+    triangles = corners[:, [[0, 1, 2], [2, 1, 3]]].reshape(-1, 3)
+    triangles = triangles[(triangles >= 0).all(axis=1)]
+    depth = view.z[view.scene][triangles]
+    return triangles[depth.max(axis=1) <= (1 + _STEP) * depth.min(axis=1)]
+
+
+def _drop_islands(faces: Int[ndarray, "F 3"], num_vertices: int) -> Int[ndarray, "G 3"]:
+    """The triangles without small groups that hang together with nothing else."""
+    sides = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
+    graph = coo_array((np.ones(len(sides), bool), (sides[:, 0], sides[:, 1])), shape=(num_vertices, num_vertices))
+    group = connected_components(graph, directed=False)[1][faces[:, 0]]
+    return faces[np.bincount(group)[group] >= _LEAST_TRIANGLES] if len(faces) else faces
 
 
 def _open_view(record: Reconstruction, frame: int, far: float, margin_px: int = 0) -> _View:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32, Shaped, UInt8
+from numpy import ndarray
 
 from unish.body import Body
 from unish.export.axes import AXES
@@ -34,7 +36,8 @@ def write_ply(
     World points with colour, confidence, person, frame and segment.
 
     Points are in metres and in the OpenCV axes of the first camera.
-    ``person`` is the identity of the person that a point belongs to, −1 for the scene; ``frame`` counts used frames.
+    ``person`` is the identity of the person that a point belongs to, −1 for the scene; ``frame`` counts used frames. A
+    comment of the header gives the floor of each segment, if it was found.
     """
     points = choose_points(reconstruction.at_dense_frames(), max_points=max_points)
     frames = reconstruction.dense_frames[points.frame]
@@ -46,10 +49,33 @@ def write_ply(
     identities = np.append(reconstruction.person_ids, -1)  # index −1, the scene, takes the last
     rows["confidence"], rows["person"] = points.confidence, identities[points.person]
     rows["frame"], rows["segment"] = frames, reconstruction.segment[frames]
-    properties = [f"property {_PLY_NAMES[_VERTEX[name].str]} {name}" for name in _VERTEX.names or ()]
-    lines = ["ply", "format binary_little_endian 1.0", "comment metres; OpenCV axes of the first camera"]
+    _write(path, rows, ["metres; OpenCV axes of the first camera", *_describe_floors(reconstruction)])
+    return {"unit": "metres", "axes": AXES[None], "points": len(rows)}
+
+
+def write_points(path: Path, xyz: Float32[ndarray, "N 3"], colours: UInt8[ndarray, "N 3"]) -> None:
+    """A cloud of coloured points and nothing else."""
+    rows = np.empty(len(xyz), [(name, _VERTEX[name]) for name in ("x", "y", "z", "red", "green", "blue")])
+    for number, name in enumerate(rows.dtype.names or ()):
+        rows[name] = (xyz if number < 3 else colours)[:, number % 3]
+    _write(path, rows, ["metres"])
+
+
+def _describe_floors(reconstruction: Reconstruction) -> list[str]:
+    """The plane a·x + b·y + c·z + d = 0 of each segment, (a, b, c) up."""
+    segments = np.unique(reconstruction.segment).tolist()
+    planes = zip(segments, reconstruction.floor, strict=True)
+    return [
+        f"floor of segment {segment}: " + " ".join(f"{number:.7g}" for number in plane)
+        for segment, plane in planes
+        if np.isfinite(plane).all()
+    ]
+
+
+def _write(path: Path, rows: Shaped[ndarray, "N"], comments: list[str]) -> None:
+    properties = [f"property {_PLY_NAMES[rows.dtype[name].str]} {name}" for name in rows.dtype.names or ()]
+    lines = ["ply", "format binary_little_endian 1.0", *(f"comment {comment}" for comment in comments)]
     lines += [f"element vertex {len(rows)}", *properties, "end_header", ""]
     with written_beside(path) as beside, beside.open("wb") as file:
         file.write("\n".join(lines).encode("ascii"))
         file.write(rows.tobytes())
-    return {"unit": "metres", "axes": AXES[None], "points": len(rows)}

@@ -106,6 +106,7 @@ def adjust_bundle(
     long_side: int,
     *,
     moves: Float[Tensor, "B"] | None = None,
+    turns: Float[Tensor, "B"] | None = None,
     frees_focal: Float[Tensor, "B"] | None = None,
     config: BundleConfig | None = None,
 ) -> Bundle:
@@ -118,12 +119,13 @@ def adjust_bundle(
         w2c: where to start; the first pose stays.
         intrinsics: pixels; no skew.
         long_side: of the picture, pixels.
-        moves: 1 where the camera may move, 0 where it only turns; everywhere 1 if ``None``.
+        moves: 1 where the camera may move, 0 where it keeps its place; everywhere 1 if ``None``.
+        turns: likewise, of its direction: where both are 0, ``w2c`` is known.
         frees_focal: likewise, of the focal length.
     """
     config = config or BundleConfig()
     ones = w2c.new_ones(len(w2c))
-    moves = ones if moves is None else moves
+    free = torch.stack([ones if moves is None else moves, ones if turns is None else turns], dim=-1)
     frees_focal = ones if frees_focal is None else frees_focal
     noise_px = config.noise * long_side
     depth = observations.prior_log_depth
@@ -131,10 +133,10 @@ def adjust_bundle(
     layout = _Layout.of(observations.seen_by)
     for number, threshold in enumerate(_schedule(config)):
         with torch.set_grad_enabled(torch.is_grad_enabled() and number >= config.num_steps - _STEPS_WITH_GRADIENT):
-            linear = _linearise(state, observations, intrinsics, noise_px, threshold, moves, frees_focal)
+            linear = _linearise(state, observations, intrinsics, noise_px, threshold, free, frees_focal)
             state = _step(state, linear, observations, layout, config)
     # What is returned beside the state belongs to it, not to the state before the last step.
-    last = _linearise(state, observations, intrinsics, noise_px, config.thresholds[1], moves, frees_focal)
+    last = _linearise(state, observations, intrinsics, noise_px, config.thresholds[1], free, frees_focal)
     return Bundle(
         w2c=state.w2c,
         log_focal=state.log_focal,
@@ -205,7 +207,7 @@ def _linearise(
     intrinsics: Float[Tensor, "B N 3 3"],
     noise_px: float,
     threshold: float,
-    moves: Float[Tensor, "B"],
+    free: Float[Tensor, "B 2"],
     frees_focal: Float[Tensor, "B"],
 ) -> _Linear:
     seen_by = observations.seen_by
@@ -236,10 +238,9 @@ def _linearise(
     by_narrowing = narrowed[..., :2] - torch.stack([x, y], dim=-1) * narrowed[..., 2:]
     by_focal = (torch.stack([x, y], dim=-1) - by_narrowing * inverse[..., None]) * in_noise
     by_depth = (turned[..., :2] - torch.stack([x, y], dim=-1) * turned[..., 2:]) * inverse[..., None] * in_noise
-    free = torch.cat([moves[:, None].expand(-1, 3), torch.ones_like(moves)[:, None].expand(-1, 3)], dim=-1)
-    free = free[:, None, None, None, None]
+    of_twist = free.repeat_interleave(3, dim=-1)[:, None, None, None, None]
     by_focal = by_focal[..., None] * frees_focal[:, None, None, None, None, None]
-    by_others = torch.cat([by_own * free, by_focal, by_other * free], dim=-1)
+    by_others = torch.cat([by_own * of_twist, by_focal, by_other * of_twist], dim=-1)
     return _Linear(residual, weights, by_others, by_depth)
 
 

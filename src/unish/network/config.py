@@ -65,6 +65,11 @@ class UniSHConfig:
         return isinstance(self.scene, SmallSceneConfig)
 
     @property
+    def takes_cameras(self) -> bool:
+        """Whether known cameras can be told to it."""
+        return self.views is not None
+
+    @property
     def reads_crops(self) -> bool:
         """Whether the human branch reads crops of people (else landmarks)."""
         return isinstance(self.human, CropBranchConfig)

@@ -62,6 +62,8 @@ class UniSH(nn.Module):
         picture_size: tuple[int, int] | None = None,
         people_masks: Int[Tensor, "B N H W"] | None = None,
         usable: Bool[Tensor, "B N H W"] | None = None,
+        c2w: Float[Tensor, "B N 4 4"] | None = None,
+        refine_c2w: bool = False,
     ) -> Prediction:
         """Predict B clips of N frames.
 
@@ -76,8 +78,14 @@ class UniSH(nn.Module):
                 where ``None``. An estimated focal length is one in square pixels.
             people_masks: index of the person at each pixel, −1 = scene; nobody where ``None``.
             usable: pixels that show the scene or people, and not sky, padding or captions; all of them where ``None``.
+            c2w: known cameras, world = camera of the first frame of each clip; found when ``None``. For networks that
+                solve cameras from views (``UniSHConfig.views``) alone.
+            refine_c2w: start from ``c2w`` instead of keeping them.
         """
-        scene = self.see(images, intrinsics, picture_size=picture_size, people_masks=people_masks, usable=usable)
+        scene = self.see(
+            images, intrinsics, picture_size=picture_size, people_masks=people_masks, usable=usable, c2w=c2w,
+            refine_c2w=refine_c2w,
+        )  # fmt: skip
         if humans is None or humans.valid.shape[1] == 0:
             return Prediction(
                 local_points=scene.local_points,
@@ -88,6 +96,8 @@ class UniSH(nn.Module):
                 joined=scene.joined,
                 certain=scene.certain,
                 solves_focal=scene.solves_focal,
+                in_given_unit=scene.in_given_unit,
+                given_error_px=scene.given_error_px,
             )
         people = self.human(_tell_turns(humans, scene), timestamps, scene.intrinsics)
         aligned = self.align(scene, people, humans, timestamps)
@@ -103,6 +113,8 @@ class UniSH(nn.Module):
             joined=scene.joined,
             certain=scene.certain,
             solves_focal=scene.solves_focal,
+            in_given_unit=scene.in_given_unit,
+            given_error_px=scene.given_error_px,
         )
 
     def see(
@@ -113,6 +125,8 @@ class UniSH(nn.Module):
         picture_size: tuple[int, int] | None = None,
         people_masks: Int[Tensor, "B N H W"] | None = None,
         usable: Bool[Tensor, "B N H W"] | None = None,
+        c2w: Float[Tensor, "B N 4 4"] | None = None,
+        refine_c2w: bool = False,
     ) -> SceneOutput:
         """The scene alone: the branch, and what the frames show alike. Arguments as of ``forward``."""
         scene = self.scene(images, intrinsics, picture_size=picture_size)
@@ -120,7 +134,7 @@ class UniSH(nn.Module):
             return scene
         return refine_scene(
             images, scene, people=people_masks, usable=usable, known_camera=intrinsics is not None,
-            config=self.config.views,
+            c2w=c2w, refine_c2w=refine_c2w, config=self.config.views,
         )  # fmt: skip
 
     def read_people(

@@ -31,6 +31,7 @@ class ViewSolverConfig:
         min_inliers, sure_share: and so is one with so many, where they are a larger share of its matches.
         num_similar: pairs of every frame with frames far away in time that show the same place.
         min_turn_deg: the focal length is free where the camera turns by more.
+        known_px: depth is solved with known cameras as they are where the median Sampson error of the matches is less.
         bundle: the bundle adjustment.
     """
 
@@ -54,4 +55,5 @@ class ViewSolverConfig:
     sure_share: float = 0.85
     num_similar: int = 1
     min_turn_deg: float = 3.0
+    known_px: float = 0.5
     bundle: BundleConfig = field(default_factory=BundleConfig)

@@ -36,6 +36,7 @@ from unish.network.matching.xfeat import XFeat
 from unish.network.outputs import SceneOutput
 from unish.network.view_config import ViewSolverConfig
 from unish.network.view_depth import Anchors, Views, refine_depth
+from unish.network.view_known import KnownStart, keep_length, start_at_cameras
 from unish.network.view_start import find_start
 
 _MIN_DEPTH = 1e-3
@@ -53,6 +54,7 @@ class SolvedViews:
         certain: frames that are joined beyond doubt.
         moves: the camera changes its place; else its depth is that of the scene branch.
         solves_focal: the focal length is solved from a turning camera, not guessed.
+        log_unit, error_px: see ``KnownStart``; 0 where no cameras were given.
     """
 
     bundle: Bundle
@@ -62,6 +64,8 @@ class SolvedViews:
     certain: Bool[Tensor, "B N"]
     moves: Bool[Tensor, "B"]
     solves_focal: Bool[Tensor, "B"]
+    log_unit: Float[Tensor, "B"]
+    error_px: Float[Tensor, "B"]
 
 
 def refine_scene(
@@ -71,6 +75,8 @@ def refine_scene(
     people: Int[Tensor, "B N H W"] | None = None,
     usable: Bool[Tensor, "B N H W"] | None = None,
     known_camera: bool = False,
+    c2w: Float[Tensor, "B N 4 4"] | None = None,
+    refine_c2w: bool = False,
     config: ViewSolverConfig | None = None,
 ) -> SceneOutput:
     """What a scene branch says of a clip, with cameras and depth that agree with what its frames show alike.
@@ -80,6 +86,9 @@ def refine_scene(
         people: index of the person at each pixel, −1 = scene; nobody if ``None``.
         usable: pixels that show the scene or people, and not sky, padding or captions; all if ``None``.
         known_camera: the intrinsics of ``scene`` are right.
+        c2w: known cameras, world = first one. They are what is returned, and the depth is in their unit wherever the
+            pictures show parallax.
+        refine_c2w: start from ``c2w``, and keep their size alone.
     """
     shape = (*images.shape[:2], *images.shape[3:])
     people = torch.full(shape, -1, device=images.device) if people is None else people.long()
@@ -88,8 +97,10 @@ def refine_scene(
     margin = 1 + max(images.shape[-2:]) // 256
     static = usable & ~dilate((people >= 0).flatten(0, 1), margin).unflatten(0, shape[:2])
     views = solve_views(
-        images, log_depth, scene.intrinsics.float(), usable=static, known_camera=known_camera, config=config
-    )
+        images, log_depth, scene.intrinsics.float(), usable=static, known_camera=known_camera,
+        w2c=None if c2w is None else invert_rigid(c2w), refine_w2c=refine_c2w, config=config,
+    )  # fmt: skip
+    log_depth = log_depth + views.log_unit[:, None, None, None]
     refined = [
         _refine_clip(
             log_depth[clip],
@@ -103,15 +114,22 @@ def refine_scene(
         for clip in range(len(images))
     ]
     log_depth, conf_logits = (torch.stack(part) for part in zip(*refined, strict=True))
+    found = invert_rigid(views.bundle.w2c)
+    if c2w is not None:
+        free = views.moves & refine_c2w
+        # To the bit what was given; and where nothing shows parallax, nothing tells better places.
+        found = torch.where(free[:, None, None, None], found, c2w)
     return replace(
         scene,
         local_points=unproject(log_depth.exp(), views.intrinsics),
         point_conf_logits=conf_logits,
-        c2w=invert_rigid(views.bundle.w2c),
+        c2w=found,
         intrinsics=views.intrinsics,
         joined=views.joined,
         certain=views.certain,
         solves_focal=views.solves_focal,
+        in_given_unit=None if c2w is None else views.moves,
+        given_error_px=None if c2w is None else views.error_px,
     )
 
 
@@ -155,6 +173,8 @@ def solve_views(
     *,
     usable: Bool[Tensor, "B N H W"] | None = None,
     known_camera: bool = False,
+    w2c: Float[Tensor, "B N 4 4"] | None = None,
+    refine_w2c: bool = False,
     config: ViewSolverConfig | None = None,
 ) -> SolvedViews:
     """Match the frames, ask whether the camera moves, and adjust cameras, focal length and depths of anchors.
@@ -165,36 +185,26 @@ def solve_views(
         intrinsics: pixels of the images; given, or a first guess.
         usable: pixels of the scene, which does not move; everywhere if ``None``.
         known_camera: ``intrinsics`` are right.
+        w2c: known cameras, world = first one: they stay, and the depth of anchors is in their unit.
+        refine_w2c: they are only where the adjustment starts, and keep their size.
     """
     config = config or ViewSolverConfig()
-    num_frames = images.shape[1]
     long_side = max(images.shape[-2:])
-    pairs = _list_pairs(num_frames, config)
-    features = describe_frames(_load_features(images.device), images, usable=usable, num_keypoints=config.num_keypoints)
-    if len(images) == 1:
-        # Clips of a batch have the same pairs.
-        similar = list_similar_pairs(
-            features.key_points, min_gap=max(config.gaps) + 1, num_per_frame=config.num_similar
-        )
-        pairs += [pair for pair in similar if pair not in pairs]
-    index = match_pairs(features, pairs)
-    matches = place_matches(features, pairs, index, num_anchors=config.num_anchors)
     with torch.autocast(images.device.type, enabled=False):
-        prior_log_depth = _sample(log_depth, matches.anchors_px)
-        start = find_start(matches, pairs, prior_log_depth, intrinsics, long_side, config)
-        weak = _list_weak_pairs(pairs, start.certain)
-        if weak:
-            index = replace_matches(_load_attention(images.device), features, pairs, index, weak)
-            matches = place_matches(features, pairs, index, num_anchors=config.num_anchors, wide=weak)
-            prior_log_depth = _sample(log_depth, matches.anchors_px)
-            start = find_start(matches, pairs, prior_log_depth, intrinsics, long_side, config)
+        matches, prior_log_depth, known = _match_and_start(images, log_depth, intrinsics, usable, w2c, config)
+        start = known.start
         solves_focal = (start.turn_deg > config.min_turn_deg) & start.moves & (not known_camera)
+        # Cameras that miss the matches would spoil the depth: it is solved with better ones, whatever is returned.
+        free = start.moves & ((known.error_px > config.known_px) | (w2c is None or refine_w2c))
+        turns = torch.ones_like(free) if w2c is None else free
         believed = torch.cat([start.believed, start.believed], dim=1)[..., None]
         matches = replace(matches, weights=matches.weights * believed)
         bundle = adjust_bundle(
             arrange_observations(matches, prior_log_depth), start.w2c, intrinsics, long_side,
-            moves=start.moves.float(), frees_focal=solves_focal.float(), config=config.bundle,
+            moves=free.float(), turns=turns.float(), frees_focal=solves_focal.float(), config=config.bundle,
         )  # fmt: skip
+        if w2c is not None:
+            bundle = _resize(bundle, keep_length(bundle.w2c, start.w2c, free))
         # The adjustment knows no zoom, and rounds what does not move at all.
         w2c = torch.where(start.zooms[:, None, None, None], start.w2c, bundle.w2c)
         w2c = torch.where(start.still[:, None, None, None], torch.eye(4, device=images.device), w2c)
@@ -211,7 +221,50 @@ def solve_views(
         certain=start.joined & start.certain,
         moves=start.moves,
         solves_focal=solves_focal,
+        log_unit=known.log_unit,
+        error_px=known.error_px,
     )
+
+
+def _match_and_start(
+    images: Float[Tensor, "B N 3 H W"],
+    log_depth: Float[Tensor, "B N H W"],
+    intrinsics: Float[Tensor, "B N 3 3"],
+    usable: Bool[Tensor, "B N H W"] | None,
+    w2c: Float[Tensor, "B N 4 4"] | None,
+    config: ViewSolverConfig,
+) -> tuple[SparseMatches, Float[Tensor, "B N A"], KnownStart]:
+    """Matches, the depth prior of their anchors in the unit of the cameras, and where these are, roughly or known."""
+    long_side = max(images.shape[-2:])
+    pairs = _list_pairs(images.shape[1], config)
+    features = describe_frames(_load_features(images.device), images, usable=usable, num_keypoints=config.num_keypoints)
+    if len(images) == 1:
+        # Clips of a batch have the same pairs.
+        similar = list_similar_pairs(
+            features.key_points, min_gap=max(config.gaps) + 1, num_per_frame=config.num_similar
+        )
+        pairs += [pair for pair in similar if pair not in pairs]
+    index = match_pairs(features, pairs)
+    matches = place_matches(features, pairs, index, num_anchors=config.num_anchors)
+    prior_log_depth = _sample(log_depth, matches.anchors_px)
+    if w2c is not None:
+        known = start_at_cameras(matches, pairs, prior_log_depth, w2c, intrinsics, long_side, config)
+        return matches, prior_log_depth + known.log_unit[:, None, None], known
+    start = find_start(matches, pairs, prior_log_depth, intrinsics, long_side, config)
+    if weak := _list_weak_pairs(pairs, start.certain):
+        index = replace_matches(_load_attention(images.device), features, pairs, index, weak)
+        matches = place_matches(features, pairs, index, num_anchors=config.num_anchors, wide=weak)
+        prior_log_depth = _sample(log_depth, matches.anchors_px)
+        start = find_start(matches, pairs, prior_log_depth, intrinsics, long_side, config)
+    none = prior_log_depth.new_zeros(len(images))
+    return matches, prior_log_depth, KnownStart(start=start, log_unit=none, error_px=none)
+
+
+def _resize(bundle: Bundle, log_factor: Float[Tensor, "B"]) -> Bundle:
+    """All lengths exp(``log_factor``) times as large."""
+    factor = functional.pad(log_factor.exp()[:, None].expand(-1, 3), (0, 1), value=1.0)
+    w2c = torch.cat([bundle.w2c[..., :3], bundle.w2c[..., 3:] * factor[:, None, :, None]], dim=-1)
+    return replace(bundle, w2c=w2c, log_depth=bundle.log_depth + log_factor[:, None, None])
 
 
 def arrange_observations(matches: SparseMatches, prior_log_depth: Float[Tensor, "B N A"]) -> Observations:

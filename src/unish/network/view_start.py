@@ -22,7 +22,7 @@ from unish.network.camera_solve import PosePrior, fuse_pairs, solve_pairs
 from unish.network.matching.records import SparseMatches
 from unish.network.view_config import ViewSolverConfig
 
-_USUAL_SIDE = 640
+USUAL_SIDE = 640
 """Thresholds in pixels are those of a picture whose long side has so many."""
 
 _PRIOR_PRECISION = 1e-6
@@ -71,7 +71,7 @@ def find_start(
     num_frames, num_pairs = matches.anchors_px.shape[1], len(pairs)
     first, second = torch.tensor(pairs, device=intrinsics.device).T
     targets, weights = matches.targets_px[:, :num_pairs], matches.weights[:, :num_pairs]
-    unit = _USUAL_SIDE / long_side
+    unit = USUAL_SIDE / long_side
     parallax = _ask_for_parallax(
         matches.anchors_px[:, first], targets, weights, intrinsics[:, first], pairs, unit, config
     )
@@ -158,7 +158,7 @@ def _ask_for_parallax(
     unit: float,
     config: ViewSolverConfig,
 ) -> _Parallax:
-    """The median of each gap, for a single pair can be matched wrongly, and of these the largest."""
+    """Whether a camera in one place explains the matches."""
     usable = (weights > 0).sum(-1) >= config.min_matches
     turn = fit_turn(anchors, targets, weights, intrinsics, zooms=False)
     zoom = fit_turn(anchors, targets, weights, intrinsics)
@@ -171,21 +171,24 @@ def _ask_for_parallax(
     left = torch.where(zooms[..., None], zoom.residual_px, turn.residual_px)
     residual = weighted_quantile(left, weights, config.quantile) * unit
     apart = weighted_quantile((targets - anchors).norm(dim=-1), weights, config.quantile) * unit
-    # Pairs that are farther apart than those of every frame are one kind.
-    gaps = torch.tensor([second - first for first, second in pairs], device=weights.device)
-    gaps = gaps.clamp_max(max(config.gaps) + 1)
-
-    def largest(values: Float[Tensor, "B P"]) -> Float[Tensor, "B"]:
-        known = torch.where(usable, values, torch.nan)
-        return torch.stack([known[:, gaps == gap].nanmedian(1).values for gap in gaps.unique()]).nan_to_num(0.0).amax(0)
-
-    moves = largest(residual) > config.parallax_px
+    moves = largest_of_gaps(residual, usable, pairs, config) > config.parallax_px
     return _Parallax(
         rotation=torch.where(zooms[..., None, None], zoom.rotation, turn.rotation),
         moves=moves,
-        zooms=largest(zooms.to(weights)) > 0,
-        still=~moves & (largest(apart) <= config.still_px),
+        zooms=largest_of_gaps(zooms.to(weights), usable, pairs, config) > 0,
+        still=~moves & (largest_of_gaps(apart, usable, pairs, config) <= config.still_px),
     )
+
+
+def largest_of_gaps(
+    values: Float[Tensor, "B P"], usable: Bool[Tensor, "B P"], pairs: list[tuple[int, int]], config: ViewSolverConfig
+) -> Float[Tensor, "B"]:
+    """The median of each gap between frames, for a single pair can be matched wrongly, and of these the largest."""
+    # Pairs that are farther apart than those of every frame are one kind.
+    gaps = torch.tensor([second - first for first, second in pairs], device=values.device)
+    gaps = gaps.clamp_max(max(config.gaps) + 1)
+    known = torch.where(usable, values, torch.nan)
+    return torch.stack([known[:, gaps == gap].nanmedian(1).values for gap in gaps.unique()]).nan_to_num(0.0).amax(0)
 
 
 def _measure_spread(px: Float[Tensor, "B P A 2"], weights: Float[Tensor, "B P A"]) -> Float[Tensor, "B P 2"]:

@@ -3,6 +3,7 @@
 Nothing but small arrays is in memory for all frames at once; what has a value for every pixel lies in the run's folder.
 """
 
+from unish.passes.known_camera import know_poses
 from unish.passes.models import Models, Network, PeopleFinder
 from unish.passes.observations import Observations, observe
 from unish.passes.outputs import FILE, MAX_FRAMES_IN_FILE, keep_dense, write_files
@@ -21,6 +22,7 @@ __all__ = [
     "describe_run",
     "identify_task",
     "keep_dense",
+    "know_poses",
     "observe",
     "settle",
     "write_files",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from unish.structs import (
     Crops,
     FrameArray,
     HumanInputs,
+    KnownCameras,
     Landmarks,
     Prediction,
     Tracks,
@@ -107,6 +109,7 @@ class WindowReader:
 
     Args:
         known: the camera of all shots, where somebody says what it is (``find_known_camera``).
+        cameras: of the dense frames, where they are known.
     """
 
     def __init__(
@@ -118,8 +121,10 @@ class WindowReader:
         folder: RunFolder,
         clock: StageClock,
         known: Camera | None,
+        cameras: KnownCameras | None = None,
     ) -> None:
         self.network, self.dense, self.no_scene = network, dense, no_scene
+        self.cameras = cameras
         self.settings, self.folder, self.clock = settings, folder, clock
         self.known = known
 
@@ -150,6 +155,13 @@ class WindowReader:
         self.folder.save_window(frames, describe_window(prediction, planned, before))
         return camera
 
+    def _tell_cameras(self, chosen: slice) -> dict[str, Any]:
+        """What the network is told of known cameras; nothing where there are none."""
+        if self.cameras is None:
+            return {}
+        c2w = self.cameras.from_first(chosen)[None].to(self.network.device)
+        return {"c2w": c2w, "refine_c2w": self.cameras.refine}
+
     @torch.inference_mode()
     def _predict(self, part: slice, frames: range, camera: Camera | None) -> Prediction:
         """Batch of one, on the CPU."""
@@ -167,6 +179,7 @@ class WindowReader:
             picture_size=dense.clip.size,
             people_masks=dense.tracks.masks[chosen][None].to(device),
             usable=~self.no_scene[chosen][None].to(device),
+            **self._tell_cameras(chosen),
         )
         moved = {
             name: (value.float() if value.is_floating_point() else value).cpu()

@@ -21,7 +21,7 @@ from unish.passes.network_pass import DenseFrames, PoseReader, ReadPoses, Window
 from unish.passes.run_folder import RunFolder
 from unish.reconstruction import Window, find_padding
 from unish.settings import Settings
-from unish.structs import Camera, Clip, FrameArray, FrameTensor, Landmarks, Tracks, pick_frames
+from unish.structs import Camera, Clip, FrameArray, FrameTensor, KnownCameras, Landmarks, Tracks, pick_frames
 from unish.structs.progress import StageClock
 from unish.video import Placement, TickSampler, find_overlaid, place_inside, processed_size, resize_images
 
@@ -59,6 +59,7 @@ class Observations:
         box_only: nothing but the box was seen of the person: no landmarks, and no crop that the network read.
         sky: pixels that show it; ``None`` where nobody has looked.
         notes: what was found that degrades the result, one sentence each.
+        cameras: of all frames, where they were given.
     """
 
     clip: Clip
@@ -71,6 +72,7 @@ class Observations:
     sky: Bool[FrameArray, "D h w"] | None
     shots: list[ObservedShot]
     notes: list[str]
+    cameras: KnownCameras | None = None
 
 
 def observe(
@@ -81,11 +83,13 @@ def observe(
     settings: Settings,
     folder: RunFolder,
     clock: StageClock,
+    cameras: KnownCameras | None = None,
 ) -> Observations:
     """See the module. What ``folder`` holds already of this run is not done again.
 
     Args:
         whole, clip: the frames, and what is inside of their bars.
+        cameras: of all frames, where they are known.
     """
     size = processed_size(clip.size, settings.size or network.config.long_side, network.config.multiple)
     placement, chosen = place_inside(whole, clip, size), choose_dense_frames(clip, settings)
@@ -98,9 +102,9 @@ def observe(
     dense = DenseFrames.of(clip, tracks, landmarks, masks, images, placement, chosen)
     sky, no_scene, notes = _find_no_scene(dense, settings, folder, clock)
     with clock.stage("network"):
-        windows = WindowReader(
-            network, dense, no_scene, settings, folder, clock, find_known_camera(settings, whole, clip)
-        )
+        known = None if cameras is None else replace(cameras, c2w=cameras.c2w[chosen])
+        camera = find_known_camera(settings, whole, clip, cameras)
+        windows = WindowReader(network, dense, no_scene, settings, folder, clock, camera, known)
         poses = PoseReader(network, clip, size, tracks, landmarks, settings, folder)
         shots = _read_shots(clip, chosen, windows, poses)
     unread = tracks.valid & ~torch.isfinite(landmarks.px).all(-1).any(-1)
@@ -114,7 +118,8 @@ def observe(
         box_only=torch.zeros_like(unread) if network.config.reads_crops else unread,
         sky=sky,
         shots=shots,
-        notes=notes,
+        notes=notes if cameras is None else [*cameras.notes, *notes],
+        cameras=cameras,
     )
 
 

@@ -71,8 +71,8 @@ def identify_task(source: Path, settings: Settings) -> str:
 
 def _given_files(settings: Settings) -> list[Path]:
     """They may be edited between two runs: the paths among the settings alone do not describe them."""
-    given = [Path(path) for path in (settings.tracks, settings.body) if path is not None]
-    return [path for path in given if path.is_file()]
+    given = [Path(path) for path in (settings.tracks, settings.body, settings.cameras) if path is not None]
+    return [file for path in given for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()]
 
 
 def _describe_files(source: Path) -> list[Any]:
@@ -179,7 +179,8 @@ class RunFolder:
             write_array(self._window_path(frames, name), np.asarray(getattr(window, name)))
         arrays: dict[str, Any] = {name: getattr(window, name) for name in _SMALL if getattr(window, name) is not None}
         arrays = {name: value.numpy() for name, value in arrays.items()}
-        arrays["numbers"] = np.array([np.nan if window.scale is None else window.scale, window.mean_distance])
+        scale = np.nan if window.scale is None else window.scale
+        arrays["numbers"] = np.array([scale, window.mean_distance, window.in_given_unit, window.given_error_px])
         arrays["start"] = window.frames.start
         if window.link is not None:
             arrays["link"] = np.array([window.link.log_scale, window.link.depth])
@@ -193,13 +194,14 @@ class RunFolder:
             name: torch.from_numpy(arrays[name]) if name in arrays else None for name in _SMALL
         }
         dense = {name: self._open_dense(frames, name) for name in _DENSE}
-        scale, mean_distance = arrays["numbers"].tolist()
+        scale, mean_distance, in_given_unit, given_error_px = arrays["numbers"].tolist()
         start = int(arrays["start"])
         log_scale, depth = arrays["link"].tolist() if "link" in arrays else (0.0, 0.0)
         link = Link(log_scale=log_scale, depth=depth) if "link" in arrays else None
         return Window(
             frames=range(start, start + len(frames)), **dense, **small,  # type: ignore[arg-type]
             scale=None if np.isnan(scale) else scale, mean_distance=mean_distance, link=link,
+            in_given_unit=bool(in_given_unit), given_error_px=given_error_px,
         )  # fmt: skip
 
     def save_poses(self, frames: range, rotations: Tensor, betas: Tensor) -> None:

@@ -29,6 +29,7 @@ from unish.reconstruction import (
     measure_certainty,
     measure_scale_interval,
     move_into_world,
+    resize_to_cameras,
     settle_motion,
     settle_on_feet,
     shrink_shapes,
@@ -120,6 +121,7 @@ def settle(
     sigma = torch.cat([measure_certainty(*one, betas, body) for one in zip(shots, evidence, strict=True)], dim=1)
     betas = resize_to_height(body, shrink_shapes(betas, sigma, seen.tracks.valid), heights)
     compared = [compare_shot(*one, betas, body) for one in zip(shots, evidence, strict=True)]
+    compared, betas = resize_to_cameras(compared, betas, body)
     if feet:
         settled = settle_on_feet(compared, betas, body, seed=seed)
     else:
@@ -150,13 +152,23 @@ def settle(
 
 def _stitch(seen: Observations, shot: ObservedShot) -> Shot:
     valid = seen.tracks.valid[:, shot.frames]
-    found = stitch_windows(shot.windows, valid[:, shot.dense], shot.camera, still=shot.still)
+    known = None if seen.cameras is None else seen.cameras.from_first(shot.frames)
+    # Cameras that are to be refined stay as they are where no window of the shot shows any parallax.
+    given = None if known is None or _is_refined(seen, shot) else known[shot.dense]
+    still = shot.still and seen.cameras is None
+    found = stitch_windows(shot.windows, valid[:, shot.dense], shot.camera, still=still, given=given)
+    found = replace(found, cameras_in_metres=seen.cameras is not None and seen.cameras.in_metres)
     if len(shot.dense) == valid.shape[1]:
         return found
     poses = shot.poses
     rotations, betas = (None, None) if poses is None else (poses.rotations, poses.betas)
     filled = fill_between(found, shot.dense, times_in_shot(seen.clip, shot.frames), rotations, betas)
-    return replace(filled, seen=valid.sum(1))
+    return replace(filled, seen=valid.sum(1), c2w=filled.c2w if given is None or known is None else known)
+
+
+def _is_refined(seen: Observations, shot: ObservedShot) -> bool:
+    assert seen.cameras is not None
+    return seen.cameras.refine and any(window.in_given_unit for window in shot.windows)
 
 
 def _evidence(seen: Observations, shot: slice, masks: FrameArray, heights: Float[Tensor, "P"]) -> ShotEvidence:

@@ -8,6 +8,7 @@ from unish.reconstruction.fallbacks import describe_fallbacks
 from unish.reconstruction.gaps import fill_gaps
 from unish.reconstruction.ground import Ground, estimate_ground
 from unish.reconstruction.known_distances import measure_span, resize_world, spread_factors
+from unish.reconstruction.known_size import resize_to_cameras
 from unish.reconstruction.motion import settle_motion
 from unish.reconstruction.no_scene import find_padding, leave_out
 from unish.reconstruction.report import describe_grounds, describe_people, measure_quality
@@ -64,6 +65,7 @@ __all__ = [
     "move_into_world",
     "plan_windows",
     "read_facts",
+    "resize_to_cameras",
     "resize_world",
     "settle_motion",
     "settle_on_feet",

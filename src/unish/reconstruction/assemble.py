@@ -92,12 +92,17 @@ def assemble(
         extra={"depth_correction": of_people(corrections)},
         images=images,
         dense_frames=dense.numpy(),
-        camera_interpolated=np.isin(np.arange(len(clip.segment)), dense.numpy(), invert=True),
+        camera_interpolated=~(np.isin(np.arange(len(clip.segment)), dense.numpy()) | _mark_kept(shots)),
         depth_curve=_join_curves(shots),
         scale_interval=None if scale_intervals is None else np.array(scale_intervals, np.float32),
         **({} if contacts is None else _describe_contacts(of_people(torch.cat(contacts, dim=1)))),
         **_dense_arrays(shots, masks, sky),
     )
+
+
+def _mark_kept(shots: list[MetricShot]) -> Bool[np.ndarray, "T"]:
+    """Frames whose camera is one that was given."""
+    return np.concatenate([np.full(len(shot.c2w), shot.keeps_cameras) for shot in shots])
 
 
 def _join_curves(shots: list[MetricShot]) -> Float32[np.ndarray, "S K 2"]:

@@ -12,6 +12,10 @@ from unish.reconstruction.ground import Ground
 from unish.reconstruction.shot import MetricShot
 from unish.structs import CONFIDENT
 
+MISFIT_PX = 5.0
+"""Median Sampson error above which given cameras are taken for wrong. Poses of motion capture miss by up to 4.9, where
+clocks of camera and markers differ."""
+
 
 def describe_fallbacks(shots: Sequence[MetricShot], grounds: Sequence[Ground], person_ids: Sequence[int]) -> list[str]:
     """Sentences for the warnings of the report; those of several shots begin with the number of the shot."""
@@ -38,6 +42,11 @@ def _of_camera(shot: MetricShot) -> list[str]:
 
 def _of_scale(shot: MetricShot) -> list[str]:
     sentences = []
+    if shot.given_error_px > MISFIT_PX:
+        sentences.append(
+            f"the cameras that were given do not fit the pictures: matches miss by {shot.given_error_px:.0f} pixels of "
+            "640; look at axes, order of the frames and lens"
+        )
     if shot.scale.source == "none":
         sentences.append("the metric scale is unknown: nobody could be measured; lengths are in a unit of their own")
     # A camera on a tripod is told by the pictures themselves, however little there is to match.

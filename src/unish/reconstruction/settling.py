@@ -146,8 +146,9 @@ def _stand_on_feet(
     shot = move_into_world(compared, body)
     contacts, feet = _fit_plane(shot, compared.evidence, ground, body, voters)
     evidence = collect_depth_evidence(contacts, feet.plane, shot, compared.evidence)
-    curve = fit_depth_curve(evidence, *find_depth_range(shot))
-    shot = move_into_world(compared, body, curve)
+    if compared.shot.given_unit is None:
+        curve = fit_depth_curve(evidence, *find_depth_range(shot))
+        shot = move_into_world(compared, body, curve)
     # The camera's path has got another size, and with it where the people are.
     _, feet = _fit_plane(shot, compared.evidence, ground, body, voters)
     settled = Ground(

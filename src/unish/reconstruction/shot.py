@@ -94,7 +94,7 @@ class MetricShot:
         joints: (P, T, 24, 3) world.
         correction: what was done to each person's own depth.
         curve: along which the depth of the scene went after ``scale``; ``None`` where nothing asked for one.
-        network_scale, still, residual, unplaced, doubtful, unjoined: see ``Shot``.
+        network_scale, still, residual, unplaced, doubtful, unjoined, keeps_cameras, given_error_px: see ``Shot``.
         known_height: see ``ShotEvidence``.
     """
 
@@ -120,6 +120,8 @@ class MetricShot:
     doubtful: Bool[Tensor, "D"]
     unjoined: int
     known_height: Bool[Tensor, "P"] | None = None
+    keeps_cameras: bool = False
+    given_error_px: float = math.nan
 
 
 def measure_certainty(
@@ -161,6 +163,8 @@ def move_into_world(compared: ComparedShot, body: Body, curve: DepthCurve | None
     """
     shot, evidence, placed = compared.shot, compared.evidence, compared.placed
     scale = estimate_scale(compared.comparison.level, placed, shot.network_scale)
+    if shot.metres_by_cameras is not None:
+        scale = SceneScale(factor=shot.metres_by_cameras, uncertainty=0.0, source="cameras")
     comparison = compared.comparison.in_metres(scale.factor)
     in_metres, world_scale = (lambda depth: depth * scale.factor), scale.factor
     if curve is not None:
@@ -172,7 +176,8 @@ def move_into_world(compared: ComparedShot, body: Body, curve: DepthCurve | None
     intrinsics = shot.intrinsics.expand(len(shot.c2w), 3, 3)
     metric_sure = FrameArray.like(shot.depth, lambda frame: in_metres(compared.sure[frame]))
     placed, comparison = _stand_in_boxes(body, placed, comparison, metric_sure, evidence, intrinsics, shot.dense)
-    c2w = scale_cameras(shot.c2w, world_scale)
+    # Places that were given in metres stay so, whatever the unit of the depth.
+    c2w = shot.c2w if shot.keeps_cameras and shot.cameras_in_metres else scale_cameras(shot.c2w, world_scale)
     rest_pelvis = body.rest_joints(placed.params.betas)[..., 0, :]
     params = move_body(placed.params, c2w.expand(*placed.valid.shape, 4, 4), rest_pelvis)
     before = FrameArray.like(shot.depth, lambda frame: in_metres(shot.depth[frame]))
@@ -199,6 +204,8 @@ def move_into_world(compared: ComparedShot, body: Body, curve: DepthCurve | None
         doubtful=shot.doubtful,
         unjoined=shot.unjoined,
         known_height=evidence.known_height,
+        keeps_cameras=shot.keeps_cameras,
+        given_error_px=shot.given_error_px,
     )
 
 

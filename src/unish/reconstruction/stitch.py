@@ -47,6 +47,10 @@ class Shot:
         unplaced, doubtful: (D,) frames whose camera nothing tells, or not surely, see ``Window``.
         seen: frames in which each person was observed.
         still: the camera stood still.
+        given_unit: factor from this unit to that of given cameras; ``None`` where nothing tells, or none were given.
+        keeps_cameras: ``c2w`` are given ones, in their own unit if ``given_unit`` is not known.
+        cameras_in_metres: the unit of given cameras is the metre.
+        given_error_px: see ``Prediction``, of the worst window; NaN where no cameras were given.
         unjoined: pairs of neighbouring windows without one pixel that both are confident of: nothing says how the scale
             of one is to be brought to that of the other.
     """
@@ -68,6 +72,15 @@ class Shot:
     seen: Int64[Tensor, "P"]
     still: bool
     unjoined: int
+    given_unit: float | None = None
+    keeps_cameras: bool = False
+    cameras_in_metres: bool = False
+    given_error_px: float = math.nan
+
+    @property
+    def metres_by_cameras(self) -> float | None:
+        """Factor from the shot's unit to metres that given cameras tell; ``None`` where they do not."""
+        return self.given_unit if self.cameras_in_metres else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +101,14 @@ class Alignment:
         return self.motion @ scale_cameras(c2w, self.scale)
 
 
-def stitch_windows(windows: list[Window], valid: Bool[Tensor, "P T"], camera: Camera, *, still: bool = False) -> Shot:
+def stitch_windows(
+    windows: list[Window],
+    valid: Bool[Tensor, "P T"],
+    camera: Camera,
+    *,
+    still: bool = False,
+    given: Float[Tensor, "T 4 4"] | None = None,
+) -> Shot:
     """Bring every window into the world and scale of the first, and take each frame from the window that knows it best.
 
     Args:
@@ -96,8 +116,10 @@ def stitch_windows(windows: list[Window], valid: Bool[Tensor, "P T"], camera: Ca
         valid: observed people, to weigh each window's body shapes by how often it saw the person.
         camera: with which all windows were predicted.
         still: the camera is known to have stood still: all poses are then the same, to the bit.
+        given: known cameras of the shot, the first as world, which stay as they are.
     """
-    alignments = align_windows(windows, still=still)
+    alignments = align_windows(windows, still=still) if given is None else align_to_cameras(windows, given)
+    units = [1 / one.scale for one, window in zip(alignments, windows, strict=True) if window.in_given_unit]
     owner = choose_owner([window.frames for window in windows])
     mine = [(owner == index).nonzero()[0] - window.frames.start for index, window in enumerate(windows)]
     num_frames, size = len(owner), (int(windows[0].depth.shape[1]), int(windows[0].depth.shape[2]))
@@ -125,7 +147,7 @@ def stitch_windows(windows: list[Window], valid: Bool[Tensor, "P T"], camera: Ca
         depth=FrameArray(shape, torch.float32, depth),
         conf=FrameArray(shape, torch.float32, conf),
         # Joining windows would round.
-        c2w=torch.eye(4).repeat(num_frames, 1, 1) if still else torch.cat(c2w),
+        c2w=given if given is not None else torch.eye(4).repeat(num_frames, 1, 1) if still else torch.cat(c2w),
         rotations=_gather([window.rotations for window in windows], mine),
         transl=_gather([window.transl for window in windows], mine),
         betas=_average_betas(windows, valid),
@@ -139,6 +161,9 @@ def stitch_windows(windows: list[Window], valid: Bool[Tensor, "P T"], camera: Ca
         seen=valid.sum(1),
         still=still,
         unjoined=sum(window.link is not None and not window.link.joined for window in windows),
+        given_unit=float(torch.tensor(units).median()) if units else None,
+        keeps_cameras=given is not None,
+        given_error_px=max(window.given_error_px for window in windows),
     )
 
 
@@ -158,6 +183,24 @@ def align_windows(windows: list[Window], *, still: bool = False) -> list[Alignme
         gap = float((wanted[:, :3, 3] - (motion @ own)[:, :3, 3]).norm(dim=-1).mean())
         residual = gap / max(window.link.depth * last.scale, 1e-6) if window.link.joined else math.nan
         found.append(Alignment(scale=scale, motion=motion, residual=residual))
+    return found
+
+
+def align_to_cameras(windows: list[Window], given: Float[Tensor, "T 4 4"]) -> list[Alignment]:
+    """What brings each window to known cameras: where it stands is known, and so is its unit where it has parallax.
+
+    A window without takes its unit from a neighbour; if no window has any, that of the first is the unit of all.
+    """
+    log_scale = [0.0]
+    for window in windows[1:]:
+        assert window.link is not None
+        log_scale.append(log_scale[-1] + window.link.log_scale)
+    known = [index for index, window in enumerate(windows) if window.in_given_unit]
+    found = []
+    for index, window in enumerate(windows):
+        nearest = known[int(np.abs(np.array(known) - index).argmin())] if known else 0
+        scale = math.exp(log_scale[index] - log_scale[nearest])
+        found.append(Alignment(scale=scale, motion=given[window.frames.start], residual=0.0))
     return found
 
 

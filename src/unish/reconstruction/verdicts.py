@@ -69,7 +69,7 @@ class ShotFacts:
 
     Attributes:
         focal_source: ``given``, ``metadata``, ``solved`` or ``guessed``.
-        scale_source: ``people``, ``distance``, ``network`` or ``none``, see ``SceneScale``.
+        scale_source: ``people``, ``distance``, ``cameras``, ``network`` or ``none``, see ``SceneScale``.
         network_ratio: scale of the shot over the network's own; NaN when either is unknown.
         camera_still: whether the camera was taken for still; ``None`` leaves that to the pictures.
         distance_sigma: (P, T) of the shot's frames with depth, see ``PlacedBodies``; ``None`` when unknown.
@@ -247,7 +247,10 @@ def judge_shot(shot: ShotMeasures, facts: ShotFacts) -> list[Finding]:
             int(not low <= shot.field_of_view_deg <= high),
             f"the lens would see {shot.field_of_view_deg:.0f} degrees across",
         ),
-        (int(facts.scale_source not in ("people", "distance")), "nobody measures the scene, so its size is a guess"),
+        (
+            int(facts.scale_source not in ("people", "distance", "cameras")),
+            "nobody measures the scene, so its size is a guess",
+        ),
         (
             NETWORK_RATIO.grade(_log_distance(facts.network_ratio)),
             f"the people make the scene {facts.network_ratio:.1f} times as large as the network thinks it is",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -42,6 +43,8 @@ class Window:
         c2w: camera to world.
         unplaced: frames that nothing joins to the others; they stand where a neighbour stands.
         doubtful: frames that few matches join to the others.
+        in_given_unit: the unit is that of cameras that were given.
+        given_error_px: see ``Prediction``; NaN where none were given.
         rotations, betas, transl: of P people, as in ``Prediction``; ``None`` without people.
         scale: metres that the network takes ``mean_distance`` for; ``None`` if it does not say.
         mean_distance: of the confident points; 0 without any.
@@ -62,6 +65,8 @@ class Window:
     scale: float | None
     mean_distance: float
     link: Link | None
+    in_given_unit: bool = False
+    given_error_px: float = math.nan
 
 
 def plan_windows(num_frames: int, window: int, overlap: int) -> list[range]:
@@ -104,6 +109,8 @@ def describe_window(prediction: Prediction, frames: range, before: Window | None
         scale=None if prediction.scale is None else float(prediction.scale[0]),
         mean_distance=mean_distance(prediction),
         link=None if before is None else _link(before, frames, points[..., 2], logits),
+        in_given_unit=prediction.in_given_unit is not None and bool(prediction.in_given_unit[0]),
+        given_error_px=math.nan if prediction.given_error_px is None else float(prediction.given_error_px[0]),
     )
 
 

@@ -1,7 +1,7 @@
 """Frozen records that cross stage borders. They hold data and simple views of it; stages hold the behaviour."""
 
 from unish.structs.body_params import BodyParams
-from unish.structs.camera import Camera, FocalSource, Lens
+from unish.structs.camera import Camera, FocalSource, KnownCameras, Lens
 from unish.structs.clip import Clip
 from unish.structs.frames import FrameArray, Frames, FrameTensor, cut_frames, join_frames, pick_frames
 from unish.structs.people import NUM_LANDMARKS, Crops, Landmarks, Tracks
@@ -21,6 +21,7 @@ __all__ = [
     "FrameTensor",
     "Frames",
     "HumanInputs",
+    "KnownCameras",
     "Landmarks",
     "Lens",
     "Prediction",

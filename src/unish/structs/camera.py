@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 FocalSource = Literal["given", "metadata", "solved", "guessed"]
@@ -34,6 +35,38 @@ class Lens:
     log_sigma: float
     source: FocalSource
     told_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownCameras:
+    """Where the camera was in each of T frames, as somebody else has found it.
+
+    Attributes:
+        c2w: OpenCV axes, in any world.
+        intrinsics: (fx, fy, cx, cy) in pixels of the source, if they came along.
+        in_metres: places are in metres; else in any unit.
+        refine: they are where the solver starts, and not what it keeps.
+        notes: what is to be said of them, one sentence each.
+    """
+
+    c2w: Float64[Tensor, "T 4 4"]
+    intrinsics: tuple[float, float, float, float] | None
+    in_metres: bool
+    refine: bool
+    notes: tuple[str, ...] = ()
+
+    def from_first(self, frames: slice | list[int]) -> Float[Tensor, "N 4 4"]:
+        """Cameras of some frames in the world of the first of them, float32, computed in float64."""
+        c2w = self.c2w[frames]
+        back = torch.eye(4, dtype=torch.float64)
+        back[:3, :3] = c2w[0, :3, :3].T
+        # Differences of places, not products of matrices: the first camera comes out as the identity to the bit.
+        moved = (c2w[:, :3, 3] - c2w[0, :3, 3]) @ c2w[0, :3, :3]
+        turned = back[:3, :3] @ c2w[:, :3, :3]
+        turned[0] = torch.eye(3, dtype=torch.float64)
+        out = back.repeat(len(c2w), 1, 1)
+        out[:, :3, :3], out[:, :3, 3] = turned, moved
+        return out.float()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,7 @@ class Clip:
         source_area: (top, left, bottom, right) of what ``images`` show, pixels of the source: the picture inside of its
             bars. ``None`` where they show all of it.
         lens: what the source says of its lens; ``None`` where it says nothing.
+        frame_names: file names of the used frames, where the source is a folder of pictures; ``None`` elsewhere.
         name: short name of the source, for messages and file names.
         warnings: everything that degraded the reading, one sentence each.
     """
@@ -43,6 +44,7 @@ class Clip:
     picture_area: Int64[Tensor, "T 4"] | None = None
     source_area: tuple[float, float, float, float] | None = None
     lens: Lens | None = None
+    frame_names: tuple[str, ...] | None = None
     name: str = "clip"
     warnings: tuple[str, ...] = ()
 

@@ -57,6 +57,9 @@ class Prediction:
             stands. ``None`` where the network does not say.
         certain: (B, N) of these, frames whose camera is beyond doubt. ``None`` where the network does not say.
         solves_focal: (B,) ``intrinsics`` follow from how the camera turned. ``None`` where the network does not say.
+        in_given_unit: (B,) the points are in the unit of the cameras that were given. ``None`` where none were.
+        given_error_px: (B,) median distance of matches from where given cameras allow them (Sampson error), pixels of a
+            picture whose long side has 640. ``None`` where none were given.
     """
 
     local_points: Float[Tensor, "B N H W 3"]
@@ -70,3 +73,5 @@ class Prediction:
     joined: Bool[Tensor, "B N"] | None = None
     certain: Bool[Tensor, "B N"] | None = None
     solves_focal: Bool[Tensor, "B"] | None = None
+    in_given_unit: Bool[Tensor, "B"] | None = None
+    given_error_px: Float[Tensor, "B"] | None = None

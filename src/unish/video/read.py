@@ -25,7 +25,7 @@ from unish.video.shots.transition_network import load_transition_model
 from unish.video.shots.transitions import Change, ShotFinder, TransitionModel
 from unish.video.sources.clock import describe_gaps
 from unish.video.sources.files import FileSource
-from unish.video.sources.folders import FolderSource, list_images
+from unish.video.sources.folders import FolderSource, ImageFrame, list_images
 from unish.video.sources.names import check_place
 from unish.video.sources.photos import IMAGE_SUFFIXES
 
@@ -44,6 +44,7 @@ class _Taken:
         source_size: (height, width) of the frames as shown; that of the first one where the source has no usual size.
         held: the frame that each picture of ``images`` belongs to.
         areas: (top, left, bottom, right) of each picture in its frame; the rest is padding.
+        names: of the files, in a folder; empty text elsewhere.
     """
 
     long_side: int
@@ -56,6 +57,7 @@ class _Taken:
     indices: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     areas: list[tuple[int, int, int, int]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     num_resized: int = 0
     num_padded: int = 0
     _stride: int = 1
@@ -79,6 +81,7 @@ class _Taken:
         self.indices.append(frame.index)
         self.positions.append(position)
         self.areas.append(area)
+        self.names.append(frame.path.name if isinstance(frame, ImageFrame) else "")
 
     def _start(self, frame: SourceFrame, image: UInt8[ndarray, "h w 3"]) -> None:
         if self.source_size is None or self.source_size == frame.size:
@@ -115,7 +118,7 @@ class _Taken:
         number = {frame: place for place, frame in enumerate(chosen)}
         self._hold_only([row for row, frame in enumerate(self.held) if frame in number])
         self.held = [number[frame] for frame in self.held]
-        for name in ("times", "indices", "positions", "areas"):
+        for name in ("times", "indices", "positions", "areas", "names"):
             setattr(self, name, [getattr(self, name)[index] for index in chosen])
 
     def finish(self, source: FileSource | FolderSource) -> UInt8[FrameTensor, "T h w 3"]:
@@ -312,6 +315,7 @@ def _make_clip(
         source_size=taken.source_size or taken.size,
         picture_area=torch.tensor(taken.areas, dtype=torch.int64) if taken.num_padded else None,
         lens=source.lens,
+        frame_names=tuple(taken.names) if isinstance(source, FolderSource) else None,
         name=path.resolve().stem,
         warnings=tuple(notes),
     )

@@ -46,6 +46,7 @@ def leave_out_frames(clip: Clip, out: Bool[ndarray, "T"]) -> Clip:
         frame_indices=clip.frame_indices[keep],
         segment=clip.segment[keep].unique(return_inverse=True)[1],
         picture_area=None if clip.picture_area is None else clip.picture_area[keep],
+        frame_names=None if clip.frame_names is None else tuple(np.array(clip.frame_names)[~out].tolist()),
     )
 
 

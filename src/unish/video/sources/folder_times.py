@@ -21,7 +21,10 @@ _SINGLE_S = 0.5
 """Nobody films with more time than this between two frames (cameras that take one a second write films of them)."""
 _REGULAR = 0.9
 """Share of equal steps from which on numbers count as those of frames."""
-_CLOCK_NAMES = ((r"\d{9,10}\.\d+", 1.0), (r"1\d{12}", 1e-3), (r"1\d{15}", 1e-6), (r"1\d{18}", 1e-9))
+_CLOCK_NAMES = tuple(
+    (pattern, Fraction(1, 10**digits))
+    for pattern, digits in ((r"\d{9,10}\.\d+", 0), (r"1\d{12}", 3), (r"1\d{15}", 6), (r"1\d{18}", 9))
+)
 """Names that are a time since 1970, as many cameras of robots write them, and their unit in seconds."""
 
 
@@ -62,14 +65,17 @@ def _typical_step(times: Sequence[float]) -> str:
     return f"{float(np.median(np.diff(times))):.3g}"
 
 
+def read_clock(name: str) -> Fraction | None:
+    """Seconds since 1970, exactly, of a name that is a time; ``None`` of any other name."""
+    units = (unit_s for pattern, unit_s in _CLOCK_NAMES if re.fullmatch(pattern, name, re.ASCII))
+    return next((Fraction(name) * unit_s for unit_s in units), None)
+
+
 def _times_in_names(photos: Sequence[Photo]) -> list[float] | None:
-    names = [photo.path.stem for photo in photos]
-    for pattern, unit_s in _CLOCK_NAMES:
-        if all(re.fullmatch(pattern, name, re.ASCII) for name in names):
-            # Subtracted as exact numbers: nanoseconds since 1970 do not fit into a float.
-            moments = [Fraction(name) for name in names]
-            return _increasing([float(moment - moments[0]) * unit_s for moment in moments])
-    return None
+    moments = [read_clock(photo.path.stem) for photo in photos]
+    known = [moment for moment in moments if moment is not None]
+    # Subtracted as exact numbers: nanoseconds since 1970 do not fit into a float.
+    return _increasing([float(moment - known[0]) for moment in known]) if len(known) == len(moments) else None
 
 
 def _times_of_burst(photos: Sequence[Photo]) -> list[float] | None:

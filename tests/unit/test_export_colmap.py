@@ -1,0 +1,203 @@
+"""Sparse models: points that several frames show and nobody of whom is a person, masks in both conventions."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy import ndarray
+from PIL import Image
+
+from furnished_room import film_room, walk
+from small_record import make_figure, make_record
+from unish.body import Body
+from unish.cli import main
+from unish.errors import InputError
+from unish.export.options import ExportOptions
+from unish.geometry.rigid import invert_rigid
+from unish.passes.sparse_model import write_colmap
+from unish.structs import Reconstruction
+
+NUM_FRAMES = 5
+
+
+def film(*, turn_only: bool = False) -> Reconstruction:
+    """The true record of a walk through the furnished room, in which a block of the picture is a person who moves."""
+    step = (0.0, 0.0, 0.0) if turn_only else (0.08, 0.01, 0.05)
+    clip = film_room(walk(NUM_FRAMES, step=step))
+    record = make_record(make_figure(), num_frames=NUM_FRAMES)
+    images = (clip.images.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
+    masks = np.full(images.shape[:3], -1, np.int16)
+    for frame in range(NUM_FRAMES):
+        block = (slice(60, 200), slice(40 + 12 * frame, 110 + 12 * frame))
+        masks[frame][block] = 0
+        # Somebody in a checked shirt, on which key points are found and matched.
+        images[frame][block] = 255 * (np.indices((140, 70)) // 7).sum(0)[..., None] % 2
+    size = np.array(images.shape[1:3], np.int32)
+    return replace(
+        record, images=images, person_masks=masks, image_size=size, source_size=size,
+        intrinsics=clip.intrinsics.numpy(), c2w=invert_rigid(clip.w2c).numpy().astype(np.float32),
+        depth=clip.depth.numpy().astype(np.float32), point_conf=np.full(masks.shape, 0.9, np.float16),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def body() -> Body:
+    return make_figure()
+
+
+@pytest.fixture(scope="module")
+def written(body: Body, tmp_path_factory: pytest.TempPathFactory) -> tuple[Reconstruction, Path, dict[str, Any]]:
+    record, folder = film(), tmp_path_factory.mktemp("colmap")
+    return record, folder, write_colmap(folder, record, body)
+
+
+def read_points(folder: Path) -> tuple[ndarray, list[ndarray]]:
+    """Places, and the (image, observation) rows of each point."""
+    rows = [line.split() for line in (folder / "sparse/0/points3D.txt").read_text().split("\n")[1:] if line]
+    return np.array([row[1:4] for row in rows], float), [np.array(row[8:], int).reshape(-1, 2) for row in rows]
+
+
+def read_observations(folder: Path) -> list[ndarray]:
+    """x, y and point of each image."""
+    lines = (folder / "sparse/0/images.txt").read_text().split("\n")[2::2]
+    return [np.array(line.split(), float).reshape(-1, 3) for line in lines[:NUM_FRAMES]]
+
+
+@pytest.mark.slow
+def test_points_are_where_the_room_is_and_are_seen_by_three_frames(
+    written: tuple[Reconstruction, Path, dict[str, Any]],
+) -> None:
+    record, folder, facts = written
+    places, tracks = read_points(folder)
+    assert facts["points"] == len(places) > 300
+    observations = read_observations(folder)
+    errors, off = [], []
+    for number, (place, track) in enumerate(zip(places, tracks, strict=True)):
+        assert len(np.unique(track[:, 0])) == len(track) >= 3
+        for image, index in track:
+            x, y, point = observations[image - 1][index]
+            assert point == number + 1, "both files speak of the same point"
+            local = record.c2w[image - 1, :3, :3].T @ (place - record.c2w[image - 1, :3, 3])
+            px = (record.intrinsics[image - 1] @ local)[:2] / local[2]
+            errors.append(np.linalg.norm(px - [x, y]))
+            off.append(np.log(local[2] / record.depth[image - 1, int(y), int(x)]))
+    assert max(errors) < 1.5 and np.mean(errors) < 0.5
+    assert np.median(np.abs(off)) < 0.02
+
+
+@pytest.mark.slow
+def test_no_point_is_on_a_person_and_no_two_are_one(written: tuple[Reconstruction, Path, dict[str, Any]]) -> None:
+    record, folder, _ = written
+    for frame, seen in enumerate(read_observations(folder)):
+        assert (record.person_masks[frame][seen[:, 1].astype(int), seen[:, 0].astype(int)] < 0).all()
+        apart = np.linalg.norm(seen[:, None, :2] - seen[None, :, :2], axis=-1) + 1e9 * np.eye(len(seen))
+        assert (apart.min(axis=1) < 0.5).mean() < 0.02
+
+
+@pytest.mark.slow
+def test_masks_are_black_where_people_are_in_both_conventions(
+    written: tuple[Reconstruction, Path, dict[str, Any]],
+) -> None:
+    record, folder, _ = written
+    pictures = sorted(path.name for path in (folder / "images").iterdir())
+    assert len(pictures) == NUM_FRAMES
+    for frame, name in enumerate(pictures):
+        mask = np.array(Image.open(folder / "masks" / f"{name}.png"))
+        same = np.array(Image.open(folder / "masks_same_stem" / f"{Path(name).stem}.png"))
+        assert np.array_equal(mask, same) and set(np.unique(mask)) == {0, 255}
+        person = record.person_masks[frame] >= 0
+        assert (mask[person] == 0).all()
+        margin = (mask == 0) & ~person
+        assert 0 < margin.sum() < 0.3 * person.sum()
+        assert Image.open(folder / "images" / name).size == mask.shape[::-1]
+
+
+@pytest.mark.slow
+def test_binary_and_text_say_the_same(written: tuple[Reconstruction, Path, dict[str, Any]]) -> None:
+    _, folder, facts = written
+    model = folder / "sparse" / "0"
+    places, tracks = read_points(folder)
+    data, at = (model / "points3D.bin").read_bytes(), 8
+    assert struct.unpack_from("<Q", data)[0] == facts["points"]
+    for number, (place, track) in enumerate(zip(places, tracks, strict=True), start=1):
+        point, *xyz = struct.unpack_from("<Q3d", data, at)
+        (length,) = struct.unpack_from("<Q", data, at + 43)
+        assert point == number and xyz == place.tolist()
+        assert np.array_equal(np.frombuffer(data, "<i4", 2 * length, at + 51).reshape(-1, 2), track)
+        at += 51 + 8 * length
+    assert at == len(data)
+
+
+@pytest.mark.slow
+def test_a_camera_that_only_turns_keeps_the_depth_of_the_reconstruction(body: Body, tmp_path: Path) -> None:
+    record = film(turn_only=True)
+    write_colmap(tmp_path, record, body)
+    places, tracks = read_points(tmp_path)
+    assert len(places) > 100
+    seen = read_observations(tmp_path)
+    for place, track in zip(places[::20], tracks[::20], strict=True):
+        image, index = track[0]
+        x, y, _ = seen[image - 1][index]
+        local = record.c2w[image - 1, :3, :3].T @ (place - record.c2w[image - 1, :3, 3])
+        assert abs(np.log(local[2] / record.depth[image - 1, int(y), int(x)])) < 0.05
+
+
+def test_two_frames_give_no_track_and_it_is_said(body: Body, tmp_path: Path) -> None:
+    record = make_record(body, num_frames=2)
+    facts = write_colmap(tmp_path, record, body)
+    assert facts["points"] == 0 and "0 points" in facts["notes"][-1]
+    assert (tmp_path / "sparse/0/points3D.txt").read_text().count("\n") == 1
+    assert len(list((tmp_path / "images").iterdir())) == 2
+
+
+def test_a_long_shot_is_thinned_and_it_is_said(body: Body, tmp_path: Path) -> None:
+    facts = write_colmap(tmp_path, make_record(body, num_frames=6), body, max_pictures=2)
+    assert facts["pictures"] == 2 and "2 of the 6 frames" in facts["notes"][0]
+
+
+def test_a_shot_that_is_not_there_is_refused(body: Body, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="shot 3"):
+        write_colmap(tmp_path, make_record(body), body, ExportOptions(shot=3))
+
+
+@pytest.mark.parametrize("kind", ["trc", "angles"])
+def test_formats_of_people_refuse_a_scene_without_people(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_record(make_figure(), num_people=0).save(tmp_path / "reconstruction.npz")
+    record = replace(Reconstruction.load(tmp_path), body_model="free")
+    record.save(tmp_path / "reconstruction.npz")
+    assert main(["export", str(tmp_path), "--to", kind]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "nobody was found" in error
+    assert not (tmp_path / "export").exists()
+
+
+def test_a_full_disk_leaves_nothing(
+    body: Body, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace(make_record(body), body_model="free").save(tmp_path / "reconstruction.npz")
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    for kind in ("depth", "nerfstudio"):
+        assert main(["export", str(tmp_path), "--to", kind]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and "No space left" in error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["reconstruction.npz"]
+
+
+def test_the_sidecar_says_what_the_files_hold(body: Body, tmp_path: Path) -> None:
+    replace(make_record(body), body_model="free").save(tmp_path / "reconstruction.npz")
+    assert main(["export", str(tmp_path), "--to", "depth", "--to", "cameras", "--quiet"]) == 0
+    formats = json.loads((tmp_path / "export" / "export.json").read_text())["formats"]
+    assert formats["depth"][0]["clipped_at_m"] == 65.535
+    assert formats["cameras"][0]["rotation_order_of_chan"] == "ZXY"
