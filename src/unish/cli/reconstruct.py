@@ -169,6 +169,7 @@ def _add_known(parser: argparse.ArgumentParser) -> None:
         metavar="MM",
         help="known focal length as if on 35 mm film, as the data sheets of phones give it",
     )
+    parser.add_argument(
         "--cameras",
         type=existing_path,
         default=_UNSET,
