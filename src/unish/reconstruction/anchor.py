@@ -15,10 +15,10 @@ from scipy.linalg import solveh_banded
 from torch import Tensor
 
 from unish.body import JOINT_LANDMARKS, Body, resize_shape
+from unish.body.joint_evidence import find_seen
 from unish.geometry.ruler import solve_translation
 from unish.structs import BodyParams
 
-VISIBLE = 0.5
 HIPS, KNEES, ANKLES = (23, 24), (25, 26), (27, 28)
 """BlazePose landmark indices."""
 
@@ -159,11 +159,8 @@ def smooth_distances(
 
 
 def landmark_weights(landmarks_px: Float[Tensor, "P T 33 3"], image_size: tuple[int, int]) -> Float[Tensor, "P T 33"]:
-    """Visibility, zero where a landmark is guessed (below ``VISIBLE``) or outside the picture."""
-    height, width = image_size
-    x, y, visibility = landmarks_px.unbind(-1)
-    inside = (x >= 0) & (x <= width) & (y >= 0) & (y <= height) & (visibility >= VISIBLE)
-    return torch.where(inside, visibility, torch.zeros_like(visibility)).nan_to_num()
+    """Visibility, zero where a landmark was not seen (``body.joint_evidence``)."""
+    return torch.where(find_seen(landmarks_px, image_size), landmarks_px[..., 2], 0.0)
 
 
 def _distance_sigma(weights: Float[Tensor, "P T 33"]) -> Float[Tensor, "P T"]:
