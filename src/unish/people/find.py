@@ -125,7 +125,13 @@ def find_people(
                 min_landmark_score=config.min_landmark_score,
             )
             if models.keypoints is not None:
-                people = add_points(frame.picture, people, models.keypoints)
+                people = add_points(
+                    frame,
+                    people,
+                    models.keypoints,
+                    models.landmarks,
+                    min_landmark_score=config.min_landmark_score,
+                )
             if log is not None:
                 people = log.add(people, last=index == clip.num_frames - 1)
             tracker.update(time_s, segment, people)
