@@ -165,7 +165,7 @@ def place_people(
     nowhere = torch.full((*tracks.valid.shape, 3), torch.nan)
 
     def place(betas: Tensor) -> PlacedBodies:
-        return place_bodies(body, rotations, betas, landmarks.px, cameras, size, tracks.valid, nowhere)
+        return place_bodies(body, rotations, betas, landmarks.px, cameras, size, tracks.valid, nowhere, landmarks.sigma_px)
 
     betas = shrink_shapes(betas, place(betas).distance_sigma, tracks.valid)
     return smooth_distances(body, place(betas), times)

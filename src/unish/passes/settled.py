@@ -134,6 +134,7 @@ def _evidence(seen: Observations, shot: slice, masks: FrameArray) -> ShotEvidenc
         landmarks_px=seen.landmarks.px[:, shot],
         boxes_xyxy=seen.tracks.boxes_xyxy[:, shot],
         box_only=seen.box_only[:, shot],
+        landmarks_sigma_px=None if seen.landmarks.sigma_px is None else seen.landmarks.sigma_px[:, shot],
     )
 
 

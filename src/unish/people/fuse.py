@@ -12,7 +12,7 @@ from numpy import ndarray
 from unish.body.joints import JOINT_LANDMARKS, MIRRORED_LANDMARKS
 from unish.people.protocols import KeypointModel, LandmarkModel, Observation
 from unish.people.reading import Frame
-from unish.people.reread import MAX_APART, SURE, TRUNK_LANDMARKS, TRUNK_POINTS, read_points
+from unish.people.reread import MAX_APART, MIN_SIZE_M, SURE, TRUNK_LANDMARKS, TRUNK_POINTS, read_points
 from unish.structs import NUM_LANDMARKS
 
 SIGMA_ALONE_M = 0.015
@@ -64,6 +64,7 @@ def fuse(
         sigma_px: 1σ of ``px``: a centimetre at the person, and a share of the distance between the models.
     """
     scale = measure_scale(px, world)[:, None]
+    side_px = np.maximum(side_px, MIN_SIZE_M * scale[:, 0])
     trunk = world[:, TRUNK_LANDMARKS[:2]].mean(axis=1) - world[:, TRUNK_LANDMARKS[2:]].mean(axis=1)
     trunk /= np.maximum(np.linalg.norm(trunk, axis=-1, keepdims=True), 1e-6)
     points = points.copy()

@@ -26,6 +26,9 @@ SURE = 0.3
 MAX_APART = 0.12
 """Two readings whose trunks lie further apart than this share of the person's size are not of one body."""
 
+MIN_SIZE_M = 1.0
+"""People are at least so large, of however little there is a box."""
+
 TRUNK_POINTS, TRUNK_LANDMARKS = [5, 6, 11, 12], [11, 12, 23, 24]
 """Shoulders and hips among COCO's key points, and among the landmarks."""
 
@@ -66,21 +69,22 @@ def read_points(
         side = float((person.box_xyxy[2:] - person.box_xyxy[:2]).max())
         if person.pose is None and side < _MIN_SIDE_PX:
             continue
-        seen = points[row]
-        if (seen[_SHOULDERS, 2] < SURE).any():
+        seen, before = points[row], _distance(person.pose, points[row], frame)
+        if before >= MAX_APART * side and (seen[_SHOULDERS, 2] < SURE).any():
             # Pictures of which a head and shoulders fill all are strange to key point models, too.
             seen = model.read_points(frame.picture, [_wide_region(person.box_xyxy)])[0]
-        before = np.inf if person.pose is None else _distance(person.pose, seen, frame) / side
+            before = _distance(person.pose, seen, frame)
         region = whole_region(seen)
-        if region is None or before < MAX_APART:
+        if region is None or before < MAX_APART * side:
             continue
+        size = max(side, MIN_SIZE_M * region.side / (2 * _BODY_MARGIN * _RADIUS_M))
         looks = look_twice(frame, region, landmarks, min_score=min_landmark_score)
         if looks is None or looks.pose.score < min_landmark_score:
             continue
-        after = _distance(looks.pose, seen, frame) / side
+        after = _distance(looks.pose, seen, frame)
         others = [other.pose for index, other in enumerate(found) if index != row and other.pose is not None]
         area = float(box_area(person.box_xyxy))
-        if after < min(before, MAX_APART) and not any(same_body(looks.pose, other, area) for other in others):
+        if after < min(before, MAX_APART * size) and not any(same_body(looks.pose, other, area) for other in others):
             found[row] = replace(person, pose=looks.pose)
             points[row] = model.read_points(frame.picture, [close_region(person.box_xyxy, looks.pose)])[0]
     return found, points
@@ -131,11 +135,13 @@ def _wide_region(box_xyxy: Float[ndarray, "4"]) -> Region:
     return replace(region, y=region.y + _LOWER * region.side)
 
 
-def _distance(pose: Pose, points: Float[ndarray, "17 3"], frame: Frame) -> float:
+def _distance(pose: Pose | None, points: Float[ndarray, "17 3"], frame: Frame) -> float:
     """Mean distance in pixels of the corners of the trunk that the second model is sure to see in the picture.
 
-    Left and right may be exchanged. Infinite where it sees none of them.
+    Left and right may be exchanged. Infinite where it sees none of them, or there is no pose.
     """
+    if pose is None:
+        return np.inf
     height, width = frame.size
     trunk = points[TRUNK_POINTS]
     inside = ((trunk[:, :2] >= 0) & (trunk[:, :2] <= [width, height])).all(axis=-1)

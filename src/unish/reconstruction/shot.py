@@ -39,6 +39,7 @@ class ShotEvidence:
         landmarks_px: (P, T, 33, 3), NaN where none.
         boxes_xyxy: (P, T, 4).
         box_only: (P, T) nothing but the box was seen of the person: no landmarks, and no crop that the network read.
+        landmarks_sigma_px: (P, T, 33) standard error of each landmark; ``None`` where nobody has said.
     """
 
     timestamps_s: Float[Tensor, "T"]
@@ -47,6 +48,7 @@ class ShotEvidence:
     landmarks_px: Float[Tensor, "P T 33 3"]
     boxes_xyxy: Float[Tensor, "P T 4"]
     box_only: Bool[Tensor, "P T"]
+    landmarks_sigma_px: Float[Tensor, "P T 33"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,8 +199,9 @@ def _place(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], bod
         transl = shot.transl + torch.tensor([0.0, 0.0, in_metres])
     intrinsics = shot.intrinsics.expand(num_frames, 3, 3)
     return place_bodies(
-        body, rotations, betas, evidence.landmarks_px, intrinsics, (height, width), evidence.valid, transl
-    )
+        body, rotations, betas, evidence.landmarks_px, intrinsics, (height, width), evidence.valid, transl,
+        evidence.landmarks_sigma_px,
+    )  # fmt: skip
 
 
 def _support_weak_rulers(
