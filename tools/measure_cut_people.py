@@ -4,9 +4,9 @@
 
 Renders short clips of one person who is seen whole, cuts the pictures at several heights and sides, and hides parts of
 the person behind boards. Every trial is read by the people stage in the box of what is seen (kept in OUT, so that only
-what comes after it runs again), posed by the human branch and placed by the ruler with the camera known; no scene is looked at. Prints, for each
-kind of trial, how distance and stature differ from those of the same person seen whole, and how knees and hips are bent
-beside the truth.
+what comes after it runs again), posed by the human branch and placed by the ruler with the camera known; no scene is
+looked at. Prints, for each kind of trial, how distance and stature differ from those of the same person seen whole, and
+how knees and hips are bent beside the truth.
 """
 
 from __future__ import annotations
@@ -165,7 +165,9 @@ def place_people(
     nowhere = torch.full((*tracks.valid.shape, 3), torch.nan)
 
     def place(betas: Tensor) -> PlacedBodies:
-        return place_bodies(body, rotations, betas, landmarks.px, cameras, size, tracks.valid, nowhere, landmarks.sigma_px)
+        return place_bodies(
+            body, rotations, betas, landmarks.px, cameras, size, tracks.valid, nowhere, landmarks.sigma_px
+        )
 
     betas = shrink_shapes(betas, place(betas).distance_sigma, tracks.valid)
     return smooth_distances(body, place(betas), times)

@@ -64,7 +64,7 @@ def read(people, model, landmarks):
 
 @pytest.mark.parametrize(("legs", "tilt"), [(0.9, 0.0), (0.9, 0.6), (0.1, 0.0)])
 def test_the_region_of_a_whole_person_is_where_blazepose_wants_it(legs, tilt):
-    """Centred at the hips, 1.25 times the circle around somebody who stands, turned along the trunk if hips are seen."""
+    """Centred at the hips, 1.25 times the circle around somebody who stands, turned along the trunk."""
     points = stand(100, 60, 80, legs=legs)
     turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
     points[:, :2] = (points[:, :2] - [100, 60]) @ turn.T + [100, 60]

@@ -65,8 +65,7 @@ def landmark_shares() -> Float[Tensor, "24 33"]:
     for landmark, joint in JOINT_LANDMARKS.items():
         shares[joint, landmark] = 1.0
     for name, landmarks in _BESIDE.items():
-        for landmark in landmarks:
-            shares[JOINT_NAMES.index(name), LANDMARK_NAMES.index(landmark)] = 1 / len(landmarks)
+        shares[JOINT_NAMES.index(name), [LANDMARK_NAMES.index(one) for one in landmarks]] = 1 / len(landmarks)
     pelvis, neck = (shares[JOINT_NAMES.index(name)] for name in ("pelvis", "neck"))
     for name, height in _UP_THE_TRUNK.items():
         shares[JOINT_NAMES.index(name)] = torch.lerp(pelvis, neck, height)

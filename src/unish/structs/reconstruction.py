@@ -66,8 +66,8 @@ class Reconstruction:
     file, and are read frame by frame (``FrameArray``). Where ``camera_interpolated``, the camera of a frame was not
     solved but lies between those of dense frames.
 
-    ``joint_certainty`` says how well each joint was seen: 0 where it follows from the prior alone, 1 where its landmarks
-    are sharp.
+    ``joint_certainty`` says how well each joint was seen: 0 where it follows from the pose prior alone, towards 1 where
+    its landmarks are sharp.
 
     ``contact_prob`` says how likely each of C points of the body (``contact_names``) touches the ground, NaN where it
     was not seen; ``contact_thresholds`` are the height (metres) and speed (m/s) that halve it. ``depth_curve`` has the
