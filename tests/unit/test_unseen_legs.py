@@ -36,20 +36,25 @@ def test_legs_that_were_seen_stay_to_the_bit_and_so_does_all_above(rng: torch.Ge
     rotations = sit(5, rng)
     assert torch.equal(complete_legs(rotations, sure(5), TIMES[None]), rotations)
     blind = complete_legs(rotations, torch.zeros(1, 5, 24, dtype=torch.float64), TIMES[None])
-    above = [joint for joint in range(24) if joint not in LEG_JOINTS]
+    above = [joint for joint in range(24) if joint not in sum(LEG_JOINTS, ())]
     assert torch.equal(blind[:, :, above], rotations[:, :, above])
 
 
 def test_legs_that_nobody_saw_are_straight(rng: torch.Generator) -> None:
     found = complete_legs(sit(5, rng), torch.zeros(1, 5, 24, dtype=torch.float64), TIMES[None])
-    assert angles(found, *(JOINT_NAMES[joint] for joint in LEG_JOINTS)).max() < 1e-4
+    assert angles(found, *(JOINT_NAMES[joint] for joint in sum(LEG_JOINTS, ()))).max() < 1e-4
 
 
-def test_a_shank_that_was_not_seen_leaves_the_thigh(rng: torch.Generator) -> None:
+@pytest.mark.parametrize(("flexion", "bend"), [(90, 90), (20, 20), (0, 0), (-30, 0), (160, 140)])
+def test_a_shank_that_was_not_seen_hangs_from_the_thigh_that_was(flexion, bend, rng: torch.Generator) -> None:
+    """As of somebody who sits or stands; knees do not bend forward, nor further than they can."""
     rotations = sit(5, rng)
+    turn = torch.tensor([-flexion, 0.0, 0.0], dtype=torch.float64).deg2rad()
+    rotations[:, :, [1, 2]] = axis_angle_to_matrix(turn).expand(1, 5, 2, 3, 3)
     found = complete_legs(rotations, sure(5, left_ankle=0.0, left_foot=0.0, right_ankle=0, right_foot=0), TIMES[None])
     assert torch.equal(found[:, :, [1, 2]], rotations[:, :, [1, 2]])
-    assert angles(found, "left_knee", "right_knee").max() < 1e-4
+    expected = torch.tensor([bend, 0.0, 0.0], dtype=torch.float64).deg2rad()
+    torch.testing.assert_close(found[:, :, [4, 5]], axis_angle_to_matrix(expected).expand(1, 5, 2, 3, 3))
 
 
 def test_legs_are_as_they_were_a_moment_ago_and_forgotten_later(rng: torch.Generator) -> None:
