@@ -116,7 +116,15 @@ def test_people_come_back(finished: tuple[Case, World, OracleNetwork, Result]) -
         found.body_pose_aa[valid], found.transl[valid],
     )  # fmt: skip
     np.testing.assert_allclose(turned, world.body.vertices(truth).numpy()[valid], rtol=0, atol=0.015)
-    for name in ("joints", "transl", "global_orient_aa", "body_pose_aa", "boxes_xyxy", "landmarks_px"):
+    for name in (
+        "joints",
+        "transl",
+        "global_orient_aa",
+        "body_pose_aa",
+        "boxes_xyxy",
+        "landmarks_px",
+        "joint_certainty",
+    ):
         values = getattr(found, name)
         assert np.isnan(values[~valid]).all() and np.isfinite(values[valid]).all(), name
     factor = np.array([SIZE[1] / CLIP_SIZE[1], SIZE[0] / CLIP_SIZE[0]])
@@ -159,6 +167,9 @@ def test_the_report_says_what_was_guessed_and_no_more(finished: tuple[Case, Worl
     quality, warnings = result.report["quality"], result.report["warnings"]
     assert quality["reprojection_percent"] < 0.03 and quality["body_to_points_cm"] < 0.55
     assert quality["body_to_points_before_cm"] < 0.55 and quality["stitching_residual"] < 1e-6
+    certainty, valid = result.reconstruction.joint_certainty, world.tracks.valid.numpy()
+    shares = [float((sure[seen] >= 0.5).mean()) for sure, seen in zip(certainty, valid, strict=True)]
+    assert [person["joints_seen"] for person in result.report["people"]] == shares and min(shares) > 0.5
     heights = [person["height_m"] for person in result.report["people"]]
     np.testing.assert_allclose(heights, world.body.standing_height(world.betas).numpy(), rtol=0, atol=1e-5)
     of_camera = [sentence for sentence in warnings if "focal length" in sentence]

@@ -253,3 +253,20 @@ def test_gradients_are_finite_and_reach_every_weight(humans: HumanInputs) -> Non
 def test_missing_landmarks_are_refused(humans: HumanInputs) -> None:
     with pytest.raises(ValueError, match="landmarks_px"):
         run(make_branch(), HumanInputs(valid=humans.valid), TIMES)
+
+
+def test_landmarks_beyond_the_border_are_not_visible_and_what_they_would_bend_is_straight(rng: torch.Generator) -> None:
+    """Landmark models guess them inside the picture or outside, and are sure of them; visibility has no say there."""
+    humans, times = look(pose(1, 1, 3, generator=rng, spread=0.6)), torch.arange(3.0)[None] / 6
+    legs = torch.arange(33) >= 25
+    sigma = torch.full((1, 1, 3, 33), torch.nan).masked_fill(legs, torch.inf)
+    cut = replace(humans, landmarks_sigma_px=sigma)
+    assert humans.landmarks_px is not None
+    hidden_px = humans.landmarks_px.clone()
+    hidden_px[..., legs, 2] = 0.0
+    branch = make_branch(replace(SMALL, solver_steps=3))
+    found, hidden = run(branch, cut, times), run(branch, replace(cut, landmarks_px=hidden_px), times)
+    assert torch.equal(found.rotations, hidden.rotations) and torch.equal(found.betas, hidden.betas)
+    bends = rotation_angle(found.rotations[..., [1, 2, 4, 5], :, :]).rad2deg()
+    seen = rotation_angle(run(branch, humans, times).rotations[..., [1, 2, 4, 5], :, :]).rad2deg()
+    assert bends.max() < 3 and seen.max() > 10

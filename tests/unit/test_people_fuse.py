@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from drawn_people import FRAME, box_of, make_body
+from drawn_people import FRAME, Bodies, box_of, make_body
 from unish.body import LANDMARK_NAMES
 from unish.body.joints import MIRRORED_LANDMARKS
 from unish.people.fuse import SIGMA_ALONE_M, add_points, fuse, measure_scale, sigma_alone
@@ -95,6 +95,40 @@ def test_a_second_model_whose_trunk_is_elsewhere_is_not_heard(share, heard):
         apart = min(apart, 0.12 * side[0]) if not heard else apart
         assert sigma[0, landmark] == pytest.approx(np.hypot(0.01 * SCALE, 0.35 * apart), rel=1e-3)
     assert np.allclose(fused[1, SAME, :2], points[1, :, :2], atol=1e-3)
+
+
+@pytest.mark.parametrize(("score", "share"), [(0.9, 1.0), (0.3, 1.0), (0.15, 0.5), (0.0, 0.0)])
+def test_points_that_the_second_model_does_not_see_are_hardly_visible(score, share):
+    """What is behind a table BlazePose is sure of; and what moves along with such a point is seen as little."""
+    px, world, points, side = make_people(2)
+    points[0, 16, 2] = score
+    fused, _, _ = fuse_as_coco(px, world, points, side)
+    ankle_and_foot = [28, 30, 32]
+    assert fused[0, ankle_and_foot, 2] == pytest.approx(share * px[0, ankle_and_foot, 2], abs=1e-6)
+    others = np.delete(np.arange(33), ankle_and_foot)
+    assert np.array_equal(fused[0, others, 2], px[0, others, 2]) and np.array_equal(fused[1, :, 2], px[1, :, 2])
+
+
+def test_trunks_are_compared_where_the_second_model_is_sure():
+    """Hips beyond the border are guesses; but of somebody of whom it sees no corner of the trunk it knows nothing."""
+    px, world, points, side = make_people(3)
+    points[0, [11, 12], 0] += side[0]
+    points[0, [11, 12], 2] = 0.29
+    points[1, [11, 12], 0] += side[1]
+    points[2, TRUNK, 2] = 0.29
+    points[:, 9, 0] += 5
+    fused, _, _ = fuse_as_coco(px, world, points, side)
+    wrist = LANDMARK_NAMES.index("left_wrist")
+    assert (fused[:, wrist, 0] - px[:, wrist, 0]).tolist() == pytest.approx([5, 0, 0], abs=1e-3)
+
+
+def test_of_a_small_part_of_a_person_the_size_is_not_that_of_the_box():
+    """A metre at least: 11 centimetres apart are one person, however little is seen; 13 are not."""
+    px, world, points, _ = make_people(2)
+    points[:, TRUNK, 0] += np.array([[0.11], [0.13]]) * SCALE
+    fused, _, _ = fuse_as_coco(px, world, points, np.array([20.0, 20.0]))
+    moved = (fused[:, 11, 0] - px[:, 11, 0]).tolist()
+    assert moved == pytest.approx([0.11 * SCALE, 0], abs=1e-3)
 
 
 @pytest.mark.parametrize(("score", "heard"), [(0.3, True), (0.29, False)])
@@ -190,18 +224,21 @@ def test_people_with_poses_get_points_from_regions_close_around_what_is_seen():
         Observation(box_xyxy=box_of(bodies[0]), score=0.9, appearance=np.zeros(72)),
         Observation(box_xyxy=np.array([190.0, 80, 250, 160]), score=0.9, appearance=np.zeros(72), pose=bodies[1]),
     ]
-    model = Shifted(*bodies)
-    found = add_points(FRAME.picture, people, model)
+    # The second box is too small for somebody without a pose to be looked at again.
+    people[1] = replace(people[1], box_xyxy=np.array([0.0, 0, 63, 63]))
+    model = Shifted(bodies[0], bodies[0], bodies[1])
+    found = add_points(FRAME, people, model, Bodies(), min_landmark_score=0.5)
     assert found[1] is people[1]
     for person, body in zip(found[::2], bodies, strict=True):
         assert np.allclose(person.pose.px[11:, 0], body.px[11:, 0] + 3) and person.pose.sigma_px.shape == (33,)
         assert replace(person.pose, px=body.px, world=body.world, sigma_px=None).score == body.score
     # Around what is visible and the middles of the sides of the box.
-    first, second = model.regions
+    first, _, second = model.regions
     assert (first.x, first.y, first.side, first.angle) == pytest.approx((100, 120, 115, 0))
     assert (second.x, second.y, second.side) == pytest.approx((220, 120, 1.15 * 80))
-    assert add_points(FRAME.picture, people[1:2], model) == people[1:2]
-    assert add_points(FRAME.picture, [], model) == []
+    alone = Shifted(bodies[0])
+    assert add_points(FRAME, people[1:2], alone, Bodies(), min_landmark_score=0.5) == people[1:2]
+    assert add_points(FRAME, [], alone, Bodies(), min_landmark_score=0.5) == []
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, -2.0, np.pi])

@@ -232,7 +232,7 @@ def test_both_landmark_models_see_the_same_person(picture, name):
     landmarks = BlazePoseLandmarks(_asset("blazepose-full"), num_threads=1)
     alone = observe_box(frame, detection.box_xyxy, (), landmarks, finder=detector, min_landmark_score=0.5)
     model = load_movenet(name, _asset(f"movenet-{name}-graph"), _asset(f"movenet-{name}"))
-    (both,) = add_points(frame.picture, [alone], MoveNetPoints(model))
+    (both,) = add_points(frame, [alone], MoveNetPoints(model), landmarks, min_landmark_score=0.5)
     side = float((alone.box_xyxy[2:] - alone.box_xyxy[:2]).max())
     apart = np.linalg.norm(both.pose.px[:, :2] - alone.pose.px[:, :2], axis=-1)
     assert apart[[11, 12, 23, 24, 25, 26, 27, 28]].max() < 0.05 * side and np.median(apart) > 0

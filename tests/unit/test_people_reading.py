@@ -141,6 +141,16 @@ def test_somebody_is_not_read_where_a_neighbour_was_a_moment_ago():
     assert far not in model.regions
 
 
+@pytest.mark.parametrize(("x", "side", "first"), [(100.0, 300.0, True), (100.0, 90.0, False), (230.0, 300.0, False)])
+def test_somebody_cut_off_is_read_where_the_whole_person_was_a_moment_ago(x, side, first):
+    """Of which the box, 80 pixels wide, is a small part at the top; not where it lies outside, nor in a smaller one."""
+    me = make_body(100, 200, 260)
+    before = Region(x=x, y=120.0 + side / 3, side=side)
+    model = Bodies(me)
+    read_box(FRAME, np.array([[60.0, 70, 140, 150]]), 0, [before], model)
+    assert (model.regions[0] is before) == first
+
+
 class Turning(Bodies):
     """Whoever is in the region is read; a second look finds the landmarks moved, as far as the region's angle says.
 

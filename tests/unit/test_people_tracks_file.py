@@ -239,7 +239,8 @@ def test_somebody_is_looked_for_where_they_were_in_the_frame_before_if_that_is_o
     models = PoseModels(landmarks=model, keypoints=points, notes=("something is missing",))
     tracks, landmarks = read_tracks(tmp_path / "tracks.npz", clip, mask_size=(25, 40), models=models)
     first = [region.side for region in model.regions if region.x == 20 and region.side != 41]
-    assert len(first) == 2 and points.asked == [1] * 4 and tracks.warnings[0] == "something is missing"
+    # It is asked twice about somebody of whom it sees nothing.
+    assert len(first) == 2 and points.asked == [1] * 8 and tracks.warnings[0] == "something is missing"
     assert landmarks.sigma_px.shape == (1, 4, 33) and bool(landmarks.sigma_px.isfinite().all())
 
 

@@ -126,11 +126,11 @@ def test_shapes_shrink_by_the_error_beyond_that_of_a_well_seen_person() -> None:
     assert settled[1, 0] == pytest.approx(POPULATION_SPREAD**2 / (POPULATION_SPREAD**2 + excess), rel=1e-5)
 
 
-def _place(px: Tensor, fallback: Tensor, *, intrinsics: Tensor) -> PlacedBodies:
+def _place(px: Tensor, fallback: Tensor, *, intrinsics: Tensor, sigma: Tensor | None = None) -> PlacedBodies:
     rotations = torch.cat([UPRIGHT[None], torch.eye(3).expand(23, 3, 3)]).expand(1, 1, 24, 3, 3)
     return place_bodies(
         BODY, rotations, torch.zeros(1, 10), px, intrinsics[None], (400, 600), torch.ones(1, 1, dtype=torch.bool),
-        fallback,
+        fallback, sigma,
     )  # fmt: skip
 
 
@@ -150,6 +150,7 @@ def test_landmarks_outside_the_picture_or_guessed_do_not_place_anybody() -> None
     torch.testing.assert_close(
         _place(spoilt, fallback, intrinsics=intrinsics).params.transl, params.transl, atol=1e-3, rtol=0
     )
+    px[..., :11, 2] = 0.0  # faces have a test of their own
     three = px.clone()
     three[..., [11, 12, 13, 14, 15, 16, 23, 24, 25], 2] = 0.0
     lost = _place(three, fallback, intrinsics=intrinsics)
@@ -160,6 +161,43 @@ def test_landmarks_outside_the_picture_or_guessed_do_not_place_anybody() -> None
     assert not _place(four, fallback, intrinsics=intrinsics).by_network.any()
     nowhere = torch.full((1, 1, 3), torch.nan)
     assert not _place(three, nowhere, intrinsics=intrinsics).valid.any()
+
+
+def test_a_face_measures_with_the_shoulders_where_no_hip_is_seen() -> None:
+    intrinsics = torch.tensor([[500.0, 0, 300], [0, 400, 200], [0, 0, 1]])
+    params = replace(make_placed(torch.zeros(1, 1, 3)).params, transl=torch.tensor([[[0.3, 0.2, 4.0]]]))
+    marks = BODY.landmarks(params) @ intrinsics.T
+    px = torch.cat([marks[..., :2] / marks[..., 2:], torch.ones(1, 1, 33, 1)], dim=-1)
+    fallback = torch.tensor([[[9.0, 9.0, 9.0]]])
+    px[..., 13:, 2] = 0.0
+    cut = _place(px, fallback, intrinsics=intrinsics)
+    assert not cut.by_network.any() and float(cut.distance_sigma) == pytest.approx(DISTANCE_SIGMA["none"])
+    torch.testing.assert_close(cut.params.transl, params.transl, rtol=0, atol=1e-3)
+    one_shoulder = px.clone()
+    one_shoulder[..., 12, 2] = 0.0
+    assert _place(one_shoulder, fallback, intrinsics=intrinsics).by_network.all()
+    # Where a hip is seen, the face has no say: it pitches with the head.
+    px[..., 13:, 2] = 1.0
+    nodding = px.clone()
+    nodding[..., :11, 1] += 15.0
+    whole = [_place(one, fallback, intrinsics=intrinsics).params.transl for one in (px, nodding)]
+    assert torch.equal(*whole)
+
+
+def test_landmarks_in_doubt_measure_less() -> None:
+    intrinsics = torch.tensor([[500.0, 0, 300], [0, 400, 200], [0, 0, 1]])
+    params = replace(make_placed(torch.zeros(1, 1, 3)).params, transl=torch.tensor([[[0.3, 0.2, 4.0]]]))
+    marks = BODY.landmarks(params) @ intrinsics.T
+    px = torch.cat([marks[..., :2] / marks[..., 2:], torch.ones(1, 1, 33, 1)], dim=-1)
+    px[..., 27:29, 1] -= 20.0
+    sigma = torch.full((1, 1, 33), torch.nan)
+    fallback = torch.zeros(1, 1, 3)
+    alike = _place(px, fallback, intrinsics=intrinsics).params.transl
+    unknown = _place(px, fallback, intrinsics=intrinsics, sigma=sigma).params.transl
+    torch.testing.assert_close(unknown, alike)
+    sigma[..., 27:29] = 1000.0
+    doubted = _place(px, fallback, intrinsics=intrinsics, sigma=sigma).params.transl
+    assert (alike - params.transl).norm() > 0.1 and (doubted - params.transl).norm() < 1e-3
 
 
 def test_a_misfit_makes_a_ruler_unsure_by_its_share_of_the_height_in_the_picture() -> None:

@@ -20,7 +20,9 @@ GROUNDS = [
 ]
 
 
-def assemble_two(*, sky: torch.Tensor | None = None, **changes: object) -> Reconstruction:
+def assemble_two(
+    *, sky: torch.Tensor | None = None, landmarks: Landmarks | None = None, **changes: object
+) -> Reconstruction:
     """Two shots of two and three frames; the second person is absent in the second shot. ``changes`` of the first."""
     first = replace(make_shot(num_people=2, num_frames=2), **changes)
     second = make_shot(num_people=2, num_frames=3)
@@ -35,7 +37,9 @@ def assemble_two(*, sky: torch.Tensor | None = None, **changes: object) -> Recon
         person_ids=torch.tensor([4, 7]), valid=valid, boxes_xyxy=torch.arange(40.0).reshape(2, 5, 4),
         masks=torch.full((5, HEIGHT, WIDTH), -1, dtype=torch.int16),
     )  # fmt: skip
-    landmarks = Landmarks(px=torch.ones(2, 5, 33, 3), world=torch.zeros(2, 5, 33, 3), score=torch.ones(2, 5))
+    landmarks = landmarks or Landmarks(
+        px=torch.ones(2, 5, 33, 3), world=torch.zeros(2, 5, 33, 3), score=torch.ones(2, 5)
+    )
     images = np.zeros((5, HEIGHT, WIDTH, 3), np.uint8)
     betas = torch.arange(20.0).reshape(2, 10)
     return assemble(
@@ -64,9 +68,36 @@ def test_shots_follow_one_another_and_absent_people_have_no_numbers() -> None:
     np.testing.assert_array_equal(record.floor, np.float32([[0, -1, 0, 1.5], [np.nan] * 4]))
     assert record.person_valid.tolist() == [[True] * 5, [True, True, False, False, False]]
     assert not record.person_filled.any() and record.person_ids.tolist() == [4, 7]
-    for name in ("boxes_xyxy", "landmarks_px", "global_orient_aa", "body_pose_aa", "transl", "joints"):
+    for name in (
+        "boxes_xyxy",
+        "landmarks_px",
+        "global_orient_aa",
+        "body_pose_aa",
+        "transl",
+        "joints",
+        "joint_certainty",
+    ):
         values = getattr(record, name)
         assert np.isnan(values[1, 2:]).all() and np.isfinite(values[0]).all() and np.isfinite(values[1, :2]).all(), name
     assert record.source_size.tolist() == [4 * HEIGHT, 4 * WIDTH] and record.image_size.tolist() == [HEIGHT, WIDTH]
     assert (record.frame_indices.tolist(), record.segment.tolist()) == ([0, 5, 10, 15, 20], [0, 0, 1, 1, 1])
     assert (record.model, record.betas[1, 0]) == ("a model", 10.0)
+
+
+def test_joints_are_as_certain_as_their_landmarks_were_seen() -> None:
+    """Not beyond the border, not where only a box was seen; doubt is in metres at the person."""
+    px = torch.ones(2, 5, 33, 3)
+    px[0, 0, 25, 1] = HEIGHT + 1  # left knee
+    px[0, 1] = torch.nan
+    sigma = torch.zeros(2, 5, 33)
+    shot = make_shot(num_people=2, num_frames=2)
+    w2c = torch.linalg.inv(shot.c2w)
+    depth = (w2c[:, 2, :3] * shot.joints[..., 0, :]).sum(-1) + w2c[:, 2, 3]
+    sigma[0, 0, 15] = 0.05 * shot.intrinsics[0, 0, 0] / depth[0, 0]  # left wrist, five centimetres
+    landmarks = Landmarks(px=px, world=torch.zeros(2, 5, 33, 3), score=torch.ones(2, 5), sigma_px=sigma)
+    certainty = assemble_two(landmarks=landmarks).joint_certainty
+    assert certainty is not None and certainty.shape == (2, 5, 24) and certainty.dtype == np.float32
+    expected = np.ones(24)
+    expected[4], expected[20] = 0.0, 0.5
+    np.testing.assert_allclose(certainty[0, 0], expected, atol=1e-5)
+    assert not certainty[0, 1].any() and (certainty[0, 2:] == 1).all()

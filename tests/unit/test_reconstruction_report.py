@@ -220,7 +220,12 @@ def test_people_are_described_by_medians_over_the_frames_in_which_they_were_meas
             relief=torch.tensor([0.2, 0.5, 1.0]).expand(2, 3), centre=torch.zeros(2, 3, 2), extent=torch.ones(2, 3),
         ),
     )  # fmt: skip
+    certainty = np.full((2, 4, 24), np.nan, np.float32)
+    certainty[0], certainty[1, 1:] = 0.49, 0.5
+    certainty[0, 0, :6] = 0.51
+    record = replace(record, joint_certainty=certainty)
     one, other = describe_people(record, [first, second], figure)
+    assert one["joints_seen"] == pytest.approx(6 / 96) and other["joints_seen"] == 1.0
     assert (one["id"], one["frames"], other["id"], other["frames"]) == (3, 4, 4, 3)
     # 0.05 over 0.05, 0.1, 0.2 and 0.5; the other person was absent in the first frame.
     assert one["certainty"] == pytest.approx((0.5 + 0.25) / 2) and other["certainty"] == pytest.approx(0.5)
@@ -228,7 +233,8 @@ def test_people_are_described_by_medians_over_the_frames_in_which_they_were_meas
     assert one["correction_tilt"] == pytest.approx(1.0)
     assert np.isnan([other["correction"], other["correction_tilt"], other["correction_relief"]]).all()
     nobody = replace(record, person_valid=np.zeros((2, 4), bool))
-    assert [row["certainty"] for row in describe_people(nobody, [first, second], figure)] == [0.0, 0.0]
+    for name in ("certainty", "joints_seen"):
+        assert [row[name] for row in describe_people(nobody, [first, second], figure)] == [0.0, 0.0]
 
 
 def test_quality_is_of_all_shots_together() -> None:

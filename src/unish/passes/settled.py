@@ -180,6 +180,7 @@ def _evidence(seen: Observations, shot: slice, masks: FrameArray, heights: Float
         boxes_xyxy=seen.tracks.boxes_xyxy[:, shot],
         box_only=seen.box_only[:, shot],
         known_height=torch.isfinite(heights) if torch.isfinite(heights).any() else None,
+        landmarks_sigma_px=None if seen.landmarks.sigma_px is None else seen.landmarks.sigma_px[:, shot],
     )
 
 

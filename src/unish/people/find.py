@@ -139,7 +139,13 @@ def find_people(
                 min_landmark_score=config.min_landmark_score,
             )
             if models.keypoints is not None:
-                people = add_points(frame.picture, people, models.keypoints)
+                people = add_points(
+                    frame,
+                    people,
+                    models.keypoints,
+                    models.landmarks,
+                    min_landmark_score=config.min_landmark_score,
+                )
             if models.features is not None:
                 people = add_features(frame.picture, people, models.features)
             if log is not None:

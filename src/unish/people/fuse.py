@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 from numpy import ndarray
-from torch import Tensor
 
 from unish.body.joints import JOINT_LANDMARKS, MIRRORED_LANDMARKS
-from unish.people.protocols import KeypointModel, Observation, Pose
-from unish.people.regions import Region
+from unish.people.protocols import KeypointModel, LandmarkModel, Observation
+from unish.people.reading import Frame
+from unish.people.reread import MAX_APART, MIN_SIZE_M, SURE, TRUNK_LANDMARKS, TRUNK_POINTS, read_points
 from unish.structs import NUM_LANDMARKS
 
 SIGMA_ALONE_M = 0.015
@@ -20,12 +20,7 @@ SIGMA_ALONE_M = 0.015
 
 _SIGMA_BOTH_M = 0.01
 _SIGMA_PER_DISTANCE = 0.35
-_MAX_APART = 0.12
-_MIN_SCORE = 0.3
-_MARGIN = 1.15
-_MIN_VISIBILITY = 0.5
 _LIMBS = np.array(list(JOINT_LANDMARKS))
-_TRUNK = np.array([11, 12, 23, 24])
 _MIRRORED = np.array(MIRRORED_LANDMARKS)
 # The landmark that means the same as each of COCO's 17 key points, and the key point with which each landmark moves:
 # eyelids with the eye, mouth with the nose, hands with the wrist, feet with the ankle.
@@ -51,7 +46,7 @@ def fuse(
     """Landmarks of B people read by BlazePose, with the key points of a second model that is better in the picture.
 
     Two key point models err apart from one another, so where they disagree, both are to be doubted. Where their trunks
-    lie further apart than ``_MAX_APART`` of the person's size, one of them has read somebody else: the second one is
+    lie further apart than ``MAX_APART`` of the person's size, one of them has read somebody else: the second one is
     not heard then, and all points are in doubt. Where left and right are the other way round, the first one has taken
     the front for the back: seen along the ray that is a body with left and right exchanged and depth turned around. A
     point of which the second model is not sure stays where it is: MoveNet has to put legs that are cut off by the
@@ -69,7 +64,8 @@ def fuse(
         sigma_px: 1σ of ``px``: a centimetre at the person, and a share of the distance between the models.
     """
     scale = measure_scale(px, world)[:, None]
-    trunk = world[:, _TRUNK[:2]].mean(axis=1) - world[:, _TRUNK[2:]].mean(axis=1)
+    side_px = np.maximum(side_px, MIN_SIZE_M * scale[:, 0])
+    trunk = world[:, TRUNK_LANDMARKS[:2]].mean(axis=1) - world[:, TRUNK_LANDMARKS[2:]].mean(axis=1)
     trunk /= np.maximum(np.linalg.norm(trunk, axis=-1, keepdims=True), 1e-6)
     points = points.copy()
     points[..., :2] -= (scale * _HIGHER_M)[..., None] * trunk[:, None, :2]
@@ -78,13 +74,16 @@ def fuse(
     faced_world = np.where(swapped[:, None, None], world[:, _MIRRORED] * np.array([1, 1, -1], np.float32), world)
     moved = points[..., :2] - faced_px[:, _SAME, :2]
     apart = np.linalg.norm(moved, axis=-1)
-    same = apart[:, [_SAME.tolist().index(landmark) for landmark in _TRUNK]].mean(axis=-1) < _MAX_APART * side_px
+    sure = points[:, TRUNK_POINTS, 2] >= SURE
+    off = (apart[:, TRUNK_POINTS] * sure).sum(axis=-1) / np.maximum(sure.sum(axis=-1), 1)
+    same = sure.any(axis=-1) & (off < MAX_APART * side_px)
     fused_px = faced_px.copy()
-    heard = points[..., 2:] >= _MIN_SCORE
+    heard = points[..., 2:] >= SURE
     fused_px[..., :2] += np.where(heard, moved, 0)[:, _CARRIER]
     # Who has read somebody else is not known: as much doubt as of points that are hardly heard.
-    doubted = np.where(same[:, None], apart, np.minimum(apart, _MAX_APART * side_px[:, None]))[:, _CARRIER]
+    doubted = np.where(same[:, None], apart, np.minimum(apart, MAX_APART * side_px[:, None]))[:, _CARRIER]
     sigma = np.hypot(_SIGMA_BOTH_M * scale, _SIGMA_PER_DISTANCE * doubted)
+    fused_px[..., 2] *= np.minimum(points[..., 2] / SURE, 1.0)[:, _CARRIER]
     return (
         np.where(same[:, None, None], fused_px, px),
         np.where(same[:, None, None], faced_world, world),
@@ -119,43 +118,40 @@ def _face_away(px: Float32[ndarray, "B 33 3"], points: Float32[ndarray, "B 17 3"
     theirs = points[:, 5:, :2]
     across = [limbs[:, [0, 6]] - limbs[:, [1, 7]] for limbs in (theirs, px[:, _LIMBS, :2])]
     against = (across[0] * across[1]).sum(axis=(-2, -1)) < 0
-    sure = points[:, 5:, 2] >= _MIN_SCORE
+    sure = points[:, 5:, 2] >= SURE
     as_read, exchanged = (
         (sure * np.linalg.norm(theirs - own[:, _LIMBS, :2], axis=-1)).sum(axis=-1) for own in (px, px[:, _MIRRORED])
     )
     return np.asarray(against & (exchanged < as_read))
 
 
-def _fit_region(box_xyxy: Float[ndarray, "4"], pose: Pose) -> Region:
-    """Close around the visible landmarks and the middles of the box's sides, turned as the person is.
-
-    Around landmarks alone it would miss the limbs that they miss; a turned square around the whole box is too large.
-    """
-    x0, y0, x1, y1 = box_xyxy.tolist()
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    seen = pose.px[pose.px[:, 2] >= _MIN_VISIBILITY, :2]
-    points = np.concatenate([np.array([[x0, y], [x1, y], [x, y0], [x, y1]]), seen])
-    return Region.around_points(points, angle=pose.next_region.angle, margin=_MARGIN)
-
-
 def add_points(
-    picture: Float32[Tensor, "3 H W"], people: Sequence[Observation], model: KeypointModel
+    frame: Frame,
+    people: Sequence[Observation],
+    model: KeypointModel,
+    landmarks: LandmarkModel,
+    *,
+    min_landmark_score: float,
 ) -> list[Observation]:
-    """The people of a picture, their poses fused with the key points that a second model reads where they are."""
-    rows = [row for row, person in enumerate(people) if person.pose is not None]
-    poses = [pose for person in people if (pose := person.pose) is not None]
+    """The people of a picture, their poses fused with the key points that a second model reads where they are.
+
+    Poses that these contradict are read again first: see ``reread.read_points``.
+    """
+    if not people:
+        return []
+    fused, points = read_points(frame, people, model, landmarks, min_landmark_score=min_landmark_score)
+    rows = [row for row, person in enumerate(fused) if person.pose is not None]
+    poses = [pose for person in fused if (pose := person.pose) is not None]
     if not poses:
-        return list(people)
-    boxes = np.stack([people[row].box_xyxy for row in rows])
-    points = model.read_points(picture, [_fit_region(box, pose) for box, pose in zip(boxes, poses, strict=True)])
+        return fused
+    boxes = np.stack([fused[row].box_xyxy for row in rows])
     px, world, sigma_px = fuse(
         np.stack([pose.px for pose in poses]),
         np.stack([pose.world for pose in poses]),
-        points,
+        points[rows],
         (boxes[:, 2:] - boxes[:, :2]).max(axis=-1),
     )
-    fused = list(people)
     for index, (row, pose) in enumerate(zip(rows, poses, strict=True)):
         pose = replace(pose, px=px[index], world=world[index], sigma_px=sigma_px[index])
-        fused[row] = replace(people[row], pose=pose)
+        fused[row] = replace(fused[row], pose=pose)
     return fused

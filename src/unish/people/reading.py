@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ _SAME_SILHOUETTE = 0.7
 _TRUNK = np.array([11, 12, 23, 24])
 _SETTLED = 0.005
 _RESTLESS = 0.05
+_PART = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +74,12 @@ def read_box(
     """
     region = Region.around_box(boxes[index], margin=BOX_MARGIN)
     near = [other for other in expected if region_distance(region, other) < MAX_STRAY]
+    # Of somebody who is cut off or half hidden the box is a small part of the region.
+    near = near or [other for other in expected if other.side > region.side and _is_part(boxes[index], other)]
     if near:
-        settled = read_settled(frame, min(near, key=lambda other: region_distance(region, other)), landmarks)
+        settled = read_settled(
+            frame, min(near, key=lambda other: region_distance(region, other, max_ratio=math.inf)), landmarks
+        )
         if settled is not None and belongs_to_box(settled, boxes, index):
             return settled
     pose = read_new(frame, boxes, index, landmarks, finder, is_new=not near)
@@ -84,6 +90,10 @@ def read_box(
     tries += [landmarks.read_pose(frame.picture, other) for other in near]
     tries = [one for one in tries if one.score >= _MIN_RETRY_SCORE and belongs_to_box(one, boxes, index)]
     return max(tries, key=lambda one: one.score * _overlap_with(one, boxes[index]), default=None)
+
+
+def _is_part(box: Float[ndarray, "4"], region: Region) -> bool:
+    return bool(box_containment(box[None], np.array(region.bounds())[None])[0, 0] > _PART)
 
 
 def read_new(

@@ -82,7 +82,14 @@ def read_tracks(
                     min_landmark_score=config.min_landmark_score,
                 )
         if models.keypoints is not None:
-            seen = dict(zip(seen, add_points(frame.picture, list(seen.values()), models.keypoints), strict=True))
+            fused = add_points(
+                frame,
+                list(seen.values()),
+                models.keypoints,
+                models.landmarks,
+                min_landmark_score=config.min_landmark_score,
+            )
+            seen = dict(zip(seen, fused, strict=True))
         for identity, observation in seen.items():
             people[identity][index] = observation
         if progress is not None:

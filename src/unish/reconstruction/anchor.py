@@ -14,16 +14,22 @@ from jaxtyping import Bool, Float
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
-from unish.body import JOINT_LANDMARKS, Body, resize_shape
+from unish.body import JOINT_LANDMARKS, LANDMARK_NAMES, Body, resize_shape
+from unish.body.joint_evidence import find_seen
 from unish.geometry.ruler import STATURE_SPREAD, solve_translation
 from unish.structs import BodyParams
 
-VISIBLE = 0.5
 HIPS, KNEES, ANKLES = (23, 24), (25, 26), (27, 28)
 """BlazePose landmark indices."""
 
 RULER_LANDMARKS = tuple(JOINT_LANDMARKS)
 """Landmarks at joint centres. Face, hand and foot points hang on joints that landmarks barely pin down."""
+
+FACE, FACE_SHARE = tuple(range(LANDMARK_NAMES.index("mouth_right") + 1)), 0.3
+"""Landmarks that count, too, where no hip is seen, and their share of the weight: a head is better than nothing."""
+
+RULER_SIGMA_M = 0.03
+"""Standard error of a landmark at the person with which it counts half."""
 
 DISTANCE_SIGMA = {"full": 0.05, "knees": 0.08, "hips": 0.17, "none": 0.5}
 """Relative 1σ error of the distance from the ruler by the lowest pair of landmarks that is seen: down to the ankles,
@@ -81,8 +87,13 @@ def place_bodies(
     image_size: tuple[int, int],
     valid: Bool[Tensor, "P T"],
     fallback_transl: Float[Tensor, "P T 3"],
+    landmarks_sigma_px: Float[Tensor, "P T 33"] | None = None,
 ) -> PlacedBodies:
-    """Translation of every body from its landmarks; the network's own translation where there are too few of them."""
+    """Translation of every body from its landmarks; the network's own translation where there are too few of them.
+
+    Args:
+        landmarks_sigma_px: standard error of each landmark, NaN where unknown; all are alike where ``None``.
+    """
     num_people, num_frames = valid.shape
     unplaced = BodyParams(
         betas=betas[:, None].expand(num_people, num_frames, -1),
@@ -90,18 +101,20 @@ def place_bodies(
         body_pose=rotations[..., 1:, :, :],
         transl=torch.zeros_like(fallback_transl),
     )
-    joints = list(RULER_LANDMARKS)
-    weights = landmark_weights(landmarks_px, image_size)
-    transl, residual_px = solve_translation(
-        body.landmarks(unplaced)[..., joints, :],
-        landmarks_px[..., joints, :2].nan_to_num(),
-        weights[..., joints],
-        intrinsics.expand(num_people, -1, -1, -1),
-    )
-    usable = ((weights[..., joints] > 0).sum(-1) >= 4) & torch.isfinite(transl).all(-1) & (transl[..., 2] > 0)
+    cameras = intrinsics.expand(num_people, -1, -1, -1)
+    seen = landmark_weights(landmarks_px, image_size)
+    weights = seen * _ruler_shares(seen)
+    points, observed = body.landmarks(unplaced), landmarks_px[..., :2].nan_to_num()
+    transl, residual_px = solve_translation(points, observed, weights, cameras)
+    if landmarks_sigma_px is not None:
+        metres_per_px = transl[..., 2:].clamp_min(0.0) / cameras[..., 0, 0, None]
+        doubt = (landmarks_sigma_px.nan_to_num(0.0) * metres_per_px / RULER_SIGMA_M).square()
+        transl, residual_px = solve_translation(points, observed, weights / (1 + doubt), cameras)
+    enough = ((weights > 0).sum(-1) >= 4) & ((weights[..., list(RULER_LANDMARKS)] > 0).sum(-1) >= 2)
+    usable = enough & torch.isfinite(transl).all(-1) & (transl[..., 2] > 0)
     transl = torch.where(usable[..., None], transl, fallback_transl)
     height_px = intrinsics[:, 1, 1] * body.standing_height(betas)[:, None] / transl[..., 2].clamp_min(1e-3)
-    sigma = torch.hypot(_distance_sigma(weights), MISFIT_TO_SIGMA * residual_px / height_px)
+    sigma = torch.hypot(_distance_sigma(seen), MISFIT_TO_SIGMA * residual_px / height_px)
     # Not finite without any landmark; the worst is then the right answer too.
     sigma = torch.where(usable, sigma, torch.inf).clamp_max(DISTANCE_SIGMA["none"])
     finite = torch.isfinite(transl).all(-1) & torch.isfinite(rotations).flatten(2).all(-1)
@@ -188,11 +201,16 @@ def smooth_distances(
 
 
 def landmark_weights(landmarks_px: Float[Tensor, "P T 33 3"], image_size: tuple[int, int]) -> Float[Tensor, "P T 33"]:
-    """Visibility, zero where a landmark is guessed (below ``VISIBLE``) or outside the picture."""
-    height, width = image_size
-    x, y, visibility = landmarks_px.unbind(-1)
-    inside = (x >= 0) & (x <= width) & (y >= 0) & (y <= height) & (visibility >= VISIBLE)
-    return torch.where(inside, visibility, torch.zeros_like(visibility)).nan_to_num()
+    """Visibility, zero where a landmark was not seen (``body.joint_evidence``)."""
+    return torch.where(find_seen(landmarks_px, image_size), landmarks_px[..., 2], 0.0)
+
+
+def _ruler_shares(seen: Float[Tensor, "P T 33"]) -> Float[Tensor, "P T 33"]:
+    """Which of the landmarks that were seen measure distance: joints; the face, too, where no hip is seen."""
+    shares = torch.zeros_like(seen)
+    shares[..., list(RULER_LANDMARKS)] = 1.0
+    shares[..., list(FACE)] = FACE_SHARE * (seen[..., list(HIPS)].amax(-1, keepdim=True) == 0)
+    return shares
 
 
 def _distance_sigma(weights: Float[Tensor, "P T 33"]) -> Float[Tensor, "P T"]:

@@ -15,6 +15,7 @@ from unish.geometry.rotation import matrix_to_axis_angle
 from unish.reconstruction.contacts import REGIONS, TOUCH_M, TOUCH_M_S
 from unish.reconstruction.depth_curve import NUM_KNOTS
 from unish.reconstruction.ground import Ground
+from unish.reconstruction.joint_certainty import measure_joint_certainty
 from unish.reconstruction.shot import MetricShot
 from unish.structs import (
     CONFIDENT,
@@ -83,6 +84,7 @@ def assemble(
         body_pose_aa=of_people(pose),
         transl=of_people(transl),
         joints=of_people(joints),
+        joint_certainty=of_people(measure_joint_certainty(shots, landmarks, (int(height), int(width)))),
         gravity=torch.stack([ground.gravity for ground in grounds]).numpy().astype(np.float32),
         floor=torch.stack([ground.floor for ground in grounds]).numpy().astype(np.float32),
         faces=body.faces.numpy().astype(np.int32),

@@ -14,6 +14,7 @@ from unish.body import JOINT_LANDMARKS, Body
 from unish.geometry.mesh_distance import distance_to_mesh
 from unish.reconstruction.feet_plane import AGREE
 from unish.reconstruction.ground import Ground
+from unish.reconstruction.joint_certainty import SEEN
 from unish.reconstruction.shot import MetricShot
 from unish.structs import FrameArray, Frames, Reconstruction, join_frames
 
@@ -130,6 +131,8 @@ def describe_people(reconstruction: Reconstruction, shots: list[MetricShot], bod
                 "height_m": float(heights[person]),
                 # 1 for a person seen from head to ankles, falling as the ruler gets worse.
                 "certainty": min(float(np.median(0.05 / sigma[person][valid])), 1.0) if valid.any() else 0.0,
+                # Share of the joints, over all frames, that do not follow from the pose prior alone.
+                "joints_seen": _share_seen(reconstruction, person),
                 # Medians of what reconstruction.npz records per frame: see ``DepthComparison``.
                 "correction": float(np.median(factor)),
                 "correction_tilt": float(np.median(lean)),
@@ -138,6 +141,13 @@ def describe_people(reconstruction: Reconstruction, shots: list[MetricShot], bod
             }
         )
     return rows
+
+
+def _share_seen(reconstruction: Reconstruction, person: int) -> float:
+    certainty = reconstruction.joint_certainty
+    if certainty is None or not reconstruction.person_valid[person].any():
+        return 0.0
+    return float((certainty[person, reconstruction.person_valid[person]] >= SEEN).mean())
 
 
 def describe_grounds(shots: Sequence[MetricShot], grounds: Sequence[Ground]) -> list[dict[str, Any]]:

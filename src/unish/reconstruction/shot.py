@@ -51,6 +51,7 @@ class ShotEvidence:
         box_only: (P, T) nothing but the box was seen of the person: no landmarks, and no crop that the network read.
         known_height: (P,) people whose stature was given; ``None`` for nobody.
         never_moves: (P,) perhaps a poster or a statue, whose size says nothing; ``None`` where nobody has looked.
+        landmarks_sigma_px: (P, T, 33) standard error of each landmark; ``None`` where nobody has said.
     """
 
     timestamps_s: Float[Tensor, "T"]
@@ -61,6 +62,7 @@ class ShotEvidence:
     box_only: Bool[Tensor, "P T"]
     known_height: Bool[Tensor, "P"] | None = None
     never_moves: Bool[Tensor, "P"] | None = None
+    landmarks_sigma_px: Float[Tensor, "P T 33"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,8 +245,9 @@ def _place(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], bod
         transl = shot.transl + torch.tensor([0.0, 0.0, in_metres])
     intrinsics = shot.intrinsics.expand(num_frames, 3, 3)
     placed = place_bodies(
-        body, rotations, betas, evidence.landmarks_px, intrinsics, (height, width), evidence.valid, transl
-    )
+        body, rotations, betas, evidence.landmarks_px, intrinsics, (height, width), evidence.valid, transl,
+        evidence.landmarks_sigma_px,
+    )  # fmt: skip
     if evidence.never_moves is not None:
         sigma = placed.distance_sigma
         sigma = torch.where(evidence.never_moves[:, None], sigma.clamp_min(PICTURE_SIGMA), sigma)

@@ -24,7 +24,7 @@ OLD_FORMAT = "unish-reconstruction/1"
 OPTIONAL = frozenset(
     {
         "sky", "dense_frames", "dense", "camera_interpolated", "contact_prob", "contact_names", "contact_thresholds",
-        "depth_curve", "scale_interval",
+        "depth_curve", "joint_certainty", "scale_interval",
     }
 )  # fmt: skip
 """Keys that a file need not have: their attributes are then ``None``; all frames have dense arrays, in the file."""
@@ -40,7 +40,7 @@ RELIABLE = 0.2
 _OVER_TIME = ("segment", "timestamps_s", "frame_indices", "intrinsics", "c2w", "camera_interpolated")
 _OVER_PEOPLE_AND_TIME = (
     "person_valid", "person_filled", "boxes_xyxy", "landmarks_px", "global_orient_aa", "body_pose_aa", "transl",
-    "joints", "contact_prob",
+    "joints", "contact_prob", "joint_certainty",
 )  # fmt: skip
 
 
@@ -65,6 +65,9 @@ class Reconstruction:
     ``dense_frames`` names, of all where it is not given. Those of a long video lie in the folder ``dense`` beside the
     file, and are read frame by frame (``FrameArray``). Where ``camera_interpolated``, the camera of a frame was not
     solved but lies between those of dense frames.
+
+    ``joint_certainty`` says how well each joint was seen: 0 where it follows from the pose prior alone, towards 1 where
+    its landmarks are sharp.
 
     ``contact_prob`` says how likely each of C points of the body (``contact_names``) touches the ground, NaN where it
     was not seen; ``contact_thresholds`` are the height (metres) and speed (m/s) that halve it. ``depth_curve`` has the
@@ -104,6 +107,7 @@ class Reconstruction:
     dense_frames: Int64[ndarray, "_"] = None  # type: ignore[assignment]
     dense: str = ""
     camera_interpolated: Bool[ndarray, "T"] | None = None
+    joint_certainty: Float32[ndarray, "P T 24"] | None = None
     contact_prob: Float32[ndarray, "P T C"] | None = None
     contact_names: Shaped[ndarray, "C"] | None = None
     contact_thresholds: Float32[ndarray, "2"] | None = None

@@ -18,11 +18,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unish.body import Body, load_body
+from unish.body.joint_evidence import joint_certainty
 from unish.body.joints import MIRRORED_JOINTS, NUM_BETAS, NUM_JOINTS
 from unish.geometry.rotation import matrix_to_rot6d, nearest_rotation, rot6d_to_matrix
 from unish.network.geometry_tokens import NUM_PLACE, describe_place
 from unish.network.human.analytic_pose import rotations_from_landmarks
 from unish.network.human.solver import solve_bodies
+from unish.network.human.unseen_legs import complete_legs
 from unish.network.human.viewing_ray import PersonView, image_aligned_points, place_landmarks, view_person
 from unish.network.layers import Mlp
 from unish.network.outputs import HumanOutput
@@ -31,6 +33,7 @@ from unish.structs import NUM_LANDMARKS, BodyParams, HumanInputs
 
 _ERROR_UNIT_M = 0.1  # residuals are in decimetres, so that they have the scale of poses at the start of training
 _EVIDENCE_DIM = NUM_LANDMARKS * (3 + 3 + 2 + 1) + 2
+_SEEN_AT = 0.3  # visibility from which on a leg's pose is the network's; below, a guess
 _STATE_DIM = NUM_JOINTS * 6 + NUM_BETAS + NUM_LANDMARKS * 5 + 1
 
 
@@ -111,7 +114,8 @@ class LandmarkBranch(nn.Module):
         per_person = [x[:, None].expand(*people, *x.shape[1:]).flatten(0, 1) for x in (timestamps, intrinsics)]
         with torch.autocast(timestamps.device.type, enabled=False):
             view = view_person(
-                humans.landmarks_px.flatten(0, 1).float(), humans.landmarks_world.flatten(0, 1).float(),
+                _hide_outside(humans.landmarks_px, humans.landmarks_sigma_px).flatten(0, 1).float(),
+                humans.landmarks_world.flatten(0, 1).float(),
                 humans.valid.flatten(0, 1), per_person[1].float(),
             )  # fmt: skip
         state, token = self.lift(view, per_person[0])
@@ -171,8 +175,10 @@ class LandmarkBranch(nn.Module):
             focal = (intrinsics[..., 0, 0] * intrinsics[..., 1, 1]).sqrt().detach()
             sigma = sigma_px.flatten(0, 1).float() / focal[..., None]
         with torch.autocast(rotations.device.type, enabled=False):
+            certainty = joint_certainty((view.visibility / _SEEN_AT).clamp_max(1.0))
+            completed = complete_legs(rotations.float(), certainty, timestamps)
             return solve_bodies(
-                self._body_on(rotations.device), rotations.float(), betas.float(), view, timestamps,
+                self._body_on(rotations.device), completed, betas.float(), view, timestamps,
                 steps=self.config.solver_steps, sigma=sigma, camera_rotations=camera_rotations,
             )  # fmt: skip
 
@@ -242,6 +248,16 @@ class TimeBlock(nn.Module):
         out = torch.where(mask[:, None], scores, -1e4).softmax(dim=-1) @ value
         x = x + self.proj(out.transpose(1, 2).flatten(2))
         return x + self.mlp(self.norm2(x))
+
+
+def _hide_outside(
+    landmarks_px: Float[Tensor, "B P N L 3"], sigma_px: Float[Tensor, "B P N L"] | None
+) -> Float[Tensor, "B P N L 3"]:
+    """Landmarks outside of the picture are not visible, whatever the landmark model says of them."""
+    if sigma_px is None:
+        return landmarks_px
+    visibility = torch.where(sigma_px.isinf(), 0.0, landmarks_px[..., 2])
+    return torch.cat([landmarks_px[..., :2], visibility[..., None]], dim=-1)
 
 
 def _time_rotary(timestamps: Float[Tensor, "S N"], config: LandmarkBranchConfig) -> Rotary:
