@@ -32,6 +32,7 @@ class ViewSolverConfig:
         num_similar: pairs of every frame with frames far away in time that show the same place.
         min_turn_deg: the focal length is free where the camera turns by more.
         bundle: the bundle adjustment.
+        refiner: a learnt network follows the plane sweep (``depth_refiner``); its weights are in the checkpoint.
     """
 
     gaps: tuple[int, ...] = (1, 2, 4, 8)
@@ -55,3 +56,4 @@ class ViewSolverConfig:
     num_similar: int = 1
     min_turn_deg: float = 3.0
     bundle: BundleConfig = field(default_factory=BundleConfig)
+    refiner: bool = False

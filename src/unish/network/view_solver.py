@@ -22,6 +22,7 @@ from unish.geometry.bundle import Bundle, Observations, adjust_bundle
 from unish.geometry.camera import unproject
 from unish.geometry.rigid import invert_rigid
 from unish.geometry.surfaces import dilate
+from unish.network.depth_refiner import DepthRefiner
 from unish.network.matching.lighterglue import LighterGlue
 from unish.network.matching.pairs import (
     describe_frames,
@@ -72,6 +73,7 @@ def refine_scene(
     usable: Bool[Tensor, "B N H W"] | None = None,
     known_camera: bool = False,
     config: ViewSolverConfig | None = None,
+    refiner: DepthRefiner | None = None,
 ) -> SceneOutput:
     """What a scene branch says of a clip, with cameras and depth that agree with what its frames show alike.
 
@@ -80,6 +82,7 @@ def refine_scene(
         people: index of the person at each pixel, −1 = scene; nobody if ``None``.
         usable: pixels that show the scene or people, and not sky, padding or captions; all if ``None``.
         known_camera: the intrinsics of ``scene`` are right.
+        refiner: the learnt network that follows the plane sweep; nothing follows it if ``None``.
     """
     shape = (*images.shape[:2], *images.shape[3:])
     people = torch.full(shape, -1, device=images.device) if people is None else people.long()
@@ -99,6 +102,7 @@ def refine_scene(
             usable[clip],
             views,
             clip,
+            refiner,
         )
         for clip in range(len(images))
     ]
@@ -123,6 +127,7 @@ def _refine_clip(
     usable: Bool[Tensor, "N H W"],
     views: SolvedViews,
     clip: int,
+    refiner: DepthRefiner | None,
 ) -> tuple[Float[Tensor, "N H W"], Float[Tensor, "N H W"]]:
     """Depth and confidence of one clip from the frames that are joined; the others keep theirs, at the same scale."""
     joined = views.joined[clip].nonzero()[:, 0]
@@ -143,6 +148,7 @@ def _refine_clip(
             information=bundle.information[clip, joined],
         ),
         moving=bool(views.moves[clip]),
+        refiner=refiner,
     )
     level = (refined - log_depth[joined]).median()
     return (log_depth + level).index_copy(0, joined, refined), conf_logits.index_copy(0, joined, conf)
