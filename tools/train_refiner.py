@@ -41,10 +41,12 @@ PATH_M, TURN_DEG = 0.04, 50.0
 DEGRADED, FORGOTTEN, SKY_LEFT_OUT = 0.7, 0.1, 0.5
 """Shares of clips whose pictures are spoiled, in which one person is not found, and whose sky is known."""
 
-CANDIDATE_CHANNELS, LEVEL_CHANNEL, PEOPLE_CHANNEL, COLOUR_CHANNELS = slice(0, 4), 5, 13, slice(14, 17)
+CANDIDATE_CHANNELS, LEVEL_CHANNEL, PEOPLE_CHANNEL = slice(0, 4), 5, 13
+COLOUR_CHANNELS, PROFILE_CHANNELS = slice(14, 17), slice(17, 33)
 """Of ``arrange_evidence``."""
 
-STEPS, BATCH, CUT = 3000, 8, 64
+STEPS, BATCH, CUT = 540, 8, 64
+NOISE, FORGOTTEN_CHANNELS = 0.05, 0.3  # of all maps; share of cuts without colours, and without scores along the ray
 OFF = 0.02  # standard deviation of what a lesson's fused depth is moved by
 FARTHEST, RIGHT = 0.6, 0.05  # log-depth: what is farther off counts as this; what is nearer than this is right
 HOPELESS = 0.25  # median distance of log-depth of a clip whose cameras were not found
@@ -241,6 +243,7 @@ def cut_lesson(frames: list[Lesson], number: int) -> Lesson:
 
 
 def vary_lesson(lesson: Lesson, rng: np.random.Generator) -> Lesson:
+    """Another fused depth than the one to be changed, other colours, noise, and inputs that are not there."""
     count = len(lesson.wanted)
 
     def draw(sigma: float, *shape: int) -> Tensor:
@@ -250,8 +253,11 @@ def vary_lesson(lesson: Lesson, rng: np.random.Generator) -> Lesson:
     off, maps = off[:, 0], lesson.maps.clone()
     maps[:, CANDIDATE_CHANNELS] -= off[:, None] / LOG_RANGE
     maps[:, LEVEL_CHANNEL] += off / 2
-    seen = torch.from_numpy(rng.random((count, 1, 1, 1)) > 0.2)
-    maps[:, COLOUR_CHANNELS] *= seen * draw(0.3, 1, 1, 1).exp() * draw(0.1, 3, 1, 1).exp()
+    maps[:, COLOUR_CHANNELS] *= draw(0.3, 1, 1, 1).exp() * draw(0.1, 3, 1, 1).exp()
+    for channels in (COLOUR_CHANNELS, PROFILE_CHANNELS):
+        maps[:, channels] *= torch.from_numpy(rng.random((count, 1, 1, 1)) > FORGOTTEN_CHANNELS)
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    maps += NOISE * torch.randn(maps.shape, generator=generator)
     return replace(lesson, maps=maps, wanted=lesson.wanted - off)
 
 
@@ -300,7 +306,7 @@ if __name__ == "__main__":
         compute_loss,  # type: ignore[arg-type]
         lambda number: cut_lesson(lessons, number),
         config=FitConfig(
-            steps=arguments.steps, learning_rate=2e-3, warmup_steps=100, ema_decay=0.995, checkpoint_every=200,
+            steps=arguments.steps, learning_rate=1.5e-3, weight_decay=0.1, warmup_steps=100, ema_decay=0.995, checkpoint_every=200,
             validate_every=500,
         ),
         run_dir=arguments.work / "run",

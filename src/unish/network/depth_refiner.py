@@ -108,10 +108,10 @@ class DepthRefiner(nn.Module):
     def forward(self, evidence: Evidence) -> tuple[Float[Tensor, "N h w"], Float[Tensor, "N h w"]]:
         """What is to be added to the fused log-depth, and the new confidence.
 
-        The step is at most ``MAX_STEP``, and 0 at people, of whom several views say nothing.
+        The step is at most ``MAX_STEP``. It means nothing at people, of whom several views say nothing.
         """
         step, logit = self.judge(arrange_evidence(evidence))
-        return step * ~evidence.people, shift_logit(evidence.confidence, logit).sigmoid()
+        return step, shift_logit(evidence.confidence, logit).sigmoid()
 
     def judge(self, maps: Float[Tensor, "N C h w"]) -> tuple[Float[Tensor, "N h w"], Float[Tensor, "N h w"]]:
         """The step, and what is to be added to the logit of the confidence, from maps of ``arrange_evidence``."""

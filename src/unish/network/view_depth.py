@@ -22,6 +22,7 @@ from unish.geometry.agreement import count_agreeing, fuse_depths, join_still_fra
 from unish.geometry.camera import resize_intrinsics
 from unish.geometry.depth_field import fit_depth_field, ground_shift, sample_depth_field
 from unish.geometry.picture_filters import fill_in, guided_filter
+from unish.geometry.statistics import weighted_median
 from unish.geometry.surfaces import dilate
 from unish.geometry.sweep import Sweep, choose_neighbours, sweep_depths
 from unish.network.dense_layers import resize_guided
@@ -168,9 +169,12 @@ def refine_depth(
             prior=small_prior, guess=small_guess, sweep=sweep, filled=found, fused=fused, agreeing=agreeing,
             confidence=confidence, images=small.images, scene=small.scene, people=small.people_share > 0.5,
         )  # fmt: skip
-        step, confidence = refiner(evidence)
-        confidence = confidence * small.scene
-        fused = fused + step
+        step, refined_confidence = refiner(evidence)
+        # How large the place is follows from the cameras: the step of what views are sure of has no level.
+        sure = (confidence + _LEAST_CONFIDENCE) * small.scene
+        level = weighted_median(step.reshape(1, -1), sure.reshape(1, -1)).nan_to_num(0.0)
+        fused = fused + torch.where(evidence.people, 0.0, step - level)
+        confidence = refined_confidence * small.scene
     fused = _fuse(fused, confidence, views.w2c, small, neighbours)
     refined = small.enlarge(fused, views)
     return _hold_people(prior_log_depth, refined, views, small), _raise_confidence(conf_logits, confidence)
