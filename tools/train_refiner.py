@@ -295,19 +295,21 @@ def measure(model: DepthRefiner, frames: list[Lesson]) -> dict[str, float]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--clips", type=int, default=400)
+    parser.add_argument("--clips", type=int, default=170)
+    parser.add_argument("--held-back", type=int, default=30, help="clips to measure on")
     parser.add_argument("--steps", type=int, default=STEPS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    torch.manual_seed(0)
     lessons = read_frames(describe_clips(arguments.work / "clips", SEED, arguments.clips))
-    held_back = read_frames(describe_clips(arguments.work / "held_back", HELD_BACK, arguments.clips // 10))
+    held_back = read_frames(describe_clips(arguments.work / "held_back", HELD_BACK, arguments.held_back))
     fit(
         DepthRefiner().to(memory_format=torch.channels_last),
         compute_loss,  # type: ignore[arg-type]
         lambda number: cut_lesson(lessons, number),
         config=FitConfig(
-            steps=arguments.steps, learning_rate=1.5e-3, weight_decay=0.1, warmup_steps=100, ema_decay=0.995, checkpoint_every=200,
-            validate_every=500,
+            steps=arguments.steps, learning_rate=1.5e-3, weight_decay=0.1, warmup_steps=100, ema_decay=0.995,
+            checkpoint_every=200, validate_every=200,
         ),
         run_dir=arguments.work / "run",
         resume=True,
