@@ -24,7 +24,14 @@ from unish.network.weights import SHIPPED
 MAX_MEGABYTES = 40
 
 
-def assemble(scene_run: Path | None, lifter_run: Path | None, out: Path, *, published: bool = False) -> Path:
+def assemble(
+    scene_run: Path | None,
+    lifter_run: Path | None,
+    out: Path,
+    *,
+    refiner_run: Path | None = None,
+    published: bool = False,
+) -> Path:
     """Write ``config.json`` and ``model.safetensors`` (float16) into ``out``.
 
     Args:
@@ -36,11 +43,14 @@ def assemble(scene_run: Path | None, lifter_run: Path | None, out: Path, *, publ
     torch.manual_seed(0)
     model = UniSH(small_config())
     if (out / "config.json").is_file():
-        model.load_state_dict(UniSH.from_pretrained(out).state_dict())
+        stored = UniSH.from_pretrained(out).state_dict()
+        # A checkpoint from before the refiner has no weights for it.
+        model.load_state_dict({**model.state_dict(), **stored})
     if published:
         model.scene.encoder.load_state_dict(fetch_image_encoder())
         model.scene.photo_prior.load_state_dict(fetch_depth_prior())
-    for part, run in ((model.scene, scene_run), (model.human, lifter_run)):
+    parts = (model.scene, scene_run), (model.human, lifter_run), (model.depth_refiner, refiner_run)
+    for part, run in parts:
         if run is not None:
             part.load_state_dict(load_run_weights(run))
     model.save_pretrained(out, dtype=torch.float16)
@@ -55,11 +65,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scene", type=Path, help="run of the recipe pretrain-small")
     parser.add_argument("--lifter", type=Path, help="run of the recipe of the human branch")
+    parser.add_argument("--refiner", type=Path, help="run of tools/train_refiner.py")
     parser.add_argument("--published", action="store_true", help="fetch the frozen parts from their publishers")
     parser.add_argument("--out", type=Path, default=SHIPPED / "small")
     arguments = parser.parse_args()
     try:
-        assemble(arguments.scene, arguments.lifter, arguments.out, published=arguments.published)
+        assemble(
+            arguments.scene, arguments.lifter, arguments.out,
+            refiner_run=arguments.refiner, published=arguments.published,
+        )  # fmt: skip
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

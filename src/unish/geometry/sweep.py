@@ -46,6 +46,7 @@ class Sweep:
         score: its ZNCC, mean over neighbours and support, −1…1; 0 where no neighbour sees the pixel.
         second_log_depth, second_score: of the best depth at least three steps away from it.
         parallax_px: by how many pixels the pixel moves in its neighbours' pictures per unit of log-depth; 0 = none.
+        scores: of all depths that were tried, the nearest first.
     """
 
     log_depth: Float[Tensor, "N h w"]
@@ -53,6 +54,7 @@ class Sweep:
     second_log_depth: Float[Tensor, "N h w"]
     second_score: Float[Tensor, "N h w"]
     parallax_px: Float[Tensor, "N h w"]
+    scores: Float[Tensor, "N D h w"]
 
 
 @torch.no_grad()
@@ -213,4 +215,5 @@ def _pick(
         second_log_depth=log_depth + offsets[second_index],
         second_score=second,
         parallax_px=parallax,
+        scores=scores,
     )

@@ -108,7 +108,7 @@ def small_config() -> UniSHConfig:
         scene=SmallSceneConfig(long_side=160),
         human=LandmarkBranchConfig(),
         align=AlignNetConfig(dim=128, num_heads=4, mlp_dim=256, start_from_ruler=True),
-        views=ViewSolverConfig(),
+        views=ViewSolverConfig(refiner=True),
     )
 
 

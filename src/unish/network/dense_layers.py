@@ -194,7 +194,7 @@ def upsample_convex(coarse: Float[Tensor, "F h4 w4"], logits: Float[Tensor, "F K
 
 
 def resize_guided(
-    maps: Float[Tensor, "F h w"], small_images: Float[Tensor, "F 3 h w"], images: Float[Tensor, "F 3 H W"]
+    maps: Float[Tensor, "F h w"], small_images: Float[Tensor, "F C h w"], images: Float[Tensor, "F C H W"]
 ) -> Float[Tensor, "F H W"]:
     """Bilinear, but each of the four values around a pixel counts by how much its colour is like the pixel's.
 

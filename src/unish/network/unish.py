@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from unish.network.align_net import AlignNet
 from unish.network.checkpoint_files import save_weights
 from unish.network.config import UniSHConfig
+from unish.network.depth_refiner import DepthRefiner
 from unish.network.human.crop_branch import CropBranch, CropBranchConfig
 from unish.network.human.landmark_branch import LandmarkBranch, LandmarkBranchConfig
 from unish.network.layers import Block
@@ -51,6 +52,8 @@ class UniSH(nn.Module):
             num_special_tokens=config.scene.decoder.num_special_tokens,
             body=config.body,
         )
+        has_refiner = config.views is not None and config.views.refiner
+        self.depth_refiner = DepthRefiner() if has_refiner else None
 
     def forward(
         self,
@@ -134,7 +137,7 @@ class UniSH(nn.Module):
             return scene
         return refine_scene(
             images, scene, people=people_masks, usable=usable, known_camera=intrinsics is not None,
-            c2w=c2w, refine_c2w=refine_c2w, config=self.config.views,
+            c2w=c2w, refine_c2w=refine_c2w, config=self.config.views, refiner=self.depth_refiner,
         )  # fmt: skip
 
     def read_people(

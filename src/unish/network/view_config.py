@@ -33,6 +33,7 @@ class ViewSolverConfig:
         min_turn_deg: the focal length is free where the camera turns by more.
         known_px: depth is solved with known cameras as they are where the median Sampson error of the matches is less.
         bundle: the bundle adjustment.
+        refiner: a learnt network follows the plane sweep (``depth_refiner``); its weights are in the checkpoint.
     """
 
     gaps: tuple[int, ...] = (1, 2, 4, 8)
@@ -57,3 +58,4 @@ class ViewSolverConfig:
     min_turn_deg: float = 3.0
     known_px: float = 0.5
     bundle: BundleConfig = field(default_factory=BundleConfig)
+    refiner: bool = False

@@ -1,6 +1,7 @@
 """From a depth prior of each frame to the depth of one place, by what several views of it say.
 
-    prior ──> smooth field from anchors ──> plane sweep ──> agreement ──> filled in ──> fused over frames ──> enlarged
+    prior ──> smooth field from anchors ──> plane sweep ──> agreement ──> filled in ──> fused over frames ──> refined by
+    a learnt network ──> fused once more ──> enlarged
 
 People move, so nothing here is measured at them, and they move with the ground on which they stand
 (``hold_people``). Where views say nothing (no texture, no parallax) the prior with its field is what is left.
@@ -21,9 +22,11 @@ from unish.geometry.agreement import count_agreeing, fuse_depths, join_still_fra
 from unish.geometry.camera import resize_intrinsics
 from unish.geometry.depth_field import fit_depth_field, ground_shift, sample_depth_field
 from unish.geometry.picture_filters import fill_in, guided_filter
+from unish.geometry.statistics import weighted_median
 from unish.geometry.surfaces import dilate
 from unish.geometry.sweep import Sweep, choose_neighbours, sweep_depths
 from unish.network.dense_layers import resize_guided
+from unish.network.depth_refiner import DepthRefiner, Evidence
 
 STRIDE = 4
 """Views are compared at a quarter of the size of the pictures."""
@@ -53,7 +56,6 @@ _FILL_STEPS, _FILL_LEVELS = 20, 5
 
 _FUSED_NEIGHBOURS = 6
 _FUSED_TOLERANCE = 0.2
-_FUSED_ROUNDS = 2
 _LEAST_CONFIDENCE = 0.05  # of what views say nothing about, in the mean over frames
 
 
@@ -93,16 +95,33 @@ class Anchors:
 
 @dataclass(frozen=True, kw_only=True)
 class _SmallViews:
-    """Views at a quarter of their size; ``scene`` is what can be compared, with a margin."""
+    """Views at a quarter of their size.
+
+    Attributes:
+        people: a person who has any part of a small pixel.
+        people_share: of a small pixel.
+        scene: what can be compared, with a margin.
+    """
 
     images: Float[Tensor, "N 3 h4 w4"]
     grey: Float[Tensor, "N h4 w4"]
     intrinsics: Float[Tensor, "N 3 3"]
     people: Int[Tensor, "N h4 w4"]
+    people_share: Float[Tensor, "N h4 w4"]
     scene: Bool[Tensor, "N h4 w4"]
 
     def shrink(self, maps: Float[Tensor, "N H W"]) -> Float[Tensor, "N h4 w4"]:
         return _resize(maps[:, None], (self.grey.shape[-2], self.grey.shape[-1]))[:, 0]
+
+    def smooth(self, maps: Float[Tensor, "N H W"]) -> Float[Tensor, "N h4 w4"]:
+        """Shrunk, and smooth where the picture is."""
+        scene = self.scene.to(maps.dtype)
+        return guided_filter(self.shrink(maps)[:, None], self.grey, scene, radius=_SMOOTH, epsilon=_SMOOTH_EDGE)[:, 0]
+
+    def enlarge(self, maps: Float[Tensor, "N h4 w4"], views: Views) -> Float[Tensor, "N H W"]:
+        """To full size, with the borders of the pictures."""
+        parts = zip(*(x.split(_FRAMES_AT_ONCE) for x in (maps, self.images, views.images)), strict=True)
+        return torch.cat([resize_guided(*part) for part in parts])
 
 
 def refine_depth(
@@ -112,6 +131,7 @@ def refine_depth(
     anchors: Anchors,
     *,
     moving: bool,
+    refiner: DepthRefiner | None = None,
 ) -> tuple[Float[Tensor, "N H W"], Float[Tensor, "N H W"]]:
     """Log-depth and confidence (before the sigmoid) of every frame, by what the views say together.
 
@@ -136,35 +156,27 @@ def refine_depth(
         weights = conf_logits.sigmoid() * scene * (_enlarge_mask(small.scene, size) + _BESIDE_PEOPLE)
         return join_still_frames(prior_log_depth, weights, scene), conf_logits
     # A prior that was computed at a smaller size has the creases of its enlargement.
-    small_guess = guided_filter(
-        small.shrink(guess)[:, None],
-        small.grey,
-        small.scene.to(guess.dtype),
-        radius=_SMOOTH,
-        epsilon=_SMOOTH_EDGE,
-    )[:, 0]
-    confidence = torch.zeros_like(small_guess)
-    correction = confidence
+    small_prior, small_guess = small.smooth(prior_log_depth), small.smooth(guess)
+    found, confidence = small_guess, torch.zeros_like(small_guess)
     if moving:
-        correction, confidence = _sweep(small_guess, views.w2c, small)
-    neighbours = choose_neighbours(
-        small_guess + correction, views.w2c, small.intrinsics, small.scene, _FUSED_NEIGHBOURS
-    )
-    fused = fuse_depths(
-        small_guess + correction,
-        (confidence + _LEAST_CONFIDENCE) * small.scene,
-        views.w2c,
-        small.intrinsics,
-        neighbours,
-        tolerance=_FUSED_TOLERANCE,
-        num_rounds=_FUSED_ROUNDS,
-    )
-    refined = torch.cat(
-        [
-            resize_guided(*some)
-            for some in zip(*(x.split(_FRAMES_AT_ONCE) for x in (fused, small.images, views.images)), strict=True)
-        ]
-    )
+        sweep, agreeing = _sweep(small_guess, views.w2c, small)
+        confidence = _trust_sweep(sweep) * agreeing.square() * small.scene
+        found = _fill_in(small_guess, sweep.log_depth, confidence, small)
+    neighbours = choose_neighbours(found, views.w2c, small.intrinsics, small.scene, _FUSED_NEIGHBOURS)
+    fused = _fuse(found, confidence, views.w2c, small, neighbours)
+    if moving and refiner is not None:
+        evidence = Evidence(
+            prior=small_prior, guess=small_guess, sweep=sweep, filled=found, fused=fused, agreeing=agreeing,
+            confidence=confidence, images=small.images, scene=small.scene, people=small.people_share > 0.5,
+        )  # fmt: skip
+        step, refined_confidence = refiner(evidence)
+        # How large the place is follows from the cameras: the step of what views are sure of has no level.
+        sure = (confidence + _LEAST_CONFIDENCE) * small.scene
+        level = weighted_median(step.reshape(1, -1), sure.reshape(1, -1)).nan_to_num(0.0)
+        fused = fused + torch.where(evidence.people, 0.0, step - level)
+        confidence = refined_confidence * small.scene
+    fused = _fuse(fused, confidence, views.w2c, small, neighbours)
+    refined = small.enlarge(fused, views)
     return _hold_people(prior_log_depth, refined, views, small), _raise_confidence(conf_logits, confidence)
 
 
@@ -180,6 +192,7 @@ def _shrink(views: Views) -> _SmallViews:
         grey=(images * images.new_tensor(_LUMA)[:, None, None]).sum(1),
         intrinsics=resize_intrinsics(views.intrinsics, (height, width), size),
         people=people,
+        people_share=_resize((views.people >= 0)[:, None].to(images.dtype), size)[:, 0],
         scene=~dilate((people >= 0) | unusable, _MARGIN_PX),
     )
 
@@ -213,18 +226,25 @@ def _fit_field(
 
 def _sweep(
     guess: Float[Tensor, "N h4 w4"], w2c: Float[Tensor, "N 4 4"], small: _SmallViews
-) -> tuple[Float[Tensor, "N h4 w4"], Float[Tensor, "N h4 w4"]]:
-    """What is to be added to the guess, by the sweep where that is certain and smoothly between; and how certain."""
+) -> tuple[Sweep, Float[Tensor, "N h4 w4"]]:
+    """What the sweep finds around the guess, and the share, 0…1, of the frames that must agree with it which do."""
     neighbours = choose_neighbours(guess, w2c, small.intrinsics, small.scene)
     sweep = sweep_depths(small.grey, guess, w2c, small.intrinsics, neighbours, small.scene)
     agreeing = count_agreeing(sweep.log_depth, w2c, small.intrinsics, neighbours, small.scene, sigma=_AGREEMENT_SIGMA)
-    needed = min(_AGREEING, neighbours.shape[1])
-    confidence = _trust_sweep(sweep) * (agreeing / needed).clamp_max(1).square() * small.scene
+    return sweep, (agreeing / min(_AGREEING, neighbours.shape[1])).clamp_max(1)
+
+
+def _fill_in(
+    guess: Float[Tensor, "N h4 w4"],
+    found: Float[Tensor, "N h4 w4"],
+    confidence: Float[Tensor, "N h4 w4"],
+    small: _SmallViews,
+) -> Float[Tensor, "N h4 w4"]:
+    """What the sweep found where that is certain, and the guess with a smooth correction between."""
     # People have no say: precision is zero there, and the correction runs on behind them from one side to the other.
     precision, held = confidence / _SWEEP_SIGMA**2, small.scene / _GUESS_SIGMA**2
-    found = precision * (sweep.log_depth - guess)
-    filled = fill_in(
-        found / (precision + held).clamp_min(1e-6),
+    correction = fill_in(
+        precision * (found - guess) / (precision + held).clamp_min(1e-6),
         precision + held,
         small.images,
         small.scene,
@@ -233,7 +253,19 @@ def _sweep(
         num_steps=_FILL_STEPS,
         num_levels=_FILL_LEVELS,
     )
-    return filled, confidence
+    return guess + correction
+
+
+def _fuse(
+    log_depth: Float[Tensor, "N h4 w4"],
+    confidence: Float[Tensor, "N h4 w4"],
+    w2c: Float[Tensor, "N 4 4"],
+    small: _SmallViews,
+    neighbours: Int[Tensor, "N K"],
+) -> Float[Tensor, "N h4 w4"]:
+    """One round in which frames learn from one another."""
+    weights = (confidence + _LEAST_CONFIDENCE) * small.scene
+    return fuse_depths(log_depth, weights, w2c, small.intrinsics, neighbours, tolerance=_FUSED_TOLERANCE, num_rounds=1)
 
 
 def _trust_sweep(sweep: Sweep) -> Float[Tensor, "N h4 w4"]:

@@ -22,6 +22,7 @@ from unish.geometry.bundle import Bundle, Observations, adjust_bundle
 from unish.geometry.camera import unproject
 from unish.geometry.rigid import invert_rigid
 from unish.geometry.surfaces import dilate
+from unish.network.depth_refiner import DepthRefiner
 from unish.network.matching.lighterglue import LighterGlue
 from unish.network.matching.pairs import (
     describe_frames,
@@ -78,6 +79,7 @@ def refine_scene(
     c2w: Float[Tensor, "B N 4 4"] | None = None,
     refine_c2w: bool = False,
     config: ViewSolverConfig | None = None,
+    refiner: DepthRefiner | None = None,
 ) -> SceneOutput:
     """What a scene branch says of a clip, with cameras and depth that agree with what its frames show alike.
 
@@ -89,6 +91,7 @@ def refine_scene(
         c2w: known cameras, world = first one. They are what is returned, and the depth is in their unit wherever the
             pictures show parallax.
         refine_c2w: start from ``c2w``, and keep their size alone.
+        refiner: the learnt network that follows the plane sweep; nothing follows it if ``None``.
     """
     shape = (*images.shape[:2], *images.shape[3:])
     people = torch.full(shape, -1, device=images.device) if people is None else people.long()
@@ -110,6 +113,7 @@ def refine_scene(
             usable[clip],
             views,
             clip,
+            refiner,
         )
         for clip in range(len(images))
     ]
@@ -141,6 +145,7 @@ def _refine_clip(
     usable: Bool[Tensor, "N H W"],
     views: SolvedViews,
     clip: int,
+    refiner: DepthRefiner | None,
 ) -> tuple[Float[Tensor, "N H W"], Float[Tensor, "N H W"]]:
     """Depth and confidence of one clip from the frames that are joined; the others keep theirs, at the same scale."""
     joined = views.joined[clip].nonzero()[:, 0]
@@ -161,6 +166,7 @@ def _refine_clip(
             information=bundle.information[clip, joined],
         ),
         moving=bool(views.moves[clip]),
+        refiner=refiner,
     )
     level = (refined - log_depth[joined]).median()
     return (log_depth + level).index_copy(0, joined, refined), conf_logits.index_copy(0, joined, conf)
