@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy import ndarray
 from PIL import Image
 
@@ -19,6 +20,7 @@ from unish.body import Body
 from unish.cli import main
 from unish.errors import InputError
 from unish.export.options import ExportOptions
+from unish.geometry.alignment import align_similarity
 from unish.geometry.rigid import invert_rigid
 from unish.passes.sparse_model import write_colmap
 from unish.structs import Reconstruction
@@ -132,6 +134,23 @@ def test_binary_and_text_say_the_same(written: tuple[Reconstruction, Path, dict[
         assert np.array_equal(np.frombuffer(data, "<i4", 2 * length, at + 51).reshape(-1, 2), track)
         at += 51 + 8 * length
     assert at == len(data)
+
+
+@pytest.mark.slow
+def test_the_adjustment_of_colmap_has_nothing_to_do(written: tuple[Reconstruction, Path, dict[str, Any]]) -> None:
+    pycolmap = pytest.importorskip("pycolmap", reason="pycolmap is not installed; it adjusts the sparse model")
+    record, folder, _ = written
+    model = pycolmap.Reconstruction()
+    model.read_text(str(folder / "sparse" / "0"))
+    options = pycolmap.BundleAdjustmentOptions()
+    options.refine_focal_length = options.refine_principal_point = options.refine_extra_params = False
+    pycolmap.bundle_adjustment(model, options)
+    images = sorted(model.images.values(), key=lambda image: image.name)
+    found = torch.from_numpy(np.stack([image.projection_center() for image in images]))
+    true = torch.from_numpy(record.c2w[:, :3, 3]).double()
+    aligned = align_similarity(found, true, torch.ones(len(true)).double()).apply(found)
+    path = (true[1:] - true[:-1]).norm(dim=-1).sum()
+    assert (aligned - true).norm(dim=-1).mean() < 0.01 * path
 
 
 @pytest.mark.slow

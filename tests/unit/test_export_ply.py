@@ -45,8 +45,12 @@ def test_the_header_names_and_types(tmp_path: Path, golden: Reconstruction) -> N
     header, _, content = (tmp_path / "scene.ply").read_bytes().partition(b"end_header\n")
     lines = header.decode("ascii").splitlines()
     assert lines[:3] == ["ply", "format binary_little_endian 1.0", "comment metres; OpenCV axes of the first camera"]
-    count = int(lines[3].removeprefix("element vertex "))
-    assert lines[4:] == [
+    for line, plane, segment in zip(lines[3:5], golden.floor, (0, 1), strict=True):
+        words, numbers = line.split(": ")
+        assert words == f"comment floor of segment {segment}"
+        np.testing.assert_allclose([float(number) for number in numbers.split()], plane, rtol=1e-6)
+    count = int(lines[5].removeprefix("element vertex "))
+    assert lines[6:] == [
         *(f"property float {name}" for name in "xyz"),
         *(f"property uchar {name}" for name in ("red", "green", "blue")),
         "property float confidence",

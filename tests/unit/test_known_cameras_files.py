@@ -13,6 +13,8 @@ from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
 from unish.errors import InputError
+from unish.passes import describe_run
+from unish.settings import Settings
 from unish.structs import Clip
 from unish.video import read_known_cameras
 
@@ -169,6 +171,18 @@ def test_files_that_do_not_fit_are_refused_in_one_line(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=says) as caught:
             read_known_cameras(path, clip())
         assert "\n" not in str(caught.value)
+
+
+def test_the_files_that_a_run_depends_on_are_listed(tmp_path: Path) -> None:
+    """So that a run does not go on with what it did before they were edited."""
+    folder = write_colmap(tmp_path / "model", poses(), list(NAMES))
+    run = {"network": "n", "body": "free"}
+    (tmp_path / "film.mp4").touch()
+    path = write_json(tmp_path / "transforms.json", poses(), list(NAMES))
+    for given, edited in ((folder, folder / "sparse/0/images.txt"), (tmp_path, path), (path, path)):
+        before = describe_run(tmp_path / "film.mp4", Settings(cameras=given), **run)
+        edited.write_text(edited.read_text() + "\n")
+        assert describe_run(tmp_path / "film.mp4", Settings(cameras=given), **run) != before
 
 
 def test_a_model_of_which_a_file_is_missing_or_cut_is_refused(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from unish.reconstruction import Link, Window
 from unish.settings import Settings
 from unish.structs import Camera, Clip, FrameArray
 from unish.version import __version__
+from unish.video import list_camera_files
 
 _DENSE = ("depth", "conf_logits", "samples", "sampled")
 _SMALL = ("c2w", "unplaced", "doubtful", "rotations", "betas", "transl")
@@ -71,8 +72,10 @@ def identify_task(source: Path, settings: Settings) -> str:
 
 def _given_files(settings: Settings) -> list[Path]:
     """They may be edited between two runs: the paths among the settings alone do not describe them."""
-    given = [Path(path) for path in (settings.tracks, settings.body, settings.cameras) if path is not None]
-    return [file for path in given for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()]
+    given = [Path(path) for path in (settings.tracks, settings.body) if path is not None]
+    if settings.cameras is not None:
+        given += [settings.cameras, *list_camera_files(settings.cameras)]
+    return [path for path in given if path.is_file()]
 
 
 def _describe_files(source: Path) -> list[Any]:

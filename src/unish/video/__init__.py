@@ -2,7 +2,7 @@
 
 from unish.video.borders.inside import Placement, place_inside, put_back, read_inside_bars, show_inside_bars
 from unish.video.borders.overlays import find_overlaid
-from unish.video.known_cameras import read_known_cameras
+from unish.video.known_cameras import list_camera_files, read_known_cameras
 from unish.video.read import read_clip
 from unish.video.resize import processed_size, resize_images
 from unish.video.sampling import TickSampler
@@ -11,6 +11,7 @@ __all__ = [
     "Placement",
     "TickSampler",
     "find_overlaid",
+    "list_camera_files",
     "place_inside",
     "processed_size",
     "put_back",

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from unish.errors import InputError
 from unish.structs import Clip, KnownCameras
-from unish.video.known_cameras.colmap import find_model, read_colmap
+from unish.video.known_cameras.colmap import find_model, list_model_files, read_colmap
 from unish.video.known_cameras.nerfstudio import read_nerfstudio
 from unish.video.known_cameras.record import CameraFile, Lenses
 from unish.video.known_cameras.tum import read_tum
@@ -46,6 +46,14 @@ def read_known_cameras(path: Path, clip: Clip, *, in_metres: bool | None = None,
         refine=refine,
         notes=notes,
     )
+
+
+def list_camera_files(folder: Path) -> list[Path]:
+    """The files of a folder that ``read_known_cameras`` reads; none where it is a file itself."""
+    if not folder.is_dir():
+        return []
+    model = find_model(folder)
+    return [folder / "transforms.json"] if model is None else list_model_files(model)
 
 
 def _read(path: Path) -> CameraFile:

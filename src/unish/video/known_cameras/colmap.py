@@ -35,6 +35,11 @@ def find_model(folder: Path) -> Path | None:
     return None
 
 
+def list_model_files(model: Path) -> list[Path]:
+    """Cameras and images, binary or text."""
+    return [model / f"{name}{suffix}" for name in ("cameras", "images") for suffix in (".bin", ".txt")]
+
+
 def read_colmap(folder: Path) -> CameraFile:
     """Args:
         folder: that ``find_model`` gives.
