@@ -145,6 +145,7 @@ def refine_depth(
         moving: whether the camera changes its place. Where it does not, anchors have no depth of their own and pictures
             show none, so the prior stays, and is only made the same in all frames: pixel by pixel where all poses are
             equal, by the turn between them otherwise.
+        refiner: what judges the sweep of a moving camera; its rules alone where ``None``.
     """
     size = prior_log_depth.shape[-2], prior_log_depth.shape[-1]
     small = _shrink(views)
