@@ -14,6 +14,7 @@ def make_report(record: Reconstruction, **changes: Any) -> dict[str, Any]:
             "frames": 7 + shot, "field_of_view_deg": 61.37, "focal_source": "guessed", "camera_still": shot == 1,
             "camera_extent_m": 1.234, "gravity_known": True, "floor_known": True, "static_disagreement_percent": 2.345,
             "verdict": "doubtful", "reasons": ["the <b>floor</b> is uneven"], "ground": "feet", "contacts": 41 + shot,
+            "size": f"all lengths may be {12 + shot} % smaller or larger <here>",
         }
         for shot in range(record.num_shots)
     ]  # fmt: skip
@@ -21,7 +22,7 @@ def make_report(record: Reconstruction, **changes: Any) -> dict[str, Any]:
         {
             "id": person_id, "frames": 5 + index, "height_m": 1.61803 + index, "certainty": 0.87654,
             "distance_m": [3.1, 3.23456, float("nan")], "first_s": -0.5, "last_s": 4.26,
-            "verdict": "good", "reasons": [],
+            "verdict": "good", "reasons": [], "size": f"{1.62 + index:.2f} m, guessed",
         }
         for index, person_id in enumerate(record.person_ids.tolist())
     ]  # fmt: skip

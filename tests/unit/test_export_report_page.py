@@ -118,6 +118,16 @@ def test_every_shot_has_a_map_and_a_row(tmp_path: Path, body: Body) -> None:
     assert "the film cuts" in text
 
 
+def test_sizes_are_told_for_each_shot_and_person(tmp_path: Path, body: Body) -> None:
+    record = make_golden(body)
+    text = write(tmp_path, record, body, make_report(record))
+    assert record.num_shots > 1
+    for shot in range(record.num_shots):
+        assert f"All lengths may be {12 + shot} % smaller or larger &lt;here&gt;." in text
+    for person in range(record.num_people):
+        assert f"{1.62 + person:.2f} m, guessed" in text
+
+
 def test_curves_break_where_nothing_is_known() -> None:
     values = np.array([1.0, 2.0, np.nan, 4.0, np.nan, 1.0, 1.5])
     drawn = draw_curves(np.arange(7.0), [Curve(name="1", colour="#123456", values=values)], label="a < b")

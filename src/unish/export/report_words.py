@@ -67,16 +67,18 @@ def describe_shot_trust(report: dict[str, Any]) -> str:
                 ("lens", _say_lens(report, index)),
                 ("camera", _say_camera(report, index)),
                 ("ground", _say_ground(report, index)),
+                ("size", _say_size(report, index)),
             )
         ]
-    rows.append(f"<tr><th scope='row'>size</th><td>{_say_size(report)}</td></tr>")
     return f"<div class='wide'><table>{''.join(rows)}</table></div>"
 
 
 def describe_people_trust(report: dict[str, Any], index: int) -> str:
-    """Verdict and reasons of one person, and how sure the run is of their distance."""
+    """Verdict and reasons of one person, how sure the run is of their distance, and what it says of their stature."""
+    person = report["people"][index]
     certainty = show(report, f"people.{index}.certainty", 2, "")
-    return f"{_verdict(report['people'][index])} certainty of the distance {certainty} of 1"
+    stature = f"; {html.escape(str(person['size']))}" if "size" in person else ""
+    return f"{_verdict(person)} certainty of the distance {certainty} of 1{stature}"
 
 
 def _say_lens(report: dict[str, Any], index: int) -> str:
@@ -96,15 +98,15 @@ def _say_camera(report: dict[str, Any], index: int) -> str:
     )
 
 
-def _say_size(report: dict[str, Any]) -> str:
-    spread = report["quality"].get("scale_uncertainty")
-    if spread is None:
-        return "Nobody could be measured, so nothing ties the scene to metres: sizes and distances are a guess."
+def _say_size(report: dict[str, Any], index: int) -> str:
+    words = html.escape(str(report["shots"][index].get("size", "")))
+    words = f"{words[:1].upper()}{words[1:]}." if words else ""
+    if report["quality"].get("scale_uncertainty") is None:
+        return (
+            words or "Nobody could be measured, so nothing ties the scene to metres: sizes and distances are a guess."
+        )
     shown = show(report, "quality.scale_uncertainty", 3, "")
-    return (
-        "Metres come from the bodies of people, whose height is estimated from the picture. Relative uncertainty of "
-        f"the scene's size, 1 σ, without that of the lens: {shown}."
-    )
+    return f"{words} People's bodies measure the scene; they agree about its size within {shown} (1 σ).".strip()
 
 
 def _say_ground(report: dict[str, Any], index: int) -> str:
