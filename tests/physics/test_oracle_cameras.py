@@ -21,8 +21,10 @@ from unish.body import load_body, resize_shape
 from unish.errors import InputError
 from unish.geometry.rigid import make_rigid
 from unish.network.view_config import ViewSolverConfig
+from unish.passes.known_camera import find_known_camera
 from unish.pipeline import Result, Settings, run
 from unish.structs import Prediction
+from unish.video import read_known_cameras
 
 CONFIG = replace(SMALL, views=ViewSolverConfig())
 UNIT = 0.35
@@ -195,7 +197,23 @@ def test_what_cannot_be_used_is_refused_in_one_line(world: World, tmp_path: Path
     blind.write_text(json.dumps({"frames": content["frames"]}))
     with pytest.raises(InputError, match="give --intrinsics"):
         reconstruct(world, knowing(world), blind)
+    with pytest.raises(InputError, match="say how large everything is"):
+        reconstruct(world, knowing(world), path, camera_unit="m", person_height={0: 1.7})
     with pytest.raises(InputError, match="give --cameras"):
         Settings(refine_cameras=True)
     with pytest.raises(InputError, match="m or unknown"):
         Settings(cameras=path, camera_unit="feet")
+
+
+def test_a_lens_that_the_user_states_comes_before_that_of_the_file(world: World, tmp_path: Path) -> None:
+    path = write_cameras(tmp_path, world, unit=1.0)
+    known = read_known_cameras(path, world.clip)
+    for lens in ({}, {"fov": 50.0}, {"intrinsics": (900.0, 900.0, 300.0, 200.0)}):
+        camera = find_known_camera(Settings(cameras=path, **lens), world.clip, world.clip, known)
+        assert camera is not None and camera.focal_source == "given"
+        if lens:
+            # Of 50 degrees over the longer side of the source.
+            focal = 900.0 if "intrinsics" in lens else max(world.clip.source_size) / 2 / np.tan(np.radians(25))
+            assert camera.matrix[0, 0] * world.clip.source_size[1] / camera.size[1] == pytest.approx(focal)
+        else:
+            torch.testing.assert_close(camera.matrix[:2], 2 * OFF_CENTRE[0, :2], rtol=1e-5, atol=1e-3)
