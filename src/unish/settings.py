@@ -107,17 +107,17 @@ class Settings:
             raise InputError(f"device is {shorten(self.device)}; give one of {', '.join(DEVICES)}")
         for name in ("sky", "settle", "blur_faces", "refine_cameras"):
             if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{name} is {shorten(getattr(self, name))}; give True or False")
+                raise InputError(f"{name.replace('_', ' ')} is {shorten(getattr(self, name))}; give True or False")
         for name in ("model", "body"):
             check_path(name, getattr(self, name))
         if self.tracks is not None:
             object.__setattr__(self, "tracks", check_path("tracks", self.tracks))
         if self.cameras is not None:
             object.__setattr__(self, "cameras", check_path("cameras", self.cameras))
-        elif self.refine_cameras or self.camera_unit is not None:
-            raise InputError("there are no cameras to refine or to state the unit of; give --cameras")
         if self.camera_unit not in (None, *CAMERA_UNITS):
             raise InputError(f"camera unit is {shorten(self.camera_unit)}; give {' or '.join(CAMERA_UNITS)}")
+        if self.cameras is None and (self.refine_cameras or self.camera_unit is not None):
+            raise InputError("there are no cameras to refine or to state the unit of; give --cameras")
         if self.intrinsics is not None:
             object.__setattr__(self, "intrinsics", _check_intrinsics(self.intrinsics))
         if self.fov is not None:

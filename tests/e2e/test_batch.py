@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -161,12 +162,15 @@ def test_shards(place: Place, videos: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_what_is_done_stays_when_the_batch_is_ended(place: Place, videos: Path, workers: None) -> None:
+    for more in range(20):
+        shutil.copy(videos / "good0.mp4", videos / f"more{more}.mp4")
     code = "import sys; from unish.cli import main; sys.exit(main())"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *command(place, videos)], stderr=subprocess.PIPE, text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     out = place.folder / "out"
+    # Enough of them that it cannot be through before the signal comes.
     while not list(out.glob("*/reconstruction.npz")):
         assert process.poll() is None
         time.sleep(0.05)
@@ -175,6 +179,8 @@ def test_what_is_done_stays_when_the_batch_is_ended(place: Place, videos: Path, 
     assert process.returncode == 130 and len(told.splitlines()) >= 1
     before = changed_at(out)
     assert before and not status(out)["finished"]
+    for more in range(20):
+        (videos / f"more{more}.mp4").unlink()
     assert main(command(place, videos)) == 3
     assert {path: changed for path, changed in changed_at(out).items() if path in before} == before
 

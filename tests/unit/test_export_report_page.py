@@ -128,6 +128,12 @@ def test_sizes_are_told_for_each_shot_and_person(tmp_path: Path, body: Body) -> 
         assert f"{1.62 + person:.2f} m, guessed" in text
 
 
+def test_a_name_of_bytes_that_are_no_letters_is_shown(tmp_path: Path, body: Body) -> None:
+    record = make_record(body)
+    text = write(tmp_path, record, body, make_report(record, input="clips/w\udcffalk.mp4"))
+    assert "w\\udcffalk" in text
+
+
 def test_curves_break_where_nothing_is_known() -> None:
     values = np.array([1.0, 2.0, np.nan, 4.0, np.nan, 1.0, 1.5])
     drawn = draw_curves(np.arange(7.0), [Curve(name="1", colour="#123456", values=values)], label="a < b")

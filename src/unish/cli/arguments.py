@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,15 +22,21 @@ class OneLineParser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         try:
-            return super().parse_known_args(args, namespace)
+            known, unknown = super().parse_known_args(args, namespace)
         except InputError:
-            for text in args or ():
-                if text.startswith("-") and Path(text).exists():
-                    raise InputError(f"{text} begins with a dash, as options do; write .{os.sep}{text}") from None
+            _explain_dashes(args or ())
             raise
+        _explain_dashes(unknown)
+        return known, unknown
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see `{self.prog} --help`")
+
+
+def _explain_dashes(words: Iterable[str]) -> None:
+    for text in words:
+        if text.startswith("-") and Path(text).exists():
+            raise InputError(f"{text} begins with a dash, as options do; write .{os.sep}{text}") from None
 
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:

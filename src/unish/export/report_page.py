@@ -93,7 +93,8 @@ def write_report_page(path: Path, reconstruction: Reconstruction, body: Body, re
         + "\n</main></body></html>\n"
     )
     with written_beside(path) as beside:
-        beside.write_text(page, encoding="utf-8")
+        # A name need not be text: bytes that are none are shown by their numbers.
+        beside.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def _strip(dense: Reconstruction, body: Body) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,16 +20,19 @@ from unish.people.masks import LandmarkSegmenter, draw_labels
 from unish.people.movenet import MoveNetPoints, load_movenet
 from unish.people.observe import observe
 from unish.people.protocols import (
+    Detection,
     Detector,
     FeatureModel,
     KeypointModel,
     LandmarkModel,
+    Observation,
     RegionFinder,
     Segmenter,
     Tracker,
 )
 from unish.people.reading import Frame
 from unish.people.records import pack, select_people
+from unish.people.regions import Region
 from unish.people.scales import TwoScaleDetector
 from unish.people.tracking import HungarianTracker
 from unish.people.yolo import YoloDetector, load_darknet
@@ -127,27 +131,7 @@ def find_people(
             index = first + offset
             time_s, segment = float(clip.timestamps_s[index]), int(clip.segment[index])
             expected = tracker.predict(time_s, segment)
-            frame = Frame.of(images[offset])
-            people = observe(
-                frame,
-                seen,
-                also,
-                expected,
-                models.landmarks,
-                finder=models.finder,
-                min_detector_score=config.min_detector_score,
-                min_landmark_score=config.min_landmark_score,
-            )
-            if models.keypoints is not None:
-                people = add_points(
-                    frame,
-                    people,
-                    models.keypoints,
-                    models.landmarks,
-                    min_landmark_score=config.min_landmark_score,
-                )
-            if models.features is not None:
-                people = add_features(frame.picture, people, models.features)
+            people = _observe_frame(Frame.of(images[offset]), seen, also, expected, models, config)
             if log is not None:
                 people = log.add(people, last=index == clip.num_frames - 1)
             tracker.update(time_s, segment, people)
@@ -161,6 +145,32 @@ def find_people(
         messages.append("nobody was found in the video: only the scene is reconstructed")
     labels = draw_labels(list(people_by_id.values()), clip, mask_size, segmenter or LandmarkSegmenter())
     return pack(people_by_id, clip, labels, messages)
+
+
+def _observe_frame(
+    frame: Frame,
+    seen: Sequence[Detection],
+    also: Sequence[Detection],
+    expected: Sequence[Region],
+    models: PeopleModels,
+    config: PeopleConfig,
+) -> list[Observation]:
+    """Everybody in one frame, with what all of the models say of them."""
+    people = observe(
+        frame,
+        seen,
+        also,
+        expected,
+        models.landmarks,
+        finder=models.finder,
+        min_detector_score=config.min_detector_score,
+        min_landmark_score=config.min_landmark_score,
+    )
+    if models.keypoints is not None:
+        people = add_points(
+            frame, people, models.keypoints, models.landmarks, min_landmark_score=config.min_landmark_score
+        )
+    return people if models.features is None else add_features(frame.picture, people, models.features)
 
 
 def load_pose_models(

@@ -74,7 +74,8 @@ def write_static_page(
     if note:
         announce(note)
     with written_beside(path) as beside:
-        beside.write_text(page, encoding="utf-8")
+        # A name need not be text: bytes that are none are shown by their numbers.
+        beside.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def _say_what_is_left_out(record: SceneRecord, *, thinned: bool) -> str:

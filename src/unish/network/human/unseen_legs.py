@@ -43,12 +43,13 @@ def complete_legs(
         timestamps: seconds.
     """
     near = (-(timestamps[:, :, None] - timestamps[:, None, :]).abs() / _SECONDS).exp().to(rotations.dtype)
-    completed = rotations.clone()
+    completed = rotations
     straight = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
     for part, (joints, children) in enumerate(zip(LEG_JOINTS, (*LEG_JOINTS[1:], LEG_JOINTS[-1]), strict=True)):
         hips = completed[:, :, LEG_JOINTS[0]]
         rest = _bend_below(hips) if _PARTS[part] == "knee" else straight.expand_as(hips)
-        completed[:, :, joints] = _complete(rotations[:, :, joints], certainty[:, :, children], near, rest)
+        found = _complete(rotations[:, :, joints], certainty[:, :, children], near, rest)
+        completed = completed.index_copy(2, torch.tensor(joints, device=rotations.device), found)
     return completed
 
 
