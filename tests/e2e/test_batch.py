@@ -164,7 +164,11 @@ def test_shards(place: Place, videos: Path) -> None:
 def test_what_is_done_stays_when_the_batch_is_ended(place: Place, videos: Path, workers: None) -> None:
     for more in range(20):
         shutil.copy(videos / "good0.mp4", videos / f"more{more}.mp4")
-    code = "import sys; from unish.cli import main; sys.exit(main())"
+    # Where the tests run in the background, their shell lets processes ignore Ctrl-C.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from unish.cli import main; sys.exit(main())"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", code, *command(place, videos)], stderr=subprocess.PIPE, text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
