@@ -11,13 +11,25 @@ import torch
 from oracle_world import CLIP_SIZE, NUM_FRAMES, OracleNetwork, make_world
 from unish.body import load_body
 from unish.network.config import tiny_config
-from unish.passes import settled
+from unish.passes import Observations, settled
 from unish.pipeline import Settings, run
 from unish.reconstruction.anchor import RULER_SIGMA_LIMIT
 from unish.reconstruction.settling import SettledShots
+from unish.structs import FrameArray
 
 SMALL = replace(tiny_config(), long_side=128, multiple=32)
 CAMERA = torch.tensor([[220.0, 0, CLIP_SIZE[1] / 2], [0, 220.0, CLIP_SIZE[0] / 2], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("number", [1, 6])
+def test_one_picture_again_and_again_says_nothing_of_anybody(number: int) -> None:
+    """A photograph, also as a film: whoever is in it measures the scene."""
+    world = make_world(load_body(), CAMERA.expand(2, 3, 3), betas=torch.zeros(2, 10))
+    picture = world.clip.images[:1].numpy()
+    images = FrameArray((number, *picture.shape[1:]), picture.dtype, lambda frame: picture[0])
+    seen = object.__new__(Observations)
+    object.__setattr__(seen, "tracks", world.tracks)
+    assert settled._find_motionless(seen, images).tolist() == [False, False]
 
 
 @pytest.mark.slow

@@ -196,7 +196,12 @@ class _Seen:
 
 
 def _find_motionless(seen: Observations, pictures: FrameArray) -> Bool[Tensor, "P"]:
-    """Who is found again as exactly as a flat picture is: no ruler, though it may be a person who stands very still."""
+    """Who is found again as exactly as a flat picture is: no ruler, though it may be a person who stands very still.
+
+    One picture again and again says nothing of anybody.
+    """
+    if all(np.array_equal(pictures[0], pictures[frame]) for frame in (len(pictures) // 2, len(pictures) - 1)):
+        return torch.zeros(seen.tracks.num_people, dtype=torch.bool)
     dense = torch.cat([shot.frames.start + shot.dense for shot in seen.shots])
     found = _Seen(
         images=pictures,
