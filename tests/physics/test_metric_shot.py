@@ -245,6 +245,33 @@ def test_who_was_seen_as_a_box_only_stands_where_the_scene_is(truth: Reconstruct
     assert measured.valid.any() and float(gap.median()) < 2 * errors.box_distance
 
 
+def test_who_was_measured_a_moment_ago_stays_as_far_away(truth: Reconstruction) -> None:
+    """A box without landmarks for one frame, before a scene that is twice as deep there: nobody leaps."""
+    tracks, landmarks = observe(truth)
+    prediction = predict(truth, 2.0)
+    person = int(tracks.valid.sum(1).argmax())
+    frame = int(tracks.valid[person].nonzero()[1])
+    own = tracks.masks[frame] == person
+    points = prediction.local_points.clone()
+    points[0, frame][own] *= 2
+    deep = Prediction(**vars(prediction) | {"local_points": points})
+    px, box_only = landmarks.px.clone(), torch.zeros_like(tracks.valid)
+    px[person, frame], box_only[person, frame] = torch.nan, True
+    evidence = ShotEvidence(
+        timestamps_s=torch.from_numpy(truth.timestamps_s).float(),
+        valid=tracks.valid,
+        masks=tracks.masks,
+        landmarks_px=px,
+        boxes_xyxy=tracks.boxes_xyxy,
+        box_only=box_only,
+    )
+    shot = join([deep], [range(truth.num_frames)], tracks.valid, true_camera(truth))
+    measured = measure_shot(shot, evidence, prediction.betas[0], load_body("free"))
+    pelvis = transform_points(invert_rigid(measured.c2w), measured.joints[:, :, 0].transpose(0, 1)).transpose(0, 1)
+    expected = (invert_rigid(measured.c2w)[frame] @ torch.tensor([*truth.joints[person, frame, 0], 1.0]))[2]
+    assert float(pelvis[person, frame, 2]) == pytest.approx(float(expected), rel=0.05)
+
+
 def test_without_people_the_network_scale_is_used(truth: Reconstruction) -> None:
     prediction = predict(truth, 3.0)
     alone = Prediction(

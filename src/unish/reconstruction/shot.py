@@ -37,6 +37,9 @@ SCENE_SIGMA = 0.3
 PICTURE_SIGMA = 0.6
 """Relative error of the size of what may be a picture of a person: it is no ruler, and stands where the scene is."""
 
+NEAR_IN_TIME_S = 1.0
+"""Nobody goes far in less."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShotEvidence:
@@ -296,7 +299,8 @@ def _stand_in_boxes(
     intrinsics: Float[Tensor, "T 3 3"],
     dense: Int64[Tensor, "D"],
 ) -> tuple[PlacedBodies, DepthComparison]:
-    """People of whom only a box was seen stand at its centre, as far away as the scene is there; it stays as it is."""
+    """People of whom only a box was seen stand at its centre: as far away as they were measured within
+    ``NEAR_IN_TIME_S``, else as the scene is there, which stays as it is."""
     pelvis = placed.params.transl + body.rest_joints(placed.params.betas)[..., 0, :]
     level, scene_level = comparison.level.clone(), comparison.scene_level.clone()
     boxes, distance = evidence.box_only & placed.valid, torch.full_like(level, torch.nan)
@@ -307,9 +311,20 @@ def _stand_in_boxes(
             distance[person, frame] = own.median()
             level[person, frame], scene_level[person, frame] = 0.0, own.median().log()
     distance = _between(distance, dense, evidence)
+    measured = torch.where(placed.valid & ~evidence.box_only, pelvis[..., 2], torch.nan)
+    followed = interpolate_values(measured, evidence.timestamps_s.double().numpy())
+    near = _is_near_in_time(torch.isfinite(measured), evidence.timestamps_s)
+    distance = torch.where(near & torch.isfinite(followed), followed, distance)
     for person, frame in (boxes & torch.isfinite(distance)).nonzero().tolist():
         x0, y0, x1, y1 = evidence.boxes_xyxy[person, frame]
         centre = torch.stack([(x0 + x1) / 2, (y0 + y1) / 2, torch.ones_like(x0)])
         pelvis[person, frame] = distance[person, frame] * (torch.linalg.inv(intrinsics[frame]) @ centre)
     params = replace(placed.params, transl=pelvis - body.rest_joints(placed.params.betas)[..., 0, :])
     return replace(placed, params=params), replace(comparison, level=level, scene_level=scene_level)
+
+
+def _is_near_in_time(known: Bool[Tensor, "P T"], times: Float[Tensor, "T"]) -> Bool[Tensor, "P T"]:
+    """Frames no farther than ``NEAR_IN_TIME_S`` from a known one of the same person."""
+    before = torch.where(known, times, -torch.inf).cummax(dim=1).values
+    after = torch.where(known, times, torch.inf).flip(1).cummin(dim=1).values.flip(1)
+    return torch.minimum(times - before, after - times) <= NEAR_IN_TIME_S
