@@ -16,10 +16,13 @@ import torch
 from torch import Tensor
 
 from oracle_world import CLIP_SIZE, NUM_FRAMES, SHOTS, OracleNetwork, World, make_world
-from unish.body import load_body
+from unish.body import Body, load_body
 from unish.geometry.camera import unproject
 from unish.network.config import tiny_config
+from unish.passes import settled as settle_pass
 from unish.pipeline import Result, Settings, run
+from unish.reconstruction import Ground, MetricShot, ShotEvidence
+from unish.reconstruction.shot import replace_people
 from unish.structs import HumanInputs, Prediction
 
 CONFIG = replace(tiny_config(), long_side=128, multiple=32)
@@ -59,6 +62,7 @@ def reconstruct(
     factor: float = 1.0,
     bowl: float = 0.0,
     settle: bool = True,
+    sigma_px: float | None = None,
     work: Path | None = None,
 ) -> tuple[World, Result]:
     camera = torch.tensor([[FOCAL, 0, CLIP_SIZE[1] / 2], [0, FOCAL, CLIP_SIZE[0] / 2], [0, 0, 1]]).expand(2, 3, 3)
@@ -67,7 +71,10 @@ def reconstruct(
     network.factor, network.bowl = factor, bowl
     given = (2 * FOCAL, 2 * FOCAL, float(CLIP_SIZE[1]), float(CLIP_SIZE[0]))
     settings = Settings(window=5, overlap=2, intrinsics=given, settle=settle)
-    people = (world.tracks, world.landmarks)
+    landmarks = world.landmarks
+    if sigma_px is not None:
+        landmarks = replace(landmarks, sigma_px=torch.full(landmarks.px.shape[:3], sigma_px))
+    people = (world.tracks, landmarks)
     found = run(world.clip, settings=settings, people_finder=lambda clip, size: people, network=network, work=work)
     return world, found
 
@@ -178,3 +185,45 @@ def test_feet_on_a_floor_that_is_right_change_nothing() -> None:
     scene = settled.reconstruction.person_masks < 0
     np.testing.assert_array_equal(settled.reconstruction.depth[scene], alone.reconstruction.depth[scene])
     assert all(shot["ground"] == "found floor; feet agree" for shot in settled.report["shots"])
+
+
+def test_motion_is_settled_on_the_ground_and_contacts_are_those_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is lifted by it is lifted in the result, points included, and touches nothing there."""
+    _, before = reconstruct()
+    asked: list[Ground] = []
+
+    def lift(shot: MetricShot, evidence: ShotEvidence, ground: Ground, contact: Tensor, body: Body) -> MetricShot:
+        assert contact.shape == (*shot.valid.shape, 4)
+        asked.append(ground)
+        raised = replace(shot.params, transl=shot.params.transl + 0.5 * ground.floor[:3])
+        return replace_people(shot, evidence, raised, body)
+
+    monkeypatch.setattr("unish.passes.settled.settle_motion", lift)
+    _, after = reconstruct()
+    assert [ground.known for ground in asked] == [True, True]
+    old, new = before.reconstruction, after.reconstruction
+    up = new.floor[new.segment][None, :, :3]
+    moved = ((new.transl - old.transl) * up).sum(-1)[new.person_valid]
+    np.testing.assert_allclose(moved, 0.5, atol=0.03)
+    assert np.nanmax(old.contact_prob) > 0.5 and np.nanmax(new.contact_prob) < 0.1
+    asked.clear()
+    reconstruct(settle=False)
+    assert not asked
+
+
+def test_errors_of_landmarks_reach_the_placing_of_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Tensor | None] = []
+    compare = settle_pass.compare_shot
+
+    def note(shot: Any, evidence: ShotEvidence, *given: Any) -> Any:
+        told.append(evidence.landmarks_sigma_px)
+        return compare(shot, evidence, *given)
+
+    monkeypatch.setattr(settle_pass, "compare_shot", note)
+    reconstruct()
+    assert told == [None, None]
+    told.clear()
+    reconstruct(sigma_px=2.0)
+    sizes = [tuple(sigma.shape) for sigma in told if sigma is not None]
+    assert sizes == [(2, shot.stop - shot.start, 33) for shot in SHOTS]
+    assert all(bool((sigma[sigma.isfinite()] > 0).all()) for sigma in told if sigma is not None)

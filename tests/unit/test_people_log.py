@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from unish.people import ObservationLog, PeopleModels, find_people
 from unish.people.log import BLOCK
 from unish.people.protocols import Detection, Observation, Pose, StoredMask
 from unish.people.regions import Region
+from unish.people.tracking import HungarianTracker
 from unish.structs import Clip
 
 RNG = np.random.default_rng(0)
@@ -146,3 +148,20 @@ def test_the_stage_goes_on_where_it_was(tmp_path: Path, last: int) -> None:
     assert torch.equal(found.masks[:], wanted.masks[:]) and int((found.masks[:] >= 0).sum()) > 1000
     for name in ("px", "world", "score"):
         assert torch.equal(getattr(again, name).nan_to_num(), getattr(marks, name).nan_to_num())
+
+
+def test_what_people_look_like_reaches_the_tracker() -> None:
+    described: list[bool] = []
+
+    class Noting(HungarianTracker):
+        def update(self, time_s: float, segment: int, people: Sequence[Observation]) -> None:
+            described.extend(person.features is not None for person in people)
+            super().update(time_s, segment, people)
+
+    walkers = Walkers()
+    models = PeopleModels(
+        detector=walkers, support=Nobody(), landmarks=walkers,
+        features=lambda crops, masks: torch.nn.functional.one_hot(torch.zeros(len(crops), dtype=torch.long), 4).float(),
+    )  # fmt: skip
+    find_people(make_clip(), mask_size=(30, 75), models=models, tracker=Noting())
+    assert described and all(described)
