@@ -1,4 +1,4 @@
-"""tools/measure_memory.py runs the pipeline as it is today, on a made film with a network and people models of its own."""
+"""tools/measure_memory.py runs the pipeline of today on a made film, with a network and people models of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_a_short_film_passes(
     monkeypatch.syspath_prepend(str(repository / "tools"))
     module = __import__("measure_memory")
     monkeypatch.delitem(sys.modules, "measure_memory")
-    options = "--frames 20 --size 64x48 --window 8 --overlap 2 --long-side 64 --out".split()
+    options = ["--frames", "20", "--size", "64x48", "--window", "8", "--overlap", "2", "--long-side", "64", "--out"]
     monkeypatch.setattr(sys, "argv", ["measure_memory.py", *options, str(tmp_path)])
     module.main()
     said = json.loads(capsys.readouterr().out)
