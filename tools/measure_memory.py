@@ -151,8 +151,11 @@ def _resident_mb() -> float:
     """Anonymous memory: pages of files that are mapped can be dropped at any time and do not count."""
     total = 0
     for status in Path("/proc/self").glob("task/*/children"):
-        for child in status.read_text().split():
-            total += _anonymous_kb(child)
+        try:
+            children = status.read_text().split()
+        except OSError:  # the thread has ended
+            continue
+        total += sum(_anonymous_kb(child) for child in children)
     return (total + _anonymous_kb("self")) / 1024
 
 
