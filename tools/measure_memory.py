@@ -43,7 +43,7 @@ class FlatNetwork:
     def __init__(self, long_side: int) -> None:
         self.config = replace(tiny_config(), long_side=long_side, multiple=16)
 
-    def __call__(self, images, humans, timestamps, intrinsics=None, *, picture_size=None):
+    def __call__(self, images, humans, timestamps, intrinsics=None, **told):
         _, num_frames, _, height, width = images.shape
         known = make_intrinsics(torch.full((1, num_frames), 1.1 * max(height, width)), height, width)
         depth = 8.0 - 5.0 * torch.linspace(0, 1, height)[:, None].expand(num_frames, height, width)
@@ -151,8 +151,11 @@ def _resident_mb() -> float:
     """Anonymous memory: pages of files that are mapped can be dropped at any time and do not count."""
     total = 0
     for status in Path("/proc/self").glob("task/*/children"):
-        for child in status.read_text().split():
-            total += _anonymous_kb(child)
+        try:
+            children = status.read_text().split()
+        except OSError:  # the thread has ended
+            continue
+        total += sum(_anonymous_kb(child) for child in children)
     return (total + _anonymous_kb("self")) / 1024
 
 

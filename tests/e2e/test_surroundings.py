@@ -16,6 +16,7 @@ import av
 import pytest
 from input_place import Place
 
+import unish
 from unish.cli import main, reconstruct, terminal
 from unish.io import WORK_FOLDER, replaced_whole
 from unish.passes import outputs
@@ -35,7 +36,8 @@ STAGES = (
     "export scene",
     "save",
 )
-PLAIN = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
+# The package under test, which need not be the one that is installed.
+PLAIN = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(unish.__file__).parents[1])}
 
 
 def start(
@@ -253,7 +255,8 @@ def test_a_process_that_is_killed_and_the_run_after_it(place: Place, old: dict[s
         "outputs.write_glb = lambda *args: os.kill(os.getpid(), 9)\n"
         f"cli.main({place.command()!r})"
     )
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+    killed = subprocess.run([sys.executable, "-c", script], env=os.environ | PLAIN, check=False)
+    assert killed.returncode == -signal.SIGKILL
     assert {name: content for name, content in read_all_files(out).items() if name in OUTPUTS} == old
     assert {path.name for path in out.iterdir()} == OUTPUTS | {WORK_FOLDER}
     assert main(place.command()) == 0

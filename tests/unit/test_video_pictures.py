@@ -238,22 +238,25 @@ def hlg_signal(scene: float) -> float:
     return float(0.17883277 * np.log(12 * scene - 0.28466892) + 0.55991073)
 
 
-def write_signals(path: Path, signals: np.ndarray, transfer: int) -> Path:
-    """Patches of (N, 3) R'G'B' signals of BT.2020, side by side, 10 bits, narrow range, BT.2020 matrix."""
+def write_signals(path: Path, signals: np.ndarray, transfer: int, *, full: bool = False) -> Path:
+    """Patches of (N, 3) R'G'B' signals of BT.2020, side by side, 10 bits, narrow or full range, BT.2020 matrix."""
     red, green, blue = signals.T
     luma = 0.2627 * red + 0.6780 * green + 0.0593 * blue
-    planes = np.stack([luma * 876 + 64, (blue - luma) / 1.8814 * 896 + 512, (red - luma) / 1.4746 * 896 + 512])
+    by_luma, by_chroma, black = (1023, 1023, 0) if full else (876, 896, 64)
+    chroma = np.stack([(blue - luma) / 1.8814, (red - luma) / 1.4746]) * by_chroma + 512
+    planes = np.stack([luma * by_luma + black, *chroma])
     planes = np.repeat(np.repeat(planes.round().astype(np.uint16)[:, None], 64, axis=1), 32, axis=2)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=10)
         stream.height, stream.width, stream.pix_fmt = 64, planes.shape[2], "yuv444p10le"
         context = stream.codec_context
-        context.color_trc, context.color_primaries, context.colorspace, context.color_range = transfer, 9, 9, 1
+        context.color_trc, context.color_primaries, context.colorspace = transfer, 9, 9
+        context.color_range = 2 if full else 1
         frame = av.VideoFrame(planes.shape[2], 64, "yuv444p10le")
         for plane, values in zip(frame.planes, planes, strict=True):
             rows = np.frombuffer(plane, np.uint16).reshape(64, -1)
             rows[:, : values.shape[1]] = values
-        frame.colorspace, frame.color_range = 9, 1
+        frame.colorspace, frame.color_range = 9, 2 if full else 1
         frame.pts, frame.time_base = 0, Fraction(1, 10)
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -296,8 +299,9 @@ def test_bright_lights_are_told_apart(tmp_path: Path, transfer: int) -> None:
     assert (np.diff(shown[:, 0]) >= 3).all() and shown[-1, 0] < 255
 
 
+@pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("transfer", [PQ, HLG])
-def test_colours_keep_their_hue(tmp_path: Path, transfer: int) -> None:
+def test_colours_keep_their_hue(tmp_path: Path, transfer: int, full: bool) -> None:
     """Colours of BT.709 inside the wide space of BT.2020 come back: skin, sky, leaf, red."""
     colours = np.array([[0.45, 0.25, 0.18], [0.15, 0.28, 0.50], [0.10, 0.22, 0.05], [0.5, 0.05, 0.05]])
     nits = 203 * colours @ MATRIX_2020.T
@@ -307,7 +311,7 @@ def test_colours_keep_their_hue(tmp_path: Path, transfer: int) -> None:
         light = nits / 1000
         luminance = (light @ np.array([0.2627, 0.6780, 0.0593]))[:, None]
         signals = np.vectorize(hlg_signal)(light * luminance ** (1 / 1.2 - 1))
-    shown = read_patches(write_signals(tmp_path / "a.mkv", signals, transfer))
+    shown = read_patches(write_signals(tmp_path / "a.mkv", signals, transfer, full=full))
     np.testing.assert_allclose(shown, srgb(colours), atol=3)
 
 

@@ -152,7 +152,8 @@ class WindowReader:
         if camera is None:
             camera = decide_camera(prediction, self.dense.clip.size, predicted=self.network.config.predicts_camera)
             self.folder.save_camera(part.start, camera)
-        self.folder.save_window(frames, describe_window(prediction, planned, before))
+        people = self.dense.tracks.masks[frames.start : frames.stop]
+        self.folder.save_window(frames, describe_window(prediction, planned, before, people))
         return camera
 
     def _tell_cameras(self, chosen: slice) -> dict[str, Any]:

@@ -30,7 +30,7 @@ AFTERWARDS = frozenset({"settle", "fill_gaps", "person_height", "known_distance"
 
 _OF_CHOSEN = ("masks", "sky", "windows", "poses", "cameras", "result")
 """What depends on which people are kept; pictures and everybody's observations do not."""
-FORMAT = 3
+FORMAT = 4
 """Of what is kept. It is counted up when an array is added or means something else: no older folder is gone on with."""
 
 
@@ -187,6 +187,7 @@ class RunFolder:
         arrays["start"] = window.frames.start
         if window.link is not None:
             arrays["link"] = np.array([window.link.log_scale, window.link.depth])
+            arrays["levels"] = window.link.levels.numpy()
         write_npz(self._window_path(frames), arrays)
 
     def load_window(self, frames: range) -> Window:
@@ -199,8 +200,10 @@ class RunFolder:
         dense = {name: self._open_dense(frames, name) for name in _DENSE}
         scale, mean_distance, in_given_unit, given_error_px = arrays["numbers"].tolist()
         start = int(arrays["start"])
-        log_scale, depth = arrays["link"].tolist() if "link" in arrays else (0.0, 0.0)
-        link = Link(log_scale=log_scale, depth=depth) if "link" in arrays else None
+        link = None
+        if "link" in arrays:
+            log_scale, depth = arrays["link"].tolist()
+            link = Link(log_scale=log_scale, depth=depth, levels=torch.from_numpy(arrays["levels"]))
         return Window(
             frames=range(start, start + len(frames)), **dense, **small,  # type: ignore[arg-type]
             scale=None if np.isnan(scale) else scale, mean_distance=mean_distance, link=link,

@@ -50,8 +50,9 @@ class DepthCurve:
 
     def offset(self, log_depth: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """What is added to a log depth; NaN stays NaN."""
-        left, share = _place(log_depth, self.knots)
-        return torch.lerp(self.offsets[left], self.offsets[left + 1], share)
+        offsets = self.offsets.to(log_depth)
+        left, share = _place(log_depth, self.knots.to(log_depth))
+        return torch.lerp(offsets[left], offsets[left + 1], share)
 
     def slope(self, log_depth: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Change of the offset per unit of log depth there."""

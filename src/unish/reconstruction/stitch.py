@@ -9,7 +9,7 @@ each of them into the world is applied when a frame is read.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +20,8 @@ from torch import Tensor
 from unish.geometry.focal import recover_shift_of_samples
 from unish.geometry.rigid import invert_rigid, make_rigid
 from unish.reconstruction.camera import intrinsics_at
+from unish.reconstruction.depth_curve import DepthCurve
+from unish.reconstruction.seams import bend_windows
 from unish.reconstruction.window import Window, shared_frames
 from unish.structs import Camera, FrameArray, FrameTensor
 
@@ -90,11 +92,30 @@ class Alignment:
     Attributes:
         motion: (4, 4) rigid.
         residual: see ``Shot``, of this window and the one before it; 0 for the first one.
+        curve: along which depth goes after it was scaled; ``None`` where it stays. Only where cameras do not move.
     """
 
     scale: float
     motion: Float[Tensor, "4 4"]
     residual: float
+    curve: DepthCurve | None = None
+
+    @property
+    def mean_scale(self) -> float:
+        """The one factor that stands for scale and curve."""
+        return self.scale * (1.0 if self.curve is None else math.exp(self.curve.mean))
+
+    def resize_depth(self, depth: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """z of the window in the unit of the shot."""
+        scaled = depth * self.scale
+        return scaled if self.curve is None else self.curve.apply(scaled)
+
+    def resize_points(self, points: Float[Tensor, "*shape 3"]) -> Float[Tensor, "*shape 3"]:
+        """Points in a camera of the window, moved along their rays."""
+        if self.curve is None:
+            return points * self.scale
+        z = points[..., 2:]
+        return points * torch.where(z > 0, self.resize_depth(z) / torch.where(z > 0, z, 1.0), self.scale)
 
     def move(self, c2w: Float[Tensor, "N 4 4"]) -> Float[Tensor, "N 4 4"]:
         """Cameras of the window in the world of the shot."""
@@ -119,6 +140,8 @@ def stitch_windows(
         given: known cameras of the shot, the first as world, which stay as they are.
     """
     alignments = align_windows(windows, still=still) if given is None else align_to_cameras(windows, given)
+    curves = bend_windows(windows, [math.log(one.scale) for one in alignments])
+    alignments = [replace(one, curve=curve) for one, curve in zip(alignments, curves, strict=True)]
     units = [1 / one.scale for one, window in zip(alignments, windows, strict=True) if window.in_given_unit]
     owner = choose_owner([window.frames for window in windows])
     mine = [(owner == index).nonzero()[0] - window.frames.start for index, window in enumerate(windows)]
@@ -127,7 +150,7 @@ def stitch_windows(
     shift = _find_shift(windows, alignments, owner, intrinsics, size)
     c2w = [one.move(window.c2w)[rows] for one, window, rows in zip(alignments, windows, mine, strict=True)]
     scales = [
-        window.scale / (window.mean_distance * one.scale)
+        window.scale / (window.mean_distance * one.mean_scale)
         for one, window in zip(alignments, windows, strict=True)
         if window.scale is not None and window.mean_distance > 0
     ]
@@ -135,7 +158,7 @@ def stitch_windows(
     def depth(frame: int) -> Float[Tensor, "H W"]:
         index = int(owner[frame])
         own = windows[index].depth[frame - windows[index].frames.start]
-        return (own * alignments[index].scale + shift).clamp_min(0.0)
+        return (alignments[index].resize_depth(own) + shift).clamp_min(0.0)
 
     def conf(frame: int) -> Float[Tensor, "H W"]:
         window = windows[owner[frame]]
@@ -239,7 +262,7 @@ def _find_shift(
     samples, used = [], []
     for frame, index in zip(some.tolist(), owner[some].tolist(), strict=True):
         row = frame - windows[index].frames.start
-        samples.append(windows[index].samples[row].double() * alignments[index].scale)
+        samples.append(alignments[index].resize_points(windows[index].samples[row].double()))
         used.append(windows[index].sampled[row])
     return float(
         recover_shift_of_samples(torch.stack(samples), torch.stack(used), size, intrinsics.expand(len(some), 3, 3))

@@ -6,11 +6,14 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int16
 from torch import Tensor
 
 from unish.geometry.focal import sample_points
 from unish.structs import CONFIDENT, FrameTensor, Prediction
+
+NUM_LEVELS, MIN_LEVEL_PIXELS = 8, 200
+"""Levels of depth at which two windows are compared, and how many pixels each needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +23,13 @@ class Link:
     Attributes:
         log_scale: median log ratio of the earlier window's depth over this one's; 0 without a pixel to compare.
         depth: median depth of these pixels in the earlier window's unit; NaN without one.
+        levels: median log depth in this window, and median log ratio, of pixels of about the same depth, from near to
+            far; no row where there are too few pixels.
     """
 
     log_scale: float
     depth: float
+    levels: Float[Tensor, "L 2"]
 
     @property
     def joined(self) -> bool:
@@ -68,6 +74,11 @@ class Window:
     in_given_unit: bool = False
     given_error_px: float = math.nan
 
+    @property
+    def moves(self) -> bool:
+        """Not all cameras stand in one place; where they do, nothing but the network's experience tells the depth."""
+        return bool((self.c2w[:, :3, 3] != self.c2w[0, :3, 3]).any())
+
 
 def plan_windows(num_frames: int, window: int, overlap: int) -> list[range]:
     """Overlapping windows that cover every frame; the last one is moved back so that none is short.
@@ -85,12 +96,15 @@ def plan_windows(num_frames: int, window: int, overlap: int) -> list[range]:
     return [range(start, start + window) for start in starts]
 
 
-def describe_window(prediction: Prediction, frames: range, before: Window | None) -> Window:
+def describe_window(
+    prediction: Prediction, frames: range, before: Window | None, people: Int16[Tensor, "N H W"] | None = None
+) -> Window:
     """A prediction as a window of a shot.
 
     Args:
         prediction: batch of one, on the CPU.
         before: the window before it, which shares frames with it; ``None`` for the first one.
+        people: index of the person in each pixel, −1 = scene. Windows are joined by the scene, wherever there is any.
     """
     points, logits = prediction.local_points[0], prediction.point_conf_logits[0]
     samples, sampled = sample_points(points, logits.sigmoid() > CONFIDENT)
@@ -108,7 +122,7 @@ def describe_window(prediction: Prediction, frames: range, before: Window | None
         transl=None if prediction.transl is None else prediction.transl[0],
         scale=None if prediction.scale is None else float(prediction.scale[0]),
         mean_distance=mean_distance(prediction),
-        link=None if before is None else _link(before, frames, points[..., 2], logits),
+        link=None if before is None else _link(before, frames, points[..., 2], people),
         in_given_unit=prediction.in_given_unit is not None and bool(prediction.in_given_unit[0]),
         given_error_px=math.nan if prediction.given_error_px is None else float(prediction.given_error_px[0]),
     )
@@ -131,12 +145,28 @@ def shared_frames(before: range, frames: range) -> tuple[slice, slice]:
     return slice(first - before.start, stop - before.start), slice(first - frames.start, stop - frames.start)
 
 
-def _link(before: Window, frames: range, depth: Float[Tensor, "N H W"], logits: Float[Tensor, "N H W"]) -> Link:
+def _link(before: Window, frames: range, depth: Float[Tensor, "N H W"], people: Int16[Tensor, "N H W"] | None) -> Link:
     then, now = shared_frames(before.frames, frames)
     old, new = before.depth[then], depth[now]
     # The earlier window says which pixels count; both need a depth that has a logarithm.
     keep = (before.conf_logits[then].sigmoid() > CONFIDENT) & (old > 0) & (new > 0)
+    if people is not None and (scene := keep & (people[now] < 0)).any():
+        keep = scene
     if not keep.any():
-        return Link(log_scale=0.0, depth=float("nan"))
+        return Link(log_scale=0.0, depth=float("nan"), levels=torch.zeros(0, 2))
+    log_depth = new.log()[keep]
+    log_ratio = old.log()[keep] - log_depth
     # The median log ratio is the scale that is right for most pixels, whatever a moving or uncertain minority says.
-    return Link(log_scale=float((old.log() - new.log())[keep].median()), depth=float(old[keep].median()))
+    return Link(
+        log_scale=float(log_ratio.median()),
+        depth=float(old[keep].median()),
+        levels=_compare_levels(log_depth, log_ratio),
+    )
+
+
+def _compare_levels(log_depth: Float[Tensor, "M"], log_ratio: Float[Tensor, "M"]) -> Float[Tensor, "L 2"]:
+    """See ``Link.levels``: as many pixels on every level."""
+    if len(log_depth) < NUM_LEVELS * MIN_LEVEL_PIXELS:
+        return torch.zeros(0, 2)
+    order = log_depth.argsort().tensor_split(NUM_LEVELS)
+    return torch.stack([torch.stack([log_depth[part].median(), log_ratio[part].median()]) for part in order])

@@ -29,6 +29,13 @@ _FULL_48 = 65280.0
 _KNEE = 0.6
 """Share of diffuse white up to which SDR shows a luminance as it is; what is above is compressed."""
 _LUMA_2020 = np.array([0.2627, 0.6780, 0.0593])
+_LUMA = {
+    1: np.array([0.2126, 0.7152, 0.0722]), 5: np.array([0.299, 0.587, 0.114]), 6: np.array([0.299, 0.587, 0.114]),
+    BT2020: _LUMA_2020, 10: _LUMA_2020,
+}  # fmt: skip
+"""Shares of R, G and B in the luma, by the number of the matrix in ITU-T H.273."""
+_FULL_RANGE = 2
+"""Of a frame whose codes take all values."""
 _FROM_2020 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
 """Linear BT.2020 to linear BT.709 (ITU-R BT.2087)."""
 
@@ -55,8 +62,7 @@ def hdr_to_rgb(
     Args:
         wide: the primaries are those of BT.2020, not of BT.709.
     """
-    stored = frame.reformat(width=size[1], height=size[0], format="rgb48le", interpolation="AREA").to_ndarray()
-    signal = np.minimum(stored / _FULL_48, 1.0)
+    signal = _read_signal(frame, size, wide=wide)
     light = (_pq_nits(signal) if transfer is Transfer.PQ else _hlg_nits(signal)) / _WHITE_NITS
     # One factor for the three channels keeps the hue of bright colours.
     brightest = light.max(axis=-1, keepdims=True)
@@ -66,6 +72,29 @@ def hdr_to_rgb(
     light = light.clip(0, 1)
     shown = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return (shown * 255).round().astype(np.uint8)
+
+
+def _read_signal(frame: VideoFrame, size: tuple[int, int], *, wide: bool) -> Float64[ndarray, "h w 3"]:
+    """Non-linear R'G'B', 0 to 1.
+
+    Y'CbCr is converted here (ITU-R BT.2100 and BT.709): older FFmpeg bindings take BT.2020 for BT.601.
+    """
+    if frame.format.is_rgb:
+        stored = frame.reformat(width=size[1], height=size[0], format="rgb48le", interpolation="AREA").to_ndarray()
+        return np.minimum(stored / _FULL_48, 1.0)
+    stored = frame.reformat(width=size[1], height=size[0], format="yuv444p16le", interpolation="AREA").to_ndarray()
+    bits = frame.format.components[0].bits
+    codes = stored.astype(np.float64) / 2 ** (16 - bits)
+    if frame.color_range == _FULL_RANGE:
+        luma, chroma = codes[..., 0] / (2**bits - 1), (codes[..., 1:] - 2 ** (bits - 1)) / (2**bits - 1)
+    else:
+        eighth = codes / 2 ** (bits - 8)
+        luma, chroma = (eighth[..., 0] - 16) / 219, (eighth[..., 1:] - 128) / 224
+    red, _, blue = _LUMA.get(int(frame.colorspace), _LUMA_2020 if wide else _LUMA[1])
+    r = luma + 2 * (1 - red) * chroma[..., 1]
+    b = luma + 2 * (1 - blue) * chroma[..., 0]
+    g = (luma - red * r - blue * b) / (1 - red - blue)
+    return np.stack([r, g, b], axis=-1).clip(0.0, 1.0)
 
 
 def _compress(light: Float64[ndarray, "*S"]) -> Float64[ndarray, "*S"]:
