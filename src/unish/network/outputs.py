@@ -22,6 +22,7 @@ class SceneOutput:
         joined, certain: (B, N) frames that matches join to the others, and beyond doubt; ``None`` where nobody asked.
         solves_focal: (B,) the focal length is solved from how the camera turned; ``None`` where nobody asked.
         in_given_unit, given_error_px: see ``Prediction``.
+        metres_per_unit: (B,) metres of a unit of the points, by a metric depth prior; ``None`` where none says so.
     """
 
     local_points: Float[Tensor, "B N H W 3"]
@@ -35,6 +36,7 @@ class SceneOutput:
     solves_focal: Bool[Tensor, "B"] | None = None
     in_given_unit: Bool[Tensor, "B"] | None = None
     given_error_px: Float[Tensor, "B"] | None = None
+    metres_per_unit: Float[Tensor, "B"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
