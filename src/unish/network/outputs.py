@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -37,6 +38,29 @@ class SceneOutput:
     in_given_unit: Bool[Tensor, "B"] | None = None
     given_error_px: Float[Tensor, "B"] | None = None
     metres_per_unit: Float[Tensor, "B"] | None = None
+
+
+@runtime_checkable
+class SceneBranch(Protocol):
+    """What stands in the slot of the scene branch: π³, a network like it, or what has run one before.
+
+    It is an ``nn.Module`` as well. See ``UniSH.use_scene``.
+    """
+
+    @property
+    def hidden_dim(self) -> int:
+        """Channels of ``SceneOutput.hidden``."""
+        ...
+
+    def __call__(
+        self,
+        images: Float[Tensor, "B N 3 H W"],
+        intrinsics: Float[Tensor, "B N 3 3"] | None = None,
+        *,
+        picture_size: tuple[int, int] | None = None,
+    ) -> SceneOutput:
+        """RGB in [0, 1], known intrinsics, and the size of the picture with square pixels, as in ``UniSH.forward``."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from unish.errors import InputError
 from unish.network.align_net import AlignNet
 from unish.network.checkpoint_files import save_weights
 from unish.network.closed_form_placement import masked_mean_distance
@@ -21,7 +22,7 @@ from unish.network.depth_refiner import DepthRefiner
 from unish.network.human.crop_branch import CropBranch, CropBranchConfig
 from unish.network.human.landmark_branch import LandmarkBranch, LandmarkBranchConfig
 from unish.network.layers import Block
-from unish.network.outputs import SceneOutput
+from unish.network.outputs import SceneBranch, SceneOutput
 from unish.network.release_scene import ReleaseScene, ReleaseSceneConfig
 from unish.network.small_scene import SmallScene, SmallSceneConfig
 from unish.network.view_solver import refine_scene
@@ -167,6 +168,32 @@ class UniSH(nn.Module):
         """
         people = self.human(humans, timestamps, intrinsics)
         return people.rotations, people.betas
+
+    def use_scene(self, scene: SceneBranch, name: str) -> None:
+        """Put another scene branch in the place of this network's own.
+
+        The layers behind it work on what it gives: cameras and depth from views where ``UniSHConfig.views`` asks for
+        them, and a depth prior. AlignNet reads ``SceneOutput.hidden``, whose meaning it has learnt from its own branch:
+        scale and places of people that follow from other tokens mean nothing, and the product, which measures people
+        itself, does without them wherever enough of a person is seen.
+
+        Args:
+            scene: an ``nn.Module`` that fits ``SceneBranch``.
+            name: goes into ``fingerprint``, by which runs and results tell networks apart.
+
+        Raises:
+            InputError: it is no such module, or its tokens have another width than AlignNet reads.
+        """
+        if not isinstance(scene, nn.Module):
+            raise InputError(f"scene branch {name}: is no nn.Module; see unish.network.outputs.SceneBranch")
+        if scene.hidden_dim != self.scene.hidden_dim:
+            raise InputError(
+                f"scene branch {name}: its tokens have {scene.hidden_dim} channels, AlignNet reads "
+                f"{self.scene.hidden_dim}; pad them with zeros, or project them"
+            )
+        before = self.fingerprint
+        self.scene = scene.to(self.device).eval()
+        self.__dict__["fingerprint"] = f"{before}, scene branch {name}"
 
     @property
     def device(self) -> torch.device:

@@ -43,6 +43,7 @@ from unish.network.view_known import KnownStart, keep_length, start_at_cameras
 from unish.network.view_start import find_start
 
 _MIN_DEPTH = 1e-3
+_ALL_KNOWN = 0.999  # where all pixels around a point are, as far as rounding goes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,9 +154,10 @@ def _refit_priors(
     for clip, prior in enumerate(priors):
         if prior is None or not views.moves[clip]:
             continue
-        at_anchors = _sample(prior.values[None], views.anchors_px[clip : clip + 1])[0]
+        maps = torch.stack([prior.values, prior.known.to(prior.values.dtype)])
+        at_anchors, known = _sample(maps, views.anchors_px[[clip, clip]])
         information = views.bundle.information[clip]
-        sound = (information > LEAST_INFORMATION) & views.joined[clip, :, None]
+        sound = (information > LEAST_INFORMATION) & views.joined[clip, :, None] & (known > _ALL_KNOWN)
         refitted[clip] = refit_at_anchors(
             log_depth[clip], prior, at_anchors, views.bundle.log_depth[clip], torch.where(sound, information, 0.0)
         )
