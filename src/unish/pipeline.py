@@ -133,9 +133,7 @@ def run(
             whole, clip = show_inside_bars(source) if isinstance(source, Clip) else _read(source, settings, progress)
         with clock.stage("load model"):
             model, body = network or models.network(settings.model, settings.device), models.body(settings.body)
-            experts = models.experts(settings)
-        for sentence in experts.announce():
-            announce(sentence)
+            experts = models.experts(settings).announced(announce)
         cameras = know_poses(settings, whole, clip, takes_cameras=model.config.takes_cameras)
         described = source if isinstance(source, Clip) else Path(source)
         if frame := folder.begin(describe_run(described, settings, model.fingerprint, body.name, experts.fingerprints)):

@@ -84,13 +84,16 @@ def test_other_priors_are_told_apart_by_runs_and_said_in_reports(depth_files: Pa
     experts = Models().experts(settings)
     described = describe_run(world.clip, settings, "network", "free", experts.fingerprints)
     assert described["experts"] == {"depth_prior": experts.depth_prior.fingerprint}  # type: ignore[union-attr]
-    (said,) = experts.announce()
-    assert said.startswith("depth prior: files") and "licence not stated" in said
+    said: list[str] = []
+    assert experts.announced(said.append) is experts
+    assert len(said) == 1 and said[0].startswith("depth prior: files") and "licence not stated" in said[0]
     notes = depth_files / "prior.json"
     notes.write_text('{"kind": "scale-free", "licence": "CC0"}')
     try:
         other = Models().experts(settings)
-        assert other.fingerprints != experts.fingerprints and "CC0" in other.announce()[0]
+        assert (
+            other.fingerprints != experts.fingerprints and "CC0" in other.announced(said.append).licences["depth_prior"]
+        )
     finally:
         notes.unlink()
     assert Models().experts(Settings()).describe() == {}

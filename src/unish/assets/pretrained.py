@@ -44,7 +44,7 @@ class Pretrained:
             with path.open("rb") as file:
                 while block := file.read(1 << 22):
                     digest.update(block)
-        return f"{self.name} sha256:{digest.hexdigest()} transformers {importlib.metadata.version('transformers')}"
+        return f"{self.name} sha256:{digest.hexdigest()} transformers {name_version('transformers')}"
 
     def load(self, class_name: str, device: str) -> Any:
         """The model, ready for inference.
@@ -83,6 +83,14 @@ def import_transformers(needed_for: str) -> Any:
     except ImportError:
         raise InputError(f"{needed_for}: needs transformers: pip install 'unish[experts]'") from None
     return transformers
+
+
+def name_version(package: str) -> str:
+    """The version of a package that may be there without being installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "of unknown version"
 
 
 def find_pretrained(weights: str, model_types: Collection[str]) -> Pretrained:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from unish.network.depth_prior import DepthPrior, find_depth_prior
@@ -41,12 +42,12 @@ class Experts:
         licences = self.licences
         return {slot: {"model": model, "licence": licences[slot]} for slot, model in self.fingerprints.items()}
 
-    def announce(self) -> list[str]:
-        """What to say of licences before these models are used, one sentence each."""
-        return [
-            f"{slot.replace('_', ' ')}: {model.split(' sha256:')[0]}, licence {self.licences[slot]}"
-            for slot, model in self.fingerprints.items()
-        ]
+    def announced(self, tell: Callable[[str], None]) -> Experts:
+        """The same, after ``tell`` was told of each model and its licence, in a sentence, before it is used."""
+        for slot, model in self.fingerprints.items():
+            name = model.split(" sha256:")[0]
+            tell(f"{slot.replace('_', ' ')}: {name}, licence {self.licences[slot]}")
+        return self
 
 
 def name_experts(settings: Settings) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ Which kind of depth a model gives follows from its name, as the authors' table o
 
 from __future__ import annotations
 
-import importlib.metadata
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unish.assets.pretrained import name_version
 from unish.errors import InputError
 from unish.network.depth_prior.record import PriorDepth, PriorView
 
@@ -55,7 +55,7 @@ class DepthAnything3:
             if any(part in self._model_name for part in _NON_COMMERCIAL)
             else "Apache-2.0"
         )
-        self.fingerprint = f"{self.name} {_version('depth-anything-3')}"
+        self.fingerprint = f"{self.name} {name_version('depth-anything-3')}"
 
     @cached_property
     def _model(self) -> Any:
@@ -96,10 +96,3 @@ def _mean_focal(intrinsics: Float[Tensor, "N 3 3"], size: torch.Size, of_size: t
     """Mean of fx and fy of the first frame, in pixels of a picture of another size."""
     down, across = of_size[0] / size[0], of_size[1] / size[1]
     return float(intrinsics[0, 0, 0] * across + intrinsics[0, 1, 1] * down) / 2
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "of unknown version"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unish.assets.pretrained import name_version
 from unish.errors import InputError
 from unish.network.depth_prior.record import PriorDepth, PriorView
 
@@ -33,11 +33,7 @@ class Moge2:
         self._weights, self._device = weights, device
         self._class = find_moge("moge-2")
         self.name = f"moge-2 {weights}"
-        try:
-            version = importlib.metadata.version("moge")
-        except importlib.metadata.PackageNotFoundError:
-            version = "of unknown version"
-        self.fingerprint = f"{self.name} {version}"
+        self.fingerprint = f"{self.name} {name_version('moge')}"
 
     @cached_property
     def _model(self) -> Any:
