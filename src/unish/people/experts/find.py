@@ -41,7 +41,8 @@ class PeopleExperts:
         Raises:
             InputError: a model file cannot be fetched.
         """
-        models = PeopleModels.load(self._without_keypoints(config), progress, detector=self.detector)
+        given = {} if self.detector is None else {"detector": self.detector}
+        models = PeopleModels.load(self._without_keypoints(config), progress, **given)
         return models if self.keypoints is None else replace(models, keypoints=self.keypoints)
 
     def pose_models(self, config: PeopleConfig, progress: Progress | None = None) -> PoseModels:
