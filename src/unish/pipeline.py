@@ -133,13 +133,14 @@ def run(
             whole, clip = show_inside_bars(source) if isinstance(source, Clip) else _read(source, settings, progress)
         with clock.stage("load model"):
             model, body = network or models.network(settings.model, settings.device), models.body(settings.body)
+            experts = models.experts(settings).announced(announce)
         cameras = know_poses(settings, whole, clip, takes_cameras=model.config.takes_cameras)
         described = source if isinstance(source, Clip) else Path(source)
-        if frame := folder.begin(describe_run(described, settings, model.fingerprint, body.name)):
+        if frame := folder.begin(describe_run(described, settings, model.fingerprint, body.name, experts.fingerprints)):
             announce(f"resuming at frame {frame}")
         cleaning.callback(folder.remove_if_useless)
         finder = people_finder or models.people_finder(settings, folder.people_log(), progress)
-        seen = observe(whole, clip, model, finder, settings, folder, clock, cameras)
+        seen = observe(whole, clip, model, finder, settings, folder, clock, cameras, experts.depth_prior)
         with clock.stage("reconstruct"):
             settled = settle(
                 seen, model.fingerprint, model.config.body, body, feet=settings.settle, seed=settings.seed,
@@ -157,6 +158,7 @@ def run(
             "seconds": clock.seconds,
             "peak_memory_mb": peak_memory_mb(),
             "model": model.fingerprint,
+            "experts": experts.describe(),
             "versions": {"unish": __version__, "torch": torch.__version__, "python": platform.python_version()},
             **measured,
             "warnings": list(dict.fromkeys(raised)),

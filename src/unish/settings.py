@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unish.errors import InputError
+from unish.structs.experts import DEPTH_PRIORS, KEYPOINTS, MASKS, PEOPLE_DETECTORS, read_expert
 from unish.values import check_count, check_number, check_path, check_sampling, shorten
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -15,6 +16,9 @@ _CAMERA = ("fx", "fy", "cx", "cy")
 _BOX = ("x0", "y0", "x1", "y1", "t")
 _POINT = ("x", "y", "t")
 _SPAN = ("x1", "y1", "x2", "y2", "seconds", "metres")
+_SLOTS = {
+    "depth_prior": DEPTH_PRIORS, "people_detector": PEOPLE_DETECTORS, "keypoints": KEYPOINTS, "masks": MASKS,
+}  # fmt: skip
 Span = tuple[float, float, float, float, float, float]
 
 HEIGHT_M = (0.4, 2.6)
@@ -54,6 +58,8 @@ class Settings:
         sky: look for the sky and leave it out of everything. Off until it is found well enough everywhere.
         blur_faces: in everything that shows pictures to others; ``reconstruction.npz`` keeps them as they are.
         settle: bring scene, ground and people together where feet stand; off gives what the network says alone.
+        depth_prior, people_detector, keypoints, masks: models in place of the shipped ones, each ``NAME``,
+            ``NAME:WEIGHTS`` or the folder of weights; see ``structs.experts`` and docs/experts.md.
         seed: of everything random; results repeat bit for bit on the same machine.
 
     Raises:
@@ -89,6 +95,10 @@ class Settings:
     sky: bool = False
     settle: bool = True
     blur_faces: bool = False
+    depth_prior: str = "fastdepth"
+    people_detector: str = "yolo"
+    keypoints: str = "movenet"
+    masks: str = "blazepose"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -124,6 +134,9 @@ class Settings:
             check_number("fov", self.fov, at_least=1, below=180)
         if self.focal_35mm is not None:
             check_number("focal 35mm", self.focal_35mm, at_least=1)
+        for name, kinds in _SLOTS.items():
+            read_expert(name.replace("_", " "), getattr(self, name), kinds)
+            object.__setattr__(self, name, str(getattr(self, name)))
         self._check_sizes()
         told = [name for name in ("intrinsics", "fov", "focal_35mm") if getattr(self, name) is not None]
         if len(told) > 1:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unish.errors import InputError
-from unish.lab.datasets.exr import read_exr, read_exr_depth
+from unish.io.exr import read_exr, read_exr_depth
 from written_exr import write_exr
 
 

@@ -105,6 +105,7 @@ WRONG_SETTINGS: dict[str, list[Any]] = {
     "person_height": [1.72, [1.72], (0, 1.72), {0: 0.3}, {0: 172}, {0: "1.72"}, {0: None}, {-1: 1.72}, {"0": 1.72}],
     "known_distance": [2.0, (1, 2, 3, 4, 0, 2), [(1, 2, 3, 4, 0)], [(1, 2, 3, 4, 0, 0)], [(1, 2, 3, 4, -1, 2)],
                        [(1, 2, 1, 2, 0, 2)], [(1, 2, "3", 4, 0, 2)], [(1, 2, math.nan, 4, 0, 2)], "1,2,3,4@0=2"],
+    **{name: [None, 3, "", "midas", [1], "files"] for name in ("depth_prior", "people_detector", "keypoints", "masks")},
 }  # fmt: skip
 
 

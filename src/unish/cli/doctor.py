@@ -23,6 +23,10 @@ _EXTRAS = {
     "usd-core": ("usd", "`unish export --to usd` (every other format is written without it)"),
     "viser": ("view", "`unish view`, the viewer in the browser and pages to pass on"),
     "viser4d": ("view", "the timeline of the same"),
+    "transformers": (
+        "experts",
+        "`--depth-prior depth-anything-v2`, RT-DETR, ViTPose, SAM 2 (never run with real weights)",
+    ),
     "opencv-python-headless": ("camera", "`unish reconstruct --camera N`"),
     "ray": ("cluster", "`unish batch --engine ray`: many videos on many machines"),
     "matplotlib": ("report", "the charts of `unish evaluate report` (tables are made without it)"),

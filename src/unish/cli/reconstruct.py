@@ -25,6 +25,7 @@ from unish.cli.arguments import (
     positive_float,
     seconds,
 )
+from unish.cli.expert_arguments import add_experts
 from unish.cli.process import silence_stdout
 from unish.cli.progress import make_progress
 from unish.cli.terminal import print_table
@@ -63,6 +64,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     _add_network(parser)
     _add_people(parser)
     _add_known(parser)
+    add_experts(parser)
     parser.add_argument(
         "--blur-faces",
         action="store_true",

@@ -12,10 +12,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from unish.assets.hub import CONFIG, INDEX, WEIGHTS
 from unish.errors import InputError
 from unish.network.config import UniSHConfig
-
-CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
 
 def list_weight_files(folder: Path) -> tuple[Path, ...]:

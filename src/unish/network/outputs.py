@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -22,6 +23,7 @@ class SceneOutput:
         joined, certain: (B, N) frames that matches join to the others, and beyond doubt; ``None`` where nobody asked.
         solves_focal: (B,) the focal length is solved from how the camera turned; ``None`` where nobody asked.
         in_given_unit, given_error_px: see ``Prediction``.
+        metres_per_unit: (B,) metres of a unit of the points, by a metric depth prior; ``None`` where none says so.
     """
 
     local_points: Float[Tensor, "B N H W 3"]
@@ -35,6 +37,30 @@ class SceneOutput:
     solves_focal: Bool[Tensor, "B"] | None = None
     in_given_unit: Bool[Tensor, "B"] | None = None
     given_error_px: Float[Tensor, "B"] | None = None
+    metres_per_unit: Float[Tensor, "B"] | None = None
+
+
+@runtime_checkable
+class SceneBranch(Protocol):
+    """What stands in the slot of the scene branch: π³, a network like it, or what has run one before.
+
+    It is an ``nn.Module`` as well. See ``UniSH.use_scene``.
+    """
+
+    @property
+    def hidden_dim(self) -> int:
+        """Channels of ``SceneOutput.hidden``."""
+        ...
+
+    def __call__(
+        self,
+        images: Float[Tensor, "B N 3 H W"],
+        intrinsics: Float[Tensor, "B N 3 3"] | None = None,
+        *,
+        picture_size: tuple[int, int] | None = None,
+    ) -> SceneOutput:
+        """RGB in [0, 1], known intrinsics, and the size of the picture with square pixels, as in ``UniSH.forward``."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

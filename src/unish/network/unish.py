@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -10,14 +11,18 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from unish.errors import InputError
 from unish.network.align_net import AlignNet
 from unish.network.checkpoint_files import save_weights
+from unish.network.closed_form_placement import masked_mean_distance
 from unish.network.config import UniSHConfig
+from unish.network.depth_prior.align import AffineDepth, place_prior
+from unish.network.depth_prior.record import PriorDepth
 from unish.network.depth_refiner import DepthRefiner
 from unish.network.human.crop_branch import CropBranch, CropBranchConfig
 from unish.network.human.landmark_branch import LandmarkBranch, LandmarkBranchConfig
 from unish.network.layers import Block
-from unish.network.outputs import SceneOutput
+from unish.network.outputs import SceneBranch, SceneOutput
 from unish.network.release_scene import ReleaseScene, ReleaseSceneConfig
 from unish.network.small_scene import SmallScene, SmallSceneConfig
 from unish.network.view_solver import refine_scene
@@ -38,6 +43,8 @@ class UniSH(nn.Module):
         people ──> human ─┬─> rotations, betas
                           └─> tokens ──┴─> align ──> scale, transl        (metres)
     """
+
+    takes_depth_prior = True
 
     def __init__(self, config: UniSHConfig) -> None:
         super().__init__()
@@ -67,6 +74,7 @@ class UniSH(nn.Module):
         usable: Bool[Tensor, "B N H W"] | None = None,
         c2w: Float[Tensor, "B N 4 4"] | None = None,
         refine_c2w: bool = False,
+        depth_prior: Sequence[PriorDepth] | None = None,
     ) -> Prediction:
         """Predict B clips of N frames.
 
@@ -84,10 +92,11 @@ class UniSH(nn.Module):
             c2w: known cameras, world = camera of the first frame of each clip; found when ``None``. For networks that
                 solve cameras from views (``UniSHConfig.views``) alone.
             refine_c2w: start from ``c2w`` instead of keeping them.
+            depth_prior: of each clip, in place of the depth that the scene branch finds; see ``depth_prior.align``.
         """
         scene = self.see(
             images, intrinsics, picture_size=picture_size, people_masks=people_masks, usable=usable, c2w=c2w,
-            refine_c2w=refine_c2w,
+            refine_c2w=refine_c2w, depth_prior=depth_prior,
         )  # fmt: skip
         if humans is None or humans.valid.shape[1] == 0:
             return Prediction(
@@ -95,7 +104,7 @@ class UniSH(nn.Module):
                 point_conf_logits=scene.point_conf_logits,
                 c2w=scene.c2w,
                 intrinsics=scene.intrinsics,
-                scale=self.align.scale_without_people(scene, timestamps),
+                scale=_scale_by_prior(scene, self.align.scale_without_people(scene, timestamps)),
                 joined=scene.joined,
                 certain=scene.certain,
                 solves_focal=scene.solves_focal,
@@ -109,7 +118,7 @@ class UniSH(nn.Module):
             point_conf_logits=scene.point_conf_logits,
             c2w=scene.c2w,
             intrinsics=scene.intrinsics,
-            scale=aligned.scale,
+            scale=_scale_by_prior(scene, aligned.scale),
             rotations=people.rotations,
             betas=people.betas,
             transl=aligned.transl,
@@ -130,14 +139,22 @@ class UniSH(nn.Module):
         usable: Bool[Tensor, "B N H W"] | None = None,
         c2w: Float[Tensor, "B N 4 4"] | None = None,
         refine_c2w: bool = False,
+        depth_prior: Sequence[PriorDepth] | None = None,
     ) -> SceneOutput:
         """The scene alone: the branch, and what the frames show alike. Arguments as of ``forward``."""
-        scene = self.scene(images, intrinsics, picture_size=picture_size)
+        scene: SceneOutput = self.scene(images, intrinsics, picture_size=picture_size)
+        priors: list[AffineDepth | None] | None = None
+        if depth_prior is not None:
+            static = torch.ones_like(scene.point_conf_logits, dtype=torch.bool) if usable is None else usable
+            scene, priors = place_prior(
+                scene, depth_prior, static=static if people_masks is None else static & (people_masks < 0),
+                known_camera=intrinsics is not None, picture_size=picture_size or (images.shape[-2], images.shape[-1]),
+            )  # fmt: skip
         if self.config.views is None or images.shape[1] == 1:
             return scene
         return refine_scene(
             images, scene, people=people_masks, usable=usable, known_camera=intrinsics is not None,
-            c2w=c2w, refine_c2w=refine_c2w, config=self.config.views, refiner=self.depth_refiner,
+            c2w=c2w, refine_c2w=refine_c2w, config=self.config.views, refiner=self.depth_refiner, priors=priors,
         )  # fmt: skip
 
     def read_people(
@@ -151,6 +168,32 @@ class UniSH(nn.Module):
         """
         people = self.human(humans, timestamps, intrinsics)
         return people.rotations, people.betas
+
+    def use_scene(self, scene: SceneBranch, name: str) -> None:
+        """Put another scene branch in the place of this network's own.
+
+        The layers behind it work on what it gives: cameras and depth from views where ``UniSHConfig.views`` asks for
+        them, and a depth prior. AlignNet reads ``SceneOutput.hidden``, whose meaning it has learnt from its own branch:
+        scale and places of people that follow from other tokens mean nothing, and the product, which measures people
+        itself, does without them wherever enough of a person is seen.
+
+        Args:
+            scene: an ``nn.Module`` that fits ``SceneBranch``.
+            name: goes into ``fingerprint``, by which runs and results tell networks apart.
+
+        Raises:
+            InputError: it is no such module, or its tokens have another width than AlignNet reads.
+        """
+        if not isinstance(scene, nn.Module):
+            raise InputError(f"scene branch {name}: is no nn.Module; see unish.network.outputs.SceneBranch")
+        if scene.hidden_dim != self.scene.hidden_dim:
+            raise InputError(
+                f"scene branch {name}: its tokens have {scene.hidden_dim} channels, AlignNet reads "
+                f"{self.scene.hidden_dim}; pad them with zeros, or project them"
+            )
+        before = self.fingerprint
+        self.scene = scene.to(self.device).eval()
+        self.__dict__["fingerprint"] = f"{before}, scene branch {name}"
 
     @property
     def device(self) -> torch.device:
@@ -225,6 +268,11 @@ class UniSH(nn.Module):
             InputError: the folder cannot be written.
         """
         save_weights(self.config, self.state_dict(), folder, dtype=dtype, max_shard_size=max_shard_size)
+
+
+def _scale_by_prior(scene: SceneOutput, scale: Float[Tensor, "B"] | None) -> Float[Tensor, "B"] | None:
+    """What a metric depth prior says of ``Prediction.scale``, else what AlignNet says."""
+    return scale if scene.metres_per_unit is None else scene.metres_per_unit * masked_mean_distance(scene)
 
 
 def _tell_turns(humans: HumanInputs, scene: SceneOutput) -> HumanInputs:

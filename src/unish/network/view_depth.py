@@ -21,7 +21,7 @@ from torch.nn import functional
 from unish.geometry.agreement import count_agreeing, fuse_depths, join_still_frames
 from unish.geometry.camera import resize_intrinsics
 from unish.geometry.depth_field import fit_depth_field, ground_shift, sample_depth_field
-from unish.geometry.picture_filters import fill_in, guided_filter
+from unish.geometry.picture_filters import box_mean, fill_in, guided_filter
 from unish.geometry.statistics import weighted_median
 from unish.geometry.surfaces import dilate
 from unish.geometry.sweep import Sweep, choose_neighbours, sweep_depths
@@ -53,6 +53,8 @@ _GUESS_SIGMA = 0.3  # of the prior with its field
 _STEP_SIGMA = 0.01  # of the correction between small pixels of one colour
 _COLOUR_SIGMA = 0.06
 _FILL_STEPS, _FILL_LEVELS = 20, 5
+
+_CORRECTION_RADIUS = 2  # small pixels around one, over which a correction is averaged
 
 _FUSED_NEIGHBOURS = 6
 _FUSED_TOLERANCE = 0.2
@@ -123,6 +125,14 @@ class _SmallViews:
         parts = zip(*(x.split(_FRAMES_AT_ONCE) for x in (maps, self.images, views.images)), strict=True)
         return torch.cat([resize_guided(*part) for part in parts])
 
+    def enlarge_correction(
+        self, maps: Float[Tensor, "N h4 w4"], confidence: Float[Tensor, "N h4 w4"], size: tuple[int, int]
+    ) -> Float[Tensor, "N H W"]:
+        """To full size, as a mean over small squares by confidence: a correction that is smooth everywhere."""
+        weights = (confidence + _LEAST_CONFIDENCE) * self.scene
+        mean = box_mean(maps * weights, _CORRECTION_RADIUS) / box_mean(weights, _CORRECTION_RADIUS).clamp_min(1e-3)
+        return functional.interpolate(mean[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+
 
 def refine_depth(
     prior_log_depth: Float[Tensor, "N H W"],
@@ -132,6 +142,7 @@ def refine_depth(
     *,
     moving: bool,
     refiner: DepthRefiner | None = None,
+    sharp_prior: bool = False,
 ) -> tuple[Float[Tensor, "N H W"], Float[Tensor, "N H W"]]:
     """Log-depth and confidence (before the sigmoid) of every frame, by what the views say together.
 
@@ -146,6 +157,8 @@ def refine_depth(
             show none, so the prior stays, and is only made the same in all frames: pixel by pixel where all poses are
             equal, by the turn between them otherwise.
         refiner: what judges the sweep of a moving camera; its rules alone where ``None``.
+        sharp_prior: the prior has borders and relief of its own at full size, which are kept: what views say becomes a
+            smooth correction of it. Else depth is enlarged along the borders of the pictures.
     """
     size = prior_log_depth.shape[-2], prior_log_depth.shape[-1]
     small = _shrink(views)
@@ -157,7 +170,8 @@ def refine_depth(
         weights = conf_logits.sigmoid() * scene * (_enlarge_mask(small.scene, size) + _BESIDE_PEOPLE)
         return join_still_frames(prior_log_depth, weights, scene), conf_logits
     # A prior that was computed at a smaller size has the creases of its enlargement.
-    small_prior, small_guess = small.smooth(prior_log_depth), small.smooth(guess)
+    shrink = small.shrink if sharp_prior else small.smooth
+    small_prior, small_guess = shrink(prior_log_depth), shrink(guess)
     found, confidence = small_guess, torch.zeros_like(small_guess)
     if moving:
         sweep, agreeing = _sweep(small_guess, views.w2c, small)
@@ -177,7 +191,10 @@ def refine_depth(
         fused = fused + torch.where(evidence.people, 0.0, step - level)
         confidence = refined_confidence * small.scene
     fused = _fuse(fused, confidence, views.w2c, small, neighbours)
-    refined = small.enlarge(fused, views)
+    if sharp_prior:
+        refined = prior_log_depth + small.enlarge_correction(fused - small_prior, confidence, size)
+    else:
+        refined = small.enlarge(fused, views)
     return _hold_people(prior_log_depth, refined, views, small), _raise_confidence(conf_logits, confidence)
 
 

@@ -10,6 +10,7 @@ Legend: B clips, N frames, A anchors of a frame, P pairs of frames, each matched
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -22,6 +23,7 @@ from unish.geometry.bundle import Bundle, Observations, adjust_bundle
 from unish.geometry.camera import unproject
 from unish.geometry.rigid import invert_rigid
 from unish.geometry.surfaces import dilate
+from unish.network.depth_prior.align import AffineDepth, refit_at_anchors
 from unish.network.depth_refiner import DepthRefiner
 from unish.network.matching.lighterglue import LighterGlue
 from unish.network.matching.pairs import (
@@ -36,11 +38,12 @@ from unish.network.matching.retrieval import list_similar_pairs
 from unish.network.matching.xfeat import XFeat
 from unish.network.outputs import SceneOutput
 from unish.network.view_config import ViewSolverConfig
-from unish.network.view_depth import Anchors, Views, refine_depth
+from unish.network.view_depth import LEAST_INFORMATION, Anchors, Views, refine_depth
 from unish.network.view_known import KnownStart, keep_length, start_at_cameras
 from unish.network.view_start import find_start
 
 _MIN_DEPTH = 1e-3
+_ALL_KNOWN = 0.999  # where all pixels around a point are, as far as rounding goes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,7 @@ def refine_scene(
     refine_c2w: bool = False,
     config: ViewSolverConfig | None = None,
     refiner: DepthRefiner | None = None,
+    priors: Sequence[AffineDepth | None] | None = None,
 ) -> SceneOutput:
     """What a scene branch says of a clip, with cameras and depth that agree with what its frames show alike.
 
@@ -92,6 +96,9 @@ def refine_scene(
             pictures show parallax.
         refine_c2w: start from ``c2w``, and keep their size alone.
         refiner: the learnt network that follows the plane sweep; nothing follows it if ``None``.
+        priors: given where the depth of ``scene`` is that of other depth priors, whose borders are sharper than those
+            of the shipped one. Factor and offset of affine ones are fitted once more to the anchors of a camera that
+            moves; ``None`` stands for a clip with another kind.
     """
     shape = (*images.shape[:2], *images.shape[3:])
     people = torch.full(shape, -1, device=images.device) if people is None else people.long()
@@ -103,7 +110,7 @@ def refine_scene(
         images, log_depth, scene.intrinsics.float(), usable=static, known_camera=known_camera,
         w2c=None if c2w is None else invert_rigid(c2w), refine_w2c=refine_c2w, config=config,
     )  # fmt: skip
-    log_depth = log_depth + views.log_unit[:, None, None, None]
+    log_depth = _refit_priors(log_depth + views.log_unit[:, None, None, None], priors or (), views)
     refined = [
         _refine_clip(
             log_depth[clip],
@@ -114,6 +121,7 @@ def refine_scene(
             views,
             clip,
             refiner,
+            sharp_prior=priors is not None,
         )
         for clip in range(len(images))
     ]
@@ -134,7 +142,26 @@ def refine_scene(
         solves_focal=views.solves_focal,
         in_given_unit=None if c2w is None else views.moves,
         given_error_px=None if c2w is None else views.error_px,
+        metres_per_unit=None if scene.metres_per_unit is None else scene.metres_per_unit * (-views.log_unit).exp(),
     )
+
+
+def _refit_priors(
+    log_depth: Float[Tensor, "B N H W"], priors: Sequence[AffineDepth | None], views: SolvedViews
+) -> Float[Tensor, "B N H W"]:
+    """Depth in which affine priors of clips with parallax fit the anchors."""
+    refitted = list(log_depth)
+    for clip, prior in enumerate(priors):
+        if prior is None or not views.moves[clip]:
+            continue
+        maps = torch.stack([prior.values, prior.known.to(prior.values.dtype)])
+        at_anchors, known = _sample(maps, views.anchors_px[[clip, clip]])
+        information = views.bundle.information[clip]
+        sound = (information > LEAST_INFORMATION) & views.joined[clip, :, None] & (known > _ALL_KNOWN)
+        refitted[clip] = refit_at_anchors(
+            log_depth[clip], prior, at_anchors, views.bundle.log_depth[clip], torch.where(sound, information, 0.0)
+        )
+    return torch.stack(refitted)
 
 
 def _refine_clip(
@@ -146,6 +173,8 @@ def _refine_clip(
     views: SolvedViews,
     clip: int,
     refiner: DepthRefiner | None,
+    *,
+    sharp_prior: bool,
 ) -> tuple[Float[Tensor, "N H W"], Float[Tensor, "N H W"]]:
     """Depth and confidence of one clip from the frames that are joined; the others keep theirs, at the same scale."""
     joined = views.joined[clip].nonzero()[:, 0]
@@ -167,6 +196,7 @@ def _refine_clip(
         ),
         moving=bool(views.moves[clip]),
         refiner=refiner,
+        sharp_prior=sharp_prior,
     )
     level = (refined - log_depth[joined]).median()
     return (log_depth + level).index_copy(0, joined, refined), conf_logits.index_copy(0, joined, conf)

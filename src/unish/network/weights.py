@@ -13,11 +13,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from unish.assets.hub import CONFIG, HUB_NAME, PUBLISHED_FILE, PUBLISHED_REPOSITORY, WEIGHTS, fetch_repository
 from unish.errors import InputError
 from unish.network.adapters import looks_published, name_from_published, name_to_published, to_published
-from unish.network.checkpoint_files import CONFIG, WEIGHTS, list_weight_files
+from unish.network.checkpoint_files import list_weight_files
 from unish.network.config import PRESETS, UniSHConfig
-from unish.network.hub import PUBLISHED_FILE, PUBLISHED_REPOSITORY, fetch_repository
 from unish.network.precision import WeightFormat, choose_formats
 from unish.values import check_path
 
@@ -107,7 +107,7 @@ def find_weights(name_or_path: str | Path, revision: str | None = None) -> Store
     """
     path = check_path("model", name_or_path)
     name = str(name_or_path)
-    on_hub = re.fullmatch(r"([\w.-]+/[\w.-]+?)(?:@(.+))?", name) if isinstance(name_or_path, str) else None
+    on_hub = re.fullmatch(HUB_NAME, name) if isinstance(name_or_path, str) else None
     if on_hub is not None and path.suffix != ".safetensors" and not path.exists():
         if revision is not None and on_hub[2] is not None:
             raise InputError(f"model {name!r}: has a revision already; leave out {revision!r}")

@@ -14,7 +14,9 @@ from torch import Tensor
 from unish.body import Body, load_body
 from unish.errors import InputError
 from unish.network import PersonFeatures, UniSH, UniSHConfig
+from unish.passes.experts import Experts, find_experts, name_experts
 from unish.people import ObservationLog, PeopleChoice, PeopleConfig, PeopleModels, find_people, read_tracks
+from unish.people.experts import PeopleExperts
 from unish.settings import Settings
 from unish.structs import Clip, HumanInputs, Landmarks, Prediction, Tracks
 from unish.structs.progress import Progress
@@ -73,6 +75,7 @@ class Models:
         self._lock = threading.Lock()
         self._networks: dict[tuple[str, str], Network] = {}
         self._bodies: dict[str, Body] = {}
+        self._experts: dict[tuple[str, ...], Experts] = {}
         self._of_thread = threading.local()
 
     def network(self, name: str, device: str) -> Network:
@@ -100,27 +103,45 @@ class Models:
         """Nobody when ``settings.people`` is 0, the user's own tracks, or the built-in people stage."""
         if settings.people == 0:
             return find_nobody
+        experts = self.experts(settings).people
         choice = PeopleChoice(boxes=settings.person_box, points=settings.person_at, ids=settings.person_id)
         if settings.tracks is not None:
             tracks = settings.tracks
-            return lambda clip, size: read_tracks(tracks, clip, mask_size=size, choice=choice, progress=progress)
+            return lambda clip, size: read_tracks(
+                tracks, clip, mask_size=size, choice=choice, progress=progress, segmenter=experts.segmenter,
+                models=None if experts.keypoints is None else experts.pose_models(PeopleConfig(), progress),
+            )  # fmt: skip
         config = PeopleConfig(max_people=settings.people, num_threads=min(2, torch.get_num_threads()))
         return lambda clip, size: find_people(
             clip,
             mask_size=size,
             config=config,
-            models=self._people_models(config, progress),
+            models=self._people_models(config, experts, progress),
+            segmenter=experts.segmenter,
             choice=choice,
             log=log,
             progress=progress,
         )
 
-    def _people_models(self, config: PeopleConfig, progress: Progress | None) -> PeopleModels:
+    def experts(self, settings: Settings) -> Experts:
+        """What the user has put into the slots of the depth prior and of the people stage.
+
+        Raises:
+            InputError: a model is not there, or lacks the package that it needs.
+        """
+        with self._lock:
+            key = (*name_experts(settings), choose_device(settings.device))
+            if key not in self._experts:
+                self._experts[key] = find_experts(settings, key[-1])
+            return self._experts[key]
+
+    def _people_models(self, config: PeopleConfig, experts: PeopleExperts, progress: Progress | None) -> PeopleModels:
         """Of this thread alone: their interpreters can read one picture at a time."""
-        known: dict[PeopleConfig, PeopleModels] = self._of_thread.__dict__.setdefault("people", {})
-        if config not in known:
-            known[config] = replace(PeopleModels.load(config, progress), features=PersonFeatures())
-        return known[config]
+        known: dict[tuple[PeopleConfig, str], PeopleModels] = self._of_thread.__dict__.setdefault("people", {})
+        key = (config, experts.fingerprint)
+        if key not in known:
+            known[key] = replace(experts.people_models(config, progress), features=PersonFeatures())
+        return known[key]
 
 
 def choose_device(wanted: str) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unish.errors import InputError
 from unish.io import FramePile, release_memory
+from unish.network.depth_prior import DepthPrior, PriorView
 from unish.passes.models import Network, ReadsPeople
 from unish.passes.run_folder import RunFolder
 from unish.people import cut_crops
@@ -80,6 +81,7 @@ class DenseFrames:
                 frame_indices=clip.frame_indices[dense],
                 segment=clip.segment[dense],
                 picture_area=None if clip.picture_area is None else clip.picture_area[dense],
+                frame_names=None if clip.frame_names is None else tuple(clip.frame_names[frame] for frame in dense),
             ),
             pictures=FrameArray(
                 (len(dense), *placement.inner, 3),
@@ -110,6 +112,7 @@ class WindowReader:
     Args:
         known: the camera of all shots, where somebody says what it is (``find_known_camera``).
         cameras: of the dense frames, where they are known.
+        prior: what takes the place of the depth that the network finds; ``None`` where that stays.
     """
 
     def __init__(
@@ -122,7 +125,11 @@ class WindowReader:
         clock: StageClock,
         known: Camera | None,
         cameras: KnownCameras | None = None,
+        prior: DepthPrior | None = None,
     ) -> None:
+        if prior is not None and not getattr(network, "takes_depth_prior", False):
+            raise InputError("this network takes no other depth prior; leave out --depth-prior")
+        self.prior = prior
         self.network, self.dense, self.no_scene = network, dense, no_scene
         self.cameras = cameras
         self.settings, self.folder, self.clock = settings, folder, clock
@@ -163,6 +170,23 @@ class WindowReader:
         c2w = self.cameras.from_first(chosen)[None].to(self.network.device)
         return {"c2w": c2w, "refine_c2w": self.cameras.refine}
 
+    def _tell_depth(
+        self, frames: range, images: Float[Tensor, "N 3 h w"], intrinsics: Float[Tensor, "1 N 3 3"] | None
+    ) -> dict[str, Any]:
+        """What the network is told of the depth of a window; nothing where its own stays."""
+        if self.prior is None:
+            return {}
+        clip = self.dense.clip
+        names = None if clip.frame_names is None else tuple(clip.frame_names[frame] for frame in frames)
+        shown = clip.source_area or (0.0, 0.0, *clip.source_size)
+        top, left, bottom, right = (side / whole for side, whole in zip(shown, clip.source_size * 2, strict=True))
+        view = PriorView(
+            images=images, intrinsics=None if intrinsics is None else intrinsics[0], picture_size=clip.size,
+            frame_indices=tuple(clip.frame_indices[frames.start : frames.stop].tolist()), positions=tuple(frames),
+            num_dense=clip.num_frames, frame_names=names, part=(top, left, bottom, right),
+        )  # fmt: skip
+        return {"depth_prior": [self.prior.estimate(view)]}
+
     @torch.inference_mode()
     def _predict(self, part: slice, frames: range, camera: Camera | None) -> Prediction:
         """Batch of one, on the CPU."""
@@ -172,8 +196,9 @@ class WindowReader:
         intrinsics = None if camera is None else intrinsics_at(camera, size).expand(1, len(frames), 3, 3)
         times = times_in_shot(dense.clip, part)[frames.start - part.start : frames.stop - part.start]
         people = make_human_inputs(self.network, images, size, dense.tracks, dense.landmarks, chosen)
+        pictures = images.to(device).permute(0, 3, 1, 2)[None].float() / 255
         prediction = self.network(
-            images.to(device).permute(0, 3, 1, 2)[None].float() / 255,
+            pictures,
             people if dense.tracks.num_people else None,
             times[None].to(device),
             None if intrinsics is None else intrinsics.to(device),
@@ -181,6 +206,7 @@ class WindowReader:
             people_masks=dense.tracks.masks[chosen][None].to(device),
             usable=~self.no_scene[chosen][None].to(device),
             **self._tell_cameras(chosen),
+            **self._tell_depth(frames, pictures[0], intrinsics),
         )
         moved = {
             name: (value.float() if value.is_floating_point() else value).cpu()

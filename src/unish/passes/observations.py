@@ -14,6 +14,7 @@ from jaxtyping import Bool, Int16, Int64, UInt8
 from torch import Tensor
 
 from unish.io import FramePile
+from unish.network.depth_prior import DepthPrior
 from unish.network.sky import find_sky
 from unish.passes.known_camera import find_known_camera
 from unish.passes.models import Network, PeopleFinder
@@ -84,12 +85,14 @@ def observe(
     folder: RunFolder,
     clock: StageClock,
     cameras: KnownCameras | None = None,
+    prior: DepthPrior | None = None,
 ) -> Observations:
     """See the module. What ``folder`` holds already of this run is not done again.
 
     Args:
         whole, clip: the frames, and what is inside of their bars.
         cameras: of all frames, where they are known.
+        prior: see ``WindowReader``.
     """
     size = processed_size(clip.size, settings.size or network.config.long_side, network.config.multiple)
     placement, chosen = place_inside(whole, clip, size), choose_dense_frames(clip, settings)
@@ -104,7 +107,7 @@ def observe(
     with clock.stage("network"):
         known = None if cameras is None else replace(cameras, c2w=cameras.c2w[chosen])
         camera = find_known_camera(settings, whole, clip, cameras)
-        windows = WindowReader(network, dense, no_scene, settings, folder, clock, camera, known)
+        windows = WindowReader(network, dense, no_scene, settings, folder, clock, camera, known, prior)
         poses = PoseReader(network, clip, size, tracks, landmarks, settings, folder)
         shots = _read_shots(clip, chosen, windows, poses)
     unread = tracks.valid & ~torch.isfinite(landmarks.px).all(-1).any(-1)

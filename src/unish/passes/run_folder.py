@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from unish.io import FramePile, read_part, write_array, write_json, write_npz
+from unish.passes.experts import SLOTS
 from unish.people import ObservationLog
 from unish.reconstruction import Link, Window
 from unish.settings import Settings
@@ -34,11 +36,14 @@ FORMAT = 4
 """Of what is kept. It is counted up when an array is added or means something else: no older folder is gone on with."""
 
 
-def describe_run(source: Path | Clip, settings: Settings, network: str, body: str) -> dict[str, Any]:
+def describe_run(
+    source: Path | Clip, settings: Settings, network: str, body: str, experts: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
     """What must be the same for a run to go on with the work of an earlier one.
 
     Args:
         network, body: fingerprint of the weights, name of the body model.
+        experts: fingerprints of what is in the slots of ``structs.experts``.
     """
     # What was seen does not depend on what is made of it afterwards.
     observed = {key: value for key, value in asdict(settings).items() if key not in AFTERWARDS}
@@ -50,6 +55,7 @@ def describe_run(source: Path | Clip, settings: Settings, network: str, body: st
         "inputs": [_describe_files(path) for path in _given_files(settings)],
         "network": network,
         "body": body,
+        "experts": dict(experts),
         "versions": [FORMAT, __version__, torch.__version__, np.__version__],
         "threads": torch.get_num_threads(),
     }
@@ -75,7 +81,15 @@ def _given_files(settings: Settings) -> list[Path]:
     given = [Path(path) for path in (settings.tracks, settings.body) if path is not None]
     if settings.cameras is not None:
         given += [settings.cameras, *list_camera_files(settings.cameras)]
+    for slot in SLOTS:
+        given += _list_folder(getattr(settings, slot))
     return [path for path in given if path.is_file()]
+
+
+def _list_folder(choice: str) -> list[Path]:
+    """The files of the folder that a slot is filled from; none where it is filled by name."""
+    folder = Path(choice.partition(":")[2] or choice)
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def _describe_files(source: Path) -> list[Any]:

@@ -75,13 +75,15 @@ class PeopleModels(PoseModels):
     features: FeatureModel | None = None
 
     @classmethod
-    def load(cls, config: PeopleConfig, progress: Progress | None = None) -> PeopleModels:
-        """The default ones, fetched if need be.
+    def load(
+        cls, config: PeopleConfig, progress: Progress | None = None, *, detector: Detector | None = None
+    ) -> PeopleModels:
+        """The default ones, fetched if need be; but for a detector that is given.
 
         Raises:
             InputError: a model file cannot be fetched.
         """
-        detector, support = default_detector(config, progress), default_support(config, progress)
+        detector, support = detector or default_detector(config, progress), default_support(config, progress)
         return cls(detector=detector, support=support, **vars(load_pose_models(config, progress, support)))
 
 

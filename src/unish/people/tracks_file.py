@@ -19,7 +19,7 @@ from unish.people.find import PoseModels, load_pose_models
 from unish.people.fuse import add_points
 from unish.people.masks import LandmarkSegmenter, draw_labels
 from unish.people.observe import observe_box
-from unish.people.protocols import Observation
+from unish.people.protocols import Observation, Segmenter
 from unish.people.reading import Frame
 from unish.people.records import pack, select_people
 from unish.people.regions import Region
@@ -38,6 +38,7 @@ def read_tracks(
     mask_size: tuple[int, int],
     config: PeopleConfig | None = None,
     models: PoseModels | None = None,
+    segmenter: Segmenter | None = None,
     choice: PeopleChoice | None = None,
     progress: Progress | None = None,
 ) -> tuple[Tracks, Landmarks]:
@@ -52,7 +53,7 @@ def read_tracks(
         clip: the frames.
         mask_size: (h, w) of the masks.
         config: settings; the limits on length and number of people hold here, too.
-        models: replacements of the default ones.
+        models, segmenter: replacements of the default ones; masks of the file go before a segmenter.
         choice: whom to keep; ``None`` keeps everybody.
         progress: called after each frame.
 
@@ -104,7 +105,7 @@ def read_tracks(
         masks = _crop_masks(arrays["masks"], clip.source_area or (0.0, 0.0, *clip.source_size), clip.source_size)
         labels = _given_labels(masks, rows, frame_of, clip.num_frames, mask_size)
     else:
-        labels = draw_labels(list(chosen.values()), clip, mask_size, LandmarkSegmenter())
+        labels = draw_labels(list(chosen.values()), clip, mask_size, segmenter or LandmarkSegmenter())
     return pack(chosen, clip, labels, messages)
 
 

@@ -29,8 +29,9 @@ from scipy.spatial.transform import Rotation
 from unish.body import Body, load_body, move_body
 from unish.errors import InputError
 from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
-from unish.lab.datasets.exr import read_exr_depth
-from unish.lab.datasets.sequences import SequenceSource, read_image, read_image_size, read_values, rebase_poses
+from unish.io.depth_maps import read_values
+from unish.io.exr import read_exr_depth
+from unish.lab.datasets.sequences import SequenceSource, read_image, read_image_size, rebase_poses
 from unish.lab.datasets.source import CLIP_ARRAYS, ClipArrays, SourceNotes
 from unish.lab.synthetic.config import SKY_DEPTH
 from unish.lab.synthetic.shards import SHARD_PEOPLE

@@ -26,20 +26,17 @@ from jaxtyping import Float32, Float64, Int
 from numpy import ndarray
 
 from unish.errors import InputError
-from unish.lab.datasets.exr import read_exr_depth
+from unish.io.depth_maps import DEPTH_SUFFIXES, read_depth_map, read_values
 from unish.lab.datasets.sequences import (
     STRETCH,
     SequenceSource,
     read_image,
     read_image_size,
     read_numbers,
-    read_values,
     rebase_poses,
 )
 from unish.lab.datasets.source import CLIP_ARRAYS, ClipArrays, SourceNotes
 from unish.video.sources.folders import list_images
-
-_DEPTH_SUFFIXES = (".png", ".npy", ".npz", ".exr")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,11 +124,11 @@ def read_depth(folder: Path, name: str, unit_m: float) -> Float32[ndarray, "H W"
     Raises:
         InputError: there is none, or it cannot be read.
     """
-    for suffix in _DEPTH_SUFFIXES:
+    for suffix in DEPTH_SUFFIXES:
         path = folder / f"{name}{suffix}"
         if path.is_file():
-            return _read_metres(path, unit_m)
-    raise InputError(f"{folder}: has no {name} as {', '.join(_DEPTH_SUFFIXES)}; add it")
+            return read_depth_map(path, unit_m)
+    raise InputError(f"{folder}: has no {name} as {', '.join(DEPTH_SUFFIXES)}; add it")
 
 
 def _open_sequence(folder: Path, every: int) -> DepthSequence:
@@ -180,24 +177,6 @@ def _read_intrinsics(folder: Path, name: str) -> Float32[ndarray, "3 3"]:
         except (KeyError, TypeError, ValueError):
             raise InputError(f"{folder}: has no intrinsics.txt, nor an intrinsics.json with fx, fy, cx, cy") from None
     return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float32)
-
-
-def _read_metres(path: Path, unit_m: float) -> Float32[ndarray, "H W"]:
-    depth: ndarray
-    try:
-        if path.suffix == ".png":
-            depth = read_values(path) * unit_m
-        elif path.suffix == ".exr":
-            depth = read_exr_depth(path)
-        else:
-            stored = np.load(path, allow_pickle=False)
-            depth = stored if isinstance(stored, ndarray) else stored["depth" if "depth" in stored else stored.files[0]]
-    except (OSError, EOFError, IndexError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not a readable depth map ({error}); write it again") from None
-    depth = np.asarray(depth, np.float32).squeeze()
-    return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
 
 def _read_notes(folder: Path) -> dict[str, Any]:

@@ -25,13 +25,13 @@ from numpy import ndarray
 from scipy.spatial.transform import Rotation, Slerp
 
 from unish.errors import InputError
+from unish.io.depth_maps import read_values
 from unish.lab.datasets.sequences import (
     STRETCH,
     SequenceSource,
     read_image,
     read_image_size,
     read_numbers,
-    read_values,
     rebase_poses,
 )
 from unish.lab.datasets.source import ClipArrays, SourceNotes

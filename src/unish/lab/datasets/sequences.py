@@ -109,22 +109,6 @@ def read_image_size(path: Path) -> tuple[int, int]:
         raise InputError(f"{path}: cannot be read as a picture ({error}); delete or replace it") from None
 
 
-def read_values(path: Path) -> ndarray:
-    """A one-channel png with its own numbers (8 or 16 bits): depth, labels, masks.
-
-    Raises:
-        InputError: it cannot be read or has colours.
-    """
-    try:
-        with Image.open(path) as image:
-            values = np.array(image)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"{path}: cannot be read as a picture ({error}); delete or replace it") from None
-    if values.ndim != 2:
-        raise InputError(f"{path}: has {values.shape[2]} channels in place of one; store numbers as a grey png")
-    return values
-
-
 def read_numbers(path: Path, shape: tuple[int, ...]) -> Float64[ndarray, "..."]:
     """Numbers of a text file, separated by blanks or commas, in the asked shape.
 

@@ -8,10 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unish.errors import InputError
 from unish.lab.training.experts.protocol import ExpertView
-
-MOGE_WEIGHTS = "Ruicheng/moge-2-vitl"
+from unish.network.depth_prior.moge import find_moge, infer_moge
+from unish.structs.experts import MOGE_WEIGHTS
 
 
 class MogeExpert:
@@ -28,25 +27,13 @@ class MogeExpert:
     """
 
     def __init__(self, weights: str = MOGE_WEIGHTS, *, device: str = "cpu") -> None:
-        try:
-            from moge.model.v2 import MoGeModel
-        except ImportError:
-            raise InputError(
-                "the expert moge needs MoGe: pip install git+https://github.com/microsoft/MoGe.git, or choose another"
-            ) from None
-        self.model: Any = MoGeModel.from_pretrained(weights).to(device).eval()
+        self.model: Any = find_moge("the expert moge").from_pretrained(weights).to(device).eval()
         self.device = torch.device(device)
         self.key = f"moge {weights}"
 
     @torch.no_grad()
     def estimate(self, view: ExpertView) -> Float[Tensor, "F H W"]:
         """Metres as MoGe sees them; 0 where it masks the picture, and where nobody is."""
-        half_view = view.images.shape[-1] / (2 * view.intrinsics[:, 0, 0])
-        maps = [
-            self.model.infer(
-                image.to(self.device), fov_x=float(2 * angle.rad2deg()), use_fp16=self.device.type != "cpu"
-            )["depth"]
-            for image, angle in zip(view.images, half_view.atan(), strict=True)
-        ]
-        depth = torch.stack(maps).to(view.images.device, torch.float32)
+        answers = infer_moge(self.model, view.images.to(self.device), view.intrinsics)
+        depth = torch.stack([answer["depth"] for answer in answers]).to(view.images.device, torch.float32)
         return torch.where(depth.isfinite() & (depth > 0) & (view.person_ids >= 0), depth, 0.0)

@@ -17,7 +17,7 @@ from unish.geometry.camera import unproject
 from unish.lab.datasets import ClipSource
 from unish.lab.training.experts.crop_training import CropExpertStage, load_crop_expert, train_crop_expert
 from unish.lab.training.experts.files import FileExpert
-from unish.lab.training.experts.moge import MOGE_WEIGHTS, MogeExpert
+from unish.lab.training.experts.moge import MogeExpert
 from unish.lab.training.experts.protocol import DepthExpert
 from unish.lab.training.interpolation import interpolate
 from unish.lab.training.losses.distillation import DistillationConfig, detail_loss, forgetting_loss, place_loss
@@ -26,6 +26,7 @@ from unish.lab.training.stages.distill_clips import DistillBatch, DistillClips, 
 from unish.lab.training.stages.domains import Domain, open_clips
 from unish.lab.training.trainer import FitConfig, fit
 from unish.network.small_scene import SmallScene
+from unish.structs.experts import MOGE_WEIGHTS
 from unish.structs.progress import Progress
 
 _SAME_SURFACE = 0.05

@@ -22,7 +22,8 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from unish.errors import InputError
-from unish.lab.datasets.sequences import FrameSequence, read_image, read_image_size, read_values
+from unish.io.depth_maps import read_values
+from unish.lab.datasets.sequences import FrameSequence, read_image, read_image_size
 from unish.lab.datasets.source import ClipArrays
 from unish.lab.evaluation.benchmarks.depth.video import VideoDepthBenchmark
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from unish.errors import InputError
-from unish.lab.datasets.sequences import read_image, read_values
+from unish.io.depth_maps import read_values
+from unish.lab.datasets.sequences import read_image
 from unish.lab.evaluation.benchmarks.registration import Camera
 from unish.lab.evaluation.benchmarks.views import TrueViews, ask_about_views, score_views
 from unish.lab.evaluation.predictor import Predictor

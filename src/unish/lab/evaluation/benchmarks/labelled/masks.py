@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64
 from numpy import ndarray
 
 from unish.errors import InputError
-from unish.lab.datasets.sequences import read_values
+from unish.io.depth_maps import read_values
 from unish.lab.evaluation.predictor import Predictor, Request
 from unish.lab.evaluation.results import Row, mean_of_rows
 from unish.structs import Reconstruction

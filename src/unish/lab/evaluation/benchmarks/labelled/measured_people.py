@@ -15,7 +15,8 @@ from unish.errors import InputError
 from unish.geometry.camera import resize_intrinsics
 from unish.geometry.rigid import invert_rigid, transform_points
 from unish.geometry.surfaces import rasterize_depth
-from unish.lab.datasets.sequences import read_image, read_values
+from unish.io.depth_maps import read_values
+from unish.lab.datasets.sequences import read_image
 from unish.lab.evaluation.benchmarks.pictures import clip_of_pictures
 from unish.lab.evaluation.benchmarks.registration import Camera
 from unish.lab.evaluation.predictor import Answer, Predictor, Request

@@ -13,7 +13,8 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from unish.errors import InputError
-from unish.lab.datasets.sequences import read_image, read_values
+from unish.io.depth_maps import read_values
+from unish.lab.datasets.sequences import read_image
 from unish.lab.evaluation.benchmarks.rgbd import CLIP_FRAMES
 from unish.lab.evaluation.benchmarks.views import TrueViews, as_pair, ask_about_views, score_views
 from unish.lab.evaluation.predictor import Predictor

@@ -19,9 +19,13 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from unish.assets import cache_dir
+from unish.assets.cache import cache_dir
 from unish.errors import InputError
-from unish.network.checkpoint_files import CONFIG, INDEX, WEIGHTS
+
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+
+HUB_NAME = r"([\w.-]+/[\w.-]+?)(?:@(.+))?"
+"""``OWNER/NAME`` or ``OWNER/NAME@REVISION``."""
 
 PUBLISHED_REPOSITORY, PUBLISHED_FILE = "Murphyyyy/UniSH", "checkpoints/unish_release.safetensors"
 
