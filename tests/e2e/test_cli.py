@@ -13,6 +13,7 @@ import pytest
 from unish import cli
 from unish.cli import main, reconstruct
 from unish.cli.progress import make_progress
+from unish.structs.progress import announce_in
 
 COMMANDS = [module.NAME for module in cli.SUBCOMMANDS]
 
@@ -135,10 +136,26 @@ def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         progress(stage, done, total)
     progress.close()
     shown = capsys.readouterr().err
-    assert "load" in shown and "4/4" in shown
+    assert "load" in shown and "4/4" in shown and "left" in shown
+    assert "it/s" not in shown, "nobody wants the rate of a stage that counts nothing"
     quiet = make_progress(quiet=True)
     quiet("load", 1, 2)
     assert capsys.readouterr().err == ""
+
+
+def test_a_sentence_stands_above_the_one_bar_of_a_stage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    progress = make_progress()
+    progress("find people", 0, None)
+    announce_in(progress)("fetching a model: 23 MB, MIT")
+    for done in (4, 8):
+        progress("find people", done, 8)
+    progress("find people", 1, 1)
+    progress.close()
+    lines = [line for line in capsys.readouterr().err.split("\n") if line.strip()]
+    assert len(lines) == 2 and lines[0].endswith("fetching a model: 23 MB, MIT") and "8/8" in lines[1]
 
 
 def test_doctor_and_assets_list(capsys: pytest.CaptureFixture[str]) -> None:

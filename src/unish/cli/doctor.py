@@ -24,6 +24,8 @@ _EXTRAS = {
     "viser": ("view", "`unish view`, the viewer in the browser and pages to pass on"),
     "viser4d": ("view", "the timeline of the same"),
     "opencv-python-headless": ("camera", "`unish reconstruct --camera N`"),
+    "shtab": ("completion", "`unish completion`: the shell completes commands and options"),
+    "mkdocs-material": ("docs", "the documentation site (`make docs` in a checkout)"),
     "ray": ("cluster", "`unish batch --engine ray`: many videos on many machines"),
     "matplotlib": ("report", "the charts of `unish evaluate report` (tables are made without it)"),
 }
