@@ -15,7 +15,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 @pytest.fixture
-def write_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]):  # noqa: ANN201
+def write_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """A function that writes the script of a shell and returns its place."""
     pytest.importorskip("shtab", reason="needs the extra `completion`")
 
@@ -29,14 +29,14 @@ def write_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]):  # noqa: A
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_every_command_and_its_options_are_in_the_script(shell: str, write_script) -> None:  # noqa: ANN001
+def test_every_command_and_its_options_are_in_the_script(shell: str, write_script) -> None:
     text = write_script(shell).read_text()
     assert [module.NAME for module in SUBCOMMANDS if module.NAME not in text] == []
     assert "max-frames" in text and "known-distance" in text
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_the_shell_takes_the_script(shell: str, write_script) -> None:  # noqa: ANN001
+def test_the_shell_takes_the_script(shell: str, write_script) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     done = subprocess.run([shell, "-n", write_script(shell)], capture_output=True, text=True)
@@ -55,7 +55,7 @@ def offers(script: Path, words: list[str], folder: Path) -> list[str]:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-def test_bash_offers_commands_options_choices_and_files(write_script, tmp_path: Path) -> None:  # noqa: ANN001
+def test_bash_offers_commands_options_choices_and_files(write_script, tmp_path: Path) -> None:
     script = write_script("bash")
     (tmp_path / "walk.mp4").touch()
     assert offers(script, ["unish", "rec"], tmp_path) == ["reconstruct"]
