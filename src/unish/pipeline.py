@@ -164,7 +164,7 @@ def run(
             "warnings": list(dict.fromkeys(raised)),
         }
         # Measured was what was seen alone.
-        found = fill_gaps(found, body, settings.fill_gaps)
+        found = fill_gaps(found, body, settings.fill_gaps).with_report(report)
         if temporary and found.dense:
             # Its frames are needed as long as it is there.
             weakref.finalize(found, cleaning.pop_all().close)

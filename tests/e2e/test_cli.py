@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from unish import cli
-from unish.cli import main, reconstruct
+from unish.cli import doctor, main, reconstruct
 from unish.cli.progress import make_progress
 from unish.structs.progress import announce_in
 
@@ -167,6 +167,23 @@ def test_doctor_and_assets_list(capsys: pytest.CaptureFixture[str]) -> None:
         assert asset.name in listed and asset.sha256 in listed and asset.licence in listed
     assert main(["doctor"]) == 0
     assert "torch" in capsys.readouterr().out
+
+
+def test_doctor_ends_with_what_to_do_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("UNISH_CACHE", str(tmp_path))
+    monkeypatch.delenv("UNISH_ASSETS", raising=False)
+    assert main(["doctor"]) == 0
+    before = capsys.readouterr().out.split("What to do next:")[1]
+    assert "unish assets fetch transnetv2 yolov4-tiny" in before and "MB" in before and "--dry-run" in before
+    monkeypatch.setattr("unish.assets.is_present", lambda name: True)
+    assert main(["doctor"]) == 0
+    assert "assets fetch" not in capsys.readouterr().out.split("What to do next:")[1]
+    monkeypatch.setattr(doctor, "_installed", lambda name: "missing" if name == "roma" else "1.0")
+    assert main(["doctor"]) == 0
+    after = capsys.readouterr().out.split("What to do next:")[1].strip()
+    assert after.startswith("pip install roma:") and "\n" not in after
 
 
 @pytest.mark.slow

@@ -209,13 +209,11 @@ def _describe_fetches(settings: Settings) -> Iterator[str]:
 
 def _needed(settings: Settings) -> list[str]:
     """Names of the model files that a run reads."""
-    from unish.people import PeopleConfig
+    from unish.assets import NEEDED_BY_DEFAULT
 
-    config = PeopleConfig()
-    finding = [] if settings.tracks is not None else ["yolov4-tiny"]
-    reading = ["blazepose-detector", f"blazepose-{config.model}"]
-    points = [f"movenet-{config.landmarks_2d}-graph", f"movenet-{config.landmarks_2d}"]
-    return ["transnetv2", *([] if settings.people == 0 else [*finding, *reading, *points])]
+    if settings.people == 0:
+        return ["transnetv2"]
+    return [name for name in NEEDED_BY_DEFAULT if settings.tracks is None or name != "yolov4-tiny"]
 
 
 def _count_threads() -> int:
