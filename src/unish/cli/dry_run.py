@@ -22,7 +22,7 @@ class Rates:
     """Seconds of one core that the stages of ``small`` take.
 
     Measured on one core of an AMD EPYC (Zen 4), one thread, as processor time, with five videos of 8 to 48 used frames:
-    720p and 1080p, with nobody, one and two people (docs/how-to/long-videos.md).
+    720p and 1080p, with nobody, one and two people (docs/how-to/own-video.md).
 
     Attributes:
         start: of the program, and what is done once.
@@ -46,7 +46,7 @@ class Rates:
 SECOND_CORE = 1.5
 """How much faster a run is with two threads or more; most of it uses no more than two."""
 _BASE_MB, _WINDOW_MB, _FRAME_MB, _MOST_FRAMES, _MOST_PICTURES_MB = 850.0, 12.0, 1.7, 360, 256.0
-_RESULT_MB, _WORK_MB = 1.2, 3.5
+_RESULT_MB, _WORK_MB = 1.0, 3.5
 """Of a frame with depth of 288×512 pixels, in the result and while a run works; other sizes in proportion."""
 _USUAL_PIXELS = 288 * 512
 _SPARSE_FPS = 2.0
