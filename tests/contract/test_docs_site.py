@@ -44,6 +44,7 @@ NOT_RUN = {
     "docs/training.md: fit(model, compute_loss": "names are the reader's own; test_training_trainer.py runs fit",
     "docs/weights.md: from unish.network import UniSH": "needs weights of other networks",
     "docs/evaluation.md: from unish.lab.evaluation.metrics": "needs joints of the reader's own; see test_metrics.py",
+    "docs/data.md: from unish.lab.synthetic import": "renders a clip; test_synthetic_clip.py renders smaller ones",
     "docs/data.md: from unish.lab.synthetic.shards import": "renders a hundred shards",
     "docs/data.md: from unish.lab.datasets.resize import": "test_datasets_kinds.py runs it",
     "docs/data.md: write_shards": "renders a hundred thousand shards",
@@ -83,6 +84,12 @@ def test_every_page_is_in_the_menu_once(menu: list[str]) -> None:
     assert sorted(pages - set(menu)) == [], "add these pages to `nav` in mkdocs.yml"
     assert set(menu) - pages <= AWAITED, "the menu names pages that do not exist"
     assert len(menu) == len(set(menu))
+
+
+def test_each_guide_says_first_what_it_is_for(menu: list[str]) -> None:
+    guides = set(menu[: menu.index("data.md") + 1]) - AWAITED
+    first = {page: re.split(r"\n\n", (DOCS / page).read_text())[1] for page in guides if (DOCS / page).exists()}
+    assert [page for page, text in first.items() if not re.match(r"(After|With) this page,? you ", text)] == []
 
 
 def test_the_public_names_are_in_the_reference() -> None:
