@@ -15,6 +15,11 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 WORKERS ?= 2
 
+# On Linux, the package index has torch with several gigabytes of CUDA libraries only; without an NVIDIA GPU, the CPU build
+# of PyTorch's own index does, where that can be reached.
+CPU_TORCH := https://download.pytorch.org/whl/cpu
+ASK_FOR_CPU_TORCH := import urllib.request as web; web.urlopen('$(CPU_TORCH)/torch/', timeout=10)
+
 help:
 	@sed -n 's/^# \{0,2\}//p;/^$$/q' Makefile
 	@echo "  make check  format, lint, types, import layers and the fast tests"
@@ -30,7 +35,11 @@ env: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found; install one, or run make PYTHON=/path/to/python3." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "python -m venv failed; on Debian: apt install python3-venv." >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	@index=""; \
+	if test "$$(uname -s)" = Linux && ! command -v nvidia-smi > /dev/null && $(BIN)/python -c "$(ASK_FOR_CPU_TORCH)" 2> /dev/null; \
+	then index="--extra-index-url $(CPU_TORCH)"; fi; \
+	echo "installing torch $${index:+(the small build for CPUs)}"; \
+	$(BIN)/python -m pip install --quiet $$index --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,render]'
 	@touch $@
 
