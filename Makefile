@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-cpus check format quality matrix canary wheels
+.PHONY: help env demo test test-cpus check format quality docs matrix canary wheels
 
 # The first interpreter that is new enough; PYTHON=... overrides it.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -15,6 +15,11 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 WORKERS ?= 2
 
+# On Linux, the package index has torch with several gigabytes of CUDA libraries only; without an NVIDIA GPU, the CPU build
+# of PyTorch's own index does, where that can be reached.
+CPU_TORCH := https://download.pytorch.org/whl/cpu
+ASK_FOR_CPU_TORCH := import urllib.request as web; web.urlopen('$(CPU_TORCH)/torch/', timeout=10)
+
 help:
 	@sed -n 's/^# \{0,2\}//p;/^$$/q' Makefile
 	@echo "  make check  format, lint, types, import layers and the fast tests"
@@ -22,6 +27,7 @@ help:
 	@echo "  make matrix  before a release: lowest and highest versions under every Python on the path (CLIP=path TORCH='what pip installs')"
 	@echo "  make canary  the newest of everything, and the end-to-end tests on it"
 	@echo "  make wheels  which platforms have a wheel of every dependency"
+	@echo "  make docs  the documentation site, into build/site; a warning is an error"
 	@echo "  make quality  the dashboard on the media that UNISH_MEDIA_DIR names (METHOD=small FRAMES=48 COMPARE=old/quality.json)"
 
 env: $(STAMP)
@@ -29,7 +35,11 @@ env: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found; install one, or run make PYTHON=/path/to/python3." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "python -m venv failed; on Debian: apt install python3-venv." >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	@index=""; \
+	if test "$$(uname -s)" = Linux && ! command -v nvidia-smi > /dev/null && $(BIN)/python -c "$(ASK_FOR_CPU_TORCH)" 2> /dev/null; \
+	then index="--extra-index-url $(CPU_TORCH)"; fi; \
+	echo "installing torch $${index:+(the small build for CPUs)}"; \
+	$(BIN)/python -m pip install --quiet $$index --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,render]'
 	@touch $@
 
@@ -63,6 +73,13 @@ check: $(STAMP)
 quality: $(STAMP)
 	$(BIN)/python -m unish.cli.quality --workers $(WORKERS) $(if $(METHOD),--method "$(METHOD)") \
 		$(if $(FRAMES),--frames $(FRAMES)) $(if $(COMPARE),--compare "$(COMPARE)")
+
+# Its packages are installed on the first call. The build itself needs no network.
+docs: $(STAMP)
+	@$(BIN)/python -c "import material, mkdocstrings_handlers.python" 2>/dev/null || \
+		$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "build/site/index.html; to search it: $(BIN)/python -m http.server --directory build/site"
 
 # These make environments of their own, one at a time, and remove each. TORCH= names the torch to install first.
 MATRIX = $(PYTHON) tools/matrix.py $(if $(CLIP),--clip "$(CLIP)") $(if $(TORCH),--torch "$(TORCH)")

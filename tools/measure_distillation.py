@@ -1,4 +1,4 @@
-"""Measure what distillation is for, with seeds and without each of its parts: the table of docs/training.md.
+"""Measure what distillation is for, with seeds and without each of its parts: the table of docs/research/training.md.
 
     python tools/measure_distillation.py --out runs/distillation --seeds 0 1 2
 

@@ -1,4 +1,4 @@
-"""What fine learns from some real videos, measured on others: the table "Fine on real video" of docs/training.md.
+"""What fine learns from some real videos, measured on others: "Fine on real video" of docs/research/training.md.
 
     python tools/measure_real_video.py --train TRAIN --test TEST --stages STAGES --out runs/real
 

@@ -1,4 +1,4 @@
-"""Measure what coarse and fine are for, with seeds and with each loss left out: the tables of docs/training.md.
+"""Measure what coarse and fine are for, with seeds and with each loss left out: tables of docs/research/training.md.
 
     python tools/measure_stages.py --out runs/stages --seeds 0 1 2
 

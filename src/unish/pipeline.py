@@ -81,7 +81,9 @@ class Reconstructor:
     """``reconstruct`` for many videos, one after the other or from several threads: what it loads is loaded once.
 
     Args:
-        model, device, body: see ``Settings``; loaded at once.
+        model: see ``Settings``; loaded at once.
+        device: see ``Settings``.
+        body: see ``Settings``; loaded at once.
     """
 
     def __init__(self, model: str = "small", device: str = "auto", *, body: str = "free") -> None:
@@ -164,7 +166,7 @@ def run(
             "warnings": list(dict.fromkeys(raised)),
         }
         # Measured was what was seen alone.
-        found = fill_gaps(found, body, settings.fill_gaps)
+        found = fill_gaps(found, body, settings.fill_gaps).with_report(report)
         if temporary and found.dense:
             # Its frames are needed as long as it is there.
             weakref.finalize(found, cleaning.pop_all().close)
@@ -204,7 +206,8 @@ class LiveSource(Protocol):
         """The video, once all of it is in a file.
 
         Args:
-            out, work: folders of the result, and of the run into it.
+            out: the folder of the result.
+            work: the folder of the run into it.
         """
         ...
 

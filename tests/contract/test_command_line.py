@@ -18,6 +18,7 @@ PROMISED = {
         "--window", "--overlap", "--settle", "--seed", "--quiet", "--blur-faces", "--fov", "--focal-35mm",
         "--person-height", "--known-distance", "--camera", "--follow", "--cameras",
         "--refine-cameras", "--camera-unit", "--depth-prior", "--people-detector", "--keypoints", "--masks",
+        "--dry-run",
     },
     "batch": {"--out", "--workers", "--threads", "--engine", "--shard", "--quiet"},
     "export": {
@@ -30,6 +31,7 @@ PROMISED = {
     "evaluate": {"--benchmark", "--data", "--method", "--out", "--quiet"},
     "assets": set(),
     "doctor": set(),
+    "completion": set(),
 }  # fmt: skip
 
 

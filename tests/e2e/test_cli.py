@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from unish import cli
-from unish.cli import main, reconstruct
+from unish.cli import doctor, main, reconstruct
 from unish.cli.progress import make_progress
+from unish.structs.progress import announce_in
 
 COMMANDS = [module.NAME for module in cli.SUBCOMMANDS]
 
@@ -135,10 +136,26 @@ def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         progress(stage, done, total)
     progress.close()
     shown = capsys.readouterr().err
-    assert "load" in shown and "4/4" in shown
+    assert "load" in shown and "4/4" in shown and "left" in shown
+    assert "it/s" not in shown, "nobody wants the rate of a stage that counts nothing"
     quiet = make_progress(quiet=True)
     quiet("load", 1, 2)
     assert capsys.readouterr().err == ""
+
+
+def test_a_sentence_stands_above_the_one_bar_of_a_stage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    progress = make_progress()
+    progress("find people", 0, None)
+    announce_in(progress)("fetching a model: 23 MB, MIT")
+    for done in (4, 8):
+        progress("find people", done, 8)
+    progress("find people", 1, 1)
+    progress.close()
+    lines = [line for line in capsys.readouterr().err.split("\n") if line.strip()]
+    assert len(lines) == 2 and lines[0].endswith("fetching a model: 23 MB, MIT") and "8/8" in lines[1]
 
 
 def test_doctor_and_assets_list(capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,6 +167,23 @@ def test_doctor_and_assets_list(capsys: pytest.CaptureFixture[str]) -> None:
         assert asset.name in listed and asset.sha256 in listed and asset.licence in listed
     assert main(["doctor"]) == 0
     assert "torch" in capsys.readouterr().out
+
+
+def test_doctor_ends_with_what_to_do_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("UNISH_CACHE", str(tmp_path))
+    monkeypatch.delenv("UNISH_ASSETS", raising=False)
+    assert main(["doctor"]) == 0
+    before = capsys.readouterr().out.split("What to do next:")[1]
+    assert "unish assets fetch transnetv2 yolov4-tiny" in before and "MB" in before and "--dry-run" in before
+    monkeypatch.setattr("unish.assets.is_present", lambda name: True)
+    assert main(["doctor"]) == 0
+    assert "assets fetch" not in capsys.readouterr().out.split("What to do next:")[1]
+    monkeypatch.setattr(doctor, "_installed", lambda name: "missing" if name == "roma" else "1.0")
+    assert main(["doctor"]) == 0
+    after = capsys.readouterr().out.split("What to do next:")[1].strip()
+    assert after.startswith("pip install roma:") and "\n" not in after
 
 
 @pytest.mark.slow

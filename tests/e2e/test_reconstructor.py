@@ -46,7 +46,9 @@ def test_three_videos_load_once(place: Place, videos: list[Path], monkeypatch: p
     reconstructor = Reconstructor(str(place.model))
     assert loaded == [str(place.model), "free"], "at once, so that a mistake shows before the first video"
     for video, wanted in zip(videos, alone, strict=True):
-        assert_same(reconstructor.run(video, **CHOSEN), wanted)
+        found = reconstructor.run(video, **CHOSEN)
+        assert_same(found, wanted)
+        assert found.report is not None and [shot["verdict"] for shot in found.report["shots"]]
     assert loaded == [str(place.model), "free"]
 
 

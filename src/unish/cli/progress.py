@@ -6,6 +6,11 @@ import sys
 
 from tqdm import tqdm
 
+_COUNTED = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}  {elapsed}, {remaining} left"
+_DONE = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}  {elapsed}"
+_UNCOUNTED = "{desc} {elapsed}"
+"""Of a stage that does not say how many steps it has: how long it has been going on."""
+
 
 class Bars:
     """One progress bar per stage, on a terminal only. Fits ``unish.structs.progress.Progress``."""
@@ -21,13 +26,24 @@ class Bars:
         if stage != self._stage or self._bar is None:
             self.close()
             self._stage = stage
-            self._bar = tqdm(desc=f"{stage:16s}", total=total, file=sys.stderr, leave=True, dynamic_ncols=True)
-        if total is not None and self._bar.total != total and not (done == total == 1):
-            self._bar.total = total
-        if self._bar.total is not None and done == total == 1:
-            done = self._bar.total  # the end of a stage, announced as 1 of 1
-        self._bar.update(max(0, done - self._bar.n))
-        self._bar.refresh()
+            self._bar = tqdm(
+                desc=f"{stage:16s}", total=total, file=sys.stderr, leave=True, dynamic_ncols=True, bar_format=_UNCOUNTED
+            )
+        bar = self._bar
+        ended = done == total == 1  # the end of a stage, announced as 1 of 1
+        if ended:
+            done = bar.total or 1
+        else:
+            bar.total = total if total is not None else bar.total
+        if bar.total is not None:
+            bar.bar_format = _DONE if ended else _COUNTED
+        bar.update(max(0, done - bar.n))
+        bar.refresh()
+
+    def say(self, sentence: str) -> None:
+        """A line above the bar of the stage that goes on, such as that a file is fetched."""
+        if self._shown:
+            tqdm.write(sentence, file=sys.stderr)
 
     def close(self) -> None:
         if self._bar is not None:

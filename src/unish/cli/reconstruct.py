@@ -54,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="of a pipe or camera, print results of each window as they come (JSON lines)",
     )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="read headers alone and print what would be used, fetched and taken: frames, time, memory, disk",
+    )
     add_settings(parser)
     add_quiet(parser)
 
@@ -248,6 +253,12 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     given = {key: value for key, value in vars(args).items() if key not in _NOT_SETTINGS}
     settings = Settings(**given)
+    if args.dry_run:
+        if args.input is None or args.input == Path("-"):
+            raise InputError("--dry-run reads the headers of a file or a folder; give one as INPUT")
+        from unish.cli.dry_run import print_plan
+
+        return print_plan(args.input, args.out, settings)
     announce = _make_announce(args)
     with output_folder(args.out) as out:
         from unish import pipeline
@@ -313,7 +324,7 @@ class JsonLines:
             self._read = False
 
 
-_NOT_SETTINGS = frozenset({"input", "out", "camera", "follow", "quiet", "command", "run"})
+_NOT_SETTINGS = frozenset({"input", "out", "camera", "follow", "dry_run", "quiet", "command", "run"})
 
 
 def print_summary(result: Result, paths: list[Path]) -> None:

@@ -163,7 +163,8 @@ class UniSH(nn.Module):
         """Joint rotations in the camera and shapes, as in ``Prediction``, from the evidence about people alone.
 
         Args:
-            humans, timestamps: see ``forward``; at least one person.
+            humans: see ``forward``; at least one person.
+            timestamps: see ``forward``.
             intrinsics: pixels of the images that ``humans`` are in.
         """
         people = self.human(humans, timestamps, intrinsics)

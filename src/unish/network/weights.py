@@ -107,8 +107,8 @@ def find_weights(name_or_path: str | Path, revision: str | None = None) -> Store
     """
     path = check_path("model", name_or_path)
     name = str(name_or_path)
-    on_hub = re.fullmatch(HUB_NAME, name) if isinstance(name_or_path, str) else None
-    if on_hub is not None and path.suffix != ".safetensors" and not path.exists():
+    on_hub = re.fullmatch(HUB_NAME, name)
+    if on_hub is not None and is_on_hub(name_or_path):
         if revision is not None and on_hub[2] is not None:
             raise InputError(f"model {name!r}: has a revision already; leave out {revision!r}")
         path = fetch_repository(on_hub[1], revision or on_hub[2])
@@ -126,6 +126,13 @@ def find_weights(name_or_path: str | Path, revision: str | None = None) -> Store
     raise InputError(
         f"model {name!r}: no such file or folder; give small, a path, or OWNER/NAME of the Hugging Face hub"
     )
+
+
+def is_on_hub(name_or_path: str | Path) -> bool:
+    """Whether ``find_weights`` would take it for a name on the hub, and not for a file or a folder."""
+    path = check_path("model", name_or_path)
+    named = isinstance(name_or_path, str) and re.fullmatch(HUB_NAME, name_or_path) is not None
+    return named and path.suffix != ".safetensors" and not path.exists()
 
 
 def read_safetensors(path: Path, device: str | torch.device = "cpu") -> dict[str, Tensor]:

@@ -16,8 +16,18 @@ class Progress(Protocol):
         """``done`` of ``total`` steps of ``stage`` are finished; ``total`` is ``None`` when it is not known."""
 
 
+@runtime_checkable
+class SaysSentences(Protocol):
+    """A ``Progress`` that also takes sentences, such as that a file of some size and licence is fetched."""
+
+    def say(self, sentence: str) -> None:
+        """Show it beside the stage that goes on."""
+
+
 def announce_in(progress: Progress | None) -> Callable[[str], None]:
-    """What takes sentences, such as that a file of some size and licence is fetched; each is a stage of its own."""
+    """What takes sentences. For a ``progress`` that cannot ``say`` them, each is a stage of its own."""
+    if isinstance(progress, SaysSentences):
+        return progress.say
 
     def announce(sentence: str) -> None:
         if progress is not None:

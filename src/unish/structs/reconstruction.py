@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -126,6 +128,23 @@ class Reconstruction:
             )
 
     @property
+    def report(self) -> dict[str, Any] | None:
+        """What ``report.json`` says of this very record: numbers, verdicts, warnings; ``None`` where nobody has told.
+
+        It is no key of the file, and a record that is made from this one has none: verdicts are about what was judged.
+        """
+        return vars(self).get("_report")
+
+    def with_report(self, report: dict[str, Any]) -> Reconstruction:
+        """This record, once it is known what its report says."""
+        object.__setattr__(self, "_report", report)
+        return self
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows. The one thing that a record asks of a layer above it, so it is looked up by name."""
+        return str(import_module("unish.export.notebook").describe_for_notebook(self))
+
+    @property
     def num_frames(self) -> int:
         return len(self.timestamps_s)
 
@@ -201,7 +220,9 @@ class Reconstruction:
         }
         if found == OLD_FORMAT:
             values |= _split_by_shot(values)
-        return cls(**values, extra={key: value for key, value in arrays.items() if key not in names})
+        record = cls(**values, extra={key: value for key, value in arrays.items() if key not in names})
+        report = _read_report(path.with_name("report.json")) if path.name == "reconstruction.npz" else None
+        return record if report is None else record.with_report(report)
 
     def in_memory(self) -> Reconstruction:
         """The same with every dense array read."""
@@ -261,6 +282,15 @@ def _split_by_shot(values: dict[str, Any]) -> dict[str, Any]:
         "floor": np.repeat(values["floor"][None], num_shots, axis=0),
         "format": FORMAT,
     }
+
+
+def _read_report(path: Path) -> dict[str, Any] | None:
+    """``None`` where there is none, or none that can be read: the reconstruction is whole without."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _open_store(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:

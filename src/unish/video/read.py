@@ -177,7 +177,7 @@ def read_clip(
     check_sampling(fps, source_fps, start, end, max_frames)
     check_count("long side", long_side, at_least=_SMALLEST_SIDE)
     check_place(path)
-    source = _open_source(path, source_fps, fps, start or 0.0)
+    source = open_source(path, source_fps, fps, start or 0.0)
     sampler: TickSampler[tuple[int, SourceFrame]] = TickSampler(
         fps=fps, start=start or 0.0, end=math.inf if end is None else end
     )
@@ -209,7 +209,8 @@ def _open_model(progress: Progress | None) -> tuple[TransitionModel | None, list
         return None, [f"only hard cuts between shots were looked for, no dissolves or wipes: {error}"]
 
 
-def _open_source(path: Path, source_fps: float | None, fps: float, start_s: float) -> FileSource | FolderSource:
+def open_source(path: Path, source_fps: float | None, fps: float, start_s: float) -> FileSource | FolderSource:
+    """What iterates over the frames of a file, a folder of images or one image."""
     if not path.is_dir() and path.suffix.lower() not in IMAGE_SUFFIXES:
         return FileSource(path=path, start_s=start_s, source_fps=source_fps)
     paths = list_images(path) if path.is_dir() else [path]

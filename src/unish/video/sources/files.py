@@ -81,6 +81,8 @@ class FileSource:
         start_s: frames before it are not needed: those long before it are passed over where the file allows it.
         source_fps: frame rate of a raw stream, which has no times; ``None`` takes what its headers say.
         lens: by the file's metadata, once the iteration has begun; ``None`` where they do not say.
+        total, rate, declared_s: number of frames, frames per second and length in seconds by the headers, once the
+            iteration has begun; ``None``, and 0 seconds, where they do not say.
 
     Raises:
         InputError: on iteration, when the file cannot be opened or has no picture in it.
@@ -91,6 +93,8 @@ class FileSource:
     source_fps: float | None = None
     warnings: list[str] = field(default_factory=list)
     total: int | None = None
+    rate: float | None = None
+    declared_s: float = 0.0
     lens: Lens | None = None
 
     def __iter__(self) -> Iterator[FileFrame]:
@@ -104,11 +108,11 @@ class FileSource:
         with self._open() as container:
             stream = choose_track(container, self.path, self.warnings)
             stream.thread_type = "AUTO"
-            self.total = stream.frames or None
+            self.total, self.declared_s = stream.frames or None, declared_end(container, stream, 0.0)
             decoding = _Decoding(
                 path=self.path, container=container, stream=stream, warnings=self.warnings, source_fps=self.source_fps
             )
-            self.lens = decoding.read_lens()
+            self.lens, self.rate = decoding.read_lens(), 1.0 / decoding.clock.interval_s
             yield from decoding.frames_from(self.start_s - _RUN_UP_S) if skip else decoding.frames()
             decoding.judge_end()
 

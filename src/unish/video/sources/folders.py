@@ -85,7 +85,8 @@ class FolderSource:
     total: int | None = None
     lens: Lens | None = None
 
-    def __iter__(self) -> Iterator[ImageFrame]:
+    def plan(self) -> tuple[list[Photo], list[float]]:
+        """The images that are frames, by their headers, and their times in seconds."""
         photos = self._choose_frames()
         self.total = len(photos)
         readable = [photo for photo in photos if photo.num_pictures]
@@ -94,6 +95,10 @@ class FolderSource:
             self._choose_lens([photo for photo in readable if photo.size == self.usual_size])
         times, assumed = choose_times(photos, self.source_fps, self.fps)
         self.warnings.extend([assumed] if assumed else [])
+        return photos, times
+
+    def __iter__(self) -> Iterator[ImageFrame]:
+        photos, times = self.plan()
         broken: list[str] = []
         for index, (photo, time_s) in enumerate(zip(photos, times, strict=True)):
             try:
