@@ -27,6 +27,7 @@ from unish.cli.arguments import (
 )
 from unish.cli.process import silence_stdout
 from unish.cli.progress import make_progress
+from unish.cli.progress_lines import JSON, ProgressLines, add_progress
 from unish.cli.terminal import print_table
 from unish.errors import InputError
 from unish.settings import CAMERA_UNITS, DEVICES, Settings
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a pipe or camera, print results of each window as they come (JSON lines)",
     )
     add_settings(parser)
+    add_progress(parser)
     add_quiet(parser)
 
 
@@ -252,7 +254,7 @@ def run(args: argparse.Namespace) -> None:
 
         lines = JsonLines() if args.follow else None
         source = _choose_source(args, lines, announce)
-        progress = make_progress(quiet=args.quiet)
+        progress = ProgressLines() if args.progress == JSON else make_progress(quiet=args.quiet)
         try:
             result, paths = pipeline.reconstruct_into(
                 source, out, settings=settings, progress=progress, announce=announce
@@ -311,7 +313,7 @@ class JsonLines:
             self._read = False
 
 
-_NOT_SETTINGS = frozenset({"input", "out", "camera", "follow", "quiet", "command", "run"})
+_NOT_SETTINGS = frozenset({"input", "out", "camera", "follow", "progress", "quiet", "command", "run"})
 
 
 def print_summary(result: Result, paths: list[Path]) -> None:
