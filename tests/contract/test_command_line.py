@@ -17,7 +17,7 @@ PROMISED = {
         "--people", "--person-box", "--person-at", "--person-id", "--fill-gaps", "--tracks", "--intrinsics", "--body",
         "--window", "--overlap", "--settle", "--seed", "--quiet", "--blur-faces", "--fov", "--focal-35mm",
         "--person-height", "--known-distance", "--camera", "--follow", "--cameras",
-        "--refine-cameras", "--camera-unit",
+        "--refine-cameras", "--camera-unit", "--progress",
     },
     "batch": {"--out", "--workers", "--threads", "--engine", "--shard", "--quiet"},
     "export": {
@@ -25,6 +25,10 @@ PROMISED = {
         "--blur-faces", "--quiet",
     },
     "view": {"--static", "--title", "--credit", "--blur-faces", "--port", "--no-browser", "--quiet"},
+    "app": {
+        "--work", "--host", "--port", "--allow-host", "--no-browser", "--max-gb", "--max-minutes", "--keep-free-gb",
+        "--keep-days",
+    },
     "synth": {"--out", "--clips", "--seed", "--quiet"},
     "train": {"--out", "--resume", "--quiet"},
     "evaluate": {"--benchmark", "--data", "--method", "--out", "--quiet"},

@@ -23,6 +23,8 @@ _EXTRAS = {
     "usd-core": ("usd", "`unish export --to usd` (every other format is written without it)"),
     "viser": ("view", "`unish view`, the viewer in the browser and pages to pass on"),
     "viser4d": ("view", "the timeline of the same"),
+    "starlette": ("app", "`unish app`, the page to drop a video on"),
+    "uvicorn": ("app", "the web server of the same"),
     "opencv-python-headless": ("camera", "`unish reconstruct --camera N`"),
     "ray": ("cluster", "`unish batch --engine ray`: many videos on many machines"),
     "matplotlib": ("report", "the charts of `unish evaluate report` (tables are made without it)"),
