@@ -12,9 +12,9 @@ from unish.app.answers import Answer, Refused, read_text
 from unish.app.choices import FLAGS, read_edits, read_formats, read_options
 from unish.app.events import Broadcast
 from unish.app.jobs import DONE, OPEN, WAITING, Job, JobStore
-from unish.app.limits import Limits
+from unish.app.limits import DiskFull, Limits, TooLarge
 from unish.app.live_viewer import LiveViewer
-from unish.app.uploads import TooLarge, Uploads
+from unish.app.uploads import Uploads
 from unish.app.worker import Worker
 from unish.export.formats import FORMATS
 from unish.version import __version__
@@ -96,6 +96,8 @@ class Api:
             )  # fmt: skip
         except TooLarge as error:
             raise Refused(413, str(error)) from None
+        except DiskFull as error:
+            raise Refused(507, str(error)) from None
         self.worker.wake()
         return Answer(status=201, value=self._describe(job))
 

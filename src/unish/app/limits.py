@@ -9,6 +9,14 @@ from pathlib import Path
 from unish.errors import InputError
 
 
+class TooLarge(InputError):
+    """A video has more bytes than are accepted."""
+
+
+class DiskFull(InputError):
+    """Too little of the disk is free."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What is refused, in a sentence, before or while it comes.
@@ -32,10 +40,10 @@ class Limits:
     def check_size(self, num_bytes: int) -> None:
         """
         Raises:
-            InputError: a video of this size is too large.
+            TooLarge: a video of this size is too large.
         """
         if num_bytes > self.max_bytes:
-            raise InputError(
+            raise TooLarge(
                 f"the video is larger than {format_bytes(self.max_bytes)}; cut it or use a smaller picture, "
                 "or start the app with a larger --max-gb"
             )
@@ -54,11 +62,11 @@ class Limits:
     def check_disk(self, folder: Path, num_bytes: int = 0) -> None:
         """
         Raises:
-            InputError: after ``num_bytes`` more, too little of the disk that ``folder`` is on would be free.
+            DiskFull: after ``num_bytes`` more, too little of the disk that ``folder`` is on would be free.
         """
         free = shutil.disk_usage(folder).free
         if free - num_bytes < self.min_free_bytes:
-            raise InputError(
+            raise DiskFull(
                 f"the disk is nearly full ({format_bytes(free)} free, {format_bytes(self.min_free_bytes)} are kept "
                 "free); delete old results or other files, then try again"
             )

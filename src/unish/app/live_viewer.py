@@ -41,7 +41,7 @@ class LiveViewer:
             if self.job_id == job_id and self._process is not None and self._process.returncode is None:
                 return self._address
             await self._end()
-            words = [*self.program, "view", str(result), "--no-browser", "--title", title]
+            words = [*self.program, "view", str(result), "--no-browser", f"--title={title}"]
             with log.open("ab") as output:
                 self._process = await asyncio.create_subprocess_exec(
                     *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=output,

@@ -59,6 +59,7 @@ async def run_command(
             code = await process.wait()
         finally:
             end_group(process.pid)
+            await process.wait()
     if code == 0:
         return Ended(code=0)
     return Ended(code=code, error=error or _describe_end(code, log))

@@ -23,10 +23,6 @@ _PROBE_S = 60.0
 _LONGEST_NAME = 120
 
 
-class TooLarge(InputError):
-    """The video, or what the disk would have to hold, is beyond a limit."""
-
-
 @dataclass
 class Uploads:
     """Takes videos in.
@@ -51,7 +47,8 @@ class Uploads:
             name: what the user calls the file; shown, and used for nothing else.
 
         Raises:
-            TooLarge: it is larger than allowed, or the disk would be full.
+            TooLarge: it is larger than allowed.
+            DiskFull: the disk would be too full.
             InputError: it is no video, too long, or too many jobs wait.
         """
         waiting = len(self.store.waiting()) + self._coming
@@ -75,11 +72,8 @@ class Uploads:
                 path.unlink(missing_ok=True)
 
     def _check(self, num_bytes: int, coming: int = 0) -> None:
-        try:
-            self.limits.check_size(num_bytes)
-            self.limits.check_disk(self.store.work, self.reserved + coming)
-        except InputError as error:
-            raise TooLarge(str(error)) from None
+        self.limits.check_size(num_bytes)
+        self.limits.check_disk(self.store.work, self.reserved + coming)
 
     @contextmanager
     def _reserve(self, num_bytes: int) -> Iterator[Callable[[int], None]]:
@@ -135,6 +129,7 @@ class Uploads:
                 raise InputError("it takes too long to find out whether this is a video; convert it to mp4") from None
             finally:
                 end_group(process.pid)
+                await process.wait()
         try:
             facts: dict[str, Any] = json.loads(told)
         except ValueError:

@@ -30,12 +30,14 @@ class Worker:
 
     Attributes:
         program: the words before the name of a ``unish`` command.
+        people_program: the words before the folders that ``unish.app.people`` takes.
         progress: of the jobs that are being worked on.
     """
 
     store: JobStore
     limits: Limits
     program: Sequence[str] = field(default_factory=unish_command)
+    people_program: Sequence[str] = (sys.executable, "-m", "unish.app.people")
     progress: dict[str, StageTimes] = field(default_factory=dict)
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
     _steps: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -156,25 +158,19 @@ class Worker:
         if ended.code:
             return self._fail(job, ended)
         shown = await self._show(job)
-        store.update(job, state=DONE, process=0, error=shown.error)
+        store.update(job, state=DONE, process=0, error=self._clean(job, shown.error))
 
     async def _show(self, job: Job) -> Ended:
         """What the page shows of a result: the static page, and people with their pictures and places."""
         result, shown = self.store.result(job), self.store.shown(job)
         shown.mkdir(exist_ok=True)
-        people = [sys.executable, "-m", "unish.app.people", str(result), str(shown)]
+        people = [*self.people_program, str(result), str(shown)]
         if job.options.get("blur_faces"):
             people.append("--blur-faces")
+        # A name may begin with a dash: as a part of the option it is no option of its own.
         page = [
-            *self.program,
-            "view",
-            str(result),
-            "--static",
-            str(shown / "page.html"),
-            "--title",
-            job.name,
-            "--quiet",
-        ]
+            *self.program, "view", str(result), "--static", str(shown / "page.html"), f"--title={job.name}", "--quiet",
+        ]  # fmt: skip
         ended = Ended(code=0)
         for stage, words in (("people table", people), ("3D page", page)):
             self._tell(job, {"stage": stage, "done": 0, "total": None})
