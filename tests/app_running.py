@@ -21,6 +21,7 @@ from unish.app.guards import Door
 from unish.app.jobs import JobStore
 from unish.app.limits import Limits
 from unish.app.live_viewer import LiveViewer
+from unish.app.server import make_server
 from unish.app.site import make_site
 from unish.app.uploads import Uploads
 from unish.app.worker import Worker
@@ -94,20 +95,24 @@ class RunningApp:
 
 @contextmanager
 def running_app(
-    work: Path, *, limits: Limits = LIMITS, door: Door | None = None, **programs: Any
+    work: Path, *, limits: Limits = LIMITS, door: Door | None = None, probes: bool = True, **programs: Any
 ) -> Iterator[RunningApp]:
-    """The app over a work folder, until the block ends; jobs that run then stay for the next one."""
-    import uvicorn
+    """The app over a work folder, until the block ends; jobs that run then stay for the next one.
 
+    Args:
+        probes: look whether an upload is a video; else everything is one, which is quicker.
+    """
     store = JobStore(work=work)
     stand_ins = {"program": STAND_IN, "people_program": (*STAND_IN, "people")} | programs
+    uploads = Uploads(store=store, limits=limits)
+    if not probes:
+        uploads.probe_program = (*STAND_IN, "probe")
     api = Api(
-        store=store, worker=Worker(store=store, limits=limits, **stand_ins), limits=limits,
-        uploads=Uploads(store=store, limits=limits), live=LiveViewer(program=stand_ins["program"]),
+        store=store, worker=Worker(store=store, limits=limits, **stand_ins), limits=limits, uploads=uploads,
+        live=LiveViewer(program=stand_ins["program"]),
     )  # fmt: skip
     site = make_site(api, door or Door(), work / "app.log")
-    config = uvicorn.Config(site, log_config=None, lifespan="on", ws="none", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = make_server(site, api.broadcast.end)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

@@ -87,7 +87,7 @@ def test_an_address_or_a_folder_that_is_taken_is_said(tmp_path: Path, monkeypatc
     pytest.importorskip("uvicorn", reason="the extra `app` is not installed")
     ran: list[int] = []
 
-    def run(site: object, listener: socket.socket) -> None:
+    def run(web_server: object, listener: socket.socket) -> None:
         ran.append(listener.getsockname()[1])
         if len(ran) == 1:
             with pytest.raises(InputError, match="another app uses this folder"):
@@ -130,7 +130,10 @@ def test_people_have_a_picture_and_places(tmp_path: Path) -> None:
     images[1] = (0, 255, 0)
     valid = record.person_valid.copy()
     valid[:, 3] = False
-    replace(record, boxes_xyxy=boxes, images=images, person_valid=valid).save(result / "reconstruction.npz")
+    joints = np.random.default_rng(0).normal(size=record.joints.shape).astype(np.float32)
+    joints[1, 1] = np.nan
+    changed = replace(record, boxes_xyxy=boxes, images=images, person_valid=valid, joints=joints)
+    changed.save(result / "reconstruction.npz")
     (shown / "person-9.jpg").touch()
     write_people(result, shown)
     first = record.person_ids[0]
@@ -140,7 +143,8 @@ def test_people_have_a_picture_and_places(tmp_path: Path) -> None:
     told = json.loads((shown / "people.json").read_text())
     assert [person["has_picture"] for person in told["people"]] == [True, False]
     assert told["people"][0]["places"][3] is None and len(told["times_s"]) == len(told["shots"]) == 4
-    np.testing.assert_allclose(told["people"][1]["places"][0], record.joints[1, 0, 0], atol=1e-3)
+    np.testing.assert_allclose(told["people"][1]["places"][0], joints[1, 0, 0], atol=1e-3)
+    assert told["people"][1]["places"][1] is None
     assert main(str(tmp_path / "nothing"), str(shown)) == 2
 
 

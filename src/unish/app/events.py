@@ -26,10 +26,17 @@ class Broadcast:
     describe_all: Callable[[], list[dict[str, Any]]]
     describe: Callable[[str], dict[str, Any] | None]
     _pages: list[_Page] = field(default_factory=list)
+    _ended: bool = False
 
     def publish(self, job_id: str) -> None:
         for page in self._pages:
             page.changed[job_id] = None
+            page.news.set()
+
+    def end(self) -> None:
+        """Let every page's stream end."""
+        self._ended = True
+        for page in self._pages:
             page.news.set()
 
     async def listen(self) -> AsyncIterator[str]:
@@ -38,7 +45,7 @@ class Broadcast:
         self._pages.append(page)
         try:
             yield _write_event("jobs", self.describe_all())
-            while True:
+            while not self._ended:
                 try:
                     await asyncio.wait_for(page.news.wait(), _ALIVE_S)
                 except TimeoutError:

@@ -56,7 +56,7 @@ def write_people(result: Path, shown: Path, *, blurred: bool = False) -> None:
                 "id": person_id,
                 "colour": css_colour(person_colour(person_id)),
                 "has_picture": picture is not None,
-                "places": _list_places(pelvis, has_body[index, ::step]),
+                "places": _list_places(pelvis, has_body[index, ::step] & np.isfinite(pelvis).all(-1)),
             }
         )
     write_json(

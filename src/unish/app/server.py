@@ -10,11 +10,12 @@ import webbrowser
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from unish.app.api import Api
-from unish.app.guards import LOOPBACK_NAMES, Door
+from unish.app.guards import LOOPBACK_NAMES, App, Door
 from unish.app.jobs import JobStore
 from unish.app.limits import Limits
 from unish.app.live_viewer import LiveViewer
@@ -98,19 +99,34 @@ def serve(
         announce(f"{address} is the app; end it with Ctrl+C. Videos and results lie in {work}")
         if open_browser:
             webbrowser.open(address)
-        _run(site, listener)
+        _run(make_server(site, api.broadcast.end), listener)
 
 
-def _run(site: object, listener: socket.socket) -> None:
+def make_server(site: App, end_events: Callable[[], None]) -> Any:
+    """The web server of a site, to be run.
+
+    Args:
+        end_events: called when it is told to stop, for pages that listen for events never end by themselves.
+    """
     import uvicorn
 
-    config = uvicorn.Config(
-        site,  # type: ignore[arg-type]
-        log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none", lifespan="on",
-        timeout_graceful_shutdown=1,  # pages that listen for events never end by themselves
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            end_events()
+            await super().shutdown(sockets)
+
+    return Server(
+        uvicorn.Config(
+            site,  # type: ignore[arg-type]
+            log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none", lifespan="on",
+            timeout_graceful_shutdown=2,
+        )
     )  # fmt: skip
+
+
+def _run(server: Any, listener: socket.socket) -> None:
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 def _listen(host: str, port: int | None) -> socket.socket:

@@ -7,7 +7,7 @@ import json
 import secrets
 import sys
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,11 +28,13 @@ class Uploads:
     """Takes videos in.
 
     Attributes:
+        probe_program: the words before the files that ``unish.app.probe`` takes.
         reserved: bytes of videos that are coming and not yet on the disk.
     """
 
     store: JobStore
     limits: Limits
+    probe_program: Sequence[str] = (sys.executable, "-m", "unish.app.probe")
     reserved: int = 0
     _coming: int = 0
     _one_probe: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -119,7 +121,7 @@ class Uploads:
         """What the file is, told by a process of its own; one at a time, for many files may come at once."""
         async with self._one_probe:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "unish.app.probe", str(upload), str(poster),
+                *self.probe_program, str(upload), str(poster),
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
                 start_new_session=True,
             )  # fmt: skip
