@@ -95,7 +95,13 @@ class RunningApp:
 
 @contextmanager
 def running_app(
-    work: Path, *, limits: Limits = LIMITS, door: Door | None = None, probes: bool = True, **programs: Any
+    work: Path,
+    *,
+    limits: Limits = LIMITS,
+    door: Door | None = None,
+    port: int = 0,
+    probes: bool = True,
+    **programs: Any,
 ) -> Iterator[RunningApp]:
     """The app over a work folder, until the block ends; jobs that run then stay for the next one.
 
@@ -113,7 +119,7 @@ def running_app(
     )  # fmt: skip
     site = make_site(api, door or Door(), work / "app.log")
     server = make_server(site, api.broadcast.end)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", port)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not server.started:

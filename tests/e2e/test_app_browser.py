@@ -45,7 +45,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[RunningApp]:
-    with running_app(tmp_path / "work", probes=False) as app:
+    with running_app(tmp_path / "work") as app:
         yield app
 
 
@@ -89,9 +89,10 @@ def test_from_a_dropped_video_to_a_corrected_result(browser: Any, app: RunningAp
     tab, other = Tab(browser, app), Tab(browser, app)
     tab.send(video, fps=WAITS, people="all")
     page = tab.page
-    page.wait_for_selector(".stages .now progress")
+    page.wait_for_selector(".stages .now:has-text('See depth') progress")
     assert "a <i>walk.mp4" in page.inner_text("#job h1")
     other.page.wait_for_selector("#history a")
+    assert "See depth, cameras and bodies" in page.inner_text("#status")  # said to people who listen
     (app.work / GO).touch()
     page.wait_for_selector("iframe")
     assert page.frame_locator("iframe >> nth=0").locator("title").count() == 1
@@ -165,6 +166,19 @@ def test_errors_are_sentences_on_the_page(browser: Any, app: RunningApp, video: 
     assert [error for error in tab.errors if "422" not in error] == []
 
 
+def test_a_page_comes_back_when_the_app_does(browser: Any, tmp_path: Path, video: Path) -> None:
+    """The app is restarted in the middle of a run, on the same port: the page waits, and then shows the result."""
+    with running_app(tmp_path / "work", probes=False) as app:
+        tab = Tab(browser, app)
+        tab.send(video, fps=WAITS)
+        tab.page.wait_for_selector(".stages .now")
+    tab.page.wait_for_selector("#trouble:has-text('does not answer')")
+    (app.work / GO).touch()
+    with running_app(tmp_path / "work", probes=False, port=app.port):
+        tab.page.wait_for_selector("iframe", timeout=20_000)
+        assert not tab.page.is_visible("#trouble")
+
+
 def test_a_camera_recording_is_sent(browser: Any, app: RunningApp) -> None:
     tab = Tab(browser, app, permissions=["camera"])
     page = tab.page
@@ -192,7 +206,6 @@ def test_keyboard_and_small_windows(browser: Any, app: RunningApp, video: Path) 
         tab.send(video, fps=FINE)
         page.wait_for_selector("iframe")
         for name in ("People", "Film", "Report", "Files"):
-            page.keyboard.press("Tab")
             page.locator("[role=tab][aria-selected=true]").focus()
             page.keyboard.press("ArrowRight")
             assert page.inner_text("[role=tab][aria-selected=true]") == name

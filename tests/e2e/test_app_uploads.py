@@ -169,7 +169,8 @@ def test_a_sender_that_goes_away_or_stands_still_leaves_nothing(tmp_path: Path, 
 
 def test_twenty_uploads_at_once(tmp_path: Path, video: bytes) -> None:
     """As many as may wait are taken in, each under a name of its own; the others are told why not."""
-    with running_app(tmp_path / "work", limits=replace(LIMITS, max_waiting=12)) as app, ThreadPoolExecutor(20) as pool:
+    limits = replace(LIMITS, max_waiting=12)
+    with running_app(tmp_path / "work", limits=limits, probes=False) as app, ThreadPoolExecutor(20) as pool:
         replies = list(pool.map(lambda number: app.upload(video, name=f"{number}.mp4", fps=WAITS), range(20)))
         taken = [reply.value for reply in replies if reply.status == 201]
         refused = [reply.value["error"] for reply in replies if reply.status != 201]
@@ -185,12 +186,13 @@ def test_twenty_uploads_at_once(tmp_path: Path, video: bytes) -> None:
         ("a\nb\x00\u202ec.mp4", "abc.mp4"), ("x" * 500, "x" * 120), ("..", ".."),
     ],
 )  # fmt: skip
-def test_names_are_text_to_show(app: RunningApp, video: bytes, name: str, shown: str) -> None:
-    outside = set(app.work.parent.iterdir())
-    job = app.upload(video, name=name, fps=FINE).value
-    assert job["name"] == shown
-    app.wait(job["id"], "done")
-    assert set(app.work.parent.iterdir()) == outside
+def test_names_are_text_to_show(tmp_path: Path, video: bytes, name: str, shown: str) -> None:
+    with running_app(tmp_path / "inside" / "work", probes=False) as app:
+        job = app.upload(video, name=name, fps=FINE).value
+        assert job["name"] == shown
+        app.wait(job["id"], "done")
+    assert [path.name for path in tmp_path.iterdir()] == ["inside"]
+    assert [path.name for path in app.work.parent.iterdir()] == ["work"]
     assert {path.split("/")[0] for path in app.files()} <= {"jobs", "lock"}
 
 

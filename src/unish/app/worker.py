@@ -164,6 +164,8 @@ class Worker:
         """What the page shows of a result: the static page, and people with their pictures and places."""
         result, shown = self.store.result(job), self.store.shown(job)
         shown.mkdir(exist_ok=True)
+        for name in ("page.html", "people.json"):  # what cannot be made anew would show an earlier result
+            (shown / name).unlink(missing_ok=True)
         people = [*self.people_program, str(result), str(shown)]
         if job.options.get("blur_faces"):
             people.append("--blur-faces")

@@ -6,6 +6,8 @@ import { JobPanel } from "./job.js";
 import { describeState } from "./parts.js";
 import { UploadForm } from "./upload.js";
 
+const LOST = "The app does not answer. If it was stopped, start it again with `unish app`; this page comes back by itself.";
+
 const jobs = new Map();
 const panel = new JobPanel(byId("job"));
 let about = null;
@@ -46,7 +48,12 @@ function makeEntry(job) {
 }
 
 function announceChange(before, job) {
-  if (before === undefined || (before.state === job.state && before.task === job.task)) return;
+  if (before === undefined) return;
+  if (before.state === job.state && before.task === job.task) {
+    // Each stage is said once, of the job that is looked at.
+    if (job.id === shownId() && job.stages.at(-1)?.name !== before.stages.at(-1)?.name) say(describeState(job));
+    return;
+  }
   if (job.state !== before.state) say(`${job.name}: ${describeState(job)}`);
   else if (!job.task) say(job.task_error || `${job.name}: ready`);
 }
@@ -87,8 +94,8 @@ api.listen({
     showPlace();
   },
   connected(is) {
-    if (is) complain("");
-    else complain("The app does not answer. If it was stopped, start it again with `unish app`; this page comes back by itself.");
+    if (!is) complain(LOST);
+    else if (byId("trouble").textContent === LOST) complain("");
   },
 });
 
