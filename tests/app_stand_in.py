@@ -31,7 +31,8 @@ def reconstruct(video: Path, out: Path, fps: int) -> int:
     if fps == KILLED:
         os.kill(os.getpid(), signal.SIGKILL)
     if fps == HUNGRY:
-        # A child of the command holds the memory, as a worker of a library would.
+        # Deaf to a polite end; and a child of the command holds the memory, as a worker of a library would.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         hold = "import time; held = bytearray(b'x') * 200_000_000; time.sleep(600)"
         subprocess.run([sys.executable, "-c", hold, "held-for-" + out.parent.name], check=False)
     while fps == WAITS and not (out.parents[2] / GO).exists():

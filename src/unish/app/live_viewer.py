@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unish.app.processes import end_group, unish_command
+from unish.app.processes import stop, unish_command
 from unish.errors import InputError
 
 _START_S = 120.0
@@ -71,6 +71,5 @@ class LiveViewer:
 
     async def _end(self) -> None:
         if self._process is not None:
-            end_group(self._process.pid)
-            await self._process.wait()
+            await stop(self._process)
         self._process, self.job_id, self._address = None, "", ""

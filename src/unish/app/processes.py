@@ -16,6 +16,8 @@ from typing import Any
 
 _ERROR = "unish: error: "
 _LONGEST_LINE = 2**20
+_GRACE_S = 0.8
+"""A command that is cancelled has so long to end by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +60,7 @@ async def run_command(
             error = await _read_lines(process, output, tell)
             code = await process.wait()
         finally:
-            end_group(process.pid)
-            await process.wait()
+            await stop(process)
     if code == 0:
         return Ended(code=0)
     return Ended(code=code, error=error or _describe_end(code, log))
@@ -106,6 +107,17 @@ def _describe_end(code: int, log: Path) -> str:
     if code < 0:
         return f"the work was ended by {signal.Signals(-code).name}; please report it with {log}"
     return f"the work ended with exit code {code}; please report it with {log}"
+
+
+async def stop(process: asyncio.subprocess.Process) -> None:
+    """End a process and all that it started: asked to first, so that it can remove its temporary files, then killed."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _GRACE_S)
+    end_group(process.pid)
+    await process.wait()
 
 
 def end_group(process: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from unish.app.jobs import Job, JobStore
 from unish.app.limits import Limits
-from unish.app.processes import end_group
+from unish.app.processes import stop
 from unish.errors import InputError
 
 _BLOCK = 2**20
@@ -130,8 +130,7 @@ class Uploads:
             except TimeoutError:
                 raise InputError("it takes too long to find out whether this is a video; convert it to mp4") from None
             finally:
-                end_group(process.pid)
-                await process.wait()
+                await stop(process)
         try:
             facts: dict[str, Any] = json.loads(told)
         except ValueError:
