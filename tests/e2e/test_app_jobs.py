@@ -169,6 +169,9 @@ def test_a_restart_goes_on(tmp_path: Path, video: bytes) -> None:
         first, second = app.upload(video, fps=WAITS).value["id"], app.upload(video, fps=FINE).value["id"]
         until(lambda: app.jobs()[first]["stages"])
     assert not is_alive(first)
+    for _ in range(3):  # however often it is ended by its user
+        with start(work) as app:
+            until(lambda app=app: app.jobs()[first]["stages"])
     (work / GO).touch()
     (work / "uploads" / "half").write_bytes(b"left by an app that was killed")
     with start(work) as app:

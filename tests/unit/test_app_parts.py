@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,9 +114,12 @@ def test_an_address_or_a_folder_that_is_taken_is_said(tmp_path: Path, monkeypatc
 def test_a_missing_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "starlette.applications", None)
-    assert run_command_line(["app", "--work", str(tmp_path / "work"), "--port", "0", "--no-browser"]) == 2
-    assert "pip install 'unish[app]'" in capsys.readouterr().err
+    for missing in ("starlette", "uvicorn"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, missing, None)
+            assert run_command_line(["app", "--work", str(tmp_path / "work"), "--port", "0", "--no-browser"]) == 2
+        assert "pip install 'unish[app]'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_people_have_a_picture_and_places(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class Job:
         num_bytes: of the video.
         error: the sentence in which the run, or its page, ended.
         process: the process group that works on the job, 0 for none.
-        started: how often the run was begun; more than once after restarts.
+        started: how often the run was begun and not ended by the app; more than once if the app was killed.
         edits: those that the result has.
         wanted_edits: those that it is to have, until ``unish refine`` has ended; ``None`` for no change.
         task: what is being done with a finished result: refine, export, or nothing.

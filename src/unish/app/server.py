@@ -9,6 +9,7 @@ import socket
 import webbrowser
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ def serve(
     Raises:
         InputError: the extra ``app`` is missing, the port is taken, or another app uses the folder.
     """
+    if any(find_spec(name) is None for name in ("starlette", "uvicorn")):
+        raise InputError("unish app needs Starlette and uvicorn: pip install 'unish[app]'")
     work = work.absolute()
     listener = _listen(host, port)
     with listener, _alone(work):

@@ -24,14 +24,9 @@ def make_site(api: Api, door: Door, log: Path) -> App:
     Args:
         log: gets the traceback of what goes wrong inside.
 
-    Raises:
-        InputError: the extra ``app`` is missing.
     """
-    try:
-        from starlette.applications import Starlette
-        from starlette.routing import Route
-    except ImportError:
-        raise InputError("unish app needs Starlette and uvicorn: pip install 'unish[app]'") from None
+    from starlette.applications import Starlette
+    from starlette.routing import Route
 
     @asynccontextmanager
     async def live(site: Any) -> AsyncIterator[None]:

@@ -64,6 +64,9 @@ class Worker:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
+        for job in self.store.all():
+            if job.state == RUNNING:  # the run is not to blame that it was interrupted
+                self.store.update(job, process=0, started=job.started - 1)
 
     def wake(self) -> None:
         """A job waits."""
