@@ -9,7 +9,7 @@ export class MeasureView {
     this.first = make("select", { id: "measure-first" });
     this.second = make("select", { id: "measure-second" });
     this.answer = make("p", { role: "status" });
-    this.chart = make("div", { className: "scroll" });
+    this.chart = make("div", { className: "scroll", tabIndex: 0, role: "group", "aria-label": "chart of the distance" });
     this.values = make("details");
     this.element = make(
       "div",

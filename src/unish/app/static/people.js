@@ -29,7 +29,7 @@ export class PeopleView {
     ];
     this.actions = make("div", { className: "row after" }, ...this.buttons);
     this.changes = make("div");
-    this.element = make("div", {}, this.warnings, this.nobody, make("div", { className: "scroll" }, this.table), this.actions, this.changes);
+    this.element = make("div", {}, this.warnings, this.nobody, make("div", { className: "sized" }, this.table), this.actions, this.changes);
   }
 
   makeButton(text, edit) {
