@@ -18,7 +18,7 @@ PROMISED = {
         "--window", "--overlap", "--settle", "--seed", "--quiet", "--blur-faces", "--fov", "--focal-35mm",
         "--person-height", "--known-distance", "--camera", "--follow", "--cameras",
         "--refine-cameras", "--camera-unit", "--depth-prior", "--people-detector", "--keypoints", "--masks",
-        "--dry-run",
+        "--dry-run", "--progress",
     },
     "batch": {"--out", "--workers", "--threads", "--engine", "--shard", "--quiet"},
     "export": {
@@ -26,6 +26,10 @@ PROMISED = {
         "--blur-faces", "--quiet",
     },
     "view": {"--static", "--title", "--credit", "--blur-faces", "--port", "--no-browser", "--quiet"},
+    "app": {
+        "--work", "--host", "--port", "--allow-host", "--no-browser", "--max-gb", "--max-minutes", "--keep-free-gb",
+        "--keep-days",
+    },
     "synth": {"--out", "--clips", "--seed", "--quiet"},
     "train": {"--out", "--resume", "--quiet"},
     "evaluate": {"--benchmark", "--data", "--method", "--out", "--quiet"},

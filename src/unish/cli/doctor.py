@@ -28,6 +28,8 @@ _EXTRAS = {
         "experts",
         "`--depth-prior depth-anything-v2`, RT-DETR, ViTPose, SAM 2 (never run with real weights)",
     ),
+    "starlette": ("app", "`unish app`, the page to drop a video on"),
+    "uvicorn": ("app", "the web server of the same"),
     "opencv-python-headless": ("camera", "`unish reconstruct --camera N`"),
     "shtab": ("completion", "`unish completion`: the shell completes commands and options"),
     "mkdocs-material": ("docs", "the documentation site (`make docs` in a checkout)"),

@@ -28,6 +28,7 @@ from unish.cli.arguments import (
 from unish.cli.expert_arguments import add_experts
 from unish.cli.process import silence_stdout
 from unish.cli.progress import make_progress
+from unish.cli.progress_lines import JSON, ProgressLines, add_progress
 from unish.cli.terminal import print_table
 from unish.errors import InputError
 from unish.settings import CAMERA_UNITS, DEVICES, Settings
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="read headers alone and print what would be used, fetched and taken: frames, time, memory, disk",
     )
     add_settings(parser)
+    add_progress(parser)
     add_quiet(parser)
 
 
@@ -265,7 +267,7 @@ def run(args: argparse.Namespace) -> None:
 
         lines = JsonLines() if args.follow else None
         source = _choose_source(args, lines, announce)
-        progress = make_progress(quiet=args.quiet)
+        progress = ProgressLines() if args.progress == JSON else make_progress(quiet=args.quiet)
         try:
             result, paths = pipeline.reconstruct_into(
                 source, out, settings=settings, progress=progress, announce=announce
@@ -324,7 +326,7 @@ class JsonLines:
             self._read = False
 
 
-_NOT_SETTINGS = frozenset({"input", "out", "camera", "follow", "dry_run", "quiet", "command", "run"})
+_NOT_SETTINGS = frozenset({"input", "out", "camera", "follow", "dry_run", "progress", "quiet", "command", "run"})
 
 
 def print_summary(result: Result, paths: list[Path]) -> None:
