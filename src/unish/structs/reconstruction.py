@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import pairwise
@@ -136,6 +137,12 @@ class Reconstruction:
     @property
     def num_shots(self) -> int:
         return int(self.gravity.shape[0])
+
+    @property
+    def edits(self) -> list[dict[str, Any]]:
+        """What a user has corrected with ``unish refine``, as its file says it; empty for what a run has found."""
+        told = self.extra.get("edits")
+        return [] if told is None else list(json.loads(str(told))["edits"])
 
     def shot_frames(self) -> list[slice]:
         """The frames of each shot, one after another; row i of ``gravity`` and ``floor`` is that of shot i."""
