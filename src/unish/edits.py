@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -221,7 +221,7 @@ def _parse(item: object) -> Edit:
     if not isinstance(kind, str) or kind not in KINDS:
         raise InputError(f"the kind {shorten(kind)} is not known; give one of {', '.join(KINDS)}")
     record = KINDS[kind]
-    keys = {_NAME_IN_FILE.get(name, name): name for name in record.__dataclass_fields__}
+    keys = {_NAME_IN_FILE.get(name, name): name for name in (one.name for one in fields(record))}
     given = {key: value for key, value in item.items() if key != "kind"}
     if unknown := sorted(given.keys() - keys):
         raise InputError(f"{kind} has no key {', '.join(map(repr, unknown))}; its keys are {', '.join(keys)}")

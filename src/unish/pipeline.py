@@ -249,11 +249,13 @@ class LiveSource(Protocol):
 
 
 def reconstruct_into(
-    source: str | Path | LiveSource,
+    source: str | Path | Clip | LiveSource,
     out: str | Path,
     *,
     settings: Settings,
     progress: Progress | None = None,
+    people_finder: PeopleFinder | None = None,
+    network: Network | None = None,
     models: Models | None = None,
     announce: Callable[[str], None] = lambda sentence: None,
 ) -> tuple[Result, list[Path]]:
@@ -272,7 +274,10 @@ def reconstruct_into(
         # What comes only once cannot be gone on with.
         video = source.receive(out, work, settings, models) if isinstance(source, LiveSource) else source
         folder = work.scratch / "run" if isinstance(source, LiveSource) else work.kept
-        result = run(video, settings=settings, progress=progress, models=models, work=folder, announce=announce)
+        result = run(
+            video, settings=settings, progress=progress, people_finder=people_finder, network=network, models=models,
+            work=folder, announce=announce,
+        )  # fmt: skip
         if isinstance(source, LiveSource):
             warnings = [*source.notes, *result.report["warnings"]]
             result.report.update({"input": source.name, "task": None, "warnings": warnings})

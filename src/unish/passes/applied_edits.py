@@ -52,7 +52,8 @@ def apply_edits(run: StoredRun, edits: Sequence[Edit]) -> AppliedEdits:
     for number, edit in enumerate(edits, start=1):
         try:
             if isinstance(edit, Floor | ClosedLoop):
-                constraints[_check_shot(edit.shot, run.seen)] = _constrain(constraints[edit.shot], edit, run.seen)
+                shot = _check_shot(edit.shot, run.seen)
+                constraints[shot] = _constrain(constraints[shot], edit, run.seen)
             elif isinstance(edit, KnownDistance):
                 _look_at(edit, run.seen)
         except InputError as error:
@@ -76,7 +77,8 @@ def _look_at(edit: KnownDistance, seen: Observations) -> None:
     """Raises:
     InputError: it lies outside of the video or of the picture."""
     find_frame(edit.at_s, seen, range(len(seen.shots)), f"at {edit.at_s:g} s")
-    to_processed(torch.tensor([edit.from_px, edit.to_px]), seen, f"from {edit.from_px} to {edit.to_px}")
+    (x1, y1), (x2, y2) = edit.from_px, edit.to_px
+    to_processed(torch.tensor([edit.from_px, edit.to_px]), seen, f"from ({x1:g}, {y1:g}) to ({x2:g}, {y2:g})")
 
 
 def _check_shot(shot: int, seen: Observations) -> int:
