@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from unish.errors import InputError
+from unish.io import as_tuples
 from unish.settings import HEIGHT_M
 from unish.values import check_count, check_number, check_path, shorten
 
@@ -227,8 +228,7 @@ def _parse(item: object) -> Edit:
         raise InputError(f"{kind} has no key {', '.join(map(repr, unknown))}; its keys are {', '.join(keys)}")
     if missing := sorted(key for key, name in keys.items() if key not in given and name not in _OPTIONAL):
         raise InputError(f"{kind} lacks {', '.join(map(repr, missing))}; add it")
-    values = {keys[key]: value for key, value in given.items()}
-    return record(**values)
+    return record(**{keys[key]: as_tuples(value) for key, value in given.items()})
 
 
 def _describe(edit: Edit) -> dict[str, Any]:
@@ -240,10 +240,10 @@ def _check_person(edit: Edit, value: object) -> None:
     check_count(f"a person of {edit.kind}", value, at_least=0)
 
 
-def _check_list(edit: Edit, name: str, value: object) -> list[Any]:
+def _check_list(edit: Edit, name: str, value: object) -> Sequence[Any]:
     if not isinstance(value, list | tuple):
         raise InputError(f"{name} of {edit.kind} is {shorten(value)}; give a list")
-    return list(value)
+    return value
 
 
 def _check_numbers(name: str, value: object, count: int) -> Any:

@@ -22,7 +22,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from unish.errors import InputError
-from unish.io import write_json, write_npz
+from unish.io import as_tuples, write_json, write_npz
 from unish.io.float_maps import join_bytes, split_bytes
 from unish.passes.network_pass import ReadPoses
 from unish.passes.observations import Observations, ObservedShot
@@ -247,15 +247,11 @@ def _unpack_clip(facts: dict[str, Any], arrays: dict[str, ndarray]) -> Clip:
 
 def _unpack_settings(told: Mapping[str, Any]) -> Settings:
     """JSON has no paths, no tuples, and no keys that are numbers."""
-    values = {key: _as_tuples(value) for key, value in told.items()}
+    values = {key: as_tuples(value) for key, value in told.items()}
     paths = {key: Path(values[key]) for key in ("tracks", "cameras") if values[key] is not None}
     heights = values["person_height"]
     known = None if heights is None else {int(person): metres for person, metres in heights.items()}
     return Settings(**(values | paths | {"person_height": known}))
-
-
-def _as_tuples(value: Any) -> Any:
-    return tuple(_as_tuples(one) for one in value) if isinstance(value, list) else value
 
 
 def _unpack_shot(
