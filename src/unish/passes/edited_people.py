@@ -20,7 +20,7 @@ from unish.errors import InputError
 from unish.passes.network_pass import ReadPoses
 from unish.passes.observations import Observations, ObservedShot
 from unish.reconstruction import REGIONS, Window
-from unish.structs import FrameArray, Landmarks, Tracks
+from unish.structs import FrameArray, FrameTensor, Landmarks, Tracks
 
 NOBODY = -1
 _ROUNDING_S = 1e-3
@@ -184,14 +184,7 @@ class _Rows:
 
     def give_people(self, seen: Observations, ids: list[int]) -> Observations:
         """The same observations, of the people with these ids."""
-        dense = torch.cat([shot.frames.start + shot.dense for shot in seen.shots]).tolist()
-
-        def relabel(place: int) -> Int16[Tensor, "h w"]:
-            # Index −1, the scene, is the last entry of the table.
-            table = torch.cat([self.new[:, dense[place]], torch.tensor([NOBODY])]).to(torch.int16)
-            return table[seen.masks[place].long()]
-
-        masks = FrameArray.like(seen.masks, relabel)
+        dense = torch.cat([shot.frames.start + shot.dense for shot in seen.shots])
         known = {name: value for name, value in vars(seen.landmarks).items() if value is not None}
         blanks = {name: 0.0 if name == "score" else torch.nan for name in known}
         return replace(
@@ -200,14 +193,20 @@ class _Rows:
                 person_ids=torch.tensor(ids, dtype=torch.int64),
                 valid=self.valid,
                 boxes_xyxy=self.gather(seen.tracks.boxes_xyxy, torch.nan),
-                masks=masks,
+                masks=self._relabel(seen.tracks.masks, torch.arange(seen.clip.num_frames)),
                 warnings=seen.tracks.warnings,
             ),
-            masks=masks,
+            masks=self._relabel(seen.masks, dense),
             landmarks=Landmarks(**{name: self.gather(value, blanks[name]) for name, value in known.items()}),
             box_only=self.gather(seen.box_only, False),
             shots=[self._edit_shot(shot, seen.tracks.valid) for shot in seen.shots],
         )
+
+    def _relabel(self, masks: Int16[FrameTensor, "D h w"], frames: Int64[Tensor, "D"]) -> Int16[FrameArray, "D h w"]:
+        """Masks of these frames with the indices of the P people."""
+        # Index −1, the scene, is the last entry of a table.
+        tables = torch.nn.functional.pad(self.new[:, frames].mT, (0, 1), value=NOBODY).to(torch.int16)
+        return FrameArray.like(masks, lambda place: tables[place][masks[place].long()])
 
     def _edit_shot(self, shot: ObservedShot, valid: Bool[Tensor, "R T"]) -> ObservedShot:
         used = torch.arange(shot.frames.start, shot.frames.stop)

@@ -196,9 +196,14 @@ def _unpack(folder: Path, facts: dict[str, Any], arrays: dict[str, ndarray], pic
     num_dense = len(pictures)
     shape = (num_dense, *placement.inner)
     masks = FrameArray(shape, torch.int16, partial(_read_map, folder, "masks"))
+    all_masks = (
+        masks
+        if num_dense == clip.num_frames
+        else FrameArray((clip.num_frames, *placement.inner), torch.int16, _read_not_kept)
+    )
     tracks = Tracks(
         **{name: torch.from_numpy(arrays[f"tracks.{name}"]) for name in ("person_ids", "valid", "boxes_xyxy")},
-        masks=masks,
+        masks=all_masks,
         warnings=tuple(facts["people_warnings"]),
     )
     shots, first = list[ObservedShot](), 0
@@ -236,7 +241,7 @@ def _unpack_clip(facts: dict[str, Any], arrays: dict[str, ndarray]) -> Clip:
     tensors: dict[str, Any] = {name: torch.from_numpy(arrays[name]) for name in names if name in arrays}
     num_frames = len(tensors["timestamps_s"])
     return Clip(
-        images=FrameArray((num_frames, *facts["size"], 3), torch.uint8, _read_no_picture),
+        images=FrameArray((num_frames, *facts["size"], 3), torch.uint8, _read_not_kept),
         source_size=tuple(facts["source_size"]),
         source_area=None if facts["source_area"] is None else tuple(facts["source_area"]),
         name=facts["name"],
@@ -315,5 +320,5 @@ def _read_map(folder: Path, name: str, frame: int) -> Tensor:
     return torch.from_numpy(join_bytes(values) if name in _MAPS else values)
 
 
-def _read_no_picture(frame: int) -> Tensor:
-    raise AssertionError(f"picture {frame} of the source is not kept")
+def _read_not_kept(frame: int) -> Tensor:
+    raise AssertionError(f"pictures of the source, and masks of frames without depth, are not kept (frame {frame})")
