@@ -60,7 +60,9 @@ def refine_into(
     with replaced_whole(out, ends_run=False) as work:
         with clock.stage("read observations"):
             report = _read_report(out)
-            run = open_observations(out / OBSERVATIONS, _open_pictures(out), report["observations"])
+            run = open_observations(
+                out / OBSERVATIONS, _open_pictures(out), report["observations"], work.scratch / "maps"
+            )
             applied = apply_edits(run, edits)
             body = models.body(run.settings.body)
         if body.name != run.body:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -17,7 +20,20 @@ import oracle_world
 from oracle_world import CLIP_SIZE, NUM_FRAMES, SHOTS, SIZE, SOURCE_SIZE, OracleNetwork, World, make_world
 from unish import pipeline, refinement
 from unish.body import Body, load_body, resize_shape
-from unish.edits import ClosedLoop, Contact, Drop, Edit, Floor, KnownDistance, Merge, PersonHeight, Split, parse_edits
+from unish.cli import main
+from unish.edits import (
+    KINDS,
+    ClosedLoop,
+    Contact,
+    Drop,
+    Edit,
+    Floor,
+    KnownDistance,
+    Merge,
+    PersonHeight,
+    Split,
+    parse_edits,
+)
 from unish.errors import InputError
 from unish.geometry.camera import unproject
 from unish.geometry.rigid import make_rigid
@@ -158,6 +174,31 @@ def test_edits_are_recorded(world: World, first: tuple[Path, Result], settle: Se
     assert result.report["edits"] == result.reconstruction.edits == told
     assert first[1].report["edits"] == first[1].reconstruction.edits == []
     assert parse_edits({"format": "unish-edits/1", "edits": told}) == (Drop(person=9),)
+
+
+def test_the_page_runs(
+    world: World, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """docs/refine.md: its files are edits, its commands and its Python run on people 1 and 4 of a clip of two seconds."""
+    clip = replace(world.clip, timestamps_s=torch.arange(NUM_FRAMES, dtype=torch.float64) / 6)
+    tracks = replace(world.tracks, person_ids=torch.tensor([1, 4]))
+    monkeypatch.chdir(tmp_path)
+    observe(replace(world, clip=clip, tracks=tracks), tmp_path / "out" / "dance")
+    monkeypatch.setattr(refinement, "write_files", write_little)
+    text = (repository / "docs" / "refine.md").read_text()
+    shown = [
+        parse_edits({"format": "unish-edits/1", "edits": [json.loads(row)]}) for row in re.findall(r"`({.*})`", text)
+    ]
+    assert {edit.kind for (edit,) in shown} == set(KINDS)
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert [kind for kind, _ in blocks] == ["json", "bash", "json", "bash", "python"]
+    for kind, block in blocks:
+        if kind == "json":
+            (tmp_path / "edits.json").write_text(block)
+        elif kind == "python":
+            exec(compile(block, "docs/refine.md", "exec"), {})
+        else:
+            assert main(shlex.split(block)[1:]) == 0, capsys.readouterr().err
 
 
 # Sizes

@@ -87,7 +87,7 @@ def test_settled_again_all_is_the_same(world: World, kind: str, tmp_path: Path) 
     assert sum(path.stat().st_size for path in frames) < len(frames) * SIZE[0] * SIZE[1] * 8 / 3
     images = first.reconstruction.images
     pictures = FrameArray(images.shape, np.dtype(np.uint8), lambda frame: images[frame])
-    stored = open_observations(tmp_path / "kept", pictures, known_as)
+    stored = open_observations(tmp_path / "kept", pictures, known_as, tmp_path / "maps")
     assert stored.settings == Settings(**{**first.report["settings"], **given_as(stored)})
     again, concluded = conclude(
         stored.seen, first.body, stored.settings, StageClock(None), tmp_path / "again", network=first.report["model"],

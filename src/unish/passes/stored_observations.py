@@ -22,7 +22,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from unish.errors import InputError
-from unish.io import as_tuples, write_json, write_npz
+from unish.io import as_tuples, write_array, write_json, write_npz
 from unish.io.float_maps import join_bytes, split_bytes
 from unish.passes.network_pass import ReadPoses
 from unish.passes.observations import Observations, ObservedShot
@@ -132,12 +132,14 @@ def identify_observations(folder: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def open_observations(folder: Path, pictures: FrameArray, known_as: str) -> StoredRun:
+def open_observations(folder: Path, pictures: FrameArray, known_as: str, scratch: Path) -> StoredRun:
     """What was kept in ``folder``.
 
     Args:
         pictures: (D, H, W, 3) the whole processed frames, which the result has.
         known_as: what ``save_observations`` returned.
+        scratch: a folder that is made, for maps that were read once: *settle* reads each about ten times, and to unpack
+            it takes longer than all that.
 
     Raises:
         InputError: it is of another result or another version, or it cannot be read.
@@ -150,11 +152,32 @@ def open_observations(folder: Path, pictures: FrameArray, known_as: str) -> Stor
             raise InputError(f"{folder}: it belongs to another result than {folder.parent}; {_AGAIN}")
         with np.load(folder / _SMALL, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        return _unpack(folder, facts, arrays, pictures)
+        scratch.mkdir()
+        return _unpack(_Maps(folder, scratch), facts, arrays, pictures)
     except FileNotFoundError as error:
         raise InputError(f"{error.filename}: it is missing, and edits need it; {_AGAIN}") from None
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"{folder}: cannot be read ({error}); {_AGAIN}") from None
+
+
+class _Maps:
+    """The maps in ``folder``, each unpacked into ``scratch`` when it is first read."""
+
+    def __init__(self, folder: Path, scratch: Path) -> None:
+        self.folder, self.scratch = folder, scratch
+
+    def read(self, name: str, frame: int) -> Tensor:
+        unpacked = self.scratch / f"{frame:08d}-{name}.npy"
+        if unpacked.exists():
+            return torch.from_numpy(np.load(unpacked, allow_pickle=False))
+        path = _frame_path(self.folder, frame)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                values = join_bytes(file[name]) if name in _MAPS else file[name]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(f"{path}: cannot be read ({error}); {_AGAIN}") from None
+        write_array(unpacked, values)
+        return torch.from_numpy(values)
 
 
 def _pack_clip(seen: Observations) -> dict[str, Any]:
@@ -188,14 +211,14 @@ def _pack_shot(shot: ObservedShot, prefix: str) -> dict[str, Any]:
     return {prefix + name: value for name, value in found.items()}
 
 
-def _unpack(folder: Path, facts: dict[str, Any], arrays: dict[str, ndarray], pictures: FrameArray) -> StoredRun:
+def _unpack(maps: _Maps, facts: dict[str, Any], arrays: dict[str, ndarray], pictures: FrameArray) -> StoredRun:
     clip, placement = (
         _unpack_clip(facts["clip"], arrays),
         Placement(**{k: tuple(v) for k, v in facts["placement"].items()}),
     )
     num_dense = len(pictures)
     shape = (num_dense, *placement.inner)
-    masks = FrameArray(shape, torch.int16, partial(_read_map, folder, "masks"))
+    masks = FrameArray(shape, torch.int16, partial(maps.read, "masks"))
     all_masks = (
         masks
         if num_dense == clip.num_frames
@@ -208,7 +231,7 @@ def _unpack(folder: Path, facts: dict[str, Any], arrays: dict[str, ndarray], pic
     )
     shots, first = list[ObservedShot](), 0
     for number, about in enumerate(facts["shots"]):
-        shots.append(_unpack_shot(folder, about, _cut(arrays, f"shot{number}."), first, placement.inner))
+        shots.append(_unpack_shot(maps, about, _cut(arrays, f"shot{number}."), first, placement.inner))
         first += len(shots[-1].dense)
     cameras = None
     if "cameras.c2w" in arrays:
@@ -223,7 +246,7 @@ def _unpack(folder: Path, facts: dict[str, Any], arrays: dict[str, ndarray], pic
         masks=masks,
         landmarks=Landmarks(**{name: torch.from_numpy(value) for name, value in _cut(arrays, "landmarks.").items()}),
         box_only=torch.from_numpy(arrays["box_only"]),
-        sky=FrameArray(shape, torch.bool, partial(_read_map, folder, "sky")) if facts["has_sky"] else None,
+        sky=FrameArray(shape, torch.bool, partial(maps.read, "sky")) if facts["has_sky"] else None,
         shots=shots,
         notes=list(facts["notes"]),
         cameras=cameras,
@@ -260,7 +283,7 @@ def _unpack_settings(told: Mapping[str, Any]) -> Settings:
 
 
 def _unpack_shot(
-    folder: Path, facts: dict[str, Any], arrays: dict[str, ndarray], first: int, size: tuple[int, int]
+    maps: _Maps, facts: dict[str, Any], arrays: dict[str, ndarray], first: int, size: tuple[int, int]
 ) -> ObservedShot:
     """One shot, whose dense frames begin with frame ``first`` of the folder."""
     packed = [_cut(arrays, f"window{number}.") for number in range(len(facts["windows"]))]
@@ -277,7 +300,7 @@ def _unpack_shot(
             frame = frames.start + row
             assert owner[frame] == index, "maps of a window are kept where frames are taken from it"
             if name in _MAPS:
-                return _read_map(folder, name, first + frame)
+                return maps.read(name, first + frame)
             return torch.from_numpy(arrays[name][sampled_rows[frame]])
 
         shapes = {**dict.fromkeys(_MAPS, size), "samples": arrays["samples"].shape[1:]}
@@ -308,16 +331,6 @@ def _cut(arrays: Mapping[str, ndarray], prefix: str) -> dict[str, ndarray]:
 
 def _frame_path(folder: Path, frame: int) -> Path:
     return folder / "frames" / f"{frame:08d}.npz"
-
-
-def _read_map(folder: Path, name: str, frame: int) -> Tensor:
-    path = _frame_path(folder, frame)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            values = file[name]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({error}); {_AGAIN}") from None
-    return torch.from_numpy(join_bytes(values) if name in _MAPS else values)
 
 
 def _read_not_kept(frame: int) -> Tensor:
