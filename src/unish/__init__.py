@@ -13,10 +13,11 @@ from unish.version import __version__
 if TYPE_CHECKING:
     from unish.network import UniSH
     from unish.pipeline import Reconstructor, reconstruct
+    from unish.refinement import refine
     from unish.structs import Reconstruction
     from unish.video import read_clip
 
-__all__ = ["Reconstruction", "Reconstructor", "UniSH", "__version__", "read_clip", "reconstruct"]
+__all__ = ["Reconstruction", "Reconstructor", "UniSH", "__version__", "read_clip", "reconstruct", "refine"]
 
 _HOMES = {
     "Reconstruction": "unish.structs",
@@ -24,6 +25,7 @@ _HOMES = {
     "UniSH": "unish.network",
     "read_clip": "unish.video",
     "reconstruct": "unish.pipeline",
+    "refine": "unish.refinement",
 }
 
 

@@ -6,7 +6,7 @@ import platform
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,8 +17,10 @@ import torch
 from unish.body import Body
 from unish.io import WorkFolder, peak_memory_mb, replaced_whole
 from unish.passes import (
+    OBSERVATIONS,
     Models,
     Network,
+    Observations,
     PeopleFinder,
     RunFolder,
     Settled,
@@ -27,10 +29,12 @@ from unish.passes import (
     keep_dense,
     know_poses,
     observe,
+    save_observations,
     settle,
     write_files,
 )
 from unish.reconstruction import (
+    ShotConstraints,
     describe_fallbacks,
     describe_grounds,
     describe_people,
@@ -58,12 +62,16 @@ class Result:
 
     Attributes:
         kept: where the dense arrays lie that are too many for the memory.
+        observations: what it was settled from.
+        shape_space: whose shapes the network predicts.
     """
 
     reconstruction: Reconstruction
     body: Body
     report: dict[str, Any]
     kept: Path
+    observations: Observations
+    shape_space: str
 
 
 def reconstruct(path: str | Path, *, model: str = "small", **settings: Any) -> Reconstruction:
@@ -143,16 +151,9 @@ def run(
         cleaning.callback(folder.remove_if_useless)
         finder = people_finder or models.people_finder(settings, folder.people_log(), progress)
         seen = observe(whole, clip, model, finder, settings, folder, clock, cameras, experts.depth_prior)
-        with clock.stage("reconstruct"):
-            settled = settle(
-                seen, model.fingerprint, model.config.body, body, feet=settings.settle, seed=settings.seed,
-                person_height=settings.person_height, known_distance=settings.known_distance,
-            )  # fmt: skip
-            found = keep_dense(settled.in_whole_frames(), work / "result")
-        with clock.stage("measure"):
-            measured, judged = _measure(settled, found, body)
-        fallbacks = describe_fallbacks(settled.shots, settled.grounds, seen.tracks.person_ids.tolist())
-        raised = [*clip.warnings, *seen.tracks.warnings, *seen.notes, *settled.notes, *fallbacks, *judged]
+        found, concluded = conclude(
+            seen, body, settings, clock, work / "result", network=model.fingerprint, shape_space=model.config.body
+        )
         report = {
             "input": clip.name if isinstance(source, Clip) else str(source),
             "task": None if isinstance(source, Clip) else identify_task(Path(source), settings),
@@ -162,15 +163,56 @@ def run(
             "model": model.fingerprint,
             "experts": experts.describe(),
             "versions": {"unish": __version__, "torch": torch.__version__, "python": platform.python_version()},
-            **measured,
-            "warnings": list(dict.fromkeys(raised)),
+            **concluded,
+            "edits": [],
+            "observations": None,
         }
-        # Measured was what was seen alone.
-        found = fill_gaps(found, body, settings.fill_gaps).with_report(report)
+        found = found.with_report(report)
         if temporary and found.dense:
             # Its frames are needed as long as it is there.
             weakref.finalize(found, cleaning.pop_all().close)
-    return Result(reconstruction=found, body=body, report=report, kept=work / "result")
+    return Result(
+        reconstruction=found,
+        body=body,
+        report=report,
+        kept=work / "result",
+        observations=seen,
+        shape_space=model.config.body,
+    )
+
+
+def conclude(
+    seen: Observations,
+    body: Body,
+    settings: Settings,
+    clock: StageClock,
+    kept: Path,
+    *,
+    network: str,
+    shape_space: str,
+    constraints: Sequence[ShotConstraints] | None = None,
+) -> tuple[Reconstruction, dict[str, Any]]:
+    """What follows from observations: the reconstruction, and what the report says of it.
+
+    Args:
+        kept: a folder for dense arrays that are too many for the memory.
+        network, shape_space, constraints: see ``settle``.
+
+    Raises:
+        InputError: what the settings say of sizes does not fit what was seen.
+    """
+    with clock.stage("reconstruct"):
+        settled = settle(
+            seen, network, shape_space, body, feet=settings.settle, seed=settings.seed,
+            person_height=settings.person_height, known_distance=settings.known_distance, constraints=constraints,
+        )  # fmt: skip
+        found = keep_dense(settled.in_whole_frames(), kept)
+    with clock.stage("measure"):
+        measured, judged = _measure(settled, found, body)
+    fallbacks = describe_fallbacks(settled.shots, settled.grounds, seen.tracks.person_ids.tolist())
+    raised = [*seen.clip.warnings, *seen.tracks.warnings, *seen.notes, *settled.notes, *fallbacks, *judged]
+    # Measured was what was seen alone.
+    return fill_gaps(found, body, settings.fill_gaps), {**measured, "warnings": list(dict.fromkeys(raised))}
 
 
 def write_outputs(result: Result, out: str | Path, *, progress: Progress | None = None) -> list[Path]:
@@ -213,11 +255,13 @@ class LiveSource(Protocol):
 
 
 def reconstruct_into(
-    source: str | Path | LiveSource,
+    source: str | Path | Clip | LiveSource,
     out: str | Path,
     *,
     settings: Settings,
     progress: Progress | None = None,
+    people_finder: PeopleFinder | None = None,
+    network: Network | None = None,
     models: Models | None = None,
     announce: Callable[[str], None] = lambda sentence: None,
 ) -> tuple[Result, list[Path]]:
@@ -236,14 +280,36 @@ def reconstruct_into(
         # What comes only once cannot be gone on with.
         video = source.receive(out, work, settings, models) if isinstance(source, LiveSource) else source
         folder = work.scratch / "run" if isinstance(source, LiveSource) else work.kept
-        result = run(video, settings=settings, progress=progress, models=models, work=folder, announce=announce)
+        result = run(
+            video, settings=settings, progress=progress, people_finder=people_finder, network=network, models=models,
+            work=folder, announce=announce,
+        )  # fmt: skip
         if isinstance(source, LiveSource):
             warnings = [*source.notes, *result.report["warnings"]]
             result.report.update({"input": source.name, "task": None, "warnings": warnings})
+        notes = source.notes if isinstance(source, LiveSource) else ()
+        _keep_observations(result, out, work.making, notes, progress)
         names = write_files(
             result.reconstruction, result.body, result.report, work.making, kept=result.kept, progress=progress
         )
     return result, [out / name for name in names]
+
+
+def _keep_observations(
+    result: Result, out: Path, making: Path, notes: Sequence[str], progress: Progress | None
+) -> None:
+    """Write what ``unish.refine`` works with; where it is not wanted, what an older result has left goes."""
+    if not result.report["settings"]["keep_observations"]:
+        if (out / OBSERVATIONS).exists():
+            (making / OBSERVATIONS).mkdir()
+        return
+    clock = StageClock(progress)
+    with clock.stage("keep observations"):
+        result.report["observations"] = save_observations(
+            making / OBSERVATIONS, result.observations, result.report, shape_space=result.shape_space,
+            body=result.body.name, notes=notes,
+        )  # fmt: skip
+    result.report["seconds"] |= clock.seconds
 
 
 @contextmanager

@@ -18,8 +18,9 @@ PROMISED = {
         "--window", "--overlap", "--settle", "--seed", "--quiet", "--blur-faces", "--fov", "--focal-35mm",
         "--person-height", "--known-distance", "--camera", "--follow", "--cameras",
         "--refine-cameras", "--camera-unit", "--depth-prior", "--people-detector", "--keypoints", "--masks",
-        "--dry-run", "--progress",
+        "--dry-run", "--progress", "--keep-observations",
     },
+    "refine": {"--quiet"},
     "batch": {"--out", "--workers", "--threads", "--engine", "--shard", "--quiet"},
     "export": {
         "--to", "--out", "--fps", "--up", "--gravity", "--people", "--rig", "--in-place", "--per-person",

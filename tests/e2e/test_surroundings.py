@@ -19,7 +19,7 @@ from input_place import Place
 import unish
 from unish.cli import main, reconstruct, terminal
 from unish.io import WORK_FOLDER, replaced_whole
-from unish.passes import outputs
+from unish.passes import OBSERVATIONS, outputs
 from unish.structs import Reconstruction
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX processes")
@@ -32,6 +32,7 @@ STAGES = (
     "network",
     "reconstruct",
     "measure",
+    "keep observations",
     "preview",
     "export scene",
     "save",
@@ -49,8 +50,8 @@ def start(
 
 
 def assert_whole(out: Path) -> None:
-    """All four files are there, each can be read, and nothing else is."""
-    assert {path.name for path in out.iterdir()} == OUTPUTS
+    """All files are there, each can be read, and nothing else is."""
+    assert {path.name for path in out.iterdir()} == OUTPUTS | {OBSERVATIONS}
     record = Reconstruction.load(out / "reconstruction.npz")
     with av.open(str(out / "preview.mp4")) as film:
         assert sum(1 for _ in film.decode(video=0)) > 0
@@ -70,7 +71,7 @@ def old(place: Place) -> dict[str, bytes]:
 
 def read_all(folder: Path) -> dict[str, bytes]:
     """The files of a result; what an ended run keeps beside them does not count."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != WORK_FOLDER}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 # A user without a name
@@ -287,7 +288,7 @@ def test_a_folder_in_which_a_run_is_writing(place: Place, capsys: pytest.Capture
 def written(place: Place) -> dict[str, int]:
     """Sizes of the files of a result."""
     assert main(place.command(out=str(place.folder / "first"))) == 0
-    return {path.name: path.stat().st_size for path in (place.folder / "first").iterdir()}
+    return {path.name: path.stat().st_size for path in (place.folder / "first").iterdir() if path.is_file()}
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from input_place import Place
 from PIL import Image
 
 from unish.cli import main
+from unish.passes import OBSERVATIONS
 from unish.structs import Reconstruction
 from written_videos import numbered_pictures, tag_quarter_turn_clockwise, write_images, write_video
 
@@ -111,7 +112,7 @@ def test_usable(kind: str, place: Place, capsys: pytest.CaptureFixture[str]) -> 
     code = main(place.command(make(place), **options))
     assert code == 0, capsys.readouterr().err
     out = place.folder / "out"
-    assert {path.name for path in out.iterdir()} == OUTPUTS
+    assert {path.name for path in out.iterdir()} == OUTPUTS | {OBSERVATIONS}
     record = Reconstruction.load(out / "reconstruction.npz")
     report = json.loads((out / "report.json").read_text())
     assert record.num_frames == num_frames or num_frames < 0 < record.num_frames
@@ -147,7 +148,7 @@ def test_output_of_an_earlier_run_is_replaced(place: Place, capsys: pytest.Captu
     first = (place.folder / "out" / "reconstruction.npz").read_bytes()
     assert main([*place.command(), "--quiet"]) == 0
     assert (place.folder / "out" / "reconstruction.npz").read_bytes() == first  # same input, settings and seed
-    assert {path.name for path in (place.folder / "out").iterdir()} == OUTPUTS
+    assert {path.name for path in (place.folder / "out").iterdir()} == OUTPUTS | {OBSERVATIONS}
     printed = capsys.readouterr().out
     assert printed.count("reconstruction.npz") == 1  # the second run was quiet
 

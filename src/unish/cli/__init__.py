@@ -8,13 +8,13 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from unish.cli import app, assets, batch, completion, doctor, evaluate, export, reconstruct, synth, train, view
+from unish.cli import app, assets, batch, completion, doctor, evaluate, export, reconstruct, refine, synth, train, view
 from unish.cli.arguments import OneLineParser
 from unish.cli.process import TerminationRequested, graceful_termination, open_standard_streams, silence_stdout
 from unish.cli.terminal import NativeStderrCapture, print_error, write_log
 from unish.errors import InputError
 
-SUBCOMMANDS = (reconstruct, batch, view, app, export, synth, train, evaluate, assets, doctor, completion)
+SUBCOMMANDS = (reconstruct, refine, batch, view, app, export, synth, train, evaluate, assets, doctor, completion)
 
 OK, INTERNAL_FAILURE, BAD_INPUT, SIGNALLED = 0, 1, 2, 128
 INTERRUPTED = SIGNALLED + signal.SIGINT

@@ -78,6 +78,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         default=_UNSET,
         help="blur the faces of the people that are found, in all files but reconstruction.npz",
     )
+    parser.add_argument(
+        "--keep-observations",
+        type=on_or_off,
+        default=_UNSET,
+        metavar="on|off",
+        help="keep beside the result what `unish refine` works with, about half as large as the result (default on)",
+    )
     parser.add_argument("--seed", type=at_least(0), default=_UNSET, help="of everything random (default 0)")
 
 

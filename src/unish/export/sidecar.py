@@ -79,12 +79,14 @@ def write_sidecar(
         earlier: the file of an earlier export whose other formats are still there.
     """
     kept = _read(earlier) if earlier is not None else {}
+    # An export shows the result as it was then: which edits that were tells whether it still does.
+    edits = {"edits": reconstruction.edits}
     path = folder / FILE
     write_json(path, {
         "format": _FORMAT,
         "version": reconstruction.version,
         **describe_body(body),
-        "formats": kept | written,
+        "formats": kept | {name: [one | edits for one in entries] for name, entries in written.items()},
     })  # fmt: skip
     return path
 

@@ -2,7 +2,7 @@
 
 from unish.io.atomic import written_beside
 from unish.io.frame_files import FramePile, read_frame, read_part, write_array, write_frame, write_npz
-from unish.io.json_files import to_json_values, write_json
+from unish.io.json_files import as_tuples, to_json_values, write_json
 from unish.io.process import peak_memory_mb, release_memory
 from unish.io.work_folder import WORK_FOLDER, WorkFolder, replaced_whole
 
@@ -10,6 +10,7 @@ __all__ = [
     "WORK_FOLDER",
     "FramePile",
     "WorkFolder",
+    "as_tuples",
     "peak_memory_mb",
     "read_frame",
     "read_part",

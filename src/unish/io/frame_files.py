@@ -74,13 +74,17 @@ def read_part(path: Path, index: int | slice) -> ndarray:
     return np.array(np.load(path, mmap_mode="r", allow_pickle=False)[index])
 
 
-def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
+def write_npz(path: Path, arrays: Mapping[str, Any], *, level: int | None = None) -> None:
     """What ``numpy.savez_compressed`` writes, whole or not at all; of frames, one is in memory at a time.
 
     Args:
         arrays: arrays, or what has ``shape``, ``dtype`` and frames to iterate over.
+        level: of the compression, 1 (fast) to 9; that of zlib's own choice (6) if not given.
     """
-    with written_beside(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        written_beside(path) as beside,
+        zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive,
+    ):
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 _write_npy(file, array)

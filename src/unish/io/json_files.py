@@ -35,3 +35,8 @@ def to_json_values(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [to_json_values(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def as_tuples(value: Any) -> Any:
+    """What JSON says, its lists as tuples."""
+    return tuple(as_tuples(item) for item in value) if isinstance(value, list) else value

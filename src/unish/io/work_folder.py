@@ -42,17 +42,18 @@ class WorkFolder:
 
 
 @contextmanager
-def replaced_whole(out: Path) -> Iterator[WorkFolder]:
+def replaced_whole(out: Path, *, ends_run: bool = True) -> Iterator[WorkFolder]:
     """An empty folder to write files into, which become files of ``out`` when the block ends, all of them or none.
 
     They lie in ``out/.unish-run`` until they are whole and on the disk; then files of the same names in ``out`` are
     moved away and the new ones moved in, Ctrl-C and SIGTERM held back for that instant. So ``out`` shows the files of
     one result, the old one or the new one. When the block fails, the old one stays. A process that is killed leaves
     its work folder behind: the next one to come shows what was whole, and removes the rest. What lies in the folder
-    ``kept`` goes when the block has ended well, and stays for the next one otherwise.
+    ``kept`` goes when the block has ended well, unless it does not end a run, and stays for the next one otherwise.
 
     Args:
         out: an existing folder.
+        ends_run: whether what is in ``kept`` is needed no longer when the block has ended well.
 
     Raises:
         InputError: another run is writing there; or an old file cannot be moved away, as one that is open cannot on
@@ -74,7 +75,7 @@ def replaced_whole(out: Path) -> Iterator[WorkFolder]:
         with _undisturbed():
             making.rename(work / _WHOLE)
             _show(out, work)
-        for folder in (kept, scratch):
+        for folder in (kept, scratch) if ends_run else (scratch,):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -69,42 +69,55 @@ def apply_distances(
 def _compare_span(span: Span, shots: Sequence[MetricShot], seen: Observations) -> tuple[int, float]:
     """Number of the shot, and the factor on its lengths that makes the distance right."""
     x1, y1, x2, y2, time_s, metres = span
-    number, row, found_s = _find_frame(time_s, shots, seen)
-    if abs(found_s - time_s) > MAX_WAIT_S:
-        raise InputError(
-            f"known distance at {time_s:g} s: the nearest frame with depth is at {found_s:.2f} s; "
-            "give a time within the video"
-        )
-    pixels = _to_processed(torch.tensor([[x1, y1], [x2, y2]]), seen)
-    height, width = seen.placement.inner
-    if not ((pixels >= 0) & (pixels < torch.tensor([width, height]))).all():
-        rows, columns = seen.clip.source_size
-        raise InputError(
-            f"known distance from ({x1:g}, {y1:g}) to ({x2:g}, {y2:g}): not within the picture of {columns}×{rows} "
-            "pixels (or within its bars); give pixels of the source"
-        )
+    name = f"known distance from ({x1:g}, {y1:g}) to ({x2:g}, {y2:g})"
+    number, row, found_s = find_frame(time_s, seen, range(len(shots)), f"known distance at {time_s:g} s")
+    pixels = to_processed(torch.tensor([[x1, y1], [x2, y2]]), seen, name)
     distance = measure_span(shots[number], row, pixels)
     if distance is None:
         raise InputError(
-            f"known distance from ({x1:g}, {y1:g}) to ({x2:g}, {y2:g}): no depth is known at one of them at "
-            f"{found_s:.2f} s; give points on something that is near and clearly seen"
+            f"{name}: no depth is known at one of them at {found_s:.2f} s; give points on something that is near and "
+            "clearly seen"
         )
     return number, metres / distance
 
 
-def _find_frame(time_s: float, shots: Sequence[MetricShot], seen: Observations) -> tuple[int, int, float]:
-    """Number of the shot, place among its frames with depth, and time of the one that is nearest to a time."""
-    times = [seen.clip.timestamps_s[one.frames][shot.dense] for one, shot in zip(seen.shots, shots, strict=True)]
-    gaps = [float((one - time_s).abs().min()) for one in times]
-    number = min(range(len(gaps)), key=gaps.__getitem__)
+def find_frame(time_s: float, seen: Observations, shots: Sequence[int], name: str) -> tuple[int, int, float]:
+    """Number of the shot, place among its frames with depth, and time of the one that is nearest to a time.
+
+    Args:
+        shots: numbers of those that are looked at.
+        name: of what is looked for, for the message.
+
+    Raises:
+        InputError: there is no frame within ``MAX_WAIT_S``.
+    """
+    times = {number: seen.clip.timestamps_s[seen.shots[number].frames][seen.shots[number].dense] for number in shots}
+    gaps = {number: float((one - time_s).abs().min()) for number, one in times.items()}
+    number = min(gaps, key=gaps.__getitem__)
     row = int((times[number] - time_s).abs().argmin())
-    return number, row, float(times[number][row])
+    found_s = float(times[number][row])
+    if abs(found_s - time_s) > MAX_WAIT_S:
+        where = "video" if len(shots) == len(seen.shots) else "shot"
+        raise InputError(f"{name}: the nearest frame with depth is at {found_s:.2f} s; give a time within the {where}")
+    return number, row, found_s
 
 
-def _to_processed(pixels: Float[Tensor, "2 2"], seen: Observations) -> Float[Tensor, "2 2"]:
-    """(x, y) in pixels of the whole source → of the processed picture inside of bars."""
+def to_processed(pixels: Float[Tensor, "K 2"], seen: Observations, name: str) -> Float[Tensor, "K 2"]:
+    """(x, y) in pixels of the whole source → of the processed picture inside of bars.
+
+    Args:
+        name: of what lies there, for the message.
+
+    Raises:
+        InputError: one of them is outside.
+    """
     rows, columns = seen.clip.source_size
     top, left, bottom, right = seen.clip.source_area or (0.0, 0.0, float(rows), float(columns))
     height, width = seen.placement.inner
     scale = torch.tensor([width / (right - left), height / (bottom - top)])
-    return (pixels - torch.tensor([left, top])) * scale
+    found = (pixels - torch.tensor([left, top])) * scale
+    if not ((found >= 0) & (found < torch.tensor([width, height]))).all():
+        raise InputError(
+            f"{name}: not within the picture of {columns}×{rows} pixels (or within its bars); give pixels of the source"
+        )
+    return found

@@ -18,16 +18,16 @@ from torch import Tensor
 
 from unish.io import FramePile, read_part, write_array, write_json, write_npz
 from unish.passes.experts import SLOTS
+from unish.passes.packed_records import pack_camera, pack_window, unpack_camera, unpack_window
 from unish.people import ObservationLog
-from unish.reconstruction import Link, Window
+from unish.reconstruction import Window
 from unish.settings import Settings
 from unish.structs import Camera, Clip, FrameArray
 from unish.version import __version__
 from unish.video import list_camera_files
 
 _DENSE = ("depth", "conf_logits", "samples", "sampled")
-_SMALL = ("c2w", "unplaced", "doubtful", "rotations", "betas", "transl")
-AFTERWARDS = frozenset({"settle", "fill_gaps", "person_height", "known_distance"})
+AFTERWARDS = frozenset({"settle", "fill_gaps", "person_height", "known_distance", "keep_observations"})
 """Settings that only matter once everything was observed: a run that is given others goes on with what it has."""
 
 _OF_CHOSEN = ("masks", "sky", "windows", "poses", "cameras", "result")
@@ -165,23 +165,11 @@ class RunFolder:
 
     def save_camera(self, first_frame: int, camera: Camera) -> None:
         """The camera of the shot that begins with this frame."""
-        arrays = {
-            "matrix": camera.matrix.numpy(),
-            "size": np.array(camera.size),
-            "source": camera.focal_source,
-            "sigma": np.array(camera.focal_sigma),
-        }
-        write_npz(self._path("cameras", f"{first_frame:08d}.npz"), arrays)
+        write_npz(self._path("cameras", f"{first_frame:08d}.npz"), pack_camera(camera))
 
     def load_camera(self, first_frame: int) -> Camera:
         with np.load(self._path("cameras", f"{first_frame:08d}.npz"), allow_pickle=False) as file:
-            height, width = file["size"].tolist()
-            return Camera(
-                matrix=torch.from_numpy(file["matrix"]),
-                size=(height, width),
-                focal_source=str(file["source"]),  # type: ignore[arg-type]
-                focal_sigma=float(file["sigma"]),
-            )
+            return unpack_camera(file)
 
     def has_window(self, frames: range) -> bool:
         return self._window_path(frames).exists()
@@ -194,35 +182,13 @@ class RunFolder:
         """
         for name in _DENSE:
             write_array(self._window_path(frames, name), np.asarray(getattr(window, name)))
-        arrays: dict[str, Any] = {name: getattr(window, name) for name in _SMALL if getattr(window, name) is not None}
-        arrays = {name: value.numpy() for name, value in arrays.items()}
-        scale = np.nan if window.scale is None else window.scale
-        arrays["numbers"] = np.array([scale, window.mean_distance, window.in_given_unit, window.given_error_px])
-        arrays["start"] = window.frames.start
-        if window.link is not None:
-            arrays["link"] = np.array([window.link.log_scale, window.link.depth])
-            arrays["levels"] = window.link.levels.numpy()
-        write_npz(self._window_path(frames), arrays)
+        write_npz(self._window_path(frames), pack_window(window))
 
     def load_window(self, frames: range) -> Window:
         """A window that was kept; its dense maps stay on the disk."""
         with np.load(self._window_path(frames), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        small: dict[str, Tensor | None] = {
-            name: torch.from_numpy(arrays[name]) if name in arrays else None for name in _SMALL
-        }
-        dense = {name: self._open_dense(frames, name) for name in _DENSE}
-        scale, mean_distance, in_given_unit, given_error_px = arrays["numbers"].tolist()
-        start = int(arrays["start"])
-        link = None
-        if "link" in arrays:
-            log_scale, depth = arrays["link"].tolist()
-            link = Link(log_scale=log_scale, depth=depth, levels=torch.from_numpy(arrays["levels"]))
-        return Window(
-            frames=range(start, start + len(frames)), **dense, **small,  # type: ignore[arg-type]
-            scale=None if np.isnan(scale) else scale, mean_distance=mean_distance, link=link,
-            in_given_unit=bool(in_given_unit), given_error_px=given_error_px,
-        )  # fmt: skip
+        return unpack_window(arrays, len(frames), {name: self._open_dense(frames, name) for name in _DENSE})
 
     def save_poses(self, frames: range, rotations: Tensor, betas: Tensor) -> None:
         """Keep people who were read in these frames of the clip."""

@@ -21,8 +21,11 @@ from unish.reconstruction import (
     MetricShot,
     SettledShots,
     Shot,
+    ShotConstraints,
     ShotEvidence,
+    apply_floor,
     assemble,
+    close_loop,
     compare_shot,
     estimate_ground,
     fill_between,
@@ -90,6 +93,7 @@ def settle(
     seed: int = 0,
     person_height: Mapping[int, float] | None = None,
     known_distance: Sequence[Span] | None = None,
+    constraints: Sequence[ShotConstraints] | None = None,
 ) -> Settled:
     """See the module.
 
@@ -99,6 +103,7 @@ def settle(
         feet: bring scene, ground and people together where feet stand (``reconstruction.settling``).
         seed: of the search for the floor.
         person_height, known_distance: see ``Settings``.
+        constraints: what a user says of each shot, if anything.
 
     Raises:
         InputError: a height of nobody, or a distance that cannot be measured.
@@ -108,15 +113,10 @@ def settle(
     shape = (len(seen.images), *seen.placement.inner, 3)
     pictures = FrameArray(shape, seen.images.dtype, lambda frame: seen.images[frame][rows, columns])
     never_moves = _find_motionless(seen, pictures)
+    known = constraints or [ShotConstraints()] * len(seen.shots)
     shots = [_stitch(seen, shot) for shot in seen.shots]
-    starts = np.cumsum([0, *(len(shot.dense) for shot in seen.shots)]).tolist()
-    evidence = [
-        replace(
-            _evidence(seen, shot.frames, cut_frames(seen.masks, slice(start, start + len(shot.dense))), heights),
-            never_moves=never_moves,
-        )
-        for start, shot in zip(starts[:-1], seen.shots, strict=True)
-    ]
+    shots = [close_loop(shot) if own.closed else shot for shot, own in zip(shots, known, strict=True)]
+    evidence = _gather_evidence(seen, heights, never_moves, known)
     betas, notes = average_betas(shots, shape_space, body)
     sigma = torch.cat([measure_certainty(*one, betas, body) for one in zip(shots, evidence, strict=True)], dim=1)
     betas = resize_to_height(body, shrink_shapes(betas, sigma, seen.tracks.valid), heights)
@@ -131,7 +131,8 @@ def settle(
     if known_distance:
         settled, said = apply_distances(settled, seen, known_distance, body)
         notes += said
-    metric, grounds, betas = settled.shots, settled.grounds, settled.betas
+    metric, betas = settled.shots, settled.betas
+    grounds = [apply_floor(*one) for one in zip(metric, settled.grounds, known, strict=True)]
     contacts = [touch_ground(*one, body) for one in zip(metric, evidence, grounds, strict=True)]
     if feet:
         metric = [settle_motion(*one, body) for one in zip(metric, evidence, grounds, contacts, strict=True)]
@@ -171,17 +172,32 @@ def _is_refined(seen: Observations, shot: ObservedShot) -> bool:
     return seen.cameras.refine and any(window.in_given_unit for window in shot.windows)
 
 
-def _evidence(seen: Observations, shot: slice, masks: FrameArray, heights: Float[Tensor, "P"]) -> ShotEvidence:
-    return ShotEvidence(
-        timestamps_s=times_in_shot(seen.clip, shot),
-        valid=seen.tracks.valid[:, shot],
-        masks=masks,
-        landmarks_px=seen.landmarks.px[:, shot],
-        boxes_xyxy=seen.tracks.boxes_xyxy[:, shot],
-        box_only=seen.box_only[:, shot],
-        known_height=torch.isfinite(heights) if torch.isfinite(heights).any() else None,
-        landmarks_sigma_px=None if seen.landmarks.sigma_px is None else seen.landmarks.sigma_px[:, shot],
-    )
+def _gather_evidence(
+    seen: Observations,
+    heights: Float[Tensor, "P"],
+    never_moves: Bool[Tensor, "P"],
+    known: Sequence[ShotConstraints],
+) -> list[ShotEvidence]:
+    """Of each shot."""
+    starts = np.cumsum([0, *(len(shot.dense) for shot in seen.shots)]).tolist()
+    sigma_px, found = seen.landmarks.sigma_px, list[ShotEvidence]()
+    for start, shot, own in zip(starts[:-1], seen.shots, known, strict=True):
+        frames = shot.frames
+        evidence = ShotEvidence(
+            timestamps_s=times_in_shot(seen.clip, frames),
+            valid=seen.tracks.valid[:, frames],
+            masks=cut_frames(seen.masks, slice(start, start + len(shot.dense))),
+            landmarks_px=seen.landmarks.px[:, frames],
+            boxes_xyxy=seen.tracks.boxes_xyxy[:, frames],
+            box_only=seen.box_only[:, frames],
+            known_height=torch.isfinite(heights) if torch.isfinite(heights).any() else None,
+            never_moves=never_moves,
+            landmarks_sigma_px=None if sigma_px is None else sigma_px[:, frames],
+            given_contacts=own.contacts,
+            floor_given=own.gives_floor,
+        )
+        found.append(evidence)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,14 @@ from unish.reconstruction.anchor import shrink_shapes
 from unish.reconstruction.assemble import assemble
 from unish.reconstruction.between import fill_between
 from unish.reconstruction.camera import decide_camera, intrinsics_at, know_camera, know_lens
+from unish.reconstruction.constraints import ShotConstraints, apply_floor
+from unish.reconstruction.contacts import REGIONS
 from unish.reconstruction.fallbacks import describe_fallbacks
 from unish.reconstruction.gaps import fill_gaps
 from unish.reconstruction.ground import Ground, estimate_ground
 from unish.reconstruction.known_distances import measure_span, resize_world, spread_factors
 from unish.reconstruction.known_size import resize_to_cameras
+from unish.reconstruction.loop_closure import close_loop
 from unish.reconstruction.motion import settle_motion
 from unish.reconstruction.no_scene import find_padding, leave_out
 from unish.reconstruction.report import describe_grounds, describe_people, measure_quality
@@ -24,22 +27,27 @@ from unish.reconstruction.shot import (
 )
 from unish.reconstruction.size import describe_sizes, describe_statures, measure_scale_interval
 from unish.reconstruction.stillness import camera_stood_still
-from unish.reconstruction.stitch import Shot, choose_owner, stitch_windows
+from unish.reconstruction.stitch import Shot, choose_owner, choose_shift_frames, stitch_windows
 from unish.reconstruction.verdicts import judge, read_facts
 from unish.reconstruction.window import Link, Window, describe_window, plan_windows
 
 __all__ = [
+    "REGIONS",
     "ComparedShot",
     "Ground",
     "Link",
     "MetricShot",
     "SettledShots",
     "Shot",
+    "ShotConstraints",
     "ShotEvidence",
     "Window",
+    "apply_floor",
     "assemble",
     "camera_stood_still",
     "choose_owner",
+    "choose_shift_frames",
+    "close_loop",
     "compare_shot",
     "decide_camera",
     "describe_fallbacks",

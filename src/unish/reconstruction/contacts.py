@@ -107,7 +107,8 @@ def find_contacts(feet: FootPoints, shot: MetricShot, evidence: ShotEvidence) ->
     """Feet that stand. Each foot is told by the lower of its heel and its toes.
 
     A foot stands where it is at most ``LEVEL_M`` over the lower foot, moves less than ``SPEED_M_S`` to the frame before
-    or to the one after, its ankle, heel and toes are seen, and its person is well measured.
+    or to the one after, its ankle, heel and toes are seen, and its person is well measured. What a user says of a heel
+    or toe (``ShotEvidence.given_contacts``) comes before its height and speed, and it need not be seen.
     """
     height = feet.lowest @ feet.up
     over_lowest = height - height.amin(-1, keepdim=True)
@@ -115,7 +116,11 @@ def find_contacts(feet: FootPoints, shot: MetricShot, evidence: ShotEvidence) ->
     still = measure_speed(feet, shot, evidence).gather(-1, lower) < SPEED_M_S
     low = over_lowest.gather(-1, lower) < LEVEL_M
     measured = (shot.valid & (shot.distance_sigma < MAX_SIGMA))[..., None]
-    person, frame, side = (low & still & measured & find_seen_feet(evidence)).nonzero(as_tuple=True)
+    stands = low & still & find_seen_feet(evidence)
+    if evidence.given_contacts is not None:
+        given = evidence.given_contacts.gather(-1, lower)
+        stands = torch.where(torch.isfinite(given), given > 0, stands)
+    person, frame, side = (stands & measured).nonzero(as_tuple=True)
     points = feet.lowest[person, frame, lower[person, frame, side]]
     camera, forward = shot.c2w[frame, :3, 3], shot.c2w[frame, :3, 2]
     return Contacts(
@@ -133,13 +138,18 @@ def measure_contact(
 ) -> Float[Tensor, "P T 4"]:
     """Probability that heels and toes (``REGIONS``) touch the floor; NaN where a foot is not seen, or no floor known.
 
-    The product of two logistic functions: of the height over the floor, by its amount, and of the speed.
+    The product of two logistic functions: of the height over the floor, by its amount, and of the speed. Where a user
+    says whether it touches, it is 1 or 0.
     """
     height = feet.lowest @ floor[:3] + floor[3]
     low = torch.sigmoid((1 - height.abs() / TOUCH_M) / TOUCH_SPREAD)
     still = torch.sigmoid((1 - measure_speed(feet, shot, evidence) / TOUCH_M_S) / TOUCH_SPREAD)
     seen = find_seen_feet(evidence).repeat_interleave(2, dim=-1) & shot.valid[..., None]
-    return torch.where(seen, low * still, torch.nan)
+    measured = torch.where(seen, low * still, torch.nan)
+    if evidence.given_contacts is None:
+        return measured
+    given = evidence.given_contacts
+    return torch.where(torch.isfinite(given) & shot.valid[..., None], given, measured)
 
 
 def find_seen_feet(evidence: ShotEvidence) -> Bool[Tensor, "P T 2"]:

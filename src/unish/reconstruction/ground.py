@@ -39,14 +39,14 @@ class Ground:
         gravity: (3,) unit vector down; NaN when unknown.
         floor: (4,) plane n·x + d = 0 with n up; NaN when unknown.
         source: what says so: a plane of ``scene`` points; the up of the ``people`` and the height of their feet; the
-            ``feet`` that stand on it (``feet_plane``); or nothing.
+            ``feet`` that stand on it (``feet_plane``); a user (``given``); or nothing.
         refusal: why the feet have no say although somebody stands (``FeetPlane.refusal``), else empty.
         num_contacts: feet that were found to stand.
     """
 
     gravity: Float[Tensor, "3"]
     floor: Float[Tensor, "4"]
-    source: Literal["scene", "people", "feet", "none"]
+    source: Literal["scene", "people", "feet", "given", "none"]
     refusal: str = ""
     num_contacts: int = 0
 

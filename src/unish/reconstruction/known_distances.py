@@ -31,13 +31,18 @@ def measure_span(shot: MetricShot, row: int, pixels: Float[Tensor, "2 2"]) -> fl
         row: which of the shot's frames with depth.
         pixels: (x, y) of each, of the processed image.
     """
+    first, second = locate_pixels(shot, row, pixels)
+    distance = float((first - second).norm())
+    return distance if math.isfinite(distance) and distance > 0 else None
+
+
+def locate_pixels(shot: MetricShot, row: int, pixels: Float[Tensor, "K 2"]) -> Float[Tensor, "K 3"]:
+    """What pixels show, in the camera, metres; NaN where no depth is known. For the arguments, see ``measure_span``."""
     depth, conf = shot.depth[row], shot.conf[row]
     known = torch.where((conf >= CONFIDENT) & (depth > 0) & torch.isfinite(depth), depth, torch.nan)
     z = torch.stack([_read_around(known, *pixel) for pixel in pixels.tolist()])
     rays = torch.nn.functional.pad(pixels, (0, 1), value=1.0) @ torch.linalg.inv(shot.intrinsics[shot.dense[row]]).mT
-    first, second = rays * z[:, None]
-    distance = float((first - second).norm())
-    return distance if math.isfinite(distance) and distance > 0 else None
+    return rays * z[:, None]
 
 
 def spread_factors(told: Sequence[Sequence[float]], seen: Bool[Tensor, "S P"]) -> list[float | None]:

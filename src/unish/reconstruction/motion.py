@@ -89,6 +89,7 @@ class _Touching:
         stance: number of the stance that it belongs to, in each piece and for each heel or toe by itself.
         clearance: height of the landmark over the lowest point of its heel or toe, metres.
         floor: of the shot.
+        given: a user says that it touches: it is held wherever it is, and however it moves.
     """
 
     weights: Float[Tensor, "S N C"]
@@ -96,6 +97,7 @@ class _Touching:
     stance: Int64[Tensor, "S N C"]
     clearance: Float[Tensor, "S N C"]
     floor: Float[Tensor, "4"]
+    given: Bool[Tensor, "S N C"]
 
 
 def settle_motion(
@@ -122,7 +124,10 @@ def settle_motion(
         observed = frames[block] >= 0
         held = _gather_evidence(shot, evidence, body, at, observed)
         weights = torch.where(touches[at], contact[at], 0.0) * observed[..., None]
-        touching = _find_stances(weights.double(), clearance[at].double(), exact_floor, exact_body, held)
+        given = torch.zeros_like(weights) if evidence.given_contacts is None else evidence.given_contacts[at]
+        touching = _find_stances(
+            weights.double(), clearance[at].double(), exact_floor, exact_body, held, (given > 0) & (weights > 0)
+        )
         found = held.start
         for _ in range(STEPS):
             found = _step(exact_body, found, held, touching)
@@ -215,15 +220,17 @@ def _find_stances(
     floor: Float[Tensor, "4"],
     body: Body,
     evidence: Evidence,
+    given: Bool[Tensor, "S N C"],
 ) -> _Touching:
-    """Which heels and toes are held together; those that slide are let go."""
+    """Which heels and toes are held together; those that slide are let go, but for those of which a user says that they
+    touch."""
     stance = _number_stances(weights > 0, evidence.times)
     start, clearance = evidence.start, clearance.nan_to_num()
     points, _ = differentiate_landmarks(body, start.rotations, _every_frame(start.betas, start.position))
     points = points[..., CONTACT_LANDMARKS, :] + start.position[:, :, None]
     height = (points @ floor[:3] - clearance).unflatten(-1, (2, 2))
     lower = (height == height.amin(-1, keepdim=True)).flatten(-2)
-    found = _Touching(weights=weights, lower=lower, stance=stance, clearance=clearance, floor=floor)
+    found = _Touching(weights=weights, lower=lower, stance=stance, clearance=clearance, floor=floor, given=given)
     times = evidence.times[..., None, None].expand(*weights.shape, 1).to(points)
     both = torch.cat([points, times], dim=-1)
     mean = _mean_of_stances(both, found)
@@ -236,7 +243,7 @@ def _find_stances(
     speed = torch.maximum((speed - along * ray).norm(dim=-1), along[..., 0].abs() / ALONG_RAY)
     # Evenly timed frames of a span s have the variance s²/12.
     slides = (speed > SLIDE_M_S) & (speed * (12 * moments[..., 3]).sqrt() > SLIDE_M)
-    return replace(found, weights=torch.where(slides, 0.0, weights))
+    return replace(found, weights=torch.where(slides & ~given, 0.0, weights))
 
 
 def _every_frame(betas: Float[Tensor, "S 10"], position: Float[Tensor, "S N 3"]) -> Float[Tensor, "S N 10"]:
@@ -306,7 +313,7 @@ def _feet_term(body: Body, poses: Poses, touching: _Touching) -> _FeetTerm:
     aside = (moves - up[:, None] * lift[..., None, :]).flatten(2, 3)
 
     height = points @ up + touching.floor[3] - touching.clearance
-    held = touching.lower * touching.weights / (1 + height.square() / _HELD_SCALE_M**2)
+    held = touching.lower * touching.weights / (1 + height.square() / _HELD_SCALE_M**2 * ~touching.given)
     sunk = touching.lower & (touching.weights == 0) & (height < -_SUNK_M)
     height = torch.where(sunk, height + _SUNK_M, height)
     level = (held + sunk) / _HEIGHT_M**2
@@ -314,7 +321,8 @@ def _feet_term(body: Body, poses: Poses, touching: _Touching) -> _FeetTerm:
     moved = points.diff(dim=1)
     moved = moved - (moved @ up)[..., None] * up
     together = touching.weights[:, 1:] * touching.weights[:, :-1] * (touching.stance.diff(dim=1) == 0)
-    rigid = together / (1 + moved.square().sum(-1) / _HELD_SCALE_M**2) / _STEP_M**2
+    sure = touching.given[:, 1:] & touching.given[:, :-1]
+    rigid = together / (1 + moved.square().sum(-1) / _HELD_SCALE_M**2 * ~sure) / _STEP_M**2
     rigid = rigid[..., None].expand_as(moved).flatten(2)
     before, after = aside[:, :-1].mT * rigid[..., None, :], aside[:, 1:].mT * rigid[..., None, :]
     moved = moved.flatten(2)[..., None]

@@ -23,6 +23,7 @@ JOINT_PAIRS = tuple((joint, landmark) for landmark, joint in JOINT_LANDMARKS.ite
 
 GROUND_SOURCES = {
     "feet": "feet",
+    "given": "given floor",
     "scene": "found floor",
     "people": "height of upright people's feet",
     "none": "unknown",

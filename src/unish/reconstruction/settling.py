@@ -90,12 +90,13 @@ def touch_ground(shot: MetricShot, evidence: ShotEvidence, ground: Ground, body:
 
 
 def _ask_feet(compared: ComparedShot, shot: MetricShot, ground: Ground, body: Body) -> FeetPlane | None:
-    """What the feet of one shot say by themselves; ``None`` where nothing tells which way is down.
+    """What the feet of one shot say by themselves; ``None`` where nothing tells which way is down, or a user says where
+    the floor is.
 
     Args:
         shot: as it is without them.
     """
-    if not ground.known:
+    if not ground.known or compared.evidence.floor_given:
         return None
     contacts, feet = _fit_plane(shot, compared.evidence, ground, body)
     if feet.refusal:

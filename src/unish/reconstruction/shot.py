@@ -55,6 +55,9 @@ class ShotEvidence:
         known_height: (P,) people whose stature was given; ``None`` for nobody.
         never_moves: (P,) perhaps a poster or a statue, whose size says nothing; ``None`` where nobody has looked.
         landmarks_sigma_px: (P, T, 33) standard error of each landmark; ``None`` where nobody has said.
+        given_contacts: (P, T, 4) 1 where a user says that a heel or toe (``contacts.REGIONS``) touches the ground, 0
+            where it does not, NaN where they say nothing; ``None`` where they say nothing at all.
+        floor_given: a user says where the floor is: feet are not asked.
     """
 
     timestamps_s: Float[Tensor, "T"]
@@ -66,6 +69,8 @@ class ShotEvidence:
     known_height: Bool[Tensor, "P"] | None = None
     never_moves: Bool[Tensor, "P"] | None = None
     landmarks_sigma_px: Float[Tensor, "P T 33"] | None = None
+    given_contacts: Float[Tensor, "P T 4"] | None = None
+    floor_given: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -251,6 +251,12 @@ def choose_owner(windows: list[range]) -> Int64[np.ndarray, "T"]:
     return owner
 
 
+def choose_shift_frames(num_frames: int) -> list[int]:
+    """Frames of a shot whose samples say by how much its depths are to be shifted; no others are looked at."""
+    some = np.unique(np.linspace(0, num_frames - 1, min(num_frames, MAX_SHIFT_FRAMES)).round().astype(int))
+    return list(some.tolist())
+
+
 def _find_shift(
     windows: list[Window],
     alignments: list[Alignment],
@@ -258,9 +264,9 @@ def _find_shift(
     intrinsics: Float[Tensor, "3 3"],
     size: tuple[int, int],
 ) -> float:
-    some = np.unique(np.linspace(0, len(owner) - 1, min(len(owner), MAX_SHIFT_FRAMES)).round().astype(int))
+    some = choose_shift_frames(len(owner))
     samples, used = [], []
-    for frame, index in zip(some.tolist(), owner[some].tolist(), strict=True):
+    for frame, index in zip(some, owner[some].tolist(), strict=True):
         row = frame - windows[index].frames.start
         samples.append(alignments[index].resize_points(windows[index].samples[row].double()))
         used.append(windows[index].sampled[row])

@@ -156,6 +156,12 @@ class Reconstruction:
     def num_shots(self) -> int:
         return int(self.gravity.shape[0])
 
+    @property
+    def edits(self) -> list[dict[str, Any]]:
+        """What a user has corrected with ``unish refine``, as its file says it; empty for what a run has found."""
+        told = self.extra.get("edits")
+        return [] if told is None else list(json.loads(str(told))["edits"])
+
     def shot_frames(self) -> list[slice]:
         """The frames of each shot, one after another; row i of ``gravity`` and ``floor`` is that of shot i."""
         starts = [0, *(np.flatnonzero(np.diff(self.segment)) + 1).tolist(), self.num_frames]

@@ -148,7 +148,7 @@ def open_stage(record: SceneRecord, *, port: int = 0) -> Iterator[Stage]:
             label=record.title,
             show_share_button=False,
         )
-    server.request_share_url = lambda *args, **kwargs: None
+    server.request_share_url = lambda *args, **kwargs: None  # type: ignore[method-assign]
     stage = Stage(server, record)
     try:
         stage.begin()
@@ -182,7 +182,7 @@ def _origins_checked(origins: list[str]) -> contextlib.AbstractContextManager[No
     """viser's server answers pages of any site; websockets can refuse those of others, if it is told to."""
     import websockets.asyncio.server as websocket
 
-    return _replaced(websocket, "serve", functools.partial(websocket.serve, origins=origins))
+    return _replaced(websocket, "serve", functools.partial(websocket.serve, origins=origins))  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager

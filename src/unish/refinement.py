@@ -1,0 +1,143 @@
+"""Edits of a finished result: *settle* and *write* once more, from what the run has seen. No network, and no video."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from unish.edits import Edit, describe_edits, read_edits
+from unish.errors import InputError
+from unish.io import peak_memory_mb, replaced_whole
+from unish.passes import FILE, OBSERVATIONS, Models, StoredRun, apply_edits, open_observations, write_files
+from unish.pipeline import Result, conclude
+from unish.structs import FrameArray, Reconstruction
+from unish.structs.progress import Progress, StageClock
+from unish.values import check_path
+from unish.version import __version__
+
+
+def refine(
+    folder: str | Path, edits: str | Path | Sequence[Edit], *, progress: Progress | None = None
+) -> Reconstruction:
+    """Change a finished result as a user says, in its folder; see docs/refine.md.
+
+    Args:
+        folder: of a finished ``unish reconstruct``, or ``reconstruct_into``.
+        edits: a file of them, or records of ``unish.edits``: always the complete list against the first run. An empty
+            list gives back the first result, to the bit.
+
+    Raises:
+        InputError: the folder does not hold what edits need, or an edit does not fit; nothing has changed then.
+    """
+    return refine_into(folder, edits, progress=progress)[0].reconstruction
+
+
+def refine_into(
+    folder: str | Path,
+    edits: str | Path | Sequence[Edit],
+    *,
+    progress: Progress | None = None,
+    models: Models | None = None,
+) -> tuple[Result, list[Path]]:
+    """The same; the result with its report, and its files, which have taken the place of the old ones all at once.
+
+    Raises:
+        InputError: see ``refine``.
+    """
+    out = check_path("the folder of the result", folder)
+    if isinstance(edits, str | Path):
+        edits = read_edits(edits)
+    if not (out / FILE).is_file():
+        raise InputError(f"{out}: no finished result is there; give the --out folder of `unish reconstruct`")
+    clock, models = StageClock(progress), models or Models()
+    with replaced_whole(out, ends_run=False) as work:
+        with clock.stage("read observations"):
+            report = _read_report(out)
+            run = open_observations(
+                out / OBSERVATIONS, _open_pictures(out), report["observations"], work.scratch / "maps"
+            )
+            applied = apply_edits(run, edits)
+            body = models.body(run.settings.body)
+        if body.name != run.body:
+            raise InputError(
+                f"the result has the body {run.body}, and {run.settings.body} is {body.name}; restore that file"
+            )
+        with _as_many_threads(run.threads):
+            found, concluded = conclude(
+                applied.seen, body, applied.settings, clock, work.scratch / "result", network=run.report["model"],
+                shape_space=run.shape_space, constraints=applied.constraints,
+            )  # fmt: skip
+        described = describe_edits(edits)
+        if edits:
+            found = replace(found, extra=found.extra | {"edits": np.array(json.dumps(described))})
+        told = {"edits": described["edits"], "observations": report["observations"], "peak_memory_mb": peak_memory_mb()}
+        result = Result(
+            reconstruction=found,
+            body=body,
+            report={**run.report, "seconds": run.report["seconds"] | clock.seconds, **concluded, **told},
+            kept=work.scratch / "result",
+            observations=applied.seen,
+            shape_space=run.shape_space,
+        )
+        result.report["warnings"] += _warn_of_version(run)
+        found.with_report(result.report)
+        names = write_files(found, body, result.report, work.making, kept=result.kept, progress=progress)
+    return result, [out / name for name in names]
+
+
+def find_old_exports(folder: Path, report: Mapping[str, Any]) -> list[str]:
+    """Formats in the ``export`` of a result whose files show it with other edits than the report tells of."""
+    try:
+        found = json.loads((folder / "export" / "export.json").read_text(encoding="utf-8"))["formats"]
+        told = {name: [one.get("edits", []) for one in entries] for name, entries in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+    return [name for name, edits in told.items() if any(one != report["edits"] for one in edits)]
+
+
+def _read_report(out: Path) -> dict[str, Any]:
+    """Raises:
+    InputError: it does not say which observations are those of the result."""
+    try:
+        report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        known_as = report["observations"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{out}: it does not hold what edits need, as results of earlier versions do not; "
+            "run `unish reconstruct` again"
+        ) from None
+    if known_as is None:
+        raise InputError(
+            f"{out}: it was made with --keep-observations off, and edits need them; run `unish reconstruct` again"
+        )
+    return dict(report)
+
+
+def _open_pictures(out: Path) -> FrameArray:
+    """The processed frames of the result, which no edit changes."""
+    images = Reconstruction.load(out).images
+    return FrameArray(images.shape, np.dtype(np.uint8), lambda frame: images[frame])
+
+
+@contextmanager
+def _as_many_threads(number: int) -> Iterator[None]:
+    """Sums over another number of threads round in another way."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _warn_of_version(run: StoredRun) -> list[str]:
+    if run.version == __version__:
+        return []
+    return [f"version {run.version} made this result and {__version__} edited it: what no edit changes may differ, too"]

@@ -1,0 +1,113 @@
+"""What was observed comes back from the disk as it was: settled again, it gives the same result to the bit."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_oracle_bars import BARS, frame
+from test_oracle_cameras import CONFIG as KNOWING
+from test_oracle_cameras import KnowingNetwork
+from test_oracle_pipeline import CASES
+from test_oracle_rates import SparseOracle
+
+from oracle_world import SHOTS, SIZE, OracleNetwork, World, make_world
+from unish import pipeline
+from unish.body import load_body
+from unish.passes import open_observations, save_observations
+from unish.pipeline import Result, Settings, conclude, run
+from unish.structs import FrameArray, Reconstruction
+from unish.structs.progress import StageClock
+
+pytestmark = pytest.mark.slow
+
+CASE = CASES["small, known, off centre"]
+SETTINGS = Settings(window=5, overlap=2)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return make_world(load_body(), CASE.cameras, betas=torch.zeros(2, 10))
+
+
+def observe(world: World, kind: str, work: Path) -> Result:
+    """A run of a kind whose observations hold something of their own."""
+    fx, fy, cx, cy = (2 * float(CASE.cameras[0, i, j]) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    clip, settings, network = world.clip, SETTINGS, OracleNetwork(world=world, config=CASE.config, betas=world.betas)
+    landmarks = world.landmarks
+    if kind == "bars":
+        clip, (top, left, _, _) = frame(clip, BARS["both"]), BARS["both"]
+        cx, cy = cx + 2 * left, cy + 2 * top
+    elif kind == "two rates":
+        settings = replace(settings, fps=6.0, scene_fps=2.0)
+        network = SparseOracle(world=world, config=CASE.config, betas=world.betas)
+    elif kind == "sky and errors":
+        settings = replace(settings, sky=True)
+        landmarks = replace(landmarks, sigma_px=torch.full(landmarks.px.shape[:3], 1.5))
+    elif kind == "cameras":
+        settings = replace(settings, cameras=write_cameras(world, work), camera_unit="unknown")
+        network = KnowingNetwork(world=world, config=KNOWING, betas=world.betas)
+    return run(
+        clip,
+        settings=replace(settings, intrinsics=(fx, fy, cx, cy)),
+        people_finder=lambda clip, size: (world.tracks, landmarks),
+        network=network,
+        work=work / "work",
+    )
+
+
+def write_cameras(world: World, folder: Path) -> Path:
+    """Places of all frames as a TUM trajectory, in a unit of 35 cm; without turns, for one shot has one world."""
+    from scipy.spatial.transform import Rotation
+
+    c2w = world.c2w.clone().double()
+    c2w[[shot.start for shot in SHOTS]] = torch.eye(4).double()
+    lines = []
+    for time_s, pose in zip(world.clip.timestamps_s.tolist(), c2w, strict=True):
+        turn = Rotation.from_matrix(pose[:3, :3].numpy()).as_quat()
+        numbers = [time_s, *(pose[:3, 3] / 0.35).tolist(), *turn.tolist()]
+        lines.append(" ".join(f"{number:.9f}" for number in numbers))
+    path = folder / "cameras.txt"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_quality(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The distances of bodies to points take longest of what a report says, and follow from all else."""
+    monkeypatch.setattr(pipeline, "measure_quality", lambda *args: {})
+
+
+@pytest.mark.parametrize("kind", ["bars", "two rates", "sky and errors", "cameras"])
+def test_settled_again_all_is_the_same(world: World, kind: str, tmp_path: Path) -> None:
+    first = observe(world, kind, tmp_path)
+    known_as = save_observations(
+        tmp_path / "kept", first.observations, first.report, shape_space=first.shape_space, body=first.body.name
+    )
+    frames = sorted((tmp_path / "kept" / "frames").iterdir())
+    assert [path.name for path in frames] == [f"{number:08d}.npz" for number in range(len(first.reconstruction.depth))]
+    # Each pixel once, also where windows overlap, and in this world without noise in a third of the bytes of its maps.
+    assert sum(path.stat().st_size for path in frames) < len(frames) * SIZE[0] * SIZE[1] * 8 / 3
+    images = first.reconstruction.images
+    pictures = FrameArray(images.shape, np.dtype(np.uint8), lambda frame: images[frame])
+    stored = open_observations(tmp_path / "kept", pictures, known_as, tmp_path / "maps")
+    assert stored.settings == Settings(**{**first.report["settings"], **given_as(stored)})
+    again, concluded = conclude(
+        stored.seen, first.body, stored.settings, StageClock(None), tmp_path / "again", network=first.report["model"],
+        shape_space=stored.shape_space,
+    )  # fmt: skip
+    for one in fields(Reconstruction):
+        if one.name != "extra":
+            ours, theirs = getattr(again, one.name), getattr(first.reconstruction, one.name)
+            np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs), err_msg=one.name)
+    np.testing.assert_array_equal(again.extra["depth_correction"], first.reconstruction.extra["depth_correction"])
+    assert repr(concluded) == repr({name: first.report[name] for name in concluded})
+
+
+def given_as(stored: Any) -> dict[str, Any]:
+    """Paths, which a report tells as text."""
+    return {"cameras": stored.settings.cameras}
