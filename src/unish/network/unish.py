@@ -67,6 +67,7 @@ class UniSH(nn.Module):
         usable: Bool[Tensor, "B N H W"] | None = None,
         c2w: Float[Tensor, "B N 4 4"] | None = None,
         refine_c2w: bool = False,
+        still: bool = False,
     ) -> Prediction:
         """Predict B clips of N frames.
 
@@ -84,10 +85,11 @@ class UniSH(nn.Module):
             c2w: known cameras, world = camera of the first frame of each clip; found when ``None``. For networks that
                 solve cameras from views (``UniSHConfig.views``) alone.
             refine_c2w: start from ``c2w`` instead of keeping them.
+            still: the pictures show that the camera stands still: no views are compared. As for ``c2w``.
         """
         scene = self.see(
             images, intrinsics, picture_size=picture_size, people_masks=people_masks, usable=usable, c2w=c2w,
-            refine_c2w=refine_c2w,
+            refine_c2w=refine_c2w, still=still,
         )  # fmt: skip
         if humans is None or humans.valid.shape[1] == 0:
             return Prediction(
@@ -130,6 +132,7 @@ class UniSH(nn.Module):
         usable: Bool[Tensor, "B N H W"] | None = None,
         c2w: Float[Tensor, "B N 4 4"] | None = None,
         refine_c2w: bool = False,
+        still: bool = False,
     ) -> SceneOutput:
         """The scene alone: the branch, and what the frames show alike. Arguments as of ``forward``."""
         scene = self.scene(images, intrinsics, picture_size=picture_size)
@@ -137,7 +140,7 @@ class UniSH(nn.Module):
             return scene
         return refine_scene(
             images, scene, people=people_masks, usable=usable, known_camera=intrinsics is not None,
-            c2w=c2w, refine_c2w=refine_c2w, config=self.config.views, refiner=self.depth_refiner,
+            c2w=c2w, refine_c2w=refine_c2w, still=still, config=self.config.views, refiner=self.depth_refiner,
         )  # fmt: skip
 
     def read_people(

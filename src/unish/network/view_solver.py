@@ -78,6 +78,7 @@ def refine_scene(
     known_camera: bool = False,
     c2w: Float[Tensor, "B N 4 4"] | None = None,
     refine_c2w: bool = False,
+    still: bool = False,
     config: ViewSolverConfig | None = None,
     refiner: DepthRefiner | None = None,
 ) -> SceneOutput:
@@ -91,6 +92,7 @@ def refine_scene(
         c2w: known cameras, world = first one. They are what is returned, and the depth is in their unit wherever the
             pictures show parallax.
         refine_c2w: start from ``c2w``, and keep their size alone.
+        still: the camera is known to stand still, in all clips: nothing is matched, and ``c2w`` is not given.
         refiner: the learnt network that follows the plane sweep; nothing follows it if ``None``.
     """
     shape = (*images.shape[:2], *images.shape[3:])
@@ -99,8 +101,9 @@ def refine_scene(
     log_depth = scene.local_points[..., 2].float().clamp_min(_MIN_DEPTH).log()
     margin = 1 + max(images.shape[-2:]) // 256
     static = usable & ~dilate((people >= 0).flatten(0, 1), margin).unflatten(0, shape[:2])
-    views = solve_views(
-        images, log_depth, scene.intrinsics.float(), usable=static, known_camera=known_camera,
+    intrinsics = scene.intrinsics.float()
+    views = stand_still(intrinsics) if still else solve_views(
+        images, log_depth, intrinsics, usable=static, known_camera=known_camera,
         w2c=None if c2w is None else invert_rigid(c2w), refine_w2c=refine_c2w, config=config,
     )  # fmt: skip
     log_depth = log_depth + views.log_unit[:, None, None, None]
@@ -229,6 +232,31 @@ def solve_views(
         solves_focal=solves_focal,
         log_unit=known.log_unit,
         error_px=known.error_px,
+    )
+
+
+def stand_still(intrinsics: Float[Tensor, "B N 3 3"]) -> SolvedViews:
+    """What matches would say of cameras that stand still: one place for all frames, no anchors, nothing about depth."""
+    shape = (int(intrinsics.shape[0]), int(intrinsics.shape[1]))
+    of_clips, of_anchors = intrinsics.new_zeros(shape[0]), intrinsics.new_zeros(*shape, 0)
+    every, none = torch.ones(shape, dtype=torch.bool, device=intrinsics.device), of_clips.bool()
+    return SolvedViews(
+        bundle=Bundle(
+            w2c=torch.eye(4, device=intrinsics.device).expand(*shape, 4, 4),
+            log_focal=of_clips,
+            log_scale=intrinsics.new_zeros(shape),
+            log_depth=of_anchors,
+            information=of_anchors,
+            residual=intrinsics.new_zeros(*shape, 0, 0),
+        ),
+        anchors_px=intrinsics.new_zeros(*shape, 0, 2),
+        intrinsics=intrinsics,
+        joined=every,
+        certain=every,
+        moves=none,
+        solves_focal=none,
+        log_unit=of_clips,
+        error_px=of_clips,
     )
 
 
