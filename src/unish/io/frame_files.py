@@ -13,6 +13,8 @@ from numpy import ndarray
 from unish.io.atomic import written_beside
 
 FRAMES_PER_FILE = 24
+COMPRESSION = 1
+"""Level of deflate. Pictures and depth hardly shrink: level 6 saves 2 % of a result's size, for half as long again."""
 
 
 class FramePile:
@@ -80,7 +82,9 @@ def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
     Args:
         arrays: arrays, or what has ``shape``, ``dtype`` and frames to iterate over.
     """
-    with written_beside(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+    with written_beside(path) as beside, zipfile.ZipFile(
+        beside, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION
+    ) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 _write_npy(file, array)

@@ -35,7 +35,6 @@ LEAST_INFORMATION = 400.0
 """Of an anchor (1 / variance of its log-depth): those that are not known to 5 % say nothing about the field."""
 
 _ANCHOR_SIGMA = 0.03  # of log-depth, beside what an anchor's information says: cameras are not exact either
-_FRAMES_AT_ONCE = 8  # at full size
 _LUMA = (0.299, 0.587, 0.114)
 _MARGIN_PX = 2  # small pixels around people and what is not usable: squares that are compared reach as far
 _BESIDE_PEOPLE = 1e-3  # weight of those pixels where nothing better is known
@@ -120,8 +119,7 @@ class _SmallViews:
 
     def enlarge(self, maps: Float[Tensor, "N h4 w4"], views: Views) -> Float[Tensor, "N H W"]:
         """To full size, with the borders of the pictures."""
-        parts = zip(*(x.split(_FRAMES_AT_ONCE) for x in (maps, self.images, views.images)), strict=True)
-        return torch.cat([resize_guided(*part) for part in parts])
+        return resize_guided(maps, self.images, views.images)
 
 
 def refine_depth(
