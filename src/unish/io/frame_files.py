@@ -82,9 +82,10 @@ def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
     Args:
         arrays: arrays, or what has ``shape``, ``dtype`` and frames to iterate over.
     """
-    with written_beside(path) as beside, zipfile.ZipFile(
-        beside, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION
-    ) as archive:
+    with (
+        written_beside(path) as beside,
+        zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION) as archive,
+    ):
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 _write_npy(file, array)

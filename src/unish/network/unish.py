@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from unish.network.layers import Block
 from unish.network.outputs import SceneOutput
 from unish.network.release_scene import ReleaseScene, ReleaseSceneConfig
 from unish.network.small_scene import SmallScene, SmallSceneConfig
+from unish.network.view_config import fast_views
 from unish.network.view_solver import refine_scene
 from unish.network.weights import StoredWeights, find_weights
 from unish.structs import HumanInputs, Prediction
@@ -197,6 +199,14 @@ class UniSH(nn.Module):
         stored.load_into(model, device, dtype=dtype)
         model._stored = stored
         return model.to(device).eval()
+
+    def in_a_hurry(self) -> UniSH:
+        """The same weights, with views compared as ``fast_views`` says."""
+        if self.config.views is None:
+            return self
+        twin = copy(self)
+        twin.config = replace(self.config, views=fast_views(self.config.views))
+        return twin
 
     def recompute_in_backward(self, recompute: bool = True) -> None:
         """Trade time for memory in training: blocks keep their input alone and compute again in the backward pass."""

@@ -129,6 +129,7 @@ def refine_depth(
     anchors: Anchors,
     *,
     moving: bool,
+    sweeps: bool = True,
     refiner: DepthRefiner | None = None,
 ) -> tuple[Float[Tensor, "N H W"], Float[Tensor, "N H W"]]:
     """Log-depth and confidence (before the sigmoid) of every frame, by what the views say together.
@@ -143,6 +144,8 @@ def refine_depth(
         moving: whether the camera changes its place. Where it does not, anchors have no depth of their own and pictures
             show none, so the prior stays, and is only made the same in all frames: pixel by pixel where all poses are
             equal, by the turn between them otherwise.
+        sweeps: look for the depth of a moving camera along the rays; else the prior with the field of its anchors is
+            only fused over the frames.
         refiner: what judges the sweep of a moving camera; its rules alone where ``None``.
     """
     size = prior_log_depth.shape[-2], prior_log_depth.shape[-1]
@@ -157,13 +160,13 @@ def refine_depth(
     # A prior that was computed at a smaller size has the creases of its enlargement.
     small_prior, small_guess = small.smooth(prior_log_depth), small.smooth(guess)
     found, confidence = small_guess, torch.zeros_like(small_guess)
-    if moving:
+    if moving and sweeps:
         sweep, agreeing = _sweep(small_guess, views.w2c, small)
         confidence = _trust_sweep(sweep) * agreeing.square() * small.scene
         found = _fill_in(small_guess, sweep.log_depth, confidence, small)
     neighbours = choose_neighbours(found, views.w2c, small.intrinsics, small.scene, _FUSED_NEIGHBOURS)
     fused = _fuse(found, confidence, views.w2c, small, neighbours)
-    if moving and refiner is not None:
+    if moving and sweeps and refiner is not None:
         evidence = Evidence(
             prior=small_prior, guess=small_guess, sweep=sweep, filled=found, fused=fused, agreeing=agreeing,
             confidence=confidence, images=small.images, scene=small.scene, people=small.people_share > 0.5,

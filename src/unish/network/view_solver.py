@@ -102,6 +102,7 @@ def refine_scene(
     margin = 1 + max(images.shape[-2:]) // 256
     static = usable & ~dilate((people >= 0).flatten(0, 1), margin).unflatten(0, shape[:2])
     intrinsics = scene.intrinsics.float()
+    config = config or ViewSolverConfig()
     views = stand_still(intrinsics) if still else solve_views(
         images, log_depth, intrinsics, usable=static, known_camera=known_camera,
         w2c=None if c2w is None else invert_rigid(c2w), refine_w2c=refine_c2w, config=config,
@@ -116,6 +117,7 @@ def refine_scene(
             usable[clip],
             views,
             clip,
+            config.sweep,
             refiner,
         )
         for clip in range(len(images))
@@ -148,6 +150,7 @@ def _refine_clip(
     usable: Bool[Tensor, "N H W"],
     views: SolvedViews,
     clip: int,
+    sweeps: bool,
     refiner: DepthRefiner | None,
 ) -> tuple[Float[Tensor, "N H W"], Float[Tensor, "N H W"]]:
     """Depth and confidence of one clip from the frames that are joined; the others keep theirs, at the same scale."""
@@ -169,6 +172,7 @@ def _refine_clip(
             information=bundle.information[clip, joined],
         ),
         moving=bool(views.moves[clip]),
+        sweeps=sweeps,
         refiner=refiner,
     )
     level = (refined - log_depth[joined]).median()

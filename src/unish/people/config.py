@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from unish.errors import InputError
+
+FAST_PEOPLE: dict[str, Any] = {"landmarks_2d": "lightning", "mirror": False}
+"""Settings of ``PeopleConfig`` that cost least for the time that they save."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -160,7 +160,7 @@ def _observe_frame(
     """Everybody in one frame: by a guess between what the detector saw before and after, if that is good enough."""
     guessed = seen.guess(index, len(expected))
     if guessed is not None:
-        people = _read_frame(frame, guessed, also, expected, models, config)
+        people = _read_frame(frame, guessed, also, expected, models, config, guessed=True)
         if are_followed(people, guessed):
             return people
     return _read_frame(frame, seen.look(index), also, expected, models, config)
@@ -173,6 +173,8 @@ def _read_frame(
     expected: Sequence[Region],
     models: PeopleModels,
     config: PeopleConfig,
+    *,
+    guessed: bool = False,
 ) -> list[Observation]:
     """Everybody in one frame, with what all of the models say of them."""
     people = observe(
@@ -184,6 +186,7 @@ def _read_frame(
         finder=models.finder,
         min_detector_score=config.min_detector_score,
         min_landmark_score=config.min_landmark_score,
+        guessed=guessed,
     )
     if models.keypoints is not None:
         people = add_points(

@@ -29,10 +29,11 @@ def match_mutual(
     """
     # One pair after the other: its resemblances stay in the cache of a processor.
     forward = [
-        _match(descriptors[i], descriptors[j], min_cosine)
-        for i, j in zip(first.tolist(), second.tolist(), strict=True)
+        _match(descriptors[i], descriptors[j], min_cosine) for i, j in zip(first.tolist(), second.tolist(), strict=True)
     ]
-    return make_index_matches(torch.stack(forward) if forward else descriptors.new_zeros(0, descriptors.shape[1]).long())
+    return make_index_matches(
+        torch.stack(forward) if forward else descriptors.new_zeros(0, descriptors.shape[1]).long()
+    )
 
 
 def _match(first: Float[Tensor, "K 64"], second: Float[Tensor, "K 64"], min_cosine: float) -> Int64[Tensor, "K"]:
