@@ -31,10 +31,13 @@ def _clip() -> Clip:
 
 
 class World:
-    """Detector and landmark model of people whose middles are known: (frames, people), NaN where they are away."""
+    """Detector and landmark model of people whose middles are known: (frames, people), NaN where they are away.
 
-    def __init__(self, middles: np.ndarray) -> None:
-        self.middles, self.shown, self.frame = middles, list[int](), 0
+    In ``restless`` frames a reading lies half way between the person and the middle of where it was looked for.
+    """
+
+    def __init__(self, middles: np.ndarray, restless: frozenset[int] = frozenset()) -> None:
+        self.middles, self.shown, self.restless = middles, list[int](), restless
 
     def _boxes(self, frame: int) -> list[np.ndarray]:
         present = self.middles[frame][np.isfinite(self.middles[frame])]
@@ -47,11 +50,13 @@ class World:
 
     def read_pose(self, picture: torch.Tensor, region) -> Pose:
         """Reads whoever is nearest to the middle of the region, if that is near."""
-        boxes = self._boxes(round(float(picture[0, 0, 0]) * 255))
+        frame = round(float(picture[0, 0, 0]) * 255)
+        boxes = self._boxes(frame)
         middles = np.array([(box[:2] + box[2:]) / 2 for box in boxes]).reshape(-1, 2)
         away = np.linalg.norm(middles - [region.x, region.y], axis=-1)
         score = 0.95 if len(boxes) and away.min() < region.side / 3 else 0.0
         x, y = middles[away.argmin()] if score else (region.x, region.y)
+        x = (x + region.x) / 2 if frame in self.restless else x
         spread = np.linspace(-0.49, 0.49, 33)
         px = np.stack([x + WIDTH * np.sin(9 * spread) / 2, y + 44 * spread, np.ones(33)], axis=1).astype(np.float32)
         around = replace(region, x=float(x), y=float(y), side=55.0)
@@ -63,8 +68,8 @@ class NoSupport:
         return [[] for _ in images]
 
 
-def _find(middles: np.ndarray, *, sparing: bool):
-    world = World(middles)
+def _find(middles: np.ndarray, *, sparing: bool, restless: frozenset[int] = frozenset()):
+    world = World(middles, restless)
     models = PeopleModels(detector=world, support=NoSupport(), landmarks=world)
     config = PeopleConfig(spares_detector=sparing)
     return *find_people(_clip(), mask_size=(6, 16), models=models, config=config), world.shown
@@ -82,15 +87,17 @@ SCENES = {
     "one who goes": [_walk(40, 0.1), _walk(100, 0.2, stop=14)],
     "two who meet": [_walk(40, 1.5), _walk(90, -1.0)],
     "a quick one": [_walk(20, 5.0)],
+    "one who walks": [_walk(30, 1.3)],
     "nobody, then somebody": [_walk(80, 0.1, first=6)],
 }
 
 
+@pytest.mark.parametrize("restless", [(), (5, 10, 13)], ids=["", "restless"])
 @pytest.mark.parametrize("scene", SCENES)
-def test_people_are_those_that_a_detector_of_every_frame_finds(scene):
+def test_people_are_those_that_a_detector_of_every_frame_finds(scene, restless):
     middles = np.stack(SCENES[scene], axis=1)
-    tracks, landmarks, shown = _find(middles, sparing=False)
-    spared, spared_landmarks, spared_shown = _find(middles, sparing=True)
+    tracks, landmarks, shown = _find(middles, sparing=False, restless=frozenset(restless))
+    spared, spared_landmarks, spared_shown = _find(middles, sparing=True, restless=frozenset(restless))
     assert tracks.num_people == len(SCENES[scene]) and shown == list(range(NUM_FRAMES))
     assert torch.equal(tracks.person_ids, spared.person_ids) and torch.equal(tracks.valid, spared.valid)
     torch.testing.assert_close(spared.boxes_xyxy, tracks.boxes_xyxy, equal_nan=True, rtol=0, atol=0)

@@ -31,9 +31,8 @@ def match_mutual(
     forward = [
         _match(descriptors[i], descriptors[j], min_cosine) for i, j in zip(first.tolist(), second.tolist(), strict=True)
     ]
-    return make_index_matches(
-        torch.stack(forward) if forward else descriptors.new_zeros(0, descriptors.shape[1]).long()
-    )
+    none = torch.zeros(0, descriptors.shape[1], dtype=torch.long, device=descriptors.device)
+    return make_index_matches(torch.stack(forward) if forward else none)
 
 
 def _match(first: Float[Tensor, "K 64"], second: Float[Tensor, "K 64"], min_cosine: float) -> Int64[Tensor, "K"]:
