@@ -4,14 +4,15 @@
     python benchmarks/whole_run.py --old COMMIT video.mp4 --threads 1 --clock cpu   # on a machine that does other work
     python benchmarks/whole_run.py video.mp4 --frames 24 100 --fast                 # this state alone
 
-Every run is a process of its own. ``import`` is until ``unish.pipeline`` is there, ``whole`` from the start of the process to
-its end; ``start`` is what no stage of the report accounts for. Best of ``--repeats``.
+Every run is a process of its own. ``import`` is until ``unish.pipeline`` is there, ``whole`` is all of it but the start
+of Python itself; ``start`` is what no stage of the report accounts for. Best of ``--repeats``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -59,25 +60,22 @@ def checked_out(commit: str) -> Iterator[Path]:
             subprocess.run(["git", "-C", ROOT, "worktree", "remove", "--force", tree], check=True)
 
 
-def measure(tree: Path, video: Path, *, frames: int, threads: int, clock: str, options: list[str]) -> dict[str, float]:
+def measure(tree: Path, video: Path, frames: int, threads: int, clock: str, options: list[str]) -> dict[str, float]:
     """Seconds of one run by stage."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(tree / "src")}
     with tempfile.TemporaryDirectory() as folder:
         out, own = Path(folder) / "out", Path(folder) / "own.json"
         asked = ["reconstruct", str(video), "--out", str(out), "--max-frames", str(frames), "--quiet", *options]
         subprocess.run(
             [sys.executable, "-c", RUNNER, clock, str(threads), str(own), *asked],
-            check=True, cwd=folder, env={**_environment(threads), "PYTHONPATH": str(tree / "src")},
-        )  # fmt: skip
+            check=True,
+            cwd=folder,
+            env=environment,
+        )
         stages: dict[str, float] = json.loads((out / "report.json").read_text())["seconds"]
         known: dict[str, float] = json.loads(own.read_text())
     start = known["whole"] - sum(stages.values())
     return {"whole": known["whole"], "import": known["import"], "start": start, **stages, "peak_mb": known["peak_mb"]}
-
-
-def _environment(threads: int) -> dict[str, str]:
-    import os
-
-    return {**os.environ, "OMP_NUM_THREADS": str(threads)}
 
 
 def main() -> None:
@@ -103,12 +101,7 @@ def main() -> None:
                 # In turns, so that what else the machine does meets all of them.
                 for _ in range(args.repeats):
                     for name, (tree, options) in states.items():
-                        runs[name].append(
-                            measure(
-                                tree, video.resolve(), frames=frames, threads=args.threads, clock=args.clock,
-                                options=options,
-                            )  # fmt: skip
-                        )
+                        runs[name].append(measure(tree, video.resolve(), frames, args.threads, args.clock, options))
                 print_runs(f"{video.name}, {frames} frames, {args.threads} threads, {args.clock} seconds", runs)
 
 

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import huggingface_hub
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
@@ -16,6 +15,7 @@ from unish.errors import InputError
 from unish.network.config import UniSHConfig
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+PUBLISHED_REPOSITORY, PUBLISHED_FILE = "Murphyyyy/UniSH", "checkpoints/unish_release.safetensors"
 
 
 def list_weight_files(folder: Path) -> tuple[Path, ...]:
@@ -60,6 +60,8 @@ def save_weights(
     Raises:
         InputError: the folder cannot be written.
     """
+    import huggingface_hub  # a tenth of a second that a run need not wait
+
     folder = Path(folder)
     tensors = {name: _cast(tensor.detach().cpu(), dtype) for name, tensor in state.items()}
     try:

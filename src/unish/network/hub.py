@@ -21,9 +21,7 @@ from huggingface_hub.errors import (
 
 from unish.assets import cache_dir
 from unish.errors import InputError
-from unish.network.checkpoint_files import CONFIG, INDEX, WEIGHTS
-
-PUBLISHED_REPOSITORY, PUBLISHED_FILE = "Murphyyyy/UniSH", "checkpoints/unish_release.safetensors"
+from unish.network.checkpoint_files import CONFIG, INDEX, PUBLISHED_FILE, WEIGHTS
 
 
 def fetch_repository(repository: str, revision: str | None = None) -> Path:

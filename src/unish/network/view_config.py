@@ -65,4 +65,4 @@ class ViewSolverConfig:
 
 def fast_views(config: ViewSolverConfig) -> ViewSolverConfig:
     """What of the comparison of views can be left out for the least loss (docs/speed.md has the table)."""
-    return replace(config, gaps=(1, 4), sweep=False)
+    return replace(config, gaps=(1, 2, 4), num_keypoints=1024, sweep=False)

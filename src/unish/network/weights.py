@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from unish.errors import InputError
 from unish.network.adapters import looks_published, name_from_published, name_to_published, to_published
-from unish.network.checkpoint_files import CONFIG, WEIGHTS, list_weight_files
+from unish.network.checkpoint_files import CONFIG, PUBLISHED_FILE, PUBLISHED_REPOSITORY, WEIGHTS, list_weight_files
 from unish.network.config import PRESETS, UniSHConfig
-from unish.network.hub import PUBLISHED_FILE, PUBLISHED_REPOSITORY, fetch_repository
 from unish.network.precision import WeightFormat, choose_formats
 from unish.values import check_path
 
@@ -111,6 +110,8 @@ def find_weights(name_or_path: str | Path, revision: str | None = None) -> Store
     if on_hub is not None and path.suffix != ".safetensors" and not path.exists():
         if revision is not None and on_hub[2] is not None:
             raise InputError(f"model {name!r}: has a revision already; leave out {revision!r}")
+        from unish.network.hub import fetch_repository  # only here is the client of the hub needed
+
         path = fetch_repository(on_hub[1], revision or on_hub[2])
     elif revision is not None:
         raise InputError(f"model {name!r}: only OWNER/NAME of the hub has revisions; leave out {revision!r}")
