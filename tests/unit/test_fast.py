@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ from test_view_depth import Room
 
 from unish.lab.evaluation.methods import make_predictor
 from unish.lab.evaluation.methods import pipeline as method_pipeline
-from unish.network import UniSH, tiny_config
+from unish.lab.evaluation.predictor import Request
+from unish.network import UniSH
+from unish.network.config import tiny_config
 from unish.network.view_config import ViewSolverConfig, fast_views
 from unish.network.view_depth import refine_depth
 from unish.passes import Models, describe_run
@@ -73,7 +76,7 @@ def test_benchmarks_can_ask_for_it(network: UniSH, monkeypatch: pytest.MonkeyPat
         raise InterruptedError
 
     monkeypatch.setattr(method_pipeline, "run", run)
-    request = type("Request", (), {"source": None, "settings": {}, "people_finder": None})()
+    request = Request(name="one", source=Path("video.mp4"))
     for method in ("small", "fast:small"):
         with pytest.raises(InterruptedError):
             make_predictor(method).predict(request)
