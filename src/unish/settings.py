@@ -53,8 +53,8 @@ class Settings:
         window, overlap: frames that the network sees at once, and how many of them two neighbouring windows share.
         sky: look for the sky and leave it out of everything. Off until it is found well enough everywhere.
         blur_faces: in everything that shows pictures to others; ``reconstruction.npz`` keeps them as they are.
-        fast: half the time for somewhat less exact people and, of a camera that moves, cameras and depth (docs/speed.md
-            says how much less).
+        fast: less time for somewhat less exact people and, of a camera that moves, less exact depth (docs/speed.md says
+            how much of either).
         settle: bring scene, ground and people together where feet stand; off gives what the network says alone.
         seed: of everything random; results repeat bit for bit on the same machine.
 
