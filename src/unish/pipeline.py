@@ -142,7 +142,8 @@ def run(
         with clock.stage("read video"):
             whole, clip = show_inside_bars(source) if isinstance(source, Clip) else _read(source, settings, progress)
         with clock.stage("load model"):
-            model, body = network or models.network(settings.model, settings.device), models.body(settings.body)
+            model = network or models.network(settings.model, settings.device, fast=settings.fast)
+            body = models.body(settings.body)
             experts = models.experts(settings).announced(announce)
         cameras = know_poses(settings, whole, clip, takes_cameras=model.config.takes_cameras)
         described = source if isinstance(source, Clip) else Path(source)

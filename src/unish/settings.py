@@ -57,6 +57,8 @@ class Settings:
         window, overlap: frames that the network sees at once, and how many of them two neighbouring windows share.
         sky: look for the sky and leave it out of everything. Off until it is found well enough everywhere.
         blur_faces: in everything that shows pictures to others; ``reconstruction.npz`` keeps them as they are.
+        fast: less time for somewhat less exact people and, of a camera that moves, less exact depth (docs/speed.md says
+            how much of either).
         keep_observations: of ``reconstruct_into``: keep beside the result what ``unish refine`` works with.
         settle: bring scene, ground and people together where feet stand; off gives what the network says alone.
         depth_prior, people_detector, keypoints, masks: models in place of the shipped ones, each ``NAME``,
@@ -94,6 +96,7 @@ class Settings:
     window: int = 30
     overlap: int = 6
     sky: bool = False
+    fast: bool = False
     settle: bool = True
     keep_observations: bool = True
     blur_faces: bool = False
@@ -117,7 +120,7 @@ class Settings:
             raise InputError(f"overlap ({self.overlap}) is not below window ({self.window}); lower it")
         if self.device not in DEVICES:
             raise InputError(f"device is {shorten(self.device)}; give one of {', '.join(DEVICES)}")
-        for name in ("sky", "settle", "blur_faces", "refine_cameras", "keep_observations"):
+        for name in ("sky", "fast", "settle", "blur_faces", "refine_cameras", "keep_observations"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name.replace('_', ' ')} is {shorten(getattr(self, name))}; give True or False")
         for name in ("model", "body"):

@@ -240,7 +240,7 @@ def test_cut_files_are_one_line(saved) -> None:
     ],
 )
 def test_names_without_weights_say_what_to_do(name, complaint, monkeypatch) -> None:
-    monkeypatch.setattr("unish.network.weights.fetch_repository", lambda *_: pytest.fail("looked up online"))
+    monkeypatch.setattr("unish.assets.hub.fetch_repository", lambda *_: pytest.fail("looked up online"))
     with pytest.raises(InputError) as caught:
         UniSH.from_pretrained(name)
     assert complaint in str(caught.value)

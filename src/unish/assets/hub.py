@@ -20,14 +20,8 @@ from huggingface_hub.errors import (
 )
 
 from unish.assets.cache import cache_dir
+from unish.assets.hub_names import CONFIG, INDEX, PUBLISHED_FILE, WEIGHTS
 from unish.errors import InputError
-
-CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
-
-HUB_NAME = r"([\w.-]+/[\w.-]+?)(?:@(.+))?"
-"""``OWNER/NAME`` or ``OWNER/NAME@REVISION``."""
-
-PUBLISHED_REPOSITORY, PUBLISHED_FILE = "Murphyyyy/UniSH", "checkpoints/unish_release.safetensors"
 
 
 def fetch_repository(repository: str, revision: str | None = None) -> Path:

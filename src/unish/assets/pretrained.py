@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from unish.assets.hub import CONFIG, HUB_NAME, fetch_repository
+from unish.assets.hub_names import CONFIG, HUB_NAME
 from unish.errors import InputError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -106,6 +106,8 @@ def find_pretrained(weights: str, model_types: Collection[str]) -> Pretrained:
     import_transformers(weights)
     folder, on_hub = Path(weights), re.fullmatch(HUB_NAME, weights)
     if not folder.exists() and on_hub is not None:
+        from unish.assets.hub import fetch_repository  # only here is the client of the hub needed
+
         folder = fetch_repository(on_hub[1], on_hub[2])
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))

@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         metavar="METHOD",
-        help="small, release, a model folder, files:DIR with finished reconstructions, adapter:KIND:DIR with outputs "
-        "of another program, or baseline:NAME",
+        help="small, release, a model folder (also after fast:), files:DIR with finished reconstructions, "
+        "adapter:KIND:DIR with outputs of another program, or baseline:NAME",
     )
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="where the numbers go")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these sequences instead of all")

@@ -252,6 +252,9 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         "--sky", action="store_true", default=_UNSET, help="look for the sky and leave it out of depth, scale and floor"
     )
     parser.add_argument(
+        "--fast", action="store_true", default=_UNSET, help="less time, people and depth less exact (docs/speed.md)"
+    )
+    parser.add_argument(
         "--window", type=at_least(1), default=_UNSET, metavar="N", help="frames that the network sees at once"
     )
     parser.add_argument(

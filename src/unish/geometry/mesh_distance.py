@@ -26,7 +26,8 @@ def distance_to_mesh(
     triangles = np.asarray(vertices, np.float64)[faces]
     centres = triangles.mean(1)
     radius = float(np.linalg.norm(triangles - centres[:, None], axis=-1).max())
-    tree = cKDTree(centres)
+    # A plain tree is made in a quarter of the time, and few points ask it.
+    tree = cKDTree(centres, compact_nodes=False, balanced_tree=False)
     best = np.full(len(points), np.inf)
     open_points, count = np.arange(len(points)), min(_FIRST_CANDIDATES, len(faces))
     while len(open_points):

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from functools import lru_cache
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+
+def _import_roma() -> ModuleType:
+    """roma, without loading torch's compiler.
+
+    As it is imported, roma (1.8) calls ``torch._dynamo.disable`` on two functions that must stay out of compiled code.
+    That alone loads the compiler, which takes as long as loading torch. Here the call waits until the functions are
+    used, which is in compiled code alone.
+    """
+    if "torch._dynamo" in sys.modules or "roma" in sys.modules:
+        import roma
+
+        return roma
+
+    def disable_when_called(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args: torch._dynamo.disable(function)(*args)
+
+    torch._dynamo = SimpleNamespace(disable=disable_when_called)  # type: ignore[assignment]
+    try:
+        import roma
+    finally:
+        # torch loads the real one when it is asked for.
+        del torch._dynamo
+    return roma
+
+
+roma = _import_roma()
 
 
 def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor
 
 from unish.geometry.camera import project
@@ -63,14 +63,14 @@ def depth_edges(
     depth: Float[Tensor, "*batch H W"], valid: Bool[Tensor, "*batch H W"], *, relative_step: float = 0.04
 ) -> Bool[Tensor, "*batch H W"]:
     """Pixels whose 3×3 neighbourhood spans more than ``relative_step`` of its nearest valid depth."""
-    far = _pool(torch.where(valid, depth, -torch.inf), 1)
-    near = -_pool(torch.where(valid, -depth, -torch.inf), 1)
+    far = highest_around(torch.where(valid, depth, -torch.inf), 1)
+    near = -highest_around(torch.where(valid, -depth, -torch.inf), 1)
     return valid & (far - near > relative_step * near)
 
 
 def dilate(mask: Bool[Tensor, "*batch H W"], radius: int) -> Bool[Tensor, "*batch H W"]:
     """Grow a mask by ``radius`` pixels in a (2·radius + 1)² square."""
-    return _pool(mask.float(), radius) > 0 if radius > 0 else mask
+    return highest_around(mask.to(torch.uint8), radius).bool() if radius > 0 else mask
 
 
 def erode(mask: Bool[Tensor, "*batch H W"], radius: int) -> Bool[Tensor, "*batch H W"]:
@@ -154,8 +154,18 @@ def _rasterize_mesh(
     return torch.where(buffer.isinf(), 0.0, buffer).reshape(size)
 
 
-def _pool(values: Float[Tensor, "*batch H W"], radius: int) -> Float[Tensor, "*batch H W"]:
-    """Maximum over a square window; max pooling pads with −∞."""
-    shape = values.shape
-    flat = values.reshape(-1, 1, *shape[-2:])
-    return torch.nn.functional.max_pool2d(flat, 2 * radius + 1, stride=1, padding=radius).reshape(shape)
+def highest_around(values: Real[Tensor, "*batch H W"], radius: int) -> Real[Tensor, "*batch H W"]:
+    """Maximum over a (2·``radius`` + 1)² square, of what lies in the picture: many times as fast as torch's on a CPU.
+
+    Args:
+        values: real numbers, or whole ones ≥ 0.
+    """
+    outside = -torch.inf if values.is_floating_point() else 0
+    padded = torch.nn.functional.pad(values, (radius,) * 4, value=outside)
+    for dim in (-1, -2):
+        length = values.shape[dim]
+        highest = padded.narrow(dim, 0, length)
+        for shift in range(1, 2 * radius + 1):
+            highest = torch.maximum(highest, padded.narrow(dim, shift, length))
+        padded = highest
+    return padded

@@ -7,12 +7,11 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import huggingface_hub
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from unish.assets.hub import CONFIG, INDEX, WEIGHTS
+from unish.assets.hub_names import CONFIG, INDEX, WEIGHTS
 from unish.errors import InputError
 from unish.network.config import UniSHConfig
 
@@ -59,6 +58,8 @@ def save_weights(
     Raises:
         InputError: the folder cannot be written.
     """
+    import huggingface_hub  # a tenth of a second that a run need not wait
+
     folder = Path(folder)
     tensors = {name: _cast(tensor.detach().cpu(), dtype) for name, tensor in state.items()}
     try:

@@ -201,6 +201,14 @@ def resize_guided(
     (Joint bilateral upsampling, Kopf et al. 2007, on the smallest window.) Plain interpolation would put points in the
     air between the two sides of every depth edge. At equal sizes nothing changes.
     """
+    # One frame at a time stays in the cache of a processor.
+    parts = zip(*(x.split(1) for x in (maps, small_images, images)), strict=True)
+    return torch.cat([_resize_frames(*part) for part in parts])
+
+
+def _resize_frames(
+    maps: Float[Tensor, "F h w"], small_images: Float[Tensor, "F C h w"], images: Float[Tensor, "F C H W"]
+) -> Float[Tensor, "F H W"]:
     rows, down = _neighbours(maps.shape[-2], images.shape[-2], like=maps)
     columns, right = _neighbours(maps.shape[-1], images.shape[-1], like=maps)
     total, weight_sum = torch.zeros_like(images[:, 0]), torch.zeros_like(images[:, 0])

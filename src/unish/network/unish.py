@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,7 @@ from unish.network.layers import Block
 from unish.network.outputs import SceneBranch, SceneOutput
 from unish.network.release_scene import ReleaseScene, ReleaseSceneConfig
 from unish.network.small_scene import SmallScene, SmallSceneConfig
+from unish.network.view_config import fast_views
 from unish.network.view_solver import refine_scene
 from unish.network.weights import StoredWeights, find_weights
 from unish.structs import HumanInputs, Prediction
@@ -75,6 +77,7 @@ class UniSH(nn.Module):
         c2w: Float[Tensor, "B N 4 4"] | None = None,
         refine_c2w: bool = False,
         depth_prior: Sequence[PriorDepth] | None = None,
+        still: bool = False,
     ) -> Prediction:
         """Predict B clips of N frames.
 
@@ -93,10 +96,11 @@ class UniSH(nn.Module):
                 solve cameras from views (``UniSHConfig.views``) alone.
             refine_c2w: start from ``c2w`` instead of keeping them.
             depth_prior: of each clip, in place of the depth that the scene branch finds; see ``depth_prior.align``.
+            still: the pictures show that the camera stands still: no views are compared. As for ``c2w``.
         """
         scene = self.see(
             images, intrinsics, picture_size=picture_size, people_masks=people_masks, usable=usable, c2w=c2w,
-            refine_c2w=refine_c2w, depth_prior=depth_prior,
+            refine_c2w=refine_c2w, depth_prior=depth_prior, still=still,
         )  # fmt: skip
         if humans is None or humans.valid.shape[1] == 0:
             return Prediction(
@@ -140,6 +144,7 @@ class UniSH(nn.Module):
         c2w: Float[Tensor, "B N 4 4"] | None = None,
         refine_c2w: bool = False,
         depth_prior: Sequence[PriorDepth] | None = None,
+        still: bool = False,
     ) -> SceneOutput:
         """The scene alone: the branch, and what the frames show alike. Arguments as of ``forward``."""
         scene: SceneOutput = self.scene(images, intrinsics, picture_size=picture_size)
@@ -154,7 +159,8 @@ class UniSH(nn.Module):
             return scene
         return refine_scene(
             images, scene, people=people_masks, usable=usable, known_camera=intrinsics is not None,
-            c2w=c2w, refine_c2w=refine_c2w, config=self.config.views, refiner=self.depth_refiner, priors=priors,
+            c2w=c2w, refine_c2w=refine_c2w, still=still, config=self.config.views, refiner=self.depth_refiner,
+            priors=priors,
         )  # fmt: skip
 
     def read_people(
@@ -238,6 +244,14 @@ class UniSH(nn.Module):
         stored.load_into(model, device, dtype=dtype)
         model._stored = stored
         return model.to(device).eval()
+
+    def in_a_hurry(self) -> UniSH:
+        """The same weights, with views compared as ``fast_views`` says."""
+        if self.config.views is None:
+            return self
+        twin = copy(self)
+        twin.config = replace(self.config, views=fast_views(self.config.views))
+        return twin
 
     def recompute_in_backward(self, recompute: bool = True) -> None:
         """Trade time for memory in training: blocks keep their input alone and compute again in the backward pass."""

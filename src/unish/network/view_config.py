@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from unish.geometry.bundle import BundleConfig
 
@@ -33,6 +33,7 @@ class ViewSolverConfig:
         min_turn_deg: the focal length is free where the camera turns by more.
         known_px: depth is solved with known cameras as they are where the median Sampson error of the matches is less.
         bundle: the bundle adjustment.
+        sweep: depth is looked for along the rays (``geometry.sweep``); without, it is the prior, bent to the anchors.
         refiner: a learnt network follows the plane sweep (``depth_refiner``); its weights are in the checkpoint.
     """
 
@@ -58,4 +59,10 @@ class ViewSolverConfig:
     min_turn_deg: float = 3.0
     known_px: float = 0.5
     bundle: BundleConfig = field(default_factory=BundleConfig)
+    sweep: bool = True
     refiner: bool = False
+
+
+def fast_views(config: ViewSolverConfig) -> ViewSolverConfig:
+    """What of the comparison of views can be left out for the least loss (docs/speed.md has the table)."""
+    return replace(config, gaps=(1, 2, 4), num_keypoints=1024, sweep=False)

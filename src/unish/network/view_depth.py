@@ -35,7 +35,6 @@ LEAST_INFORMATION = 400.0
 """Of an anchor (1 / variance of its log-depth): those that are not known to 5 % say nothing about the field."""
 
 _ANCHOR_SIGMA = 0.03  # of log-depth, beside what an anchor's information says: cameras are not exact either
-_FRAMES_AT_ONCE = 8  # at full size
 _LUMA = (0.299, 0.587, 0.114)
 _MARGIN_PX = 2  # small pixels around people and what is not usable: squares that are compared reach as far
 _BESIDE_PEOPLE = 1e-3  # weight of those pixels where nothing better is known
@@ -122,8 +121,7 @@ class _SmallViews:
 
     def enlarge(self, maps: Float[Tensor, "N h4 w4"], views: Views) -> Float[Tensor, "N H W"]:
         """To full size, with the borders of the pictures."""
-        parts = zip(*(x.split(_FRAMES_AT_ONCE) for x in (maps, self.images, views.images)), strict=True)
-        return torch.cat([resize_guided(*part) for part in parts])
+        return resize_guided(maps, self.images, views.images)
 
     def enlarge_correction(
         self, maps: Float[Tensor, "N h4 w4"], confidence: Float[Tensor, "N h4 w4"], size: tuple[int, int]
@@ -141,6 +139,7 @@ def refine_depth(
     anchors: Anchors,
     *,
     moving: bool,
+    sweeps: bool = True,
     refiner: DepthRefiner | None = None,
     sharp_prior: bool = False,
 ) -> tuple[Float[Tensor, "N H W"], Float[Tensor, "N H W"]]:
@@ -156,6 +155,8 @@ def refine_depth(
         moving: whether the camera changes its place. Where it does not, anchors have no depth of their own and pictures
             show none, so the prior stays, and is only made the same in all frames: pixel by pixel where all poses are
             equal, by the turn between them otherwise.
+        sweeps: look for the depth of a moving camera along the rays; else the prior with the field of its anchors is
+            only fused over the frames.
         refiner: what judges the sweep of a moving camera; its rules alone where ``None``.
         sharp_prior: the prior has borders and relief of its own at full size, which are kept: what views say becomes a
             smooth correction of it. Else depth is enlarged along the borders of the pictures.
@@ -173,13 +174,13 @@ def refine_depth(
     shrink = small.shrink if sharp_prior else small.smooth
     small_prior, small_guess = shrink(prior_log_depth), shrink(guess)
     found, confidence = small_guess, torch.zeros_like(small_guess)
-    if moving:
+    if moving and sweeps:
         sweep, agreeing = _sweep(small_guess, views.w2c, small)
         confidence = _trust_sweep(sweep) * agreeing.square() * small.scene
         found = _fill_in(small_guess, sweep.log_depth, confidence, small)
     neighbours = choose_neighbours(found, views.w2c, small.intrinsics, small.scene, _FUSED_NEIGHBOURS)
     fused = _fuse(found, confidence, views.w2c, small, neighbours)
-    if moving and refiner is not None:
+    if moving and sweeps and refiner is not None:
         evidence = Evidence(
             prior=small_prior, guess=small_guess, sweep=sweep, filled=found, fused=fused, agreeing=agreeing,
             confidence=confidence, images=small.images, scene=small.scene, people=small.people_share > 0.5,

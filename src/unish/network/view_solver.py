@@ -81,6 +81,7 @@ def refine_scene(
     known_camera: bool = False,
     c2w: Float[Tensor, "B N 4 4"] | None = None,
     refine_c2w: bool = False,
+    still: bool = False,
     config: ViewSolverConfig | None = None,
     refiner: DepthRefiner | None = None,
     priors: Sequence[AffineDepth | None] | None = None,
@@ -95,6 +96,7 @@ def refine_scene(
         c2w: known cameras, world = first one. They are what is returned, and the depth is in their unit wherever the
             pictures show parallax.
         refine_c2w: start from ``c2w``, and keep their size alone.
+        still: the camera is known to stand still, in all clips: nothing is matched, and ``c2w`` is not given.
         refiner: the learnt network that follows the plane sweep; nothing follows it if ``None``.
         priors: given where the depth of ``scene`` is that of other depth priors, whose borders are sharper than those
             of the shipped one. Factor and offset of affine ones are fitted once more to the anchors of a camera that
@@ -106,8 +108,10 @@ def refine_scene(
     log_depth = scene.local_points[..., 2].float().clamp_min(_MIN_DEPTH).log()
     margin = 1 + max(images.shape[-2:]) // 256
     static = usable & ~dilate((people >= 0).flatten(0, 1), margin).unflatten(0, shape[:2])
-    views = solve_views(
-        images, log_depth, scene.intrinsics.float(), usable=static, known_camera=known_camera,
+    intrinsics = scene.intrinsics.float()
+    config = config or ViewSolverConfig()
+    views = stand_still(intrinsics) if still else solve_views(
+        images, log_depth, intrinsics, usable=static, known_camera=known_camera,
         w2c=None if c2w is None else invert_rigid(c2w), refine_w2c=refine_c2w, config=config,
     )  # fmt: skip
     log_depth = _refit_priors(log_depth + views.log_unit[:, None, None, None], priors or (), views)
@@ -120,6 +124,7 @@ def refine_scene(
             usable[clip],
             views,
             clip,
+            config.sweep,
             refiner,
             sharp_prior=priors is not None,
         )
@@ -172,6 +177,7 @@ def _refine_clip(
     usable: Bool[Tensor, "N H W"],
     views: SolvedViews,
     clip: int,
+    sweeps: bool,
     refiner: DepthRefiner | None,
     *,
     sharp_prior: bool,
@@ -195,6 +201,7 @@ def _refine_clip(
             information=bundle.information[clip, joined],
         ),
         moving=bool(views.moves[clip]),
+        sweeps=sweeps,
         refiner=refiner,
         sharp_prior=sharp_prior,
     )
@@ -259,6 +266,31 @@ def solve_views(
         solves_focal=solves_focal,
         log_unit=known.log_unit,
         error_px=known.error_px,
+    )
+
+
+def stand_still(intrinsics: Float[Tensor, "B N 3 3"]) -> SolvedViews:
+    """What matches would say of cameras that stand still: one place for all frames, no anchors, nothing about depth."""
+    shape = (int(intrinsics.shape[0]), int(intrinsics.shape[1]))
+    of_clips, of_anchors = intrinsics.new_zeros(shape[0]), intrinsics.new_zeros(*shape, 0)
+    every, none = torch.ones(shape, dtype=torch.bool, device=intrinsics.device), of_clips.bool()
+    return SolvedViews(
+        bundle=Bundle(
+            w2c=torch.eye(4, device=intrinsics.device).expand(*shape, 4, 4),
+            log_focal=of_clips,
+            log_scale=intrinsics.new_zeros(shape),
+            log_depth=of_anchors,
+            information=of_anchors,
+            residual=intrinsics.new_zeros(*shape, 0, 0),
+        ),
+        anchors_px=intrinsics.new_zeros(*shape, 0, 2),
+        intrinsics=intrinsics,
+        joined=every,
+        certain=every,
+        moves=none,
+        solves_focal=none,
+        log_unit=of_clips,
+        error_px=of_clips,
     )
 
 

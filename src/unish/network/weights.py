@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from unish.assets.hub import CONFIG, HUB_NAME, PUBLISHED_FILE, PUBLISHED_REPOSITORY, WEIGHTS, fetch_repository
+from unish.assets.hub_names import CONFIG, HUB_NAME, PUBLISHED_FILE, PUBLISHED_REPOSITORY, WEIGHTS
 from unish.errors import InputError
 from unish.network.adapters import looks_published, name_from_published, name_to_published, to_published
 from unish.network.checkpoint_files import list_weight_files
@@ -111,6 +111,8 @@ def find_weights(name_or_path: str | Path, revision: str | None = None) -> Store
     if on_hub is not None and is_on_hub(name_or_path):
         if revision is not None and on_hub[2] is not None:
             raise InputError(f"model {name!r}: has a revision already; leave out {revision!r}")
+        from unish.assets.hub import fetch_repository  # only here is the client of the hub needed
+
         path = fetch_repository(on_hub[1], revision or on_hub[2])
     elif revision is not None:
         raise InputError(f"model {name!r}: only OWNER/NAME of the hub has revisions; leave out {revision!r}")

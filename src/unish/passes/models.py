@@ -15,7 +15,7 @@ from unish.body import Body, load_body
 from unish.errors import InputError
 from unish.network import PersonFeatures, UniSH, UniSHConfig
 from unish.passes.experts import Experts, find_experts, name_experts
-from unish.people import ObservationLog, PeopleChoice, PeopleConfig, PeopleModels, find_people, read_tracks
+from unish.people import FAST_PEOPLE, ObservationLog, PeopleChoice, PeopleConfig, PeopleModels, find_people, read_tracks
 from unish.people.experts import PeopleExperts
 from unish.settings import Settings
 from unish.structs import Clip, HumanInputs, Landmarks, Prediction, Tracks
@@ -78,8 +78,11 @@ class Models:
         self._experts: dict[tuple[str, ...], Experts] = {}
         self._of_thread = threading.local()
 
-    def network(self, name: str, device: str) -> Network:
+    def network(self, name: str, device: str, *, fast: bool = False) -> Network:
         """The weights of that name, ready on that device.
+
+        Args:
+            fast: views are compared less closely (see ``fast_views``).
 
         Raises:
             InputError: there are no such weights, or no such device.
@@ -88,7 +91,8 @@ class Models:
             key = (name, choose_device(device))
             if key not in self._networks:
                 self._networks[key] = UniSH.from_pretrained(name, device=key[1]).eval()
-            return self._networks[key]
+            network = self._networks[key]
+            return network.in_a_hurry() if fast and isinstance(network, UniSH) else network
 
     def body(self, name: str) -> Body:
         """``free``, or the licensed model at that path."""
@@ -112,6 +116,8 @@ class Models:
                 models=None if experts.keypoints is None else experts.pose_models(PeopleConfig(), progress),
             )  # fmt: skip
         config = PeopleConfig(max_people=settings.people, num_threads=min(2, torch.get_num_threads()))
+        if settings.fast:
+            config = replace(config, **FAST_PEOPLE)
         return lambda clip, size: find_people(
             clip,
             mask_size=size,

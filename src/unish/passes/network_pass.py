@@ -139,23 +139,28 @@ class WindowReader:
         """Windows, camera, and whether that stood still. An unknown camera is decided on the first window; the others
         are told, for it is one camera."""
         camera, windows = self.known, list[Window]()
+        parts = (self.dense.pictures, self.dense.tracks.masks, self.no_scene)
+        still = camera_stood_still(*(cut_frames(frames, part) for frames in parts))
         for planned in plan_windows(part.stop - part.start, self.settings.window, self.settings.overlap):
             frames = range(part.start + planned.start, part.start + planned.stop)
             if self.folder.has_window(frames):
                 camera = camera or self.folder.load_camera(part.start)
             else:
-                camera = self._add(part, planned, frames, camera, windows[-1] if windows else None)
+                prediction = self._predict(part, frames, camera, still=still)
+                camera = self._add(part, planned, frames, camera, prediction, windows[-1] if windows else None)
             windows.append(self.folder.load_window(frames))
             release_memory()
             if self.clock.progress is not None:
                 self.clock.progress("network", frames.stop, self.dense.clip.num_frames)
         assert camera is not None
-        parts = (self.dense.pictures, self.dense.tracks.masks, self.no_scene)
-        return windows, camera, camera_stood_still(*(cut_frames(frames, part) for frames in parts))
+        return windows, camera, still
 
-    def _add(self, part: slice, planned: range, frames: range, camera: Camera | None, before: Window | None) -> Camera:
+    def _add(
+        self, part: slice, planned: range, frames: range, camera: Camera | None, prediction: Prediction,
+        before: Window | None,
+    ) -> Camera:  # fmt: skip
         """Keep the window of these frames of the clip; the camera of the shot."""
-        prediction = leave_out(self._predict(part, frames, camera), self.no_scene[frames.start : frames.stop])
+        prediction = leave_out(prediction, self.no_scene[frames.start : frames.stop])
         if camera is None:
             camera = decide_camera(prediction, self.dense.clip.size, predicted=self.network.config.predicts_camera)
             self.folder.save_camera(part.start, camera)
@@ -163,10 +168,10 @@ class WindowReader:
         self.folder.save_window(frames, describe_window(prediction, planned, before, people))
         return camera
 
-    def _tell_cameras(self, chosen: slice) -> dict[str, Any]:
-        """What the network is told of known cameras; nothing where there are none."""
+    def _tell_cameras(self, chosen: slice, still: bool) -> dict[str, Any]:
+        """What the network is told of known cameras, or that the camera stood still; nothing where neither is known."""
         if self.cameras is None:
-            return {}
+            return {"still": True} if still and self.network.config.views is not None else {}
         c2w = self.cameras.from_first(chosen)[None].to(self.network.device)
         return {"c2w": c2w, "refine_c2w": self.cameras.refine}
 
@@ -188,7 +193,7 @@ class WindowReader:
         return {"depth_prior": [self.prior.estimate(view)]}
 
     @torch.inference_mode()
-    def _predict(self, part: slice, frames: range, camera: Camera | None) -> Prediction:
+    def _predict(self, part: slice, frames: range, camera: Camera | None, *, still: bool) -> Prediction:
         """Batch of one, on the CPU."""
         device, chosen, dense = self.network.device, slice(frames.start, frames.stop), self.dense
         images = dense.pictures[chosen]
@@ -205,7 +210,7 @@ class WindowReader:
             picture_size=dense.clip.size,
             people_masks=dense.tracks.masks[chosen][None].to(device),
             usable=~self.no_scene[chosen][None].to(device),
-            **self._tell_cameras(chosen),
+            **self._tell_cameras(chosen, still),
             **self._tell_depth(frames, pictures[0], intrinsics),
         )
         moved = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def write_files(
     kept: Path | None = None,
     progress: Progress | None = None,
 ) -> list[str]:
-    """The files of a result in an existing folder, one after the other; their names.
+    """The files of a result in an existing folder; their names. The film is drawn beside the others.
 
     With ``blur_faces`` in the settings of the report, faces are blurred in all but ``reconstruction.npz``.
 
@@ -50,19 +51,23 @@ def write_files(
     names = ["preview.mp4", "scene.glb", FILE, "report.json", "report.html"]
     preview, scene, result, described, page = (folder / name for name in names)
     shown = blur_faces(reconstruction) if report["settings"].get("blur_faces") else reconstruction
-    with clock.stage("preview"):
-        fps = min(report["settings"]["fps"], report["settings"]["scene_fps"])
-        write_preview(preview, shown.at_dense_frames(), body, fps=fps, progress=progress)
-    with clock.stage("export scene"):
-        write_glb(scene, shown, body)
-    with clock.stage("report page"):
-        write_report_page(page, shown, body, report)
-    with clock.stage("save"):
-        if reconstruction.dense and kept is not None:
-            for name in (STORE, FILE):
-                shutil.move(kept / name, folder / name)
-        else:
-            reconstruction.save(result, beside=bool(reconstruction.dense))
+    moves = bool(reconstruction.dense) and kept is not None
+    with ThreadPoolExecutor(1) as beside:
+        # Compressing and drawing keep a core each busy. Frames that are moved would be gone from under the film.
+        saving = None if moves else beside.submit(reconstruction.save, result, beside=bool(reconstruction.dense))
+        with clock.stage("preview"):
+            fps = min(report["settings"]["fps"], report["settings"]["scene_fps"])
+            write_preview(preview, shown.at_dense_frames(), body, fps=fps, progress=progress)
+        with clock.stage("export scene"):
+            write_glb(scene, shown, body)
+        with clock.stage("report page"):
+            write_report_page(page, shown, body, report)
+        with clock.stage("save"):
+            if saving is not None:
+                saving.result()
+            elif kept is not None:
+                for name in (STORE, FILE):
+                    shutil.move(kept / name, folder / name)
     spent = {"seconds": report["seconds"] | clock.seconds, "peak_memory_mb": peak_memory_mb()}
     write_json(described, report | spent)
     return [*names, *([STORE] if reconstruction.dense else [])]

@@ -11,6 +11,7 @@ import torch
 from unish import assets
 from unish.errors import InputError
 from unish.people.appearance import add_features
+from unish.people.between import DetectedFrames, are_followed
 from unish.people.blazepose import BlazePoseDetector, BlazePoseLandmarks
 from unish.people.choice import PeopleChoice
 from unish.people.config import PeopleConfig
@@ -126,14 +127,14 @@ def find_people(
     for start, people in enumerate(log.stored() if log is not None else (), start=1):
         tracker.update(float(clip.timestamps_s[start - 1]), int(clip.segment[start - 1]), people)
     for first in range(start, clip.num_frames, _CHUNK):
-        images = clip.images[first : first + _CHUNK]
-        for offset, (seen, also) in enumerate(
-            zip(models.detector.detect(images), models.support.detect(images), strict=True)
-        ):
+        images, chunk = clip.images[first : first + _CHUNK], slice(first, first + _CHUNK)
+        sparing = config.spares_detector and len(clip.segment[chunk].unique()) == 1
+        seen = DetectedFrames(models.detector, images, clip.timestamps_s[chunk].tolist(), sparing=sparing)
+        for offset, also in enumerate(models.support.detect(images)):
             index = first + offset
             time_s, segment = float(clip.timestamps_s[index]), int(clip.segment[index])
             expected = tracker.predict(time_s, segment)
-            people = _observe_frame(Frame.of(images[offset]), seen, also, expected, models, config)
+            people = _observe_frame(Frame.of(images[offset]), seen, offset, also, expected, models, config)
             if log is not None:
                 people = log.add(people, last=index == clip.num_frames - 1)
             tracker.update(time_s, segment, people)
@@ -151,22 +152,43 @@ def find_people(
 
 def _observe_frame(
     frame: Frame,
-    seen: Sequence[Detection],
+    seen: DetectedFrames,
+    index: int,
     also: Sequence[Detection],
     expected: Sequence[Region],
     models: PeopleModels,
     config: PeopleConfig,
 ) -> list[Observation]:
+    """Everybody in one frame: by a guess between what the detector saw before and after, if that is good enough."""
+    guessed = seen.guess(index, len(expected))
+    if guessed is not None:
+        people = _read_frame(frame, guessed, also, expected, models, config, guessed=True)
+        if are_followed(people, guessed):
+            return people
+    return _read_frame(frame, seen.look(index), also, expected, models, config)
+
+
+def _read_frame(
+    frame: Frame,
+    detections: Sequence[Detection],
+    also: Sequence[Detection],
+    expected: Sequence[Region],
+    models: PeopleModels,
+    config: PeopleConfig,
+    *,
+    guessed: bool = False,
+) -> list[Observation]:
     """Everybody in one frame, with what all of the models say of them."""
     people = observe(
         frame,
-        seen,
+        detections,
         also,
         expected,
         models.landmarks,
         finder=models.finder,
         min_detector_score=config.min_detector_score,
         min_landmark_score=config.min_landmark_score,
+        guessed=guessed,
     )
     if models.keypoints is not None:
         people = add_points(

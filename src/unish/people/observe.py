@@ -47,6 +47,7 @@ def observe(
     finder: RegionFinder | None = None,
     min_detector_score: float,
     min_landmark_score: float,
+    guessed: bool = False,
 ) -> list[Observation]:
     """The people of one frame.
 
@@ -59,11 +60,14 @@ def observe(
         finder: finds how people lie in a part of the picture (see ``reading.read_new``).
         min_detector_score: a weaker detection is believed only where somebody is expected.
         min_landmark_score: below it a person keeps a box only.
+        guessed: nobody saw ``detections``: nobody is returned unless everybody is found where they were a moment ago.
     """
     candidates = Candidates(frame=frame, min_detector_score=min_detector_score, min_landmark_score=min_landmark_score)
     sure = [one for one in detections if one.score >= min_detector_score]
     boxes = np.array([one.box_xyxy for one in sure]).reshape(-1, 4)
-    poses = read_boxes(frame, boxes, expected, landmarks, finder)
+    poses = read_boxes(frame, boxes, expected, landmarks, finder, follows=guessed)
+    if guessed and any(pose is None for pose in poses):
+        return []
     for pose, detection in sorted(zip(poses, sure, strict=True), key=lambda pair: pair[0] is None):
         candidates.add(pose, detection.box_xyxy, detection.score)
     for region in candidates.unexplained([one.region for one in support if one.region is not None]):

@@ -60,6 +60,8 @@ def read_box(
     expected: Sequence[Region],
     landmarks: LandmarkModel,
     finder: RegionFinder | None = None,
+    *,
+    follows: bool = False,
 ) -> Pose | None:
     """The pose of the person in one of the boxes; ``None`` when only neighbours are seen there.
 
@@ -71,6 +73,7 @@ def read_box(
     Args:
         expected: where people were a moment ago.
         finder: finds how people lie in a part of the picture; ``None`` reads everybody upright first.
+        follows: look where the person was a moment ago alone, and not around the box.
     """
     region = Region.around_box(boxes[index], margin=BOX_MARGIN)
     near = [other for other in expected if region_distance(region, other) < MAX_STRAY]
@@ -82,6 +85,8 @@ def read_box(
         )
         if settled is not None and belongs_to_box(settled, boxes, index):
             return settled
+    if follows:
+        return None
     pose = read_new(frame, boxes, index, landmarks, finder, is_new=not near)
     if pose is None or belongs_to_box(pose, boxes, index):
         return pose
@@ -142,12 +147,14 @@ def read_boxes(
     expected: Sequence[Region],
     landmarks: LandmarkModel,
     finder: RegionFinder | None = None,
+    *,
+    follows: bool = False,
 ) -> list[Pose | None]:
     """``read_box`` for all of them, one body for each: where two boxes lead to one body, it is in the one that fits.
 
     Somebody who is hardly in view behind another person may have the surer box, but not the other one's body.
     """
-    poses = [read_box(frame, boxes, index, expected, landmarks, finder) for index in range(len(boxes))]
+    poses = [read_box(frame, boxes, index, expected, landmarks, finder, follows=follows) for index in range(len(boxes))]
     for first, second in itertools.combinations(range(len(boxes)), 2):
         one, other = poses[first], poses[second]
         if one is None or other is None:

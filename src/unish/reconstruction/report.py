@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
+from numpy import ndarray
 from scipy.ndimage import binary_erosion
 
 from unish.body import JOINT_LANDMARKS, Body
@@ -62,7 +64,14 @@ def measure_body_to_points(reconstruction: Reconstruction, body: Body, depth: Fr
     (T, H, W), metres, stands in for the reconstruction's own, so that the number before the correction can be measured
     too. At most ``MAX_POINTS`` points of ``MAX_FRAMES`` frames are used, evenly spread.
     """
-    result = {}
+    return compare_body_to_points(reconstruction, body, [depth])[0]
+
+
+def compare_body_to_points(
+    reconstruction: Reconstruction, body: Body, depths: Sequence[Frames]
+) -> list[dict[int, float]]:
+    """``measure_body_to_points`` for several depths of the same frames: bodies are posed and searched once."""
+    results: list[dict[int, float]] = [{} for _ in depths]
     faces = reconstruction.faces
     for person, person_id in enumerate(reconstruction.person_ids.tolist()):
         frames = np.flatnonzero(reconstruction.person_valid[person])
@@ -73,21 +82,30 @@ def measure_body_to_points(reconstruction: Reconstruction, body: Body, depth: Fr
             reconstruction.body_pose_aa[person, frames],
             reconstruction.transl[person, frames],
         )
-        distances = []
+        distances: list[list[ndarray]] = [[] for _ in depths]
         for vertices, frame in zip(posed, frames, strict=True):
-            own = depth[frame]
-            mask = _erode(reconstruction.person_masks[frame] == person) & (own > 0)
-            rows, columns = np.nonzero(mask)
-            if len(rows) == 0:
-                continue
-            pick = np.linspace(0, len(rows) - 1, min(len(rows), MAX_POINTS)).round().astype(int)
-            rows, columns = rows[pick], columns[pick]
-            pixels = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], -1)
-            local = pixels @ np.linalg.inv(reconstruction.intrinsics[frame]).T * own[rows, columns][:, None]
-            world = local @ reconstruction.c2w[frame, :3, :3].T + reconstruction.c2w[frame, :3, 3]
-            distances.append(distance_to_mesh(world, vertices, faces))
-        result[person_id] = float(100 * np.median(np.concatenate(distances))) if distances else float("nan")
-    return result
+            mask = _erode(reconstruction.person_masks[frame] == person)
+            worlds = [_pick_points(reconstruction, int(frame), mask, depth[frame]) for depth in depths]
+            found = distance_to_mesh(np.concatenate(worlds), vertices, faces)
+            ends = np.cumsum([len(world) for world in worlds])[:-1]
+            for own, part in zip(distances, np.split(found, ends), strict=True):
+                own.append(part)
+        for result, own in zip(results, distances, strict=True):
+            together = np.concatenate([*own, np.zeros(0)])
+            result[person_id] = float(100 * np.median(together)) if len(together) else float("nan")
+    return results
+
+
+def _pick_points(
+    reconstruction: Reconstruction, frame: int, mask: Bool[ndarray, "H W"], depth: Float[ndarray, "H W"]
+) -> Float[ndarray, "N 3"]:
+    """World points of the pixels of a mask, evenly spread."""
+    rows, columns = np.nonzero(mask & (depth > 0))
+    pick = np.linspace(0, len(rows) - 1, min(len(rows), MAX_POINTS)).round().astype(int)
+    rows, columns = rows[pick], columns[pick]
+    pixels = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], -1)
+    local = pixels @ np.linalg.inv(reconstruction.intrinsics[frame]).T * depth[rows, columns][:, None]
+    return np.asarray(local @ reconstruction.c2w[frame, :3, :3].T + reconstruction.c2w[frame, :3, 3])
 
 
 def median_or_nan(values: dict[int, float]) -> float:
@@ -100,12 +118,13 @@ def measure_quality(reconstruction: Reconstruction, shots: list[MetricShot], bod
     """The ``quality`` part of the report; NaN where a number has no meaning (nobody seen, one window)."""
     joined = join_frames([shot.depth_before for shot in shots])
     before = FrameArray.like(joined, lambda frame: joined[frame].numpy(), dtype=np.dtype(np.float32))
+    after_cm, before_cm = compare_body_to_points(reconstruction, body, [reconstruction.depth, before])
     steps = [torch.linalg.norm(shot.c2w[1:, :3, 3] - shot.c2w[:-1, :3, 3], dim=-1).sum() for shot in shots]
     return {
         "valid_pixels": float(np.mean([(depth > 0).mean() for depth in reconstruction.depth])),
         "reprojection_percent": median_or_nan(measure_reprojection(reconstruction)),
-        "body_to_points_cm": median_or_nan(measure_body_to_points(reconstruction, body, reconstruction.depth)),
-        "body_to_points_before_cm": median_or_nan(measure_body_to_points(reconstruction, body, before)),
+        "body_to_points_cm": median_or_nan(after_cm),
+        "body_to_points_before_cm": median_or_nan(before_cm),
         "scale_uncertainty": float(np.mean([shot.scale.uncertainty for shot in shots])),
         "stitching_residual": float(max(shot.residual for shot in shots)),
         "camera_path_m": float(sum(steps)),

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from unish.body.joints import PARENTS
+from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 
 _BENT, _STRAIGHT = 0.5, 0.17  # sine of the bend above which its axis is trusted, and below which it is ignored
 
@@ -143,5 +143,5 @@ def _reject(vector: Float[Tensor, "*batch 3"], unit: Float[Tensor, "*batch 3"]) 
 
 def _between(start: Tensor, end: Tensor, fractions: tuple[float, ...]) -> list[Float[Tensor, "*batch 1 3 3"]]:
     """Rotations on the shortest way from one to another, with an axis for joints."""
-    turn = roma.rotmat_to_rotvec(start.transpose(-1, -2) @ end)
-    return [(start @ roma.rotvec_to_rotmat(turn * fraction))[..., None, :, :] for fraction in fractions]
+    turn = matrix_to_axis_angle(start.transpose(-1, -2) @ end)
+    return [(start @ axis_angle_to_matrix(turn * fraction))[..., None, :, :] for fraction in fractions]

@@ -11,8 +11,6 @@ from unish.network.matching.records import IndexMatches
 MIN_COSINE = 0.82
 """Of the two descriptors; XFeat's own value."""
 
-_PAIRS_AT_ONCE = 4
-
 
 def match_mutual(
     descriptors: Float[Tensor, "F K 64"],
@@ -29,19 +27,25 @@ def match_mutual(
         second: the other one.
         min_cosine: > 0.
     """
+    # One pair after the other: its resemblances stay in the cache of a processor.
     forward = [
-        _match(descriptors[i], descriptors[j], min_cosine)
-        for i, j in zip(first.split(_PAIRS_AT_ONCE), second.split(_PAIRS_AT_ONCE), strict=True)
+        _match(descriptors[i], descriptors[j], min_cosine) for i, j in zip(first.tolist(), second.tolist(), strict=True)
     ]
-    return make_index_matches(torch.cat(forward))
+    none = torch.zeros(0, descriptors.shape[1], dtype=torch.long, device=descriptors.device)
+    return make_index_matches(torch.stack(forward) if forward else none)
 
 
-def _match(first: Float[Tensor, "P K 64"], second: Float[Tensor, "P K 64"], min_cosine: float) -> Int64[Tensor, "P K"]:
-    highest, forward = (first @ second.transpose(1, 2)).max(dim=2)
-    # A second product is twice as fast as the maximum over columns of the first.
-    backward = (second @ first.transpose(1, 2)).argmax(dim=2)
-    slots = torch.arange(first.shape[1], device=first.device)
-    return torch.where((backward.gather(1, forward) == slots) & (highest > min_cosine), forward, -1)
+def _match(first: Float[Tensor, "K 64"], second: Float[Tensor, "K 64"], min_cosine: float) -> Int64[Tensor, "K"]:
+    cosine = first @ second.T
+    highest, forward = cosine.max(dim=1)
+    # The greatest value of each column is found several times as fast as its place, and says as much.
+    mutual = (highest >= cosine.amax(dim=0)[forward]) & (highest > min_cosine)
+    # Of descriptors that are equal to the bit the first one matches.
+    slots = torch.arange(len(first), device=first.device)
+    taken = slots.new_full((len(second),), len(first)).scatter_reduce(
+        0, forward, torch.where(mutual, slots, len(first)), "amin"
+    )
+    return torch.where(mutual & (taken[forward] == slots), forward, -1)
 
 
 def make_index_matches(forward: Int64[Tensor, "P K"]) -> IndexMatches:

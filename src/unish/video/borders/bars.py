@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Bool, Float32, Int16, Int64, UInt8
 from numpy import ndarray
 from torch import Tensor
 
@@ -106,7 +106,11 @@ def _find_pair(frames: UInt8[ndarray, "N H W 3"]) -> tuple[int, int]:
     """Rows of the bars above and below."""
     height = frames.shape[1]
     reach = int(height * _WIDEST) + 8
-    sides = [_Side.of(frames[:, :reach]), _Side.of(frames[:, ::-1][:, :reach])]
+    strips = [frames[:, :reach], frames[:, ::-1][:, :reach]]
+    # In nearly all videos no side begins with a bar, which its first rows tell.
+    if not any(_may_begin_with_bar(strip) for strip in strips):
+        return find_blurred_pair(frames) if len(frames) > 1 else (0, 0)
+    sides = [_Side.of(strip) for strip in strips]
     bars = [side.find_edge() for side in sides]
     if (bars[0].rows > 0) != (bars[1].rows > 0):
         seen, unseen = (0, 1) if bars[0].rows else (1, 0)
@@ -124,6 +128,25 @@ def _find_pair(frames: UInt8[ndarray, "N H W 3"]) -> tuple[int, int]:
                 return (bar.rows, 0) if bar is first else (0, bar.rows)
         return find_blurred_pair(frames)
     return 0, 0
+
+
+def _may_begin_with_bar(strip: UInt8[ndarray, "N R W 3"]) -> bool:
+    """The first rows have one colour: without that ``_Side`` finds no edge, and expects none."""
+    colour = _border_colour(strip)
+    other = _deviate(strip[:, :_QUIET_ROWS], colour) > _DEVIATION
+    return bool((1 - other.mean(axis=-1, dtype=np.float32) >= _QUIET).all())
+
+
+def _border_colour(strip: UInt8[ndarray, "N R W 3"]) -> Int16[ndarray, "3"]:
+    """Median of the first rows."""
+    border = strip[:, : max(2, strip.shape[1] // 50)].reshape(-1, 3)
+    return np.asarray(np.median(border[:: max(1, len(border) // 20000)], axis=0).astype(np.int16))
+
+
+def _deviate(pictures: UInt8[ndarray, "*N R W 3"], colour: Int16[ndarray, "3"]) -> Int16[ndarray, "*N R W"]:
+    """Largest difference of the three channels, levels."""
+    red, green, blue = np.moveaxis(np.abs(pictures - colour), -1, 0)
+    return np.asarray(np.maximum(np.maximum(red, green), blue))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,14 +171,13 @@ class _Side:
     def of(cls, strip: UInt8[ndarray, "N R W 3"]) -> _Side:
         """``strip`` reaches as far as bars do."""
         rows, columns = strip.shape[1:3]
-        border = strip[:, : max(2, rows // 50)].reshape(-1, 3)
-        colour = np.median(border[:: max(1, len(border) // 20000)], axis=0).astype(np.int16)
+        colour = _border_colour(strip)
         blocks = np.linspace(0, columns, min(_NUM_BLOCKS, columns) + 1).astype(int)[:-1]
         share, seen = np.ones(rows, np.float32), np.zeros((rows, columns), bool)
         rise = np.zeros((len(blocks), rows), np.float32)
         widths = np.diff([*blocks.tolist(), columns]).astype(np.float32)[:, None]
         for picture in strip:
-            difference = np.abs(picture - colour).max(axis=-1)
+            difference = _deviate(picture, colour)
             other: Bool[ndarray, "R W"] = difference > _DEVIATION
             share = np.minimum(share, 1 - other.mean(axis=1, dtype=np.float32))
             seen |= other

@@ -28,7 +28,8 @@ def make_predictor(method: str, *, body: str = "free", progress: Progress | None
     """The method of a name.
 
     Args:
-        method: ``files:DIR``, ``adapter:KIND:DIR``, ``baseline:NAME``, or whatever ``UniSH.from_pretrained`` accepts.
+        method: ``files:DIR``, ``adapter:KIND:DIR``, ``baseline:NAME``, or whatever ``UniSH.from_pretrained`` accepts,
+            also after ``fast:``.
         body: ``free`` or the path of a licensed SMPL file, for whatever the method has to pose.
 
     Raises:

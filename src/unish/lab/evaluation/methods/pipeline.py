@@ -7,15 +7,20 @@ from unish.network import UniSH
 from unish.pipeline import Settings, run
 from unish.structs.progress import Progress
 
+FAST_PREFIX = "fast:"
+"""Before the name of a model: ``unish reconstruct --fast``."""
+
 
 class PipelinePredictor:
-    """``unish.reconstruct`` with some model."""
+    """``unish.reconstruct`` with some model; with ``fast`` in its settings after ``FAST_PREFIX``."""
 
     def __init__(self, model: str, *, body: str = "free", progress: Progress | None = None) -> None:
-        self.model = model
+        self.fast = model.startswith(FAST_PREFIX)
+        self.model = model.removeprefix(FAST_PREFIX)
         self.body = body
         self.progress = progress
-        self._fingerprint = UniSH.from_pretrained(model, device="cpu").fingerprint
+        fingerprint = UniSH.from_pretrained(self.model, device="cpu").fingerprint
+        self._fingerprint = f"{fingerprint} (fast)" if self.fast else fingerprint
 
     @property
     def fingerprint(self) -> str:
@@ -24,7 +29,7 @@ class PipelinePredictor:
     def predict(self, request: Request) -> Answer:
         result = run(
             request.source,
-            settings=Settings(model=self.model, **({"body": self.body} | request.settings)),
+            settings=Settings(model=self.model, fast=self.fast, **({"body": self.body} | request.settings)),
             progress=self.progress,
             people_finder=request.people_finder,
         )
