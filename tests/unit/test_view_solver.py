@@ -79,9 +79,10 @@ def test_a_camera_that_turns_or_zooms_stays_in_its_place(kind: str) -> None:
     found = solve(replace(clip, intrinsics=clip.intrinsics[:1].expand(5, 3, 3)))
     assert not found.moves.any()
     assert (found.bundle.w2c[..., :3, 3] == 0).all()
-    # One focal length for all frames makes a small turn of a zoom: 0.55 degrees were measured where it grows by 22 %.
-    assert turn_errors(found.bundle.w2c[0], clip.w2c).max() < (1.1 if kind == "zoom" else 0.2)
-    assert (found.intrinsics[0, 0] == clip.intrinsics[0]).all()
+    assert turn_errors(found.bundle.w2c[0], clip.w2c).max() < 0.2
+    focal, true = found.intrinsics[0, :, 0, 0], clip.intrinsics[:, 0, 0]
+    torch.testing.assert_close(focal / focal[0], true / true[0], rtol=2e-3, atol=0)
+    torch.testing.assert_close(focal.log().mean(), clip.intrinsics[0, 0, 0].log())
 
 
 def test_a_thing_that_fills_two_fifths_does_not_pull_a_camera_at_rest() -> None:

@@ -21,7 +21,7 @@ class SceneOutput:
         auxiliary: outputs for losses alone (the logarithm of the predicted focal length), by name.
         joined, certain: (B, N) frames that matches join to the others, and beyond doubt; ``None`` where nobody asked.
         solves_focal: (B,) the focal length is solved from how the camera turned; ``None`` where nobody asked.
-        in_given_unit, given_error_px: see ``Prediction``.
+        log_zoom, in_given_unit, given_error_px: see ``Prediction``.
     """
 
     local_points: Float[Tensor, "B N H W 3"]
@@ -33,6 +33,7 @@ class SceneOutput:
     joined: Bool[Tensor, "B N"] | None = None
     certain: Bool[Tensor, "B N"] | None = None
     solves_focal: Bool[Tensor, "B"] | None = None
+    log_zoom: Float[Tensor, "B N"] | None = None
     in_given_unit: Bool[Tensor, "B"] | None = None
     given_error_px: Float[Tensor, "B"] | None = None
 

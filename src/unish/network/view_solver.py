@@ -50,11 +50,13 @@ class SolvedViews:
     Attributes:
         bundle: cameras and anchors, in the unit of the scene branch.
         anchors_px: pixels of the images.
-        intrinsics: with the focal length that was found, pixels of the images.
+        intrinsics: with the focal length that was found, of each frame where the lens zooms; pixels of the images.
         joined: frames that matches join to the others; the rest stands where a neighbour stands.
         certain: frames that are joined beyond doubt.
         moves: the camera changes its place; else its depth is that of the scene branch.
         solves_focal: the focal length is solved from a turning camera, not guessed.
+        log_zoom: log of the focal length of each frame over the one that was given (of the first frame) or guessed (the
+            mean of all); 0 where the lens does not zoom.
         log_unit, error_px: see ``KnownStart``; 0 where no cameras were given.
     """
 
@@ -65,6 +67,7 @@ class SolvedViews:
     certain: Bool[Tensor, "B N"]
     moves: Bool[Tensor, "B"]
     solves_focal: Bool[Tensor, "B"]
+    log_zoom: Float[Tensor, "B N"]
     log_unit: Float[Tensor, "B"]
     error_px: Float[Tensor, "B"]
 
@@ -103,7 +106,8 @@ def refine_scene(
         images, log_depth, scene.intrinsics.float(), usable=static, known_camera=known_camera,
         w2c=None if c2w is None else invert_rigid(c2w), refine_w2c=refine_c2w, config=config,
     )  # fmt: skip
-    log_depth = log_depth + views.log_unit[:, None, None, None]
+    # What a longer lens enlarges looks nearer, and the scene branch takes it for that.
+    log_depth = log_depth + (views.log_unit[:, None] + views.log_zoom)[..., None, None]
     refined = [
         _refine_clip(
             log_depth[clip],
@@ -132,6 +136,7 @@ def refine_scene(
         joined=views.joined,
         certain=views.certain,
         solves_focal=views.solves_focal,
+        log_zoom=views.log_zoom - views.log_zoom[:, :1],
         in_given_unit=None if c2w is None else views.moves,
         given_error_px=None if c2w is None else views.error_px,
     )
@@ -190,7 +195,7 @@ def solve_views(
         log_depth: of the scene branch, up to one scale.
         intrinsics: pixels of the images; given, or a first guess.
         usable: pixels of the scene, which does not move; everywhere if ``None``.
-        known_camera: ``intrinsics`` are right.
+        known_camera: ``intrinsics`` are right, those of the first frame where the lens zooms.
         w2c: known cameras, world = first one: they stay, and the depth of anchors is in their unit.
         refine_w2c: they are only where the adjustment starts, and keep their size.
     """
@@ -211,13 +216,15 @@ def solve_views(
         )  # fmt: skip
         if w2c is not None:
             bundle = _resize(bundle, keep_length(bundle.w2c, start.w2c, free))
-        # The adjustment knows no zoom, and rounds what does not move at all.
+        # The adjustment has one focal length for all frames, and rounds what does not move at all.
         w2c = torch.where(start.zooms[:, None, None, None], start.w2c, bundle.w2c)
         w2c = torch.where(start.still[:, None, None, None], torch.eye(4, device=images.device), w2c)
         bundle = replace(bundle, w2c=w2c)
-        longer = functional.pad(bundle.log_focal.exp()[:, None].expand(-1, 2), (0, 1), value=1.0)
+        log_zoom = start.log_zoom - start.log_zoom[:, :1] if known_camera else start.log_zoom
+        log_focal = bundle.log_focal[:, None] + log_zoom
+        longer = functional.pad(log_focal.exp()[..., None].expand(-1, -1, 2), (0, 1), value=1.0)
         # Only the focal lengths change: the principal point stays.
-        scaled = torch.diag_embed(longer)[:, None] @ intrinsics
+        scaled = torch.diag_embed(longer) @ intrinsics
         solved = torch.cat([scaled[..., :2], intrinsics[..., 2:]], dim=-1)
     return SolvedViews(
         bundle=bundle,
@@ -227,6 +234,7 @@ def solve_views(
         certain=start.joined & start.certain,
         moves=start.moves,
         solves_focal=solves_focal,
+        log_zoom=log_zoom,
         log_unit=known.log_unit,
         error_px=known.error_px,
     )

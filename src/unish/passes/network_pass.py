@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int16, UInt8
 from torch import Tensor
 
 from unish.errors import InputError
+from unish.geometry.camera import zoom_intrinsics
 from unish.io import FramePile, release_memory
 from unish.passes.models import Network, ReadsPeople
 from unish.passes.run_folder import RunFolder
@@ -23,6 +24,7 @@ from unish.reconstruction import (
     choose_owner,
     decide_camera,
     describe_window,
+    first_zoom,
     intrinsics_at,
     leave_out,
     plan_windows,
@@ -148,7 +150,8 @@ class WindowReader:
 
     def _add(self, part: slice, planned: range, frames: range, camera: Camera | None, before: Window | None) -> Camera:
         """Keep the window of these frames of the clip; the camera of the shot."""
-        prediction = leave_out(self._predict(part, frames, camera), self.no_scene[frames.start : frames.stop])
+        zoom = first_zoom(before, planned)
+        prediction = leave_out(self._predict(part, frames, camera, zoom), self.no_scene[frames.start : frames.stop])
         if camera is None:
             camera = decide_camera(prediction, self.dense.clip.size, predicted=self.network.config.predicts_camera)
             self.folder.save_camera(part.start, camera)
@@ -163,12 +166,14 @@ class WindowReader:
         return {"c2w": c2w, "refine_c2w": self.cameras.refine}
 
     @torch.inference_mode()
-    def _predict(self, part: slice, frames: range, camera: Camera | None) -> Prediction:
-        """Batch of one, on the CPU."""
+    def _predict(self, part: slice, frames: range, camera: Camera | None, zoom: float) -> Prediction:
+        """Batch of one, on the CPU; ``zoom``: focal length in the first of the frames over that of the camera."""
         device, chosen, dense = self.network.device, slice(frames.start, frames.stop), self.dense
         images = dense.pictures[chosen]
         size = (int(images.shape[1]), int(images.shape[2]))
-        intrinsics = None if camera is None else intrinsics_at(camera, size).expand(1, len(frames), 3, 3)
+        intrinsics = None
+        if camera is not None:
+            intrinsics = zoom_intrinsics(intrinsics_at(camera, size), torch.full((1, len(frames)), zoom))
         times = times_in_shot(dense.clip, part)[frames.start - part.start : frames.stop - part.start]
         people = make_human_inputs(self.network, images, size, dense.tracks, dense.landmarks, chosen)
         prediction = self.network(

@@ -24,13 +24,13 @@ from unish.version import __version__
 from unish.video import list_camera_files
 
 _DENSE = ("depth", "conf_logits", "samples", "sampled")
-_SMALL = ("c2w", "unplaced", "doubtful", "rotations", "betas", "transl")
+_SMALL = ("c2w", "zoom", "unplaced", "doubtful", "rotations", "betas", "transl")
 AFTERWARDS = frozenset({"settle", "fill_gaps", "person_height", "known_distance"})
 """Settings that only matter once everything was observed: a run that is given others goes on with what it has."""
 
 _OF_CHOSEN = ("masks", "sky", "windows", "poses", "cameras", "result")
 """What depends on which people are kept; pictures and everybody's observations do not."""
-FORMAT = 3
+FORMAT = 4
 """Of what is kept. It is counted up when an array is added or means something else: no older folder is gone on with."""
 
 
