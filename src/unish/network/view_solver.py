@@ -99,15 +99,45 @@ def refine_scene(
     shape = (*images.shape[:2], *images.shape[3:])
     people = torch.full(shape, -1, device=images.device) if people is None else people.long()
     usable = torch.ones(shape, dtype=torch.bool, device=images.device) if usable is None else usable
-    log_depth = scene.local_points[..., 2].float().clamp_min(_MIN_DEPTH).log()
-    margin = 1 + max(images.shape[-2:]) // 256
-    static = usable & ~dilate((people >= 0).flatten(0, 1), margin).unflatten(0, shape[:2])
     views = solve_views(
-        images, log_depth, scene.intrinsics.float(), usable=static, known_camera=known_camera,
-        w2c=None if c2w is None else invert_rigid(c2w), refine_w2c=refine_c2w, config=config,
+        images, read_log_depth(scene), scene.intrinsics.float(), usable=leave_people_out(people, usable),
+        known_camera=known_camera, w2c=None if c2w is None else invert_rigid(c2w), refine_w2c=refine_c2w, config=config,
     )  # fmt: skip
+    refined = apply_views(scene, images, views, people=people, usable=usable, refiner=refiner)
+    if c2w is None:
+        return refined
+    # To the bit what was given; and where nothing shows parallax, nothing tells better places.
+    found = torch.where((views.moves & refine_c2w)[:, None, None, None], refined.c2w, c2w)
+    return replace(refined, c2w=found, in_given_unit=views.moves, given_error_px=views.error_px)
+
+
+def read_log_depth(scene: SceneOutput) -> Float[Tensor, "B N H W"]:
+    """What ``solve_views`` takes for the depth prior."""
+    return scene.local_points[..., 2].float().clamp_min(_MIN_DEPTH).log()
+
+
+def leave_people_out(people: Int[Tensor, "B N H W"], usable: Bool[Tensor, "B N H W"]) -> Bool[Tensor, "B N H W"]:
+    """Where a picture shows what does not move: not people, nor the pixels beside them."""
+    margin = 1 + max(people.shape[-2:]) // 256
+    return usable & ~dilate((people >= 0).flatten(0, 1), margin).unflatten(0, people.shape[:2])
+
+
+def apply_views(
+    scene: SceneOutput,
+    images: Float[Tensor, "B N 3 H W"],
+    views: SolvedViews,
+    *,
+    people: Int[Tensor, "B N H W"],
+    usable: Bool[Tensor, "B N H W"],
+    refiner: DepthRefiner | None = None,
+) -> SceneOutput:
+    """The scene with the cameras of ``views``, and with depth that follows from its anchors and cameras.
+
+    Args:
+        scene, images, people, usable, refiner: as in ``refine_scene``.
+    """
     # What a longer lens enlarges looks nearer, and the scene branch takes it for that.
-    log_depth = log_depth + (views.log_unit[:, None] + views.log_zoom)[..., None, None]
+    log_depth = read_log_depth(scene) + (views.log_unit[:, None] + views.log_zoom)[..., None, None]
     refined = [
         _refine_clip(
             log_depth[clip],
@@ -122,23 +152,16 @@ def refine_scene(
         for clip in range(len(images))
     ]
     log_depth, conf_logits = (torch.stack(part) for part in zip(*refined, strict=True))
-    found = invert_rigid(views.bundle.w2c)
-    if c2w is not None:
-        free = views.moves & refine_c2w
-        # To the bit what was given; and where nothing shows parallax, nothing tells better places.
-        found = torch.where(free[:, None, None, None], found, c2w)
     return replace(
         scene,
         local_points=unproject(log_depth.exp(), views.intrinsics),
         point_conf_logits=conf_logits,
-        c2w=found,
+        c2w=invert_rigid(views.bundle.w2c),
         intrinsics=views.intrinsics,
         joined=views.joined,
         certain=views.certain,
         solves_focal=views.solves_focal,
         log_zoom=views.log_zoom - views.log_zoom[:, :1],
-        in_given_unit=None if c2w is None else views.moves,
-        given_error_px=None if c2w is None else views.error_px,
     )
 
 
