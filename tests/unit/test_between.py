@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from unish.geometry.camera import zoom_intrinsics
 from unish.geometry.rigid import make_rigid
 from unish.geometry.rotation import axis_angle_to_matrix
 from unish.lab.synthetic.cameras.hands import sample_shake, sample_steps
-from unish.reconstruction.between import interpolate_cameras, interpolate_points, interpolate_values
+from unish.reconstruction.between import (
+    interpolate_cameras,
+    interpolate_intrinsics,
+    interpolate_points,
+    interpolate_values,
+)
 
 
 def hand(times_s: np.ndarray, seed: int) -> torch.Tensor:
@@ -50,6 +56,15 @@ def test_few_cameras(num_known: int) -> None:
     found = interpolate_cameras(times[dense], true[dense], times)
     wanted = true if num_known > 1 else true[:1].repeat(7, 1, 1)
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
+
+
+def test_a_lens_that_zooms_does_so_between_frames_and_another_stays_as_it_is() -> None:
+    lens = torch.tensor([[[300.1, 0, 160], [0, 300.1, 120], [0, 0, 1]]])
+    known, times = np.array([0.0, 1.0]), np.array([0.0, 0.25, 1.0])
+    found = interpolate_intrinsics(known, zoom_intrinsics(lens[0], torch.tensor([1.0, 1.2])), times)
+    torch.testing.assert_close(found[:, 0, 0], 300.1 * torch.tensor([1.0, 1.05, 1.2]))
+    assert torch.equal(found[:, :, 2], lens[:, :, 2].expand(3, 3))
+    assert torch.equal(interpolate_intrinsics(known, lens.repeat(2, 1, 1), times), lens.repeat(3, 1, 1))
 
 
 def test_points_lie_on_lines_between_finite_ones() -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from made_room import make_room
 from unish.reconstruction.checks.pictures import measure_pictures
+from unish.reconstruction.checks.scene import zoom_factor
 from unish.structs import Reconstruction
 
 HEIGHT, WIDTH = 96, 128
@@ -58,6 +59,16 @@ def test_a_zoom_enlarges_near_and_far_alike(growth: float, right: float) -> None
     """Also while the camera turns."""
     record = two_walls([(growth**frame, growth**frame) for frame in range(NUM_FRAMES)], (2.0, 6.0), right)
     assert enlarged(record) == pytest.approx(growth ** (NUM_FRAMES - 1), rel=0.03)
+
+
+def test_a_zoom_that_the_file_knows_is_none_that_was_taken_for_something_else() -> None:
+    record = two_walls([(1.04**frame, 1.04**frame) for frame in range(NUM_FRAMES)], (2.0, 6.0))
+    intrinsics = record.intrinsics.copy()
+    intrinsics[:, [0, 1], [0, 1]] *= 1.04 ** np.arange(NUM_FRAMES, dtype=np.float32)[:, None]
+    known = replace(record, intrinsics=intrinsics)
+    assert enlarged(known) == pytest.approx(1.0, rel=0.03)
+    assert zoom_factor(known, np.arange(NUM_FRAMES)) == pytest.approx(1.04 ** (NUM_FRAMES - 1), rel=1e-5)
+    assert zoom_factor(record, np.arange(NUM_FRAMES)) == 1.0
 
 
 @pytest.mark.parametrize("step_m", [0.08, -0.08])

@@ -41,7 +41,7 @@ def shot(betas: torch.Tensor | None, seen: list[int]) -> Shot:
         dense=torch.arange(1), depth=torch.ones(1, 2, 2), conf=torch.ones(1, 2, 2), c2w=torch.eye(4)[None],
         rotations=None, transl=None,
         betas=betas,
-        camera=Camera(matrix=torch.eye(3), size=(2, 2), focal_source="given"), intrinsics=torch.eye(3), shift=0.0,
+        camera=Camera(matrix=torch.eye(3), size=(2, 2), focal_source="given"), intrinsics=torch.eye(3)[None], shift=0.0,
         network_scale=None, residual=0.0, unplaced=torch.zeros(1, dtype=torch.bool),
         doubtful=torch.zeros(1, dtype=torch.bool),
         seen=torch.tensor(seen, dtype=torch.int64), still=False, unjoined=0,

@@ -137,3 +137,23 @@ def test_without_parallax_the_unit_is_not_that_of_the_cameras() -> None:
     shot = join(predictions, planned, torch.ones(2, 10, dtype=torch.bool), CAMERA, given=world.c2w[0])
     assert shot.given_unit is None and torch.equal(shot.c2w, world.c2w[0])
     torch.testing.assert_close(own_depth(shot), 0.5 * world.local_points[0, ..., 2], rtol=1e-5, atol=1e-5)
+
+
+def test_a_zoom_goes_on_from_window_to_window() -> None:
+    """Each window tells focal lengths over that of its own first frame."""
+    world, zoom = make_world(20), 1.02 ** torch.arange(20.0)
+    windows = plan_windows(20, 8, 3)
+    pieces = [
+        replace(cut(world, frames, 1.0), log_zoom=(zoom[list(frames)] / zoom[frames.start]).log()[None])
+        for frames in windows
+    ]
+    shot = join(pieces, windows, torch.ones(2, 20, dtype=torch.bool), CAMERA)
+    torch.testing.assert_close(shot.intrinsics[:, 0, 0], 8.0 * zoom)
+    torch.testing.assert_close(shot.intrinsics[:, 1, 1], 8.0 * zoom)
+    assert torch.equal(shot.intrinsics[:, :, 2], CAMERA.matrix[:, 2].expand(20, 3))
+
+
+def test_one_lens_for_all_frames_is_that_of_the_camera_to_the_bit() -> None:
+    world, windows = make_world(20), plan_windows(20, 8, 3)
+    shot = join([cut(world, frames, 1.0) for frames in windows], windows, torch.ones(2, 20, dtype=torch.bool), CAMERA)
+    assert torch.equal(shot.intrinsics, CAMERA.matrix.expand(20, 3, 3))

@@ -121,7 +121,7 @@ def test_the_camera_is_that_of_the_pixels_and_points_are_shifted_to_fit_it() -> 
     points[:, :2] *= torch.tensor([1.0, 1.0, 4.0])  # in doubt, and wrong
     flat = Prediction(local_points=points[None], point_conf_logits=logits, c2w=torch.eye(4).repeat(1, 4, 1, 1))
     shot = join([flat], [range(4)], torch.zeros(0, 4, dtype=torch.bool), camera)
-    torch.testing.assert_close(shot.intrinsics, small)
+    torch.testing.assert_close(shot.intrinsics, small.expand(4, 3, 3))
     assert shot.camera is camera and shot.shift == pytest.approx(0.3, abs=1e-4)
     assert shot.betas is None and shot.rotations is None and shot.transl is None
 

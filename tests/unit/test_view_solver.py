@@ -14,7 +14,7 @@ from unish.geometry.rigid import invert_rigid, transform_points
 from unish.network.matching.records import SparseMatches
 from unish.network.outputs import SceneOutput
 from unish.network.view_config import ViewSolverConfig
-from unish.network.view_solver import SolvedViews, arrange_observations, refine_scene, solve_views
+from unish.network.view_solver import SolvedViews, _list_pairs, arrange_observations, refine_scene, solve_views
 from unish.network.view_start import ViewStart, find_start
 
 CONFIG = ViewSolverConfig(num_keypoints=512, num_anchors=200)
@@ -79,9 +79,10 @@ def test_a_camera_that_turns_or_zooms_stays_in_its_place(kind: str) -> None:
     found = solve(replace(clip, intrinsics=clip.intrinsics[:1].expand(5, 3, 3)))
     assert not found.moves.any()
     assert (found.bundle.w2c[..., :3, 3] == 0).all()
-    # One focal length for all frames makes a small turn of a zoom: 0.55 degrees were measured where it grows by 22 %.
-    assert turn_errors(found.bundle.w2c[0], clip.w2c).max() < (1.1 if kind == "zoom" else 0.2)
-    assert (found.intrinsics[0, 0] == clip.intrinsics[0]).all()
+    assert turn_errors(found.bundle.w2c[0], clip.w2c).max() < 0.2
+    focal, true = found.intrinsics[0, :, 0, 0], clip.intrinsics[:, 0, 0]
+    torch.testing.assert_close(focal / focal[0], true / true[0], rtol=2e-3, atol=0)
+    torch.testing.assert_close(focal.log().mean(), clip.intrinsics[0, 0, 0].log())
 
 
 def test_a_thing_that_fills_two_fifths_does_not_pull_a_camera_at_rest() -> None:
@@ -208,6 +209,23 @@ def test_observations_are_the_matches_frame_by_frame() -> None:
         assert torch.equal(found.weights[0, first, slot], matches.weights[0, number])
     assert not found.weights[0, 1, 1].any() and not found.weights[0, 2, 1].any()
     assert torch.equal(found.prior_weights, matches.anchor_valid.float()) and found.prior_log_depth is prior
+
+
+@pytest.mark.parametrize("num_frames", [20, 40, 80])
+def test_observations_grow_with_the_frames_alone(num_frames: int) -> None:
+    """Memory is linear: of each frame at most two for each gap, and one of the first with the last."""
+    pairs = _list_pairs(num_frames, CONFIG)
+    both = pairs + [(second, first) for first, second in pairs]
+    matches = SparseMatches(
+        pairs=both,
+        anchors_px=torch.zeros(1, num_frames, 3, 2),
+        anchor_valid=torch.ones(1, num_frames, 3, dtype=torch.bool),
+        targets_px=torch.zeros(1, len(both), 3, 2),
+        weights=torch.ones(1, len(both), 3),
+    )
+    found = arrange_observations(matches, torch.zeros(1, num_frames, 3))
+    assert len(pairs) <= len(CONFIG.gaps) * num_frames
+    assert found.weights.shape == (1, num_frames, 2 * len(CONFIG.gaps), 3)
 
 
 def test_pairs_that_are_not_believed_take_no_part(monkeypatch: pytest.MonkeyPatch) -> None:

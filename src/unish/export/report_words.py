@@ -84,7 +84,13 @@ def describe_people_trust(report: dict[str, Any], index: int) -> str:
 def _say_lens(report: dict[str, Any], index: int) -> str:
     angle = show(report, f"shots.{index}.field_of_view_deg", 0, "°")
     source = _LENS.get(report["shots"][index]["focal_source"], "")
-    return f"{angle} along the long side of the picture. {source}"
+    zoom = float(report["shots"][index].get("zoom", 1.0))
+    zooms = (
+        ""
+        if zoom == 1.0
+        else f" The lens zooms {'in' if zoom > 1 else 'out'} by a factor of {max(zoom, 1 / zoom):.2f}."
+    )
+    return f"{angle} along the long side of the picture. {source}{zooms}"
 
 
 def _say_camera(report: dict[str, Any], index: int) -> str:

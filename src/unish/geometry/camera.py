@@ -47,6 +47,14 @@ def resize_intrinsics(
     return intrinsics * factors[:, None]
 
 
+def zoom_intrinsics(intrinsics: Float[Tensor, "3 3"], zoom: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3 3"]:
+    """Intrinsics with focal lengths ``zoom`` times as long; the principal point stays."""
+    longer = torch.stack([zoom, zoom, torch.ones_like(zoom)], dim=-1)
+    return torch.cat(
+        [intrinsics[..., :2] * longer[..., None, :2], intrinsics[..., 2:].expand(*zoom.shape, 3, 1)], dim=-1
+    )
+
+
 def thin_intrinsics(intrinsics: Float[Tensor, "*batch 3 3"], first: int, stride: int) -> Float[Tensor, "*batch 3 3"]:
     """Intrinsics of the image of pixels ``first``, ``first + stride``, … of every row and column.
 

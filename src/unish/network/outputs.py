@@ -22,7 +22,7 @@ class SceneOutput:
         auxiliary: outputs for losses alone (the logarithm of the predicted focal length), by name.
         joined, certain: (B, N) frames that matches join to the others, and beyond doubt; ``None`` where nobody asked.
         solves_focal: (B,) the focal length is solved from how the camera turned; ``None`` where nobody asked.
-        in_given_unit, given_error_px: see ``Prediction``.
+        log_zoom, in_given_unit, given_error_px: see ``Prediction``.
         metres_per_unit: (B,) metres of a unit of the points, by a metric depth prior; ``None`` where none says so.
     """
 
@@ -35,6 +35,7 @@ class SceneOutput:
     joined: Bool[Tensor, "B N"] | None = None
     certain: Bool[Tensor, "B N"] | None = None
     solves_focal: Bool[Tensor, "B"] | None = None
+    log_zoom: Float[Tensor, "B N"] | None = None
     in_given_unit: Bool[Tensor, "B"] | None = None
     given_error_px: Float[Tensor, "B"] | None = None
     metres_per_unit: Float[Tensor, "B"] | None = None

@@ -112,6 +112,7 @@ class UniSH(nn.Module):
                 joined=scene.joined,
                 certain=scene.certain,
                 solves_focal=scene.solves_focal,
+                log_zoom=scene.log_zoom,
                 in_given_unit=scene.in_given_unit,
                 given_error_px=scene.given_error_px,
             )
@@ -129,6 +130,7 @@ class UniSH(nn.Module):
             joined=scene.joined,
             certain=scene.certain,
             solves_focal=scene.solves_focal,
+            log_zoom=scene.log_zoom,
             in_given_unit=scene.in_given_unit,
             given_error_px=scene.given_error_px,
         )

@@ -21,6 +21,8 @@ class ViewSolverConfig:
         quantile: of the distances of the matches of a pair that decides; less than half, so that a thing that fills two
             fifths of the picture does not.
         still_px, parallax_px: distance that a camera at rest, or one that only turns, may leave.
+        still_share, still_spread: the camera is at rest where this share of what is matched keeps its place in all
+            pairs, with this standard deviation in half sides of the picture, whatever the rest does.
         min_log_zoom: smallest change of the focal length that is a zoom.
         zoom_explains, zoom_share: a zoom leaves, of this share of the matches, this share of the distance.
         min_spread: standard deviation of the matches that tell a zoom, in half sides of the picture.
@@ -45,6 +47,8 @@ class ViewSolverConfig:
     quantile: float = 0.4
     still_px: float = 0.3
     parallax_px: float = 1.0
+    still_share: float = 0.05
+    still_spread: float = 0.3
     min_log_zoom: float = 0.02
     zoom_explains: float = 0.85
     zoom_share: float = 0.15

@@ -153,8 +153,8 @@ def refine_depth(
         prior_log_depth: finite.
         conf_logits: of the prior.
         moving: whether the camera changes its place. Where it does not, anchors have no depth of their own and pictures
-            show none, so the prior stays, and is only made the same in all frames: pixel by pixel where all poses are
-            equal, by the turn between them otherwise.
+            show none, so the prior stays, and is only made the same in all frames: pixel by pixel where all cameras are
+            equal, by the turn (and the zoom) between them otherwise.
         sweeps: look for the depth of a moving camera along the rays; else the prior with the field of its anchors is
             only fused over the frames.
         refiner: what judges the sweep of a moving camera; its rules alone where ``None``.
@@ -166,7 +166,8 @@ def refine_depth(
     guess = prior_log_depth + _fit_field(prior_log_depth, views.people, anchors) if moving else prior_log_depth
     if len(guess) == 1:
         return _hold_people(prior_log_depth, guess, views, small), conf_logits
-    if not moving and bool((views.w2c == views.w2c[:1]).all()):
+    alike = all(bool((part == part[:1]).all()) for part in (views.w2c, views.intrinsics))
+    if not moving and alike:
         scene = views.usable & (views.people < 0)
         weights = conf_logits.sigmoid() * scene * (_enlarge_mask(small.scene, size) + _BESIDE_PEOPLE)
         return join_still_frames(prior_log_depth, weights, scene), conf_logits

@@ -17,7 +17,8 @@ from unish.geometry.statistics import weighted_median, weighted_quantile
 from unish.geometry.two_view import compose_essential, sampson_errors
 from unish.network.matching.records import SparseMatches
 from unish.network.view_config import ViewSolverConfig
-from unish.network.view_start import USUAL_SIDE, ViewStart, largest_of_gaps
+from unish.network.view_parallax import largest_of_gaps
+from unish.network.view_start import USUAL_SIDE, ViewStart
 
 _MOST_PARALLAX_PX = 10.0  # from which on a match says no more about the unit: the prior's own relief is the error then
 _TINY = 1e-12
@@ -91,6 +92,7 @@ def start_at_cameras(
             moves=moves,
             zooms=never,
             still=never,
+            log_zoom=torch.zeros(w2c.shape[:2], dtype=w2c.dtype, device=w2c.device),
             certain=every_frame,
             turn_deg=torch.zeros_like(path),
         ),

@@ -53,11 +53,13 @@ class SolvedViews:
     Attributes:
         bundle: cameras and anchors, in the unit of the scene branch.
         anchors_px: pixels of the images.
-        intrinsics: with the focal length that was found, pixels of the images.
+        intrinsics: with the focal length that was found, of each frame where the lens zooms; pixels of the images.
         joined: frames that matches join to the others; the rest stands where a neighbour stands.
         certain: frames that are joined beyond doubt.
         moves: the camera changes its place; else its depth is that of the scene branch.
         solves_focal: the focal length is solved from a turning camera, not guessed.
+        log_zoom: log of the focal length of each frame over the one that was given (of the first frame) or guessed (the
+            mean of all); 0 where the lens does not zoom.
         log_unit, error_px: see ``KnownStart``; 0 where no cameras were given.
     """
 
@@ -68,6 +70,7 @@ class SolvedViews:
     certain: Bool[Tensor, "B N"]
     moves: Bool[Tensor, "B"]
     solves_focal: Bool[Tensor, "B"]
+    log_zoom: Float[Tensor, "B N"]
     log_unit: Float[Tensor, "B"]
     error_px: Float[Tensor, "B"]
 
@@ -105,16 +108,53 @@ def refine_scene(
     shape = (*images.shape[:2], *images.shape[3:])
     people = torch.full(shape, -1, device=images.device) if people is None else people.long()
     usable = torch.ones(shape, dtype=torch.bool, device=images.device) if usable is None else usable
-    log_depth = scene.local_points[..., 2].float().clamp_min(_MIN_DEPTH).log()
-    margin = 1 + max(images.shape[-2:]) // 256
-    static = usable & ~dilate((people >= 0).flatten(0, 1), margin).unflatten(0, shape[:2])
-    intrinsics = scene.intrinsics.float()
     config = config or ViewSolverConfig()
+    intrinsics = scene.intrinsics.float()
     views = stand_still(intrinsics) if still else solve_views(
-        images, log_depth, intrinsics, usable=static, known_camera=known_camera,
+        images, read_log_depth(scene), intrinsics, usable=leave_people_out(people, usable), known_camera=known_camera,
         w2c=None if c2w is None else invert_rigid(c2w), refine_w2c=refine_c2w, config=config,
     )  # fmt: skip
-    log_depth = _refit_priors(log_depth + views.log_unit[:, None, None, None], priors or (), views)
+    refined = apply_views(
+        scene, images, views, people=people, usable=usable, sweep=config.sweep, refiner=refiner, priors=priors
+    )
+    if c2w is None:
+        return refined
+    # To the bit what was given; and where nothing shows parallax, nothing tells better places.
+    found = torch.where((views.moves & refine_c2w)[:, None, None, None], refined.c2w, c2w)
+    return replace(refined, c2w=found, in_given_unit=views.moves, given_error_px=views.error_px)
+
+
+def read_log_depth(scene: SceneOutput) -> Float[Tensor, "B N H W"]:
+    """What ``solve_views`` takes for the depth prior."""
+    return scene.local_points[..., 2].float().clamp_min(_MIN_DEPTH).log()
+
+
+def leave_people_out(people: Int[Tensor, "B N H W"], usable: Bool[Tensor, "B N H W"]) -> Bool[Tensor, "B N H W"]:
+    """Where a picture shows what does not move: not people, nor the pixels beside them."""
+    margin = 1 + max(people.shape[-2:]) // 256
+    return usable & ~dilate((people >= 0).flatten(0, 1), margin).unflatten(0, people.shape[:2])
+
+
+def apply_views(
+    scene: SceneOutput,
+    images: Float[Tensor, "B N 3 H W"],
+    views: SolvedViews,
+    *,
+    people: Int[Tensor, "B N H W"],
+    usable: Bool[Tensor, "B N H W"],
+    sweep: bool = True,
+    refiner: DepthRefiner | None = None,
+    priors: Sequence[AffineDepth | None] | None = None,
+) -> SceneOutput:
+    """The scene with the cameras of ``views``, and with depth that follows from its anchors and cameras.
+
+    Args:
+        scene, images, people, usable, refiner, priors: as in ``refine_scene``.
+        sweep: see ``ViewSolverConfig``.
+    """
+    # What a longer lens enlarges looks nearer, and the scene branch takes it for that.
+    log_depth = read_log_depth(scene) + (views.log_unit[:, None] + views.log_zoom)[..., None, None]
+    log_depth = _refit_priors(log_depth, priors or (), views)
     refined = [
         _refine_clip(
             log_depth[clip],
@@ -124,29 +164,23 @@ def refine_scene(
             usable[clip],
             views,
             clip,
-            config.sweep,
+            sweep,
             refiner,
             sharp_prior=priors is not None,
         )
         for clip in range(len(images))
     ]
     log_depth, conf_logits = (torch.stack(part) for part in zip(*refined, strict=True))
-    found = invert_rigid(views.bundle.w2c)
-    if c2w is not None:
-        free = views.moves & refine_c2w
-        # To the bit what was given; and where nothing shows parallax, nothing tells better places.
-        found = torch.where(free[:, None, None, None], found, c2w)
     return replace(
         scene,
         local_points=unproject(log_depth.exp(), views.intrinsics),
         point_conf_logits=conf_logits,
-        c2w=found,
+        c2w=invert_rigid(views.bundle.w2c),
         intrinsics=views.intrinsics,
         joined=views.joined,
         certain=views.certain,
         solves_focal=views.solves_focal,
-        in_given_unit=None if c2w is None else views.moves,
-        given_error_px=None if c2w is None else views.error_px,
+        log_zoom=views.log_zoom - views.log_zoom[:, :1],
         metres_per_unit=None if scene.metres_per_unit is None else scene.metres_per_unit * (-views.log_unit).exp(),
     )
 
@@ -227,7 +261,7 @@ def solve_views(
         log_depth: of the scene branch, up to one scale.
         intrinsics: pixels of the images; given, or a first guess.
         usable: pixels of the scene, which does not move; everywhere if ``None``.
-        known_camera: ``intrinsics`` are right.
+        known_camera: ``intrinsics`` are right, those of the first frame where the lens zooms.
         w2c: known cameras, world = first one: they stay, and the depth of anchors is in their unit.
         refine_w2c: they are only where the adjustment starts, and keep their size.
     """
@@ -248,13 +282,15 @@ def solve_views(
         )  # fmt: skip
         if w2c is not None:
             bundle = _resize(bundle, keep_length(bundle.w2c, start.w2c, free))
-        # The adjustment knows no zoom, and rounds what does not move at all.
+        # The adjustment has one focal length for all frames, and rounds what does not move at all.
         w2c = torch.where(start.zooms[:, None, None, None], start.w2c, bundle.w2c)
         w2c = torch.where(start.still[:, None, None, None], torch.eye(4, device=images.device), w2c)
         bundle = replace(bundle, w2c=w2c)
-        longer = functional.pad(bundle.log_focal.exp()[:, None].expand(-1, 2), (0, 1), value=1.0)
+        log_zoom = start.log_zoom - start.log_zoom[:, :1] if known_camera else start.log_zoom
+        log_focal = bundle.log_focal[:, None] + log_zoom
+        longer = functional.pad(log_focal.exp()[..., None].expand(-1, -1, 2), (0, 1), value=1.0)
         # Only the focal lengths change: the principal point stays.
-        scaled = torch.diag_embed(longer)[:, None] @ intrinsics
+        scaled = torch.diag_embed(longer) @ intrinsics
         solved = torch.cat([scaled[..., :2], intrinsics[..., 2:]], dim=-1)
     return SolvedViews(
         bundle=bundle,
@@ -264,6 +300,7 @@ def solve_views(
         certain=start.joined & start.certain,
         moves=start.moves,
         solves_focal=solves_focal,
+        log_zoom=log_zoom,
         log_unit=known.log_unit,
         error_px=known.error_px,
     )
@@ -289,6 +326,7 @@ def stand_still(intrinsics: Float[Tensor, "B N 3 3"]) -> SolvedViews:
         certain=every,
         moves=none,
         solves_focal=none,
+        log_zoom=intrinsics.new_zeros(shape),
         log_unit=of_clips,
         error_px=of_clips,
     )

@@ -12,15 +12,15 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from unish.geometry.parallax import fit_turn
 from unish.geometry.rigid import make_rigid
 from unish.geometry.rotation import rotation_angle
-from unish.geometry.statistics import weighted_mean, weighted_median, weighted_quantile
+from unish.geometry.statistics import weighted_median
 from unish.geometry.two_view import compose_essential, sampson_errors, solve_two_views
 from unish.geometry.view_graph import find_cycles, join_frames
 from unish.network.camera_solve import PosePrior, fuse_pairs, solve_pairs
 from unish.network.matching.records import SparseMatches
 from unish.network.view_config import ViewSolverConfig
+from unish.network.view_parallax import ask_for_parallax, chain_zooms
 
 USUAL_SIDE = 640
 """Thresholds in pixels are those of a picture whose long side has so many."""
@@ -38,6 +38,7 @@ class ViewStart:
         joined: see ``SolvedViews``.
         believed: (B, P) pairs whose matches take part.
         moves, zooms, still: the camera changes its place; its focal length; it does nothing at all.
+        log_zoom: log focal length of each frame, 0 on average and where the lens does not zoom.
         certain: (B, N) frames that pairs beyond doubt join.
         turn_deg: widest turn between these.
     """
@@ -48,6 +49,7 @@ class ViewStart:
     moves: Bool[Tensor, "B"]
     zooms: Bool[Tensor, "B"]
     still: Bool[Tensor, "B"]
+    log_zoom: Float[Tensor, "B N"]
     certain: Bool[Tensor, "B N"]
     turn_deg: Float[Tensor, "B"]
 
@@ -72,7 +74,7 @@ def find_start(
     first, second = torch.tensor(pairs, device=intrinsics.device).T
     targets, weights = matches.targets_px[:, :num_pairs], matches.weights[:, :num_pairs]
     unit = USUAL_SIDE / long_side
-    parallax = _ask_for_parallax(
+    parallax = ask_for_parallax(
         matches.anchors_px[:, first], targets, weights, intrinsics[:, first], pairs, unit, config
     )
     moves = parallax.moves
@@ -102,13 +104,16 @@ def find_start(
         [join_frames(relative[clip], support[clip] * sure[clip], pairs, num_frames)[1] for clip in range(len(support))]
     )
     translation = w2c[..., :3, 3] * unit_depth[:, None, None] * moves[:, None, None]
+    zooms = parallax.zooms & ~moves
+    log_zoom = chain_zooms(parallax.log_zoom, support * believed, pairs, num_frames)
     return ViewStart(
         w2c=make_rigid(w2c[..., :3, :3], translation),
         joined=joined,
         believed=believed,
         moves=moves,
-        zooms=parallax.zooms & ~moves,
+        zooms=zooms,
         still=parallax.still,
+        log_zoom=log_zoom * zooms[:, None],
         certain=certain,
         turn_deg=_widest_turn(w2c, certain),
     )
@@ -134,67 +139,6 @@ def _judge(
     cycles = torch.stack([find_cycles(relative[clip], doubtful[clip], pairs) for clip in range(len(inliers))])
     support = torch.where(plain | doubtful, inliers.to(relative.dtype), 0.0)
     return plain | (inliers > config.sure_inliers) | cycles, support
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Parallax:
-    """Attributes:
-    rotation: of a camera that stays in its place, first to second.
-    moves, zooms, still: see ``ViewStart``.
-    """
-
-    rotation: Float[Tensor, "B P 3 3"]
-    moves: Bool[Tensor, "B"]
-    zooms: Bool[Tensor, "B"]
-    still: Bool[Tensor, "B"]
-
-
-def _ask_for_parallax(
-    anchors: Float[Tensor, "B P A 2"],
-    targets: Float[Tensor, "B P A 2"],
-    weights: Float[Tensor, "B P A"],
-    intrinsics: Float[Tensor, "B P 3 3"],
-    pairs: list[tuple[int, int]],
-    unit: float,
-    config: ViewSolverConfig,
-) -> _Parallax:
-    """Whether a camera in one place explains the matches."""
-    usable = (weights > 0).sum(-1) >= config.min_matches
-    turn = fit_turn(anchors, targets, weights, intrinsics, zooms=False)
-    zoom = fit_turn(anchors, targets, weights, intrinsics)
-    # In front of a single wall a zoom looks like coming nearer. It is taken for one only where it explains nearly all
-    # matches, and these are all over the picture.
-    most = [weighted_quantile(fit.residual_px, weights, config.zoom_explains) for fit in (turn, zoom)]
-    spread = _measure_spread(anchors, weights) / intrinsics[..., :2, 2]
-    zooms = (zoom.log_zoom.abs() > config.min_log_zoom) & (most[1] < config.zoom_share * most[0])
-    zooms &= spread.amin(-1) > config.min_spread
-    left = torch.where(zooms[..., None], zoom.residual_px, turn.residual_px)
-    residual = weighted_quantile(left, weights, config.quantile) * unit
-    apart = weighted_quantile((targets - anchors).norm(dim=-1), weights, config.quantile) * unit
-    moves = largest_of_gaps(residual, usable, pairs, config) > config.parallax_px
-    return _Parallax(
-        rotation=torch.where(zooms[..., None, None], zoom.rotation, turn.rotation),
-        moves=moves,
-        zooms=largest_of_gaps(zooms.to(weights), usable, pairs, config) > 0,
-        still=~moves & (largest_of_gaps(apart, usable, pairs, config) <= config.still_px),
-    )
-
-
-def largest_of_gaps(
-    values: Float[Tensor, "B P"], usable: Bool[Tensor, "B P"], pairs: list[tuple[int, int]], config: ViewSolverConfig
-) -> Float[Tensor, "B"]:
-    """The median of each gap between frames, for a single pair can be matched wrongly, and of these the largest."""
-    # Pairs that are farther apart than those of every frame are one kind.
-    gaps = torch.tensor([second - first for first, second in pairs], device=values.device)
-    gaps = gaps.clamp_max(max(config.gaps) + 1)
-    known = torch.where(usable, values, torch.nan)
-    return torch.stack([known[:, gaps == gap].nanmedian(1).values for gap in gaps.unique()]).nan_to_num(0.0).amax(0)
-
-
-def _measure_spread(px: Float[Tensor, "B P A 2"], weights: Float[Tensor, "B P A"]) -> Float[Tensor, "B P 2"]:
-    """Standard deviation of places, pixels."""
-    middle = weighted_mean(px, weights)[..., None, :]
-    return weighted_mean((px - middle).square(), weights).sqrt()
 
 
 def _solve_clip_pairs(

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int16, UInt8
 from torch import Tensor
 
 from unish.errors import InputError
+from unish.geometry.camera import zoom_intrinsics
 from unish.io import FramePile, release_memory
 from unish.network.depth_prior import DepthPrior, PriorView
 from unish.passes.models import Network, ReadsPeople
@@ -24,6 +25,7 @@ from unish.reconstruction import (
     choose_owner,
     decide_camera,
     describe_window,
+    first_zoom,
     intrinsics_at,
     leave_out,
     plan_windows,
@@ -146,8 +148,9 @@ class WindowReader:
             if self.folder.has_window(frames):
                 camera = camera or self.folder.load_camera(part.start)
             else:
-                prediction = self._predict(part, frames, camera, still=still)
-                camera = self._add(part, planned, frames, camera, prediction, windows[-1] if windows else None)
+                before = windows[-1] if windows else None
+                prediction = self._predict(part, frames, camera, first_zoom(before, planned), still=still)
+                camera = self._add(part, planned, frames, camera, prediction, before)
             windows.append(self.folder.load_window(frames))
             release_memory()
             if self.clock.progress is not None:
@@ -193,12 +196,14 @@ class WindowReader:
         return {"depth_prior": [self.prior.estimate(view)]}
 
     @torch.inference_mode()
-    def _predict(self, part: slice, frames: range, camera: Camera | None, *, still: bool) -> Prediction:
-        """Batch of one, on the CPU."""
+    def _predict(self, part: slice, frames: range, camera: Camera | None, zoom: float, *, still: bool) -> Prediction:
+        """Batch of one, on the CPU; ``zoom``: focal length in the first of the frames over that of the camera."""
         device, chosen, dense = self.network.device, slice(frames.start, frames.stop), self.dense
         images = dense.pictures[chosen]
         size = (int(images.shape[1]), int(images.shape[2]))
-        intrinsics = None if camera is None else intrinsics_at(camera, size).expand(1, len(frames), 3, 3)
+        intrinsics = None
+        if camera is not None:
+            intrinsics = zoom_intrinsics(intrinsics_at(camera, size), torch.full((1, len(frames)), zoom))
         times = times_in_shot(dense.clip, part)[frames.start - part.start : frames.stop - part.start]
         people = make_human_inputs(self.network, images, size, dense.tracks, dense.landmarks, chosen)
         pictures = images.to(device).permute(0, 3, 1, 2)[None].float() / 255

@@ -13,7 +13,7 @@ from torch import Tensor
 from unish.reconstruction import Link, Window
 from unish.structs import Camera, FrameArray
 
-SMALL = ("c2w", "unplaced", "doubtful", "rotations", "betas", "transl")
+SMALL = ("c2w", "zoom", "unplaced", "doubtful", "rotations", "betas", "transl")
 """What a window has beside its dense maps and its numbers."""
 
 

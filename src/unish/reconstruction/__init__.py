@@ -29,7 +29,7 @@ from unish.reconstruction.size import describe_sizes, describe_statures, measure
 from unish.reconstruction.stillness import camera_stood_still
 from unish.reconstruction.stitch import Shot, choose_owner, choose_shift_frames, stitch_windows
 from unish.reconstruction.verdicts import judge, read_facts
-from unish.reconstruction.window import Link, Window, describe_window, plan_windows
+from unish.reconstruction.window import Link, Window, describe_window, first_zoom, plan_windows
 
 __all__ = [
     "REGIONS",
@@ -60,6 +60,7 @@ __all__ = [
     "fill_between",
     "fill_gaps",
     "find_padding",
+    "first_zoom",
     "intrinsics_at",
     "judge",
     "know_camera",

@@ -36,7 +36,8 @@ def fill_between(
     if shot.transl is not None:
         transl = torch.stack([interpolate_points(known, person, times) for person in shot.transl])
     c2w = torch.eye(4).repeat(len(times), 1, 1) if shot.still else interpolate_cameras(known, shot.c2w, times)
-    return replace(shot, dense=dense, c2w=c2w, rotations=rotations, betas=betas, transl=transl)
+    intrinsics = interpolate_intrinsics(known, shot.intrinsics, times)
+    return replace(shot, dense=dense, c2w=c2w, intrinsics=intrinsics, rotations=rotations, betas=betas, transl=transl)
 
 
 def interpolate_cameras(
@@ -55,6 +56,17 @@ def interpolate_cameras(
     same = np.searchsorted(times_s, known_s)
     found[torch.from_numpy(same)] = c2w
     return found
+
+
+def interpolate_intrinsics(
+    known_s: Float[ndarray, "D"], intrinsics: Float[Tensor, "D 3 3"], times_s: Float[ndarray, "T"]
+) -> Float[Tensor, "T 3 3"]:
+    """Focal lengths on straight lines between two frames; what is the same in all frames stays, to the bit."""
+    if bool((intrinsics == intrinsics[:1]).all()):
+        return intrinsics[:1].repeat(len(times_s), 1, 1)
+    numbers = intrinsics.flatten(1).double().numpy().T
+    lines = np.stack([np.interp(times_s, known_s, number) for number in numbers], -1)
+    return torch.from_numpy(lines).to(intrinsics).unflatten(1, (3, 3))
 
 
 def interpolate_points(

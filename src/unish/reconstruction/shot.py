@@ -151,8 +151,7 @@ def compare_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
     placed = smooth_distances(body, _place(shot, evidence, betas, body), evidence.timestamps_s)
     # Depth that the network itself doubts says nothing about scale or people.
     sure = FrameArray.like(shot.depth, lambda frame: torch.where(shot.conf[frame] >= CONFIDENT, shot.depth[frame], 0.0))
-    intrinsics = shot.intrinsics.expand(len(shot.c2w), 3, 3)
-    comparison = compare_depths(body, placed, sure, evidence.masks, intrinsics, shot.dense)
+    comparison = compare_depths(body, placed, sure, evidence.masks, shot.intrinsics, shot.dense)
     return ComparedShot(shot=shot, evidence=evidence, sure=sure, placed=placed, comparison=comparison)
 
 
@@ -183,9 +182,8 @@ def move_into_world(compared: ComparedShot, body: Body, curve: DepthCurve | None
     placed, log_moves = _support_weak_rulers(body, placed, _between(comparison.level, shot.dense, evidence))
     # Moving a body along its ray multiplies the depth of all its surface, nearly, by the same factor.
     comparison = replace(comparison, level=comparison.level + log_moves)
-    intrinsics = shot.intrinsics.expand(len(shot.c2w), 3, 3)
     metric_sure = FrameArray.like(shot.depth, lambda frame: in_metres(compared.sure[frame]))
-    placed, comparison = _stand_in_boxes(body, placed, comparison, metric_sure, evidence, intrinsics, shot.dense)
+    placed, comparison = _stand_in_boxes(body, placed, comparison, metric_sure, evidence, shot.intrinsics, shot.dense)
     # Places that were given in metres stay so, whatever the unit of the depth.
     c2w = shot.c2w if shot.keeps_cameras and shot.cameras_in_metres else scale_cameras(shot.c2w, world_scale)
     rest_pelvis = body.rest_joints(placed.params.betas)[..., 0, :]
@@ -193,7 +191,7 @@ def move_into_world(compared: ComparedShot, body: Body, curve: DepthCurve | None
     before = FrameArray.like(shot.depth, lambda frame: in_metres(shot.depth[frame]))
     return MetricShot(
         camera=shot.camera,
-        intrinsics=intrinsics,
+        intrinsics=shot.intrinsics,
         c2w=c2w,
         dense=shot.dense,
         conf=shot.conf,
@@ -251,9 +249,8 @@ def _place(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], bod
         rotations = shot.rotations
         in_metres = shot.shift * (shot.network_scale or 0.0)
         transl = shot.transl + torch.tensor([0.0, 0.0, in_metres])
-    intrinsics = shot.intrinsics.expand(num_frames, 3, 3)
     placed = place_bodies(
-        body, rotations, betas, evidence.landmarks_px, intrinsics, (height, width), evidence.valid, transl,
+        body, rotations, betas, evidence.landmarks_px, shot.intrinsics, (height, width), evidence.valid, transl,
         evidence.landmarks_sigma_px,
     )  # fmt: skip
     if evidence.never_moves is not None:

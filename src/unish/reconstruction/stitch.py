@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from unish.geometry.camera import zoom_intrinsics
 from unish.geometry.focal import recover_shift_of_samples
 from unish.geometry.rigid import invert_rigid, make_rigid
 from unish.reconstruction.camera import intrinsics_at
@@ -39,8 +40,8 @@ class Shot:
         conf: confidence, 0 to 1.
         c2w: camera to world, the first camera as world.
         rotations, betas, transl: of P people, as in ``Prediction``; ``None`` without people.
-        camera: of all frames.
-        intrinsics: the same in pixels of the maps.
+        camera: of all frames, of the first one where the lens zooms.
+        intrinsics: of each frame, in pixels of the maps.
         shift: what was added to every z for the points to be seen through this camera: to the points, and to whoever
             stands among them.
         network_scale: factor from the shot's unit to metres as the network itself believes, if it says so.
@@ -65,7 +66,7 @@ class Shot:
     betas: Float[Tensor, "P 10"] | None
     transl: Float[Tensor, "P T 3"] | None
     camera: Camera
-    intrinsics: Float[Tensor, "3 3"]
+    intrinsics: Float[Tensor, "T 3 3"]
     shift: float
     network_scale: float | None
     residual: float
@@ -146,7 +147,8 @@ def stitch_windows(
     owner = choose_owner([window.frames for window in windows])
     mine = [(owner == index).nonzero()[0] - window.frames.start for index, window in enumerate(windows)]
     num_frames, size = len(owner), (int(windows[0].depth.shape[1]), int(windows[0].depth.shape[2]))
-    intrinsics = intrinsics_at(camera, size)
+    zoom = torch.cat([window.zoom[rows] for window, rows in zip(windows, mine, strict=True)])
+    intrinsics = zoom_intrinsics(intrinsics_at(camera, size), zoom)
     shift = _find_shift(windows, alignments, owner, intrinsics, size)
     c2w = [one.move(window.c2w)[rows] for one, window, rows in zip(alignments, windows, mine, strict=True)]
     scales = [
@@ -261,7 +263,7 @@ def _find_shift(
     windows: list[Window],
     alignments: list[Alignment],
     owner: Int64[np.ndarray, "T"],
-    intrinsics: Float[Tensor, "3 3"],
+    intrinsics: Float[Tensor, "T 3 3"],
     size: tuple[int, int],
 ) -> float:
     some = choose_shift_frames(len(owner))
@@ -270,9 +272,7 @@ def _find_shift(
         row = frame - windows[index].frames.start
         samples.append(alignments[index].resize_points(windows[index].samples[row].double()))
         used.append(windows[index].sampled[row])
-    return float(
-        recover_shift_of_samples(torch.stack(samples), torch.stack(used), size, intrinsics.expand(len(some), 3, 3))
-    )
+    return float(recover_shift_of_samples(torch.stack(samples), torch.stack(used), size, intrinsics[some]))
 
 
 def _average_motion(motions: Float[Tensor, "K 4 4"]) -> Float[Tensor, "4 4"]:

@@ -300,6 +300,7 @@ def _describe_shot(shot: ShotMeasures, facts: ShotFacts) -> dict[str, Any]:
     return {
         "frames": len(shot.frames),
         "field_of_view_deg": shot.field_of_view_deg,
+        "zoom": shot.zoom,
         "focal_source": facts.focal_source,
         "camera_still": _is_still(shot, facts),
         "camera_extent_m": shot.camera_extent_m,

@@ -47,6 +47,7 @@ class Window:
         conf_logits: confidence before the sigmoid.
         samples, sampled: points of each frame, and which of them are confident (``geometry.focal.sample_points``).
         c2w: camera to world.
+        zoom: focal length of each frame over that of the first of the shot.
         unplaced: frames that nothing joins to the others; they stand where a neighbour stands.
         doubtful: frames that few matches join to the others.
         in_given_unit: the unit is that of cameras that were given.
@@ -63,6 +64,7 @@ class Window:
     samples: Float[FrameTensor, "N K 3"]
     sampled: Bool[FrameTensor, "N K"]
     c2w: Float[Tensor, "N 4 4"]
+    zoom: Float[Tensor, "N"]
     unplaced: Bool[Tensor, "N"]
     doubtful: Bool[Tensor, "N"]
     rotations: Float[Tensor, "P N 24 3 3"] | None
@@ -115,6 +117,7 @@ def describe_window(
         samples=samples.float(),
         sampled=sampled,
         c2w=prediction.c2w[0],
+        zoom=first_zoom(before, frames) * _zoom(prediction),
         unplaced=~_says(prediction, prediction.joined),
         doubtful=_says(prediction, prediction.joined) & ~_says(prediction, prediction.certain),
         rotations=None if prediction.rotations is None else prediction.rotations[0],
@@ -126,6 +129,17 @@ def describe_window(
         in_given_unit=prediction.in_given_unit is not None and bool(prediction.in_given_unit[0]),
         given_error_px=math.nan if prediction.given_error_px is None else float(prediction.given_error_px[0]),
     )
+
+
+def first_zoom(before: Window | None, frames: range) -> float:
+    """Focal length in the first of these frames over that in the first of the shot; ``before`` shares it."""
+    return 1.0 if before is None else float(before.zoom[shared_frames(before.frames, frames)[0].start])
+
+
+def _zoom(prediction: Prediction) -> Float[Tensor, "N"]:
+    """Focal lengths over that of the first frame; 1 where the network does not say."""
+    num_frames = prediction.c2w.shape[1]
+    return torch.ones(num_frames) if prediction.log_zoom is None else prediction.log_zoom[0].exp()
 
 
 def _says(prediction: Prediction, found: Bool[Tensor, "1 N"] | None) -> Bool[Tensor, "N"]:

@@ -34,6 +34,7 @@ from unish.reconstruction.checks.scene import (
     measure_stillness,
     overhang_share,
     static_disagreement,
+    zoom_factor,
 )
 from unish.reconstruction.checks.views import likeness, lower_body_frames, trunk_down
 from unish.reconstruction.report import measure_reprojection
@@ -95,7 +96,8 @@ class ShotMeasures:
     Attributes:
         shot: number, from 0.
         frames: its frames, indices of used frames.
-        field_of_view_deg: across the long side of the picture.
+        field_of_view_deg: across the long side of the picture, median over the frames.
+        zoom: focal length in the last frame over that in the first.
         camera_extent_m: diagonal of the box around the camera's path.
         static_disagreement_percent: ``checks.scene.static_disagreement``.
         stillness: what the pictures say of the camera, ``checks.scene.measure_stillness``.
@@ -118,6 +120,7 @@ class ShotMeasures:
     floor_known: bool
     pictures: PictureMeasures
     trunk_down: float
+    zoom: float = 1.0
 
 
 def measure_people(reconstruction: Reconstruction, body: Body) -> list[PersonMeasures]:
@@ -155,6 +158,7 @@ def measure_shots(reconstruction: Reconstruction, body: Body) -> list[ShotMeasur
                 floor_known=bool(np.isfinite(ground.floor[frames[0]]).all()),
                 pictures=measure_pictures(reconstruction, frames),
                 trunk_down=trunk_down(reconstruction, frames),
+                zoom=zoom_factor(reconstruction, frames),
             )
         )
     return found

@@ -57,6 +57,8 @@ class Prediction:
             stands. ``None`` where the network does not say.
         certain: (B, N) of these, frames whose camera is beyond doubt. ``None`` where the network does not say.
         solves_focal: (B,) ``intrinsics`` follow from how the camera turned. ``None`` where the network does not say.
+        log_zoom: (B, N) log of the focal length of each frame over that of the first, 0 where the lens does not zoom.
+            ``None`` where the network does not say.
         in_given_unit: (B,) the points are in the unit of the cameras that were given. ``None`` where none were.
         given_error_px: (B,) median distance of matches from where given cameras allow them (Sampson error), pixels of a
             picture whose long side has 640. ``None`` where none were given.
@@ -73,5 +75,6 @@ class Prediction:
     joined: Bool[Tensor, "B N"] | None = None
     certain: Bool[Tensor, "B N"] | None = None
     solves_focal: Bool[Tensor, "B"] | None = None
+    log_zoom: Float[Tensor, "B N"] | None = None
     in_given_unit: Bool[Tensor, "B"] | None = None
     given_error_px: Float[Tensor, "B"] | None = None

@@ -18,6 +18,7 @@ from unish.reconstruction.checks.patches import (
     find_patches,
     matching_step,
 )
+from unish.reconstruction.checks.scene import zoom_factor
 from unish.structs import Reconstruction
 
 MAX_FRAMES = 12
@@ -47,8 +48,8 @@ class PictureMeasures:
     Attributes:
         brightness: 90th percentile of the grey values of the lit part, median over frames, 0 to 255.
         is_round: the picture is a disc on black, as fisheye lenses draw it.
-        enlarged: by how much the lens has enlarged the still scene from the first to the last frame, as far as that is
-            no motion of the camera; 1 where it has not, or nothing tells.
+        enlarged: by how much more the lens has enlarged the still scene from first to last frame than the file's
+            focal lengths say, as far as that is no motion of the camera; 1 where it has not, or nothing tells.
     """
 
     brightness: float
@@ -117,7 +118,7 @@ def _measure_zoom(reconstruction: Reconstruction, frames: Integer[ndarray, "K"])
         return 1.0
     zoom_error, motion_error = np.median(errors, axis=0)
     zoomed = zoom_error < min(PARALLAX_GAIN * motion_error, MAX_ZOOM_ERROR)
-    return float(np.exp(np.sum(log_sizes))) if zoomed else 1.0
+    return float(np.exp(np.sum(log_sizes))) / zoom_factor(reconstruction, frames) if zoomed else 1.0
 
 
 def _follow(

@@ -156,6 +156,12 @@ def field_of_view(reconstruction: Reconstruction, frames: Integer[ndarray, "K"])
     return float(np.degrees(np.median(np.arctan(middle / focal) + np.arctan((side - middle) / focal))))
 
 
+def zoom_factor(reconstruction: Reconstruction, frames: Integer[ndarray, "K"]) -> float:
+    """Focal length in the last of the shot's frames over that in the first; 1 for a lens that does not zoom."""
+    first, last = reconstruction.intrinsics[frames[[0, -1]], 0, 0].astype(np.float64)
+    return float(last / first)
+
+
 def _spread(frames: Integer[ndarray, "K"], most: int) -> Integer[ndarray, "N"]:
     return frames[np.unique(np.linspace(0, len(frames) - 1, min(len(frames), most)).round().astype(int))]
 

@@ -54,7 +54,7 @@ class RgbdBenchmark:
         return [frames[start].name for start in range(0, len(frames) - CLIP_FRAMES + 1, self.step)]
 
     def score(self, data: Path, sequence: str, predictor: Predictor) -> Row:
-        views = self._read(data, sequence)
+        views = self.read_views(data, sequence)
         return score_views(ask_about_views(predictor, views, give_camera=self.give_camera), views)
 
     def summarise(self, rows: Mapping[str, Row]) -> Row:
@@ -64,7 +64,8 @@ class RgbdBenchmark:
     def _frames(self, data: Path) -> tuple[RgbdFrame, ...]:
         return self.list_frames(data)[:: self.every]
 
-    def _read(self, data: Path, sequence: str) -> TrueViews:
+    def read_views(self, data: Path, sequence: str) -> TrueViews:
+        """The pictures of a clip, and what is true of them."""
         frames = self._frames(data)
         start = [frame.name for frame in frames].index(sequence)
         recording = self.make_sequence(frames[start : start + CLIP_FRAMES])

@@ -52,9 +52,13 @@ class PlaceBenchmark:
         return list(_list_sequences(data))
 
     def score(self, data: Path, sequence: str, predictor: Predictor) -> Row:
-        views = read_views(data, sequence, _list_sequences(data)[sequence], is_metric=self.is_metric)
+        views = self.read_views(data, sequence)
         row = score_views(ask_about_views(predictor, views, give_camera=self.give_camera), views)
         return as_pair(row) if sequence.startswith(_PAIR) else row
+
+    def read_views(self, data: Path, sequence: str) -> TrueViews:
+        """The pictures of a sequence, and what is true of them."""
+        return read_views(data, sequence, _list_sequences(data)[sequence], is_metric=self.is_metric)
 
     def summarise(self, rows: Mapping[str, Row]) -> Row:
         """Means over the sequences of each kind."""
