@@ -54,6 +54,8 @@ class Settings:
         sky: look for the sky and leave it out of everything. Off until it is found well enough everywhere.
         blur_faces: in everything that shows pictures to others; ``reconstruction.npz`` keeps them as they are.
         settle: bring scene, ground and people together where feet stand; off gives what the network says alone.
+        person_points: people's own points at the resolution of their crops (``Reconstruction.person_points``); off
+            leaves the pixels of the depth maps.
         seed: of everything random; results repeat bit for bit on the same machine.
 
     Raises:
@@ -88,6 +90,7 @@ class Settings:
     overlap: int = 6
     sky: bool = False
     settle: bool = True
+    person_points: bool = True
     blur_faces: bool = False
     seed: int = 0
 
@@ -105,7 +108,7 @@ class Settings:
             raise InputError(f"overlap ({self.overlap}) is not below window ({self.window}); lower it")
         if self.device not in DEVICES:
             raise InputError(f"device is {shorten(self.device)}; give one of {', '.join(DEVICES)}")
-        for name in ("sky", "settle", "blur_faces", "refine_cameras"):
+        for name in ("sky", "settle", "person_points", "blur_faces", "refine_cameras"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name.replace('_', ' ')} is {shorten(getattr(self, name))}; give True or False")
         for name in ("model", "body"):

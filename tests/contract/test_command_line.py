@@ -17,7 +17,7 @@ PROMISED = {
         "--people", "--person-box", "--person-at", "--person-id", "--fill-gaps", "--tracks", "--intrinsics", "--body",
         "--window", "--overlap", "--settle", "--seed", "--quiet", "--blur-faces", "--fov", "--focal-35mm",
         "--person-height", "--known-distance", "--camera", "--follow", "--cameras",
-        "--refine-cameras", "--camera-unit",
+        "--refine-cameras", "--camera-unit", "--person-points",
     },
     "batch": {"--out", "--workers", "--threads", "--engine", "--shard", "--quiet"},
     "export": {
