@@ -84,7 +84,8 @@ def make_person_points(record: Reconstruction, relief: Callable[[int], ReliefCro
             record.betas[who], record.global_orient_aa[who, frame], record.body_pose_aa[who, frame],
             record.transl[who, frame],
         )  # fmt: skip
-        local = transform_points(invert_rigid(c2w), torch.from_numpy(vertices).float())
+        in_world = torch.from_numpy(vertices).float()
+        local = transform_points(invert_rigid(c2w), in_world.flatten(0, 1)).reshape(in_world.shape)
         return place_people(crops, depth, mask, camera, c2w, local, record.faces)
 
     return PersonPoints(len(record.dense_frames), read)

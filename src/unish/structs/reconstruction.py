@@ -249,10 +249,9 @@ class Reconstruction:
 
         From ``person_points`` where these have the person, else the person's pixels.
         """
-        return [self.points_of(person, frame) for frame in range(len(self.dense_frames))]
+        return [self._points_of(person, frame) for frame in range(len(self.dense_frames))]
 
-    def points_of(self, person: int, dense_frame: int) -> Float32[ndarray, "N 3"]:
-        """``points`` of one dense frame."""
+    def _points_of(self, person: int, dense_frame: int) -> Float32[ndarray, "N 3"]:
         if self.person_points is not None:
             own = self.person_points[dense_frame].of(person).points
             if len(own):

@@ -26,13 +26,14 @@ surface that it borders on than it truly does."""
 
 
 def score_person_points(prediction: Reconstruction, shared: SharedFrames) -> dict[str, float]:
-    """Of prediction's points of people, in the frames that both sides have.
+    """Of a prediction that has ``person_points``, in the frames that both sides have; nothing of others.
 
     ``person_points_normal_error_deg`` and ``person_points_fine_percent`` are those of ``score_human_normals`` for the
-    normals that stand in the file; NaN without ``person_points``. ``human_points_between_percent`` is the share of
-    ``points(person=i)`` that hang between a person and what is behind (``BEHIND_M``), after one scale for each person
-    and frame.
+    normals that stand in the file. ``person_points_between_percent`` is the share of points that hang between a person
+    and what is behind (``BEHIND_M``), after one scale for each person and frame.
     """
+    if prediction.person_points is None:
+        return {}
     dense = {int(frame): row for row, frame in enumerate(prediction.dense_frames)}
     wanted, there = human_normals(shared.true.depth, shared.true.intrinsics, shared.people)
     found = torch.zeros_like(wanted)
@@ -44,21 +45,18 @@ def score_person_points(prediction: Reconstruction, shared: SharedFrames) -> dic
         w2c, camera = (
             matrix[place].numpy() for matrix in (shared.predicted.c2w.inverse(), shared.predicted.intrinsics)
         )
-        if prediction.person_points is not None:
-            cloud = prediction.person_points[row]
-            pixels, _ = _project(cloud.points, w2c, camera)
-            found[place] = _paint(pixels, cloud.normals.astype(np.float64) @ w2c[:3, :3].T, there[place])
+        cloud = prediction.person_points[row]
+        pixels, depth = _project(cloud.points, w2c, camera)
+        found[place] = _paint(pixels, cloud.normals.astype(np.float64) @ w2c[:3, :3].T, there[place])
         surface = torch.where(shared.people[place] >= 0, shared.true.depth[place], 0.0).numpy()
-        for person in range(prediction.num_people):
-            points = prediction.points_of(person, row)
-            if len(points):
-                counts += _count_between(*_project(points, w2c, camera), surface)
-    nothing = prediction.person_points is None
-    scores = score_normals(found, wanted, there & ~torch.tensor(nothing))
+        for person in np.unique(cloud.person):
+            own = cloud.person == person
+            counts += _count_between(pixels[own], depth[own], surface)
+    scores = score_normals(found, wanted, there)
     return {
         "person_points_normal_error_deg": float(scores.mean_angle_deg),
         "person_points_fine_percent": float(scores.fine_percent),
-        "human_points_between_percent": float(100 * counts[0] / counts[1]) if counts[1] else float("nan"),
+        "person_points_between_percent": float(100 * counts[0] / counts[1]) if counts[1] else float("nan"),
     }
 
 
