@@ -8,7 +8,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -46,8 +46,9 @@ from unish.reconstruction import (
     read_facts,
 )
 from unish.settings import Settings
-from unish.structs import Clip, Reconstruction
+from unish.structs import Clip, PersonPoints, Reconstruction
 from unish.structs.progress import Progress, StageClock
+from unish.structs.reconstruction import PEOPLE_STORE
 from unish.values import check_path
 from unish.version import __version__
 from unish.video import read_inside_bars, show_inside_bars
@@ -169,9 +170,9 @@ def run(
             "observations": None,
         }
         found = found.with_report(report)
-        if temporary and found.dense:
-            # Its frames are needed as long as it is there.
-            weakref.finalize(found, cleaning.pop_all().close)
+        if temporary and (found.dense or found.person_points is not None):
+            # Its files are needed as long as it is there, those of points alone as long as any record has these.
+            weakref.finalize(found if found.dense else found.person_points, cleaning.pop_all().close)
     return Result(
         reconstruction=found,
         body=body,
@@ -293,6 +294,10 @@ def reconstruct_into(
         names = write_files(
             result.reconstruction, result.body, result.report, work.making, kept=result.kept, progress=progress
         )
+    found = result.reconstruction
+    if found.person_points is not None:
+        moved = PersonPoints.open(out / PEOPLE_STORE, len(found.dense_frames))
+        result = replace(result, reconstruction=replace(found, person_points=moved))
     return result, [out / name for name in names]
 
 

@@ -61,6 +61,8 @@ class Settings:
             how much of either).
         keep_observations: of ``reconstruct_into``: keep beside the result what ``unish refine`` works with.
         settle: bring scene, ground and people together where feet stand; off gives what the network says alone.
+        person_points: people's own points at the resolution of their crops (``Reconstruction.person_points``); off
+            leaves the pixels of the depth maps.
         depth_prior, people_detector, keypoints, masks: models in place of the shipped ones, each ``NAME``,
             ``NAME:WEIGHTS`` or the folder of weights; see ``structs.experts`` and docs/experts.md.
         seed: of everything random; results repeat bit for bit on the same machine.
@@ -99,6 +101,7 @@ class Settings:
     fast: bool = False
     settle: bool = True
     keep_observations: bool = True
+    person_points: bool = True
     blur_faces: bool = False
     depth_prior: str = "fastdepth"
     people_detector: str = "yolo"
@@ -120,7 +123,9 @@ class Settings:
             raise InputError(f"overlap ({self.overlap}) is not below window ({self.window}); lower it")
         if self.device not in DEVICES:
             raise InputError(f"device is {shorten(self.device)}; give one of {', '.join(DEVICES)}")
-        for name in ("sky", "fast", "settle", "blur_faces", "refine_cameras", "keep_observations"):
+        for name in (
+            "sky", "fast", "settle", "person_points", "blur_faces", "refine_cameras", "keep_observations",
+        ):  # fmt: skip
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name.replace('_', ' ')} is {shorten(getattr(self, name))}; give True or False")
         for name in ("model", "body"):

@@ -16,6 +16,7 @@ from oracle_world import OracleNetwork, World, make_world
 from unish import pipeline
 from unish.body import load_body
 from unish.errors import InputError
+from unish.geometry.mesh_distance import distance_to_mesh
 from unish.passes import describe_run, outputs, write_files
 from unish.pipeline import Result, Settings, run
 from unish.structs import FrameArray, Prediction, Reconstruction
@@ -66,9 +67,14 @@ def whole(world: World) -> Result:
 
 def assert_same(found: Result, wanted: Result) -> None:
     for one in fields(Reconstruction):
-        if one.name not in ("extra", "dense"):
+        if one.name not in ("extra", "dense", "person_points"):
             ours, theirs = (getattr(result.reconstruction, one.name) for result in (found, wanted))
             np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs), err_msg=one.name)
+    clouds = [result.reconstruction.person_points or () for result in (found, wanted)]
+    for ours, theirs in zip(*clouds, strict=True):
+        assert len(theirs.points) > 0
+        for name, values in vars(theirs).items():
+            np.testing.assert_array_equal(getattr(ours, name), values, err_msg=name)
     for name, theirs in wanted.reconstruction.extra.items():
         np.testing.assert_array_equal(found.reconstruction.extra[name], theirs)
     kept = [
@@ -76,6 +82,18 @@ def assert_same(found: Result, wanted: Result) -> None:
         for result in (found, wanted)
     ]
     assert kept[0] == kept[1]
+
+
+@pytest.mark.slow
+def test_points_of_people_lie_on_their_bodies(whole: Result) -> None:
+    found = whole.reconstruction
+    assert found.person_points is not None
+    posed = found.vertices(whole.body)
+    for frame, cloud in enumerate(found.person_points):
+        for person in np.unique(cloud.person).tolist():
+            own = cloud.of(person).points[::20]
+            distances = distance_to_mesh(own, posed[person, frame], found.faces)
+            assert np.median(distances) < 0.03 and np.quantile(distances, 0.95) < 0.15
 
 
 @pytest.mark.slow

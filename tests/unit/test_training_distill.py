@@ -14,7 +14,7 @@ from unish.errors import InputError
 from unish.geometry.camera import make_intrinsics, unproject
 from unish.lab.datasets.source import ClipArrays, SourceNotes
 from unish.lab.datasets.video_folder import VideoConfig, open_video_folder
-from unish.lab.training.experts import CropExpert, CropNet, CropNetConfig, ExpertView
+from unish.lab.training.experts import CropExpert, ExpertView
 from unish.lab.training.losses.distillation import place_loss
 from unish.lab.training.losses.points import normal_loss, posture_loss
 from unish.lab.training.recipes import DISTILL
@@ -23,6 +23,7 @@ from unish.lab.training.stages.distill_clips import DistillClips, cache_clips, c
 from unish.lab.training.surface_validation import score_depth, score_normals
 from unish.lab.training.trainer import FitConfig
 from unish.network.config import tiny_config
+from unish.network.crop_net import CropNet, CropNetConfig
 from unish.network.small_scene import SmallScene
 from unish.structs import Clip, Landmarks, Tracks
 from written_videos import numbered_pictures, write_video

@@ -13,12 +13,14 @@ from PIL import Image
 
 from unish.errors import InputError
 from unish.geometry.camera import make_intrinsics, unproject
+from unish.geometry.crop_box import CropBox
 from unish.geometry.surfaces import normals_from_points
 from unish.lab.datasets.source import SourceNotes
-from unish.lab.training.experts import CropExpert, CropNet, CropNetConfig, FileExpert, MogeExpert, write_frames
-from unish.lab.training.experts.crop import CropBox, find_boxes
+from unish.lab.training.experts import CropExpert, FileExpert, MogeExpert, write_frames
+from unish.lab.training.experts.crop import find_boxes
 from unish.lab.training.experts.crop_training import CropBatch, CropBatches, CropWeights, crop_loss, true_relief
 from unish.lab.training.experts.protocol import DepthExpert, ExpertView
+from unish.network.crop_net import CropNet, CropNetConfig
 
 SIZE = (60, 80)
 TINY = CropNetConfig(size=32, widths=(8, 8, 8, 8))
@@ -136,7 +138,11 @@ def test_crops_for_training_repeat_and_their_relief_is_that_of_the_person() -> N
     first, again = batches(3), batches(3)
     assert torch.equal(first.images, again.images) and torch.equal(first.relief, again.relief)
     assert not torch.equal(first.images, batches(4).images)
-    assert (first.known <= first.masks).all() and first.known.flatten(1).any(1).all()
+    assert first.known.flatten(1).any(1).all()
+    whole = (first.known <= first.masks).flatten(1).all(1)
+    assert whole.any() and not whole.all(), "half of the masks cut into the person or take in the wall"
+    apart = (first.known != first.masks).flatten(1).float().mean(1)
+    assert apart.max() < 0.2, "a wrong mask is still one of this person"
     across = (first.relief[:, :, 1:] - first.relief[:, :, :-1])[first.known[:, :, 1:] & first.known[:, :, :-1]]
     steps = across.abs() * 32
     assert float(steps.median()) == pytest.approx(0.4, abs=0.02), "a slope of 0.4 has 0.4 sides of relief per side"

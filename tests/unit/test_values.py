@@ -91,6 +91,7 @@ WRONG_SETTINGS: dict[str, list[Any]] = {
     "device": ["gpu", "CUDA", "", None, 0],
     "sky": [None, 0, 1, "yes"],
     "settle": [None, 0, 1, "off"],
+    "person_points": [None, 0, 1, "off"],
     "blur_faces": [None, 0, 1, "yes"],
     "keep_observations": [None, 0, 1, "off"],
     "fast": [None, 0, 1, "yes"],

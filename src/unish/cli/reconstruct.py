@@ -210,6 +210,13 @@ def _add_known(parser: argparse.ArgumentParser) -> None:
         help="bring scene, ground and people together where feet stand (default on)",
     )
     parser.add_argument(
+        "--person-points",
+        type=on_or_off,
+        default=_UNSET,
+        metavar="on|off",
+        help="points of people at the resolution of their crops (default on)",
+    )
+    parser.add_argument(
         "--body", default=_UNSET, metavar="free|PATH", help="body model: free, or a licensed SMPL file (default free)"
     )
 

@@ -30,6 +30,7 @@ _MAX_GAP_S = 1.0
 
 def blur_faces(reconstruction: Reconstruction) -> Reconstruction:
     """The same reconstruction, ``images`` with the faces of all its people blurred; a frame is blurred when it is read.
+    People's points are left to the pixels of these.
 
     Covered are an ellipse around the landmarks of nose, eyes, ears and mouth, and one around the projected head of the
     body, since either can be misplaced. Within them five cells across keep their mean colour, and a blur hides their
@@ -42,7 +43,8 @@ def blur_faces(reconstruction: Reconstruction) -> Reconstruction:
         return _cover(reconstruction.images[frame], places[:, frame])
 
     images = reconstruction.images
-    return replace(reconstruction, images=FrameArray(images.shape, np.dtype(np.uint8), read))
+    # Points of people have colours of their own, sharper than those of the images.
+    return replace(reconstruction, images=FrameArray(images.shape, np.dtype(np.uint8), read), person_points=None)
 
 
 def _find_faces(record: Reconstruction) -> Float64[ndarray, "P2 T 3"]:

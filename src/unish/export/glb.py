@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pygltflib as gltf
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 from numpy import ndarray
 
 from unish.body import Body
@@ -283,13 +283,24 @@ def _add_person_points(stage: _Stage, person: int) -> int:
         counts = np.where(shown[keys], counts, -1)
     place = int(np.argmax(counts))
     frame, seen = int(frames[keys[place]]), int(stage.dense_frames[place])
-    rows, columns = np.nonzero(select_pixels(stage.dense, seen) & (stage.dense.person_masks[seen] == person))
-    every = max(1, -(-len(rows) // _MAX_PERSON_POINTS))
-    rows, columns = rows[::every], columns[::every]
-    points, colours = lift_pixels(stage.dense, seen, rows, columns), stage.dense.images[seen][rows, columns]
+    points, colours = _read_person_points(stage.dense, person, seen)
+    every = max(1, -(-len(points) // _MAX_PERSON_POINTS))
+    points, colours = points[::every], colours[::every]
     extras = {"frame": frame, "time_s": float(record.timestamps_s[frame]) - stage.take.start_s}
     _add_points(stage, f"person {int(record.person_ids[person])} points", points, colours, extras)
     return frame
+
+
+def _read_person_points(
+    dense: Reconstruction, person: int, frame: int
+) -> tuple[Float32[ndarray, "N 3"], UInt8[ndarray, "N 3"]]:
+    """Points of a person in a dense frame and their colours, at the person's own resolution where there are such."""
+    if dense.person_points is not None:
+        cloud = dense.person_points[frame].of(person)
+        if len(cloud.points):
+            return cloud.points, cloud.colours
+    rows, columns = np.nonzero(select_pixels(dense, frame) & (dense.person_masks[frame] == person))
+    return lift_pixels(dense, frame, rows, columns), dense.images[frame][rows, columns]
 
 
 def _add_character(stage: _Stage, body: Body, person: TakePerson, pose_of: int) -> None:

@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float32, Int, UInt8
 from numpy import ndarray
 
 from unish.geometry.surfaces import depth_edges
-from unish.structs import Reconstruction
+from unish.structs import PeopleCloud, Reconstruction
+from unish.structs.person_points import NO_CLOUD
 from unish.structs.reconstruction import RELIABLE
 
 _EDGE_STEP = 0.1
@@ -41,7 +42,8 @@ def choose_points(
 ) -> ChosenPoints:
     """At most ``max_points``, those of people among them, spread evenly over the frames; the same ones every time.
 
-    Left out are pixels without depth, of low confidence, and on depth edges, where depth mixes two surfaces.
+    Left out are pixels without depth, of low confidence, and on depth edges, where depth mixes two surfaces. People who
+    have ``person_points`` show these instead of their pixels.
 
     Args:
         frames: indices of used frames; all by default.
@@ -52,20 +54,46 @@ def choose_points(
     chosen = []
     for frame in wanted:
         rows, columns = np.nonzero(select_pixels(reconstruction, frame))
-        if len(rows) > share:
-            some = np.sort(generator.choice(len(rows), share, replace=False))
-            rows, columns = rows[some], columns[some]
-        chosen.append(
-            ChosenPoints(
-                xyz=lift_pixels(reconstruction, frame, rows, columns),
-                colours=reconstruction.images[frame][rows, columns],
-                confidence=reconstruction.point_conf[frame][rows, columns].astype(np.float32),
-                person=reconstruction.person_masks[frame][rows, columns].astype(np.int64),
-                frame=np.full(len(rows), frame),
-            )
-        )
+        cloud = NO_CLOUD if reconstruction.person_points is None else reconstruction.person_points[frame]
+        shown_by_pixels = ~np.isin(reconstruction.person_masks[frame][rows, columns], cloud.person)
+        rows, columns = rows[shown_by_pixels], columns[shown_by_pixels]
+        num = len(rows) + len(cloud.person)
+        some = np.sort(generator.choice(num, share, replace=False)) if num > share else np.arange(num)
+        of_pixels, of_cloud = some[some < len(rows)], some[some >= len(rows)] - len(rows)
+        chosen.append(_take_pixels(reconstruction, frame, rows[of_pixels], columns[of_pixels]))
+        chosen.append(_take_cloud(reconstruction, frame, cloud, of_cloud))
     return ChosenPoints(
         **{name: np.concatenate([getattr(part, name) for part in chosen]) for name in ChosenPoints.__annotations__}
+    )
+
+
+def _take_pixels(
+    reconstruction: Reconstruction, frame: int, rows: Int[ndarray, "N"], columns: Int[ndarray, "N"]
+) -> ChosenPoints:
+    return ChosenPoints(
+        xyz=lift_pixels(reconstruction, frame, rows, columns),
+        colours=reconstruction.images[frame][rows, columns],
+        confidence=reconstruction.point_conf[frame][rows, columns].astype(np.float32),
+        person=reconstruction.person_masks[frame][rows, columns].astype(np.int64),
+        frame=np.full(len(rows), frame),
+    )
+
+
+def _take_cloud(
+    reconstruction: Reconstruction, frame: int, cloud: PeopleCloud, some: Int[ndarray, "N"]
+) -> ChosenPoints:
+    """Their confidence is that of the depth at their pixels."""
+    xyz, c2w = cloud.points[some], reconstruction.c2w[frame]
+    pixels = (xyz - c2w[:3, 3]) @ c2w[:3, :3] @ reconstruction.intrinsics[frame].T
+    conf = reconstruction.point_conf[frame]
+    limits = np.array(conf.shape[::-1]) - 1
+    columns, rows = np.clip(pixels[:, :2] / pixels[:, 2:], 0, limits).astype(int).T
+    return ChosenPoints(
+        xyz=xyz,
+        colours=cloud.colours[some],
+        confidence=conf[rows, columns].astype(np.float32),
+        person=cloud.person[some].astype(np.int64),
+        frame=np.full(len(some), frame),
     )
 
 

@@ -110,6 +110,11 @@ def write_frame(folder: Path, frame: int, arrays: Mapping[str, ndarray]) -> None
         write_npz(path, arrays)
 
 
+def has_frame(folder: Path, frame: int) -> bool:
+    """Whether ``write_frame`` has written it; its file is there whole or not at all."""
+    return _frame_path(folder, frame).exists()
+
+
 def read_frame(folder: Path, frame: int, names: Iterable[str] | None = None) -> dict[str, ndarray]:
     """The arrays of one frame, or those of these names alone."""
     with np.load(_frame_path(folder, frame), allow_pickle=False) as file:

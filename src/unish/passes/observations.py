@@ -20,6 +20,7 @@ from unish.passes.known_camera import find_known_camera
 from unish.passes.models import Network, PeopleFinder
 from unish.passes.network_pass import DenseFrames, PoseReader, ReadPoses, WindowReader, split_shots
 from unish.passes.run_folder import RunFolder
+from unish.passes.surfaces import ReliefReader, read_relief
 from unish.reconstruction import Window, find_padding
 from unish.settings import Settings
 from unish.structs import Camera, Clip, FrameArray, FrameTensor, KnownCameras, Landmarks, Tracks, pick_frames
@@ -61,6 +62,7 @@ class Observations:
         sky: pixels that show it; ``None`` where nobody has looked.
         notes: what was found that degrades the result, one sentence each.
         cameras: of all frames, where they were given.
+        relief: of people in the dense frames; ``None`` where nobody has looked.
     """
 
     clip: Clip
@@ -74,6 +76,7 @@ class Observations:
     shots: list[ObservedShot]
     notes: list[str]
     cameras: KnownCameras | None = None
+    relief: ReliefReader | None = None
 
 
 def observe(
@@ -111,6 +114,14 @@ def observe(
         poses = PoseReader(network, clip, size, tracks, landmarks, settings, folder)
         shots = _read_shots(clip, chosen, windows, poses)
     unread = tracks.valid & ~torch.isfinite(landmarks.px).all(-1).any(-1)
+    relief = None
+    if settings.person_points and tracks.num_people:
+        with clock.stage("surfaces of people"):
+            # The mask of somebody of whom a box alone was seen is an ellipse.
+            shown = (tracks.valid & ~unread)[:, chosen]
+            relief = read_relief(
+                dense.clip, masks, shown, folder.folder / "relief", device=network.device, progress=clock.progress
+            )
     return Observations(
         clip=clip,
         placement=placement,
@@ -123,6 +134,7 @@ def observe(
         shots=shots,
         notes=notes if cameras is None else [*cameras.notes, *notes],
         cameras=cameras,
+        relief=relief,
     )
 
 

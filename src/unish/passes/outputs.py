@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from unish.export.glb import write_glb
 from unish.export.preview import write_preview
 from unish.export.report_page import write_report_page
 from unish.io import peak_memory_mb, write_json
-from unish.structs import Reconstruction
+from unish.structs import PersonPoints, Reconstruction
 from unish.structs.progress import Progress, StageClock
-from unish.structs.reconstruction import STORE
+from unish.structs.reconstruction import PEOPLE_STORE, STORE
 
 FILE = "reconstruction.npz"
 MAX_FRAMES_IN_FILE = 360
@@ -23,12 +24,19 @@ MAX_FRAMES_IN_FILE = 360
 
 
 def keep_dense(reconstruction: Reconstruction, folder: Path) -> Reconstruction:
-    """The same, its dense arrays computed once: in memory where they are few, else in files of the folder."""
+    """The same, its dense arrays computed once: in memory where they are few, else in files of the folder.
+
+    Points of people are in files of the folder in any case.
+    """
+    if reconstruction.person_points is not None:
+        folder.mkdir(exist_ok=True)
+        reconstruction = replace(reconstruction, person_points=reconstruction.person_points.save(folder / PEOPLE_STORE))
     if len(reconstruction.dense_frames) > MAX_FRAMES_IN_FILE:
         folder.mkdir(exist_ok=True)
         reconstruction.save(folder / FILE, beside=True)
         return Reconstruction.load(folder / FILE)
-    return reconstruction.in_memory()
+    in_memory = replace(reconstruction, person_points=None).in_memory()
+    return replace(in_memory, person_points=reconstruction.person_points)
 
 
 def write_files(
@@ -50,6 +58,10 @@ def write_files(
     clock = StageClock(progress)
     names = ["preview.mp4", "scene.glb", FILE, "report.json", "report.html"]
     preview, scene, result, described, page = (folder / name for name in names)
+    if reconstruction.person_points is not None and kept is not None:
+        shutil.move(kept / PEOPLE_STORE, folder / PEOPLE_STORE)
+        moved = PersonPoints.open(folder / PEOPLE_STORE, len(reconstruction.dense_frames))
+        reconstruction = replace(reconstruction, person_points=moved)
     shown = blur_faces(reconstruction) if report["settings"].get("blur_faces") else reconstruction
     moves = bool(reconstruction.dense) and kept is not None
     with ThreadPoolExecutor(1) as beside:
@@ -70,4 +82,5 @@ def write_files(
                     shutil.move(kept / name, folder / name)
     spent = {"seconds": report["seconds"] | clock.seconds, "peak_memory_mb": peak_memory_mb()}
     write_json(described, report | spent)
-    return [*names, *([STORE] if reconstruction.dense else [])]
+    stores = {STORE: bool(reconstruction.dense), PEOPLE_STORE: reconstruction.person_points is not None}
+    return [*names, *(name for name, is_there in stores.items() if is_there)]

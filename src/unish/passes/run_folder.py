@@ -30,7 +30,7 @@ _DENSE = ("depth", "conf_logits", "samples", "sampled")
 AFTERWARDS = frozenset({"settle", "fill_gaps", "person_height", "known_distance", "keep_observations"})
 """Settings that only matter once everything was observed: a run that is given others goes on with what it has."""
 
-_OF_CHOSEN = ("masks", "sky", "windows", "poses", "cameras", "result")
+_OF_CHOSEN = ("masks", "sky", "windows", "poses", "cameras", "relief", "result")
 """What depends on which people are kept; pictures and everybody's observations do not."""
 FORMAT = 4
 """Of what is kept. It is counted up when an array is added or means something else: no older folder is gone on with."""

@@ -29,6 +29,7 @@ from unish.reconstruction import (
     compare_shot,
     estimate_ground,
     fill_between,
+    make_person_points,
     measure_certainty,
     measure_scale_interval,
     move_into_world,
@@ -141,6 +142,8 @@ def settle(
         seen.clip, pictures, seen.masks, seen.tracks, seen.landmarks, metric, grounds, betas, body, network, seen.sky,
         contacts, [measure_scale_interval(shot, betas, body) for shot in metric],
     )  # fmt: skip
+    if seen.relief is not None:
+        record = replace(record, person_points=make_person_points(record, seen.relief, body))
     return Settled(
         reconstruction=record,
         shots=metric,

@@ -14,6 +14,7 @@ from unish.reconstruction.known_size import resize_to_cameras
 from unish.reconstruction.loop_closure import close_loop
 from unish.reconstruction.motion import settle_motion
 from unish.reconstruction.no_scene import find_padding, leave_out
+from unish.reconstruction.person_points import make_person_points
 from unish.reconstruction.report import describe_grounds, describe_people, measure_quality
 from unish.reconstruction.settling import SettledShots, settle_on_feet, touch_ground
 from unish.reconstruction.shot import (
@@ -66,6 +67,7 @@ __all__ = [
     "know_camera",
     "know_lens",
     "leave_out",
+    "make_person_points",
     "measure_certainty",
     "measure_quality",
     "measure_scale_interval",

@@ -5,6 +5,7 @@ from unish.structs.camera import Camera, FocalSource, KnownCameras, Lens
 from unish.structs.clip import Clip
 from unish.structs.frames import FrameArray, Frames, FrameTensor, cut_frames, join_frames, pick_frames
 from unish.structs.people import NUM_LANDMARKS, Crops, Landmarks, Tracks
+from unish.structs.person_points import PeopleCloud, PersonPoints, ReliefCrops
 from unish.structs.prediction import CONFIDENT, HumanInputs, Prediction
 from unish.structs.reconstruction import FORMAT, Reconstruction
 
@@ -24,8 +25,11 @@ __all__ = [
     "KnownCameras",
     "Landmarks",
     "Lens",
+    "PeopleCloud",
+    "PersonPoints",
     "Prediction",
     "Reconstruction",
+    "ReliefCrops",
     "Tracks",
     "cut_frames",
     "join_frames",

@@ -17,6 +17,7 @@ from numpy import ndarray
 from unish.errors import InputError
 from unish.io import read_frame, write_frame, write_npz
 from unish.structs.frames import FrameArray, Frames
+from unish.structs.person_points import PersonPoints
 from unish.values import check_path
 
 FORMAT = "unish-reconstruction/2"
@@ -26,7 +27,7 @@ OLD_FORMAT = "unish-reconstruction/1"
 OPTIONAL = frozenset(
     {
         "sky", "dense_frames", "dense", "camera_interpolated", "contact_prob", "contact_names", "contact_thresholds",
-        "depth_curve", "joint_certainty", "scale_interval",
+        "depth_curve", "joint_certainty", "scale_interval", "person_points",
     }
 )  # fmt: skip
 """Keys that a file need not have: their attributes are then ``None``; all frames have dense arrays, in the file."""
@@ -35,6 +36,9 @@ DENSE = ("images", "depth", "point_conf", "person_masks", "sky")
 """Arrays with a value for every pixel. They may lie in a folder beside the file, one npz for each frame."""
 
 STORE = "reconstruction.frames"
+
+PEOPLE_STORE = "reconstruction.people"
+"""Folder beside the file: the points of people, one npz for each dense frame."""
 
 RELIABLE = 0.2
 """``point_conf`` from which on the depth of a pixel can be relied on, for point clouds and for checks."""
@@ -75,6 +79,10 @@ class Reconstruction:
     was not seen; ``contact_thresholds`` are the height (metres) and speed (m/s) that halve it. ``depth_curve`` has the
     log depth before and after at K knots of the curve along which each shot's scene went, NaN where there is none.
     ``scale_interval`` has the factors on all lengths of each shot between which the true size lies with 90 %.
+
+    ``person_points`` has people's own points at people's own resolution, with colours and normals, for each dense
+    frame. They lie in the folder ``reconstruction.people`` beside the file and are read when they are asked for;
+    ``None`` where there are none, or the folder is not there.
     """
 
     segment: Int32[ndarray, "T"]
@@ -115,6 +123,7 @@ class Reconstruction:
     contact_thresholds: Float32[ndarray, "2"] | None = None
     depth_curve: Float32[ndarray, "S K 2"] | None = None
     scale_interval: Float32[ndarray, "S 2"] | None = None
+    person_points: PersonPoints | None = None
     extra: dict[str, ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -176,7 +185,8 @@ class Reconstruction:
 
         Args:
             beside: dense arrays go into the folder ``reconstruction.frames`` beside the npz, which is written last;
-                frames that are there already are taken for those of this record.
+                frames that are there already are taken for those of this record. Points of people always go into
+                the folder ``reconstruction.people``, in place of those that are there.
         """
         path = check_path("the reconstruction", path)
         arrays: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
@@ -185,6 +195,9 @@ class Reconstruction:
         if clash:
             raise ValueError(f"extra keys {clash} would overwrite keys of the format")
         arrays["dense"] = STORE if beside else ""
+        if self.person_points is not None:
+            self.person_points.save(path.with_name(PEOPLE_STORE))
+            arrays["person_points"] = PEOPLE_STORE
         if beside:
             dense = {name: arrays.pop(name) for name in DENSE if name in arrays}
             for frame in range(len(self.dense_frames)):
@@ -215,6 +228,7 @@ class Reconstruction:
             raise InputError(f"{path}: format is {found!r}, this version reads {FORMAT!r} and {OLD_FORMAT!r}")
         if str(arrays.get("dense", "")):
             arrays |= _open_store(path, arrays)
+        people = _open_people(path, arrays)
         names = {f.name for f in fields(cls)} - {"extra"}
         missing = sorted(names - OPTIONAL - arrays.keys())
         if missing:
@@ -222,11 +236,12 @@ class Reconstruction:
         values: dict[str, Any] = {
             key: str(value) if value.dtype.kind == "U" and value.ndim == 0 else value
             for key, value in arrays.items()
-            if key in names
+            if key in names - {"person_points"}
         }
         if found == OLD_FORMAT:
             values |= _split_by_shot(values)
-        record = cls(**values, extra={key: value for key, value in arrays.items() if key not in names})
+        extra = {key: value for key, value in arrays.items() if key not in names}
+        record = cls(**values, person_points=people, extra=extra)
         report = _read_report(path.with_name("report.json")) if path.name == "reconstruction.npz" else None
         return record if report is None else record.with_report(report)
 
@@ -234,7 +249,8 @@ class Reconstruction:
         """The same with every dense array read."""
         lazy = {name: getattr(self, name) for name in DENSE if isinstance(getattr(self, name), FrameArray)}
         read: dict[str, Any] = {name: np.asarray(frames) for name, frames in lazy.items()}
-        return replace(self, **read)
+        people = None if self.person_points is None else self.person_points.in_memory()
+        return replace(self, **read, person_points=people)
 
     def at_dense_frames(self) -> Reconstruction:
         """The frames with dense arrays alone; this very record where these are all."""
@@ -255,9 +271,18 @@ class Reconstruction:
         return np.stack([self._lift(frame) for frame in range(len(self.dense_frames))])
 
     def points(self, person: int) -> list[Float32[ndarray, "N 3"]]:
-        """The human point cloud of one person: world metres, an array per dense frame, empty where nothing was seen."""
-        keep = ((masks == person) & (depth > 0) for masks, depth in zip(self.person_masks, self.depth, strict=True))
-        return [self._lift(frame)[mask] for frame, mask in enumerate(keep)]
+        """The human point cloud of one person: world metres, an array per dense frame, empty where nothing was seen.
+
+        From ``person_points`` where these have the person, else the person's pixels.
+        """
+        return [self._points_of(person, frame) for frame in range(len(self.dense_frames))]
+
+    def _points_of(self, person: int, dense_frame: int) -> Float32[ndarray, "N 3"]:
+        if self.person_points is not None:
+            own = self.person_points[dense_frame].of(person).points
+            if len(own):
+                return own
+        return self._lift(dense_frame)[(self.person_masks[dense_frame] == person) & (self.depth[dense_frame] > 0)]
 
     def _lift(self, dense_frame: int) -> Float32[ndarray, "H W 3"]:
         frame = int(self.dense_frames[dense_frame])
@@ -315,6 +340,18 @@ def _open_store(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
         name: FrameArray((count, *values.shape), values.dtype, partial(_read_stored, store, name))
         for name, values in first.items()
     }
+
+
+def _open_people(path: Path, arrays: dict[str, Any]) -> PersonPoints | None:
+    """The points of people that lie beside the file, to be read frame by frame; whoever takes the file alone does
+    without."""
+    if "person_points" not in arrays:
+        return None
+    store = path.with_name(Path(str(arrays["person_points"])).name)
+    if not store.is_dir():
+        return None
+    count = len(arrays["dense_frames"]) if "dense_frames" in arrays else len(arrays["timestamps_s"])
+    return PersonPoints.open(store, count)
 
 
 def _read_stored(store: Path, name: str, frame: int) -> ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unish.body import Body
+from unish.lab.evaluation.compared_clouds import score_person_points
 from unish.lab.evaluation.compared_people import match, score_people
 from unish.lab.evaluation.compared_views import (
     resize_depth,
@@ -31,4 +32,5 @@ def compare_with_truth(prediction: Reconstruction, truth: Reconstruction, body: 
     shared = share_frames(prediction, truth)
     people, num_true = match(prediction, truth, body, shared)
     scene = score_scene(shared) | score_points(shared) | score_human_normals(shared)
+    scene |= score_person_points(prediction, shared)
     return scene | score_people(people, num_true, shared, body)

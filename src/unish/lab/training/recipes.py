@@ -22,7 +22,6 @@ from torch import nn
 from unish.lab.synthetic.config import SynthConfig
 from unish.lab.synthetic.shards import ShardConfig
 from unish.lab.training.data import SceneDataConfig
-from unish.lab.training.experts.crop import CropNet, CropNetConfig
 from unish.lab.training.experts.crop_training import CropExpertStage, CropWeights, train_crop_expert
 from unish.lab.training.landmarks import LandmarkDataConfig
 from unish.lab.training.lifter import LifterConfig, train_lifter
@@ -41,6 +40,7 @@ from unish.lab.training.stages.scene import SceneMix, SceneStage
 from unish.lab.training.trainer import FitConfig
 from unish.network import UniSH
 from unish.network.config import release_config, small_config, tiny_config
+from unish.network.crop_net import CropNet, CropNetConfig
 from unish.network.human.landmark_branch import LandmarkBranch, LandmarkBranchConfig
 from unish.network.small_scene import SmallScene
 

@@ -12,17 +12,20 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from unish.errors import InputError
 from unish.geometry.camera import pixel_grid
+from unish.geometry.crop_box import CROP_MARGIN, CropBox
 from unish.lab.datasets import ClipArrays, ClipSource
 from unish.lab.training.data import degrade_images
-from unish.lab.training.experts.crop import CROP_MARGIN, CropBox, CropExpert, CropNet, CropNetConfig, find_boxes
+from unish.lab.training.experts.crop import CropExpert, find_boxes
 from unish.lab.training.losses.penalties import mean_where
 from unish.lab.training.losses.points import posture_loss
 from unish.lab.training.stages.domains import Domain, open_clips
 from unish.lab.training.trainer import FitConfig, Validate, fit, load_run_weights
 from unish.network import UniSH
+from unish.network.crop_net import CropNet, CropNetConfig
 from unish.network.small_scene import SmallScene
 
 _NEEDED = ("images", "depth", "ids", "intrinsics")
@@ -32,6 +35,10 @@ _WHOLE = 0.9
 _TRIES = 20
 _MARGINS = (1.05, 1.5)
 _SPOILED = 0.5
+_WRONG_MASKS = 0.5
+"""Share of crops whose masks have the faults of a detector's."""
+_OUTLINE_CELLS, _OUTLINE_BLUR, _OUTLINE_NOISE = 12, 9, 0.35
+"""Cells along a side whose outline goes one way; width over which it goes, pixels; spread of how far."""
 _NEVER_SEEN = 19
 """Clips whose number modulo 20 is this are for validation."""
 
@@ -67,7 +74,7 @@ class CropExpertStage:
 
 @dataclass(frozen=True, kw_only=True)
 class CropBatch:
-    """C crops; ``relief`` is 0 where it is not ``known``, which only pixels of ``masks`` are."""
+    """C crops; ``relief`` is 0 where it is not ``known``, which only pixels of the person are."""
 
     images: Float[Tensor, "C 3 S S"]
     masks: Bool[Tensor, "C S S"]
@@ -76,7 +83,8 @@ class CropBatch:
 
 
 class CropBatches:
-    """``CropBatches(source, …)(step)`` is batch ``step``; half of the crops are mirrored, half are spoiled.
+    """``CropBatches(source, …)(step)`` is batch ``step``; half of the crops are mirrored, half are spoiled, and half of
+    the masks are wrong as those of detectors are.
 
     Raises:
         InputError: the source lacks depth, ids or intrinsics.
@@ -116,12 +124,21 @@ class CropBatches:
             picture = degrade_images(picture[None], rng)[0]
         found = {
             "images": torch.from_numpy(picture).permute(2, 0, 1).float() / 255,
-            "masks": crop[3] > 0.5,
+            "masks": self._outline(crop[3], rng),
             "relief": relief,
             "known": known,
         }
         mirrored = not self.validates and rng.random() < 0.5
         return {name: value.flip(-1) for name, value in found.items()} if mirrored else found
+
+    def _outline(self, mask: Float[Tensor, "S S"], rng: np.random.Generator) -> Bool[Tensor, "S S"]:
+        """Masks of detectors cut into people here and take in some of the wall there."""
+        if self.validates or rng.random() >= _WRONG_MASKS:
+            return mask > 0.5
+        cells = torch.from_numpy(rng.normal(0, _OUTLINE_NOISE, (1, 1, _OUTLINE_CELLS, _OUTLINE_CELLS))).float()
+        noise = functional.interpolate(cells, mask.shape, mode="bicubic")
+        soft = functional.avg_pool2d(mask[None, None], _OUTLINE_BLUR, stride=1, padding=_OUTLINE_BLUR // 2)
+        return (soft + noise)[0, 0] > 0.5
 
 
 def true_relief(
