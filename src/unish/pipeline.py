@@ -74,6 +74,14 @@ class Result:
     observations: Observations
     shape_space: str
 
+    def moved_to(self, out: Path) -> Result:
+        """The same, once its files have been moved to ``out``."""
+        found = self.reconstruction
+        if found.person_points is None:
+            return self
+        there = PersonPoints.open(out / PEOPLE_STORE, len(found.dense_frames))
+        return replace(self, reconstruction=replace(found, person_points=there).with_report(self.report))
+
 
 def reconstruct(path: str | Path, *, model: str = "small", **settings: Any) -> Reconstruction:
     """Video file or folder of images → metric scene, cameras and people.
@@ -294,11 +302,7 @@ def reconstruct_into(
         names = write_files(
             result.reconstruction, result.body, result.report, work.making, kept=result.kept, progress=progress
         )
-    found = result.reconstruction
-    if found.person_points is not None:
-        moved = PersonPoints.open(out / PEOPLE_STORE, len(found.dense_frames))
-        result = replace(result, reconstruction=replace(found, person_points=moved))
-    return result, [out / name for name in names]
+    return result.moved_to(out), [out / name for name in names]
 
 
 def _keep_observations(

@@ -89,7 +89,7 @@ def refine_into(
         result.report["warnings"] += _warn_of_version(run)
         found.with_report(result.report)
         names = write_files(found, body, result.report, work.making, kept=result.kept, progress=progress)
-    return result, [out / name for name in names]
+    return result.moved_to(out), [out / name for name in names]
 
 
 def find_old_exports(folder: Path, report: Mapping[str, Any]) -> list[str]:

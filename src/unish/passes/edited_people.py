@@ -7,12 +7,15 @@ Legend: R people of the run, P people after the edits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int16, Int64
+from jaxtyping import Bool, Float, Int, Int16, Int64
+from numpy import ndarray
 from torch import Tensor
 
 from unish.edits import Contact, Drop, Edit, Merge, PersonHeight, Split
@@ -20,7 +23,7 @@ from unish.errors import InputError
 from unish.passes.network_pass import ReadPoses
 from unish.passes.observations import Observations, ObservedShot
 from unish.reconstruction import REGIONS, Window
-from unish.structs import FrameArray, FrameTensor, Landmarks, Tracks
+from unish.structs import FrameArray, FrameTensor, Landmarks, ReliefCrops, Tracks
 
 NOBODY = -1
 _ROUNDING_S = 1e-3
@@ -199,6 +202,7 @@ class _Rows:
             masks=self._relabel(seen.masks, dense),
             landmarks=Landmarks(**{name: self.gather(value, blanks[name]) for name, value in known.items()}),
             box_only=self.gather(seen.box_only, False),
+            relief=None if seen.relief is None else partial(_relabel_relief, seen.relief, self.new[:, dense].numpy()),
             shots=[self._edit_shot(shot, seen.tracks.valid) for shot in seen.shots],
         )
 
@@ -237,3 +241,13 @@ class _Rows:
             weights.sum(1, keepdim=True) > 0, weights, torch.nn.functional.one_hot(row[:, 0], len(valid))
         )
         return chosen | {"betas": weights / weights.sum(1, keepdim=True) @ betas}
+
+
+def _relabel_relief(read: Callable[[int], ReliefCrops], owners: Int[ndarray, "R D"], dense_frame: int) -> ReliefCrops:
+    """The crops of a frame with the indices of the P people; ``owners``: see ``_Rows.new``."""
+    crops = read(dense_frame)
+    person = owners[crops.person, dense_frame].astype(np.int16)
+    kept = person != NOBODY
+    return replace(
+        crops, person=person[kept], boxes=crops.boxes[kept], relief=crops.relief[kept], colours=crops.colours[kept]
+    )

@@ -6,6 +6,7 @@ their own. What is kept in memory of a frame is small.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,10 +21,20 @@ from unish.passes.known_camera import find_known_camera
 from unish.passes.models import Network, PeopleFinder
 from unish.passes.network_pass import DenseFrames, PoseReader, ReadPoses, WindowReader, split_shots
 from unish.passes.run_folder import RunFolder
-from unish.passes.surfaces import ReliefReader, read_relief
+from unish.passes.surfaces import read_relief
 from unish.reconstruction import Window, find_padding
 from unish.settings import Settings
-from unish.structs import Camera, Clip, FrameArray, FrameTensor, KnownCameras, Landmarks, Tracks, pick_frames
+from unish.structs import (
+    Camera,
+    Clip,
+    FrameArray,
+    FrameTensor,
+    KnownCameras,
+    Landmarks,
+    ReliefCrops,
+    Tracks,
+    pick_frames,
+)
 from unish.structs.progress import StageClock
 from unish.video import Placement, TickSampler, find_overlaid, place_inside, processed_size, resize_images
 
@@ -62,7 +73,7 @@ class Observations:
         sky: pixels that show it; ``None`` where nobody has looked.
         notes: what was found that degrades the result, one sentence each.
         cameras: of all frames, where they were given.
-        relief: of people in the dense frames; ``None`` where nobody has looked.
+        relief: dense frame → what was seen of people's surfaces; ``None`` where nobody has looked.
     """
 
     clip: Clip
@@ -76,7 +87,7 @@ class Observations:
     shots: list[ObservedShot]
     notes: list[str]
     cameras: KnownCameras | None = None
-    relief: ReliefReader | None = None
+    relief: Callable[[int], ReliefCrops] | None = None
 
 
 def observe(

@@ -27,6 +27,7 @@ from unish.io.float_maps import join_bytes, split_bytes
 from unish.passes.network_pass import ReadPoses
 from unish.passes.observations import Observations, ObservedShot
 from unish.passes.packed_records import pack_camera, pack_window, unpack_camera, unpack_window
+from unish.passes.surfaces import ReliefReader, write_relief
 from unish.reconstruction import Window, choose_owner, choose_shift_frames
 from unish.settings import Settings
 from unish.structs import Clip, FrameArray, KnownCameras, Landmarks, Tracks
@@ -101,6 +102,9 @@ def save_observations(
             # The fastest compression is 4 % larger than the usual one, and takes half of the time.
             write_npz(_frame_path(folder, first + frame), maps)
         first += len(owner)
+    if seen.relief is not None:
+        for frame in range(first):
+            write_relief(folder / "relief", frame, seen.relief(frame))
     write_npz(folder / _SMALL, arrays)
     facts = {
         "format": FORMAT,
@@ -120,6 +124,7 @@ def save_observations(
         "people_warnings": seen.tracks.warnings,
         "notes": seen.notes,
         "has_sky": seen.sky is not None,
+        "has_relief": seen.relief is not None,
         "shots": [{"windows": [len(one.frames) for one in shot.windows], "still": shot.still} for shot in seen.shots],
     }
     write_json(folder / _FACTS, facts)
@@ -250,6 +255,7 @@ def _unpack(maps: _Maps, facts: dict[str, Any], arrays: dict[str, ndarray], pict
         shots=shots,
         notes=list(facts["notes"]),
         cameras=cameras,
+        relief=ReliefReader(folder=maps.folder / "relief", size=clip.size) if facts["has_relief"] else None,
     )
     return StoredRun(
         seen=seen,

@@ -43,6 +43,12 @@ class ReliefReader:
         return ReliefCrops(**kept | {"relief": kept["relief"].astype(np.float32)}, size=self.size)
 
 
+def write_relief(folder: Path, frame: int, crops: ReliefCrops) -> None:
+    """What ``ReliefReader`` reads; ``folder`` is there, or made."""
+    arrays = {name: value for name, value in vars(crops).items() if name != "size"}
+    write_frame(folder, frame, arrays | {"relief": crops.relief.astype(np.float16)})
+
+
 def read_relief(
     clip: Clip,
     masks: Int16[FrameArray, "D h w"],
@@ -116,11 +122,12 @@ def _read_crops(
     first = 0
     for frame, found in waiting:
         part = slice(first, first + len(found))
-        arrays = {
-            "person": np.array([box.person for box in found], np.int16),
-            "boxes": places[part].numpy(),
-            "relief": relief[part].half().numpy(),
-            "colours": colours[part].numpy(),
-        }
-        write_frame(folder, frame, arrays)
+        crops = ReliefCrops(
+            person=np.array([box.person for box in found], np.int16),
+            boxes=places[part].numpy(),
+            size=clip.size,
+            relief=relief[part].numpy(),
+            colours=colours[part].numpy(),
+        )
+        write_relief(folder, frame, crops)
         first = part.stop
