@@ -90,6 +90,13 @@ def median_direction(
     return torch.nn.functional.normalize(middle, dim=-1)
 
 
+def span_tangents(normal: Float[Tensor, "3"]) -> Float[Tensor, "2 3"]:
+    """Two unit vectors at right angles to a unit vector and to each other."""
+    least = torch.eye(3).to(normal)[normal.abs().argmin()]
+    first = torch.nn.functional.normalize(torch.linalg.cross(normal, least), dim=0)
+    return torch.stack([first, torch.linalg.cross(normal, first)])
+
+
 def _score_floors(
     points: Float[Tensor, "N 3"],
     weights: Float[Tensor, "N"],

@@ -34,6 +34,7 @@ from unish.reconstruction import (
     settle_on_feet,
     shrink_shapes,
     stitch_windows,
+    survey_terrain,
     touch_ground,
 )
 from unish.reconstruction.checks.views import likeness
@@ -132,10 +133,22 @@ def settle(
         settled, said = apply_distances(settled, seen, known_distance, body)
         notes += said
     metric, grounds, betas = settled.shots, settled.grounds, settled.betas
-    contacts = [touch_ground(*one, body) for one in zip(metric, evidence, grounds, strict=True)]
+    terrains = [
+        survey_terrain(*one, body, None if seen.sky is None else cut_frames(seen.sky, slice(start, start + len(shot.dense))))
+        for start, shot, *one in zip(starts[:-1], seen.shots, metric, evidence, grounds, strict=True)
+    ]
+    supports = [terrain.support if feet else None for terrain in terrains]
+    contacts = [
+        touch_ground(*one, body, support) for *one, support in zip(metric, evidence, grounds, supports, strict=True)
+    ]
     if feet:
-        metric = [settle_motion(*one, body) for one in zip(metric, evidence, grounds, contacts, strict=True)]
-        contacts = [touch_ground(*one, body) for one in zip(metric, evidence, grounds, strict=True)]
+        metric = [
+            settle_motion(*one, body, support)
+            for *one, support in zip(metric, evidence, grounds, contacts, supports, strict=True)
+        ]
+        contacts = [
+            touch_ground(*one, body, support) for *one, support in zip(metric, evidence, grounds, supports, strict=True)
+        ]
     record = assemble(
         seen.clip, pictures, seen.masks, seen.tracks, seen.landmarks, metric, grounds, betas, body, network, seen.sky,
         contacts, [measure_scale_interval(shot, betas, body) for shot in metric],

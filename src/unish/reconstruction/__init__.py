@@ -25,6 +25,7 @@ from unish.reconstruction.shot import (
 from unish.reconstruction.size import describe_sizes, describe_statures, measure_scale_interval
 from unish.reconstruction.stillness import camera_stood_still
 from unish.reconstruction.stitch import Shot, choose_owner, stitch_windows
+from unish.reconstruction.terrain import Terrain, survey_terrain
 from unish.reconstruction.verdicts import judge, read_facts
 from unish.reconstruction.window import Link, Window, describe_window, plan_windows
 
@@ -36,6 +37,7 @@ __all__ = [
     "SettledShots",
     "Shot",
     "ShotEvidence",
+    "Terrain",
     "Window",
     "assemble",
     "camera_stood_still",
@@ -72,5 +74,6 @@ __all__ = [
     "shrink_shapes",
     "spread_factors",
     "stitch_windows",
+    "survey_terrain",
     "touch_ground",
 ]

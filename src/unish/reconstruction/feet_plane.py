@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from unish.geometry.plane import span_tangents
 from unish.geometry.robust import solve_robust_least_squares
 from unish.reconstruction.contacts import Contacts
 from unish.reconstruction.ground import Ground
@@ -121,7 +122,7 @@ def _fit_plane(
     normal = ground.floor[:3].double()
     points, camera = contacts.points.double(), contacts.camera.double()
     offset = -(points @ normal).median() if len(contacts) else ground.floor[3].double()
-    tangents = _span_tangents(normal)
+    tangents = span_tangents(normal)
     spread = _depth_spread(contacts)
     floor_sigma = FIXED_SIGMA if spread < MIN_SPREAD else FLOOR_SIGMA if ground.source == "scene" else WEAK_UP_SIGMA
     up_sigma = WEAK_UP_SIGMA if spread < MIN_SPREAD else UP_SIGMA
@@ -164,7 +165,7 @@ def _fit_plane(
     found = solve_robust_least_squares(measure, expect, start, weights, steps=STEPS)
     up, _ = _tilt_normal(normal, tangents, found[:2])
     heights = (camera + (points - camera) * found[3:][contacts.person].exp()[:, None]) @ up + found[2]
-    allowed = (INLIER_SHARE * (camera @ up + found[2])).clamp_min(INLIER_M)
+    allowed = allow_misfit(camera @ up + found[2])
     return FeetPlane(
         plane=torch.cat([up, found[2:3]]).float(),
         log_stature=found[3:].float(),
@@ -172,6 +173,15 @@ def _fit_plane(
         num_contacts=len(contacts),
         refusal=_refuse(heights.abs() <= allowed, found[3:], float(torch.arccos((up @ normal).clamp(-1.0, 1.0)))),
     )
+
+
+def allow_misfit(camera_height: Float[Tensor, "K"]) -> Float[Tensor, "K"]:
+    """How far a foot that stands on a plane may be from it, metres.
+
+    Args:
+        camera_height: of the camera over the plane, metres.
+    """
+    return (INLIER_SHARE * camera_height).clamp_min(INLIER_M)
 
 
 def _refuse(fits: Bool[Tensor, "K"], log_stature: Float[Tensor, "P"], tilt: float) -> str:
@@ -186,13 +196,6 @@ def _refuse(fits: Bool[Tensor, "K"], log_stature: Float[Tensor, "P"], tilt: floa
     if tilt >= MAX_TILT:
         return TILT
     return TWO_LEVELS if math.hypot(tilt / FLOOR_SIGMA, largest / STATURE_SIGMA) >= MAX_STRAIN else ""
-
-
-def _span_tangents(normal: Float[Tensor, "3"]) -> Float[Tensor, "2 3"]:
-    """Two unit vectors at right angles to a unit vector and to each other."""
-    least = torch.eye(3).to(normal)[normal.abs().argmin()]
-    first = torch.nn.functional.normalize(torch.linalg.cross(normal, least), dim=0)
-    return torch.stack([first, torch.linalg.cross(normal, first)])
 
 
 def _tilt_normal(
