@@ -152,6 +152,7 @@ def settle(
     record = assemble(
         seen.clip, pictures, seen.masks, seen.tracks, seen.landmarks, metric, grounds, betas, body, network, seen.sky,
         contacts, [measure_scale_interval(shot, betas, body) for shot in metric],
+        [terrain.map for terrain in terrains],
     )  # fmt: skip
     return Settled(
         reconstruction=record,

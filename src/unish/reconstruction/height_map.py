@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from unish.geometry.plane import level_axes
 from unish.geometry.statistics import weighted_quantile
 from unish.reconstruction.ground import Ground
 from unish.reconstruction.static_points import StaticPoints
@@ -39,7 +40,9 @@ FEW_POINTS = 4
 FOOT_REACH_M = 0.12
 """Around the place of a foot that stands: as large is what it stands on, at least."""
 
-FOOT_CONFIDENCE = 0.9
+FOOT_CONFIDENCE, BOTH_CONFIDENCE = 0.9, 1.0
+"""Of the height of a cell that feet tell alone, and with points of the scene that agree with them."""
+
 TRUSTED = 0.3
 """Confidence from which on the height of a cell can be relied on."""
 
@@ -73,24 +76,32 @@ class HeightMap:
         height = torch.where(inside, self.height[row, column], torch.nan)
         return height, torch.where(inside, self.confidence[row, column], 0.0)
 
-    def stamp(self, places: Float[Tensor, "N 3"], heights: Float[Tensor, "N"]) -> HeightMap:
+    def stamp(
+        self, places: Float[Tensor, "N 3"], heights: Float[Tensor, "N"], confirmed: Bool[Tensor, "N"]
+    ) -> HeightMap:
         """With what feet say that stand at places, on ground of these heights over the reference; of several in one
-        cell the highest counts, since it carries."""
+        cell the highest counts, since it carries.
+
+        Args:
+            confirmed: whether points of the scene show the same.
+        """
         across = int(FOOT_REACH_M / float(self.grid[2]))
         steps = torch.arange(-across, across + 1) * self.grid[2]
         around = torch.cartesian_prod(steps, steps)
         around = around[around.norm(dim=-1) <= FOOT_REACH_M]
         shifts = around @ self.axes[[0, 2]]
         row, column, inside = self._find_cells((places[:, None] + shifts).flatten(0, 1))
-        told = heights[:, None].expand(-1, len(shifts)).flatten()[inside]
         cell = (row * self.height.shape[1] + column)[inside]
-        best = torch.full((self.height.numel(),), -torch.inf).scatter_reduce_(0, cell, told, "amax")
-        best = best.view_as(self.height)
-        known = best.isfinite()
+        whose = torch.arange(len(places))[:, None].expand(-1, len(shifts)).flatten()[inside]
+        best = torch.full((self.height.numel(),), -torch.inf).scatter_reduce_(0, cell, heights[whose], "amax")
+        carries = heights[whose] == best[cell]
+        sure = torch.where(confirmed[whose], BOTH_CONFIDENCE, FOOT_CONFIDENCE)[carries]
+        confidence = self.confidence.flatten().index_fill(0, cell, 0.0)
+        confidence = confidence.scatter_reduce(0, cell[carries], sure, "amax").view_as(self.confidence)
         return replace(
             self,
-            height=torch.where(known, best, self.height),
-            confidence=torch.where(known, FOOT_CONFIDENCE, self.confidence),
+            height=torch.where(best.isfinite(), best, self.height.flatten()).view_as(self.height),
+            confidence=confidence,
         )
 
     def _find_cells(
@@ -103,14 +114,6 @@ class HeightMap:
         inside = ((cell >= 0) & (cell < size)).all(-1)
         row, column = cell.clamp_min(0).minimum(size - 1).unbind(-1)
         return row, column, inside
-
-
-def level_axes(gravity: Float[Tensor, "3"]) -> Float[Tensor, "3 3"]:
-    """Rows right, up, ahead of ``HeightMap``, for a world whose axes are those of its first camera."""
-    up = -gravity
-    forward = torch.tensor([0.0, 0.0, 1.0]) if abs(float(up[2])) < 0.9 else torch.tensor([0.0, -1.0, 0.0])
-    ahead = torch.nn.functional.normalize(forward - (forward @ up) * up, dim=0)
-    return torch.stack([torch.linalg.cross(gravity, ahead), up, ahead])
 
 
 def map_heights(static: StaticPoints, ground: Ground, *, around: Float[Tensor, "N 3"]) -> HeightMap:

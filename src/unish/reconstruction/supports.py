@@ -70,12 +70,14 @@ def find_stances(shot: MetricShot, evidence: ShotEvidence, floor: Float[Tensor, 
     count = int(index.max()) + 1 if len(index) else 0
     points = feet.lowest[person, frame, lower[person, frame, side]]
 
+    frames = torch.bincount(index, minlength=count)
+
     def mean(values: Float[Tensor, "M K"]) -> Float[Tensor, "N K"]:
-        return torch.zeros(count, values.shape[1]).index_reduce_(0, index, values, "mean", include_self=False)
+        return torch.zeros(count, values.shape[1]).index_add_(0, index, values) / frames[:, None]
 
     times = evidence.timestamps_s.float()[frame]
-    span = torch.zeros(count).index_reduce_(0, index, times, "amax", include_self=False)
-    span -= torch.zeros(count).index_reduce_(0, index, times, "amin", include_self=False)
+    last = torch.zeros(count).scatter_reduce_(0, index, times, "amax", include_self=False)
+    first = torch.zeros(count).scatter_reduce_(0, index, times, "amin", include_self=False)
     place, camera = mean(points), mean(shot.c2w[frame, :3, 3])
     return Stances(
         number=number,
@@ -83,7 +85,7 @@ def find_stances(shot: MetricShot, evidence: ShotEvidence, floor: Float[Tensor, 
         place=place,
         height=place @ floor[:3] + floor[3],
         camera_height=(camera - place) @ floor[:3],
-        long=(torch.bincount(index, minlength=count) >= MIN_FRAMES) & (span >= MIN_STANCE_S),
+        long=(frames >= MIN_FRAMES) & (last - first >= MIN_STANCE_S),
     )
 
 

@@ -67,13 +67,13 @@ def survey_terrain(
     stances = find_stances(shot, evidence, ground.floor, body)
     around = torch.cat([stances.place, shot.c2w[:, :3, 3]])
     heights = map_heights(static, ground, around=around)
+    shown, confidence = heights.sample(stances.place)
+    confirmed = (confidence >= TRUSTED) & ((shown - stances.height).abs() < allow_misfit(stances.camera_height))
     carried = find_supports(stances)
     if trusts_map(stances, heights):
-        shown, confidence = heights.sample(stances.place)
-        near = (shown - stances.height).abs() < allow_misfit(stances.camera_height)
-        carried = torch.where(near & (confidence >= TRUSTED), shown, carried)
+        carried = torch.where(confirmed, shown, carried)
     return Terrain(
-        map=heights.stamp(stances.place, carried),
+        map=heights.stamp(stances.place, carried, confirmed),
         support=spread_supports(stances, carried),
         levels=carried[carried != 0],
     )
