@@ -26,7 +26,7 @@ STEP_M, TREAD_M = 0.17, 0.6
 REACH_M = 12.0
 PROFILES = {
     "flat": [(0.0, 0.0)],
-    "ramp": [(-0.2, 0.0), (3.8, 0.4)],
+    "ramp": [(0.0, 0.0), (2.0, 0.2)],
     "stairs": [
         corner
         for step in range(4)
@@ -130,7 +130,9 @@ def _jump_down(body: Body) -> BodyParams:
         transl=torch.stack([x, torch.zeros_like(x), torch.tensor([[4.2], [4.8]]).expand_as(x)], -1),
     )  # fmt: skip
     lowest = body.vertices(params)[..., 1].amax(-1)
-    return replace(params, transl=params.transl + (CAMERA_HEIGHT_M - lowest - up)[..., None] * torch.tensor([0.0, 1, 0]))
+    return replace(
+        params, transl=params.transl + (CAMERA_HEIGHT_M - lowest - up)[..., None] * torch.tensor([0.0, 1, 0])
+    )
 
 
 def _draw(body: Body, params: BodyParams, c2stage: Tensor, intrinsics: Tensor, profile: str) -> tuple[Tensor, Tensor]:

@@ -24,8 +24,8 @@ from unish.reconstruction import (
     ShotEvidence,
     assemble,
     compare_shot,
-    estimate_ground,
     fill_between,
+    find_ground,
     measure_certainty,
     measure_scale_interval,
     move_into_world,
@@ -127,17 +127,24 @@ def settle(
         settled = settle_on_feet(compared, betas, body, seed=seed)
     else:
         metric = [move_into_world(one, body) for one in compared]
-        grounds = [estimate_ground(shot, body, seed=seed) for shot in metric]
+        grounds = [find_ground(*one, body, seed=seed) for one in zip(metric, evidence, strict=True)]
         settled = SettledShots(shots=metric, grounds=grounds, betas=betas)
     if known_distance:
         settled, said = apply_distances(settled, seen, known_distance, body)
         notes += said
     metric, grounds, betas = settled.shots, settled.grounds, settled.betas
     terrains = [
-        survey_terrain(*one, body, None if seen.sky is None else cut_frames(seen.sky, slice(start, start + len(shot.dense))))
+        survey_terrain(
+            *one, body, None if seen.sky is None else cut_frames(seen.sky, slice(start, start + len(shot.dense)))
+        )
         for start, shot, *one in zip(starts[:-1], seen.shots, metric, evidence, grounds, strict=True)
     ]
     supports = [terrain.support if feet else None for terrain in terrains]
+    if feet:
+        grounds = [
+            replace(ground, levels=tuple(terrain.levels.tolist()))
+            for ground, terrain in zip(grounds, terrains, strict=True)
+        ]
     contacts = [
         touch_ground(*one, body, support) for *one, support in zip(metric, evidence, grounds, supports, strict=True)
     ]

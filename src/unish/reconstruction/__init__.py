@@ -12,7 +12,7 @@ from unish.reconstruction.known_size import resize_to_cameras
 from unish.reconstruction.motion import settle_motion
 from unish.reconstruction.no_scene import find_padding, leave_out
 from unish.reconstruction.report import describe_grounds, describe_people, measure_quality
-from unish.reconstruction.settling import SettledShots, settle_on_feet, touch_ground
+from unish.reconstruction.settling import SettledShots, find_ground, settle_on_feet, touch_ground
 from unish.reconstruction.shot import (
     ComparedShot,
     MetricShot,
@@ -53,6 +53,7 @@ __all__ = [
     "estimate_ground",
     "fill_between",
     "fill_gaps",
+    "find_ground",
     "find_padding",
     "intrinsics_at",
     "judge",

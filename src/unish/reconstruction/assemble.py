@@ -120,7 +120,9 @@ def _join_curves(shots: list[MetricShot]) -> Float32[np.ndarray, "S K 2"]:
 
 def _join_heights(maps: list[HeightMap | None]) -> dict[str, Any]:
     """One array for all shots, as large as the largest grid; NaN and confidence 0 beyond each."""
-    rows, columns = (max((int(one.height.shape[axis]) for one in maps if one is not None), default=0) for axis in (0, 1))
+    rows, columns = (
+        max((int(one.height.shape[axis]) for one in maps if one is not None), default=0) for axis in (0, 1)
+    )
     height = np.full((len(maps), rows, columns), np.nan, np.float32)
     confidence, grid = np.zeros_like(height), np.full((len(maps), 4), np.nan, np.float32)
     for number, one in enumerate(maps):

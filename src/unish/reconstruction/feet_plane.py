@@ -12,16 +12,10 @@ from torch import Tensor
 from unish.geometry.plane import span_tangents
 from unish.geometry.robust import solve_robust_least_squares
 from unish.reconstruction.contacts import Contacts
-from unish.reconstruction.ground import Ground
+from unish.reconstruction.ground import FLOOR_SIGMA, UP_SIGMA, Ground
 
 FOOT_SIGMA_M, FOOT_SIGMA_SHARE = 0.025, 0.04
 """1σ of a foot's height over the ground: of its own, and as a share of the camera's height over it."""
-
-UP_SIGMA = math.radians(10.0)
-"""1σ of a person's own up: people lean, and so do their reconstructed bodies."""
-
-FLOOR_SIGMA = math.radians(6.0)
-"""1σ of the normal of a floor that scene points show."""
 
 FIXED_SIGMA = math.radians(0.7)
 """The same where contacts are all equally far: they tell the height of the ground, not its tilt."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,17 +11,17 @@ from torch import Tensor
 from unish.geometry.plane import level_axes
 from unish.geometry.statistics import weighted_quantile
 from unish.reconstruction.ground import Ground
-from unish.reconstruction.static_points import StaticPoints
+from unish.reconstruction.static_points import LEVEL_COSINE, StaticPoints
 
 MAX_CELLS = 128
 """Along one side of the grid."""
 
 MIN_STEP_M = 0.05
+AROUND_PEOPLE_M = 3.0
+"""So far from where people stand the grid goes."""
+
 MAX_EXTENT_M = 40.0
 """Side of the grid, at most; what is farther from its middle is left out."""
-
-LEVEL_COSINE = math.cos(math.radians(40.0))
-"""Of the angle between a surface's normal and up, beyond which it is no ground."""
 
 LOWEST = 0.3
 """Share of the weight of a cell's points, from below, at which its ground is looked for: the floor rather than the
@@ -125,7 +124,7 @@ def map_heights(static: StaticPoints, ground: Ground, *, around: Float[Tensor, "
 
     Args:
         ground: with known gravity.
-        around: places that the grid has to hold, world, metres.
+        around: places where people stand, world, metres; without any the grid holds what was seen.
     """
     axes = level_axes(ground.gravity)
     level = static.pick(static.normals @ axes[1] > LEVEL_COSINE)
@@ -159,17 +158,17 @@ def map_heights(static: StaticPoints, ground: Ground, *, around: Float[Tensor, "
 def _lay_grid(
     place: Float[Tensor, "N 2"], around: Float[Tensor, "M 2"]
 ) -> tuple[Float[Tensor, "2"], float, tuple[int, int]]:
-    """Lower corner (x, z), step, rows and columns of a grid that holds most places, and all of ``around``."""
+    """Lower corner (x, z), step, rows and columns of a grid around ``around``, or of most places without these."""
     around = around[around.isfinite().all(-1)]
-    most = torch.stack([
-        weighted_quantile(place.mT, torch.ones_like(place.mT), share) for share in (0.01, 0.99)
-    ]) if len(place) else torch.zeros(0, 2)  # fmt: skip
-    corners = torch.cat([most, around])
-    if len(corners) == 0:
-        corners = torch.zeros(1, 2)
-    low, high = corners.amin(0) - FOOT_REACH_M, corners.amax(0) + FOOT_REACH_M
-    middle = (low + high) / 2 if len(around) == 0 else (around.amin(0) + around.amax(0)) / 2
-    low, high = torch.maximum(low, middle - MAX_EXTENT_M / 2), torch.minimum(high, middle + MAX_EXTENT_M / 2)
+    if len(around):
+        low, high = around.amin(0) - AROUND_PEOPLE_M, around.amax(0) + AROUND_PEOPLE_M
+    elif len(place):
+        share = torch.ones_like(place.mT)
+        low, high = (weighted_quantile(place.mT, share, at) for at in (0.01, 0.99))
+    else:
+        low, high = torch.zeros(2, 2)
+    middle = (low + high) / 2
+    low, high = low.clamp_min(middle - MAX_EXTENT_M / 2), high.clamp_max(middle + MAX_EXTENT_M / 2)
     step = max(MIN_STEP_M, float((high - low).max()) / MAX_CELLS)
     columns, rows = ((high - low) / step - 1e-4).ceil().long().clamp(1, MAX_CELLS).tolist()
     return low, step, (rows, columns)

@@ -68,7 +68,7 @@ def settle_on_feet(
         seed: of the search for the floor among scene points.
     """
     found = [move_into_world(one, body) for one in compared]
-    grounds = [estimate_ground(shot, body, seed=seed) for shot in found]
+    grounds = [find_ground(shot, one.evidence, body, seed=seed) for one, shot in zip(compared, found, strict=True)]
     told = [_ask_feet(*one, body) for one in zip(compared, found, grounds, strict=True)]
     grounds = [
         ground if feet is None else replace(ground, refusal=feet.refusal, num_contacts=feet.num_contacts)
@@ -86,13 +86,18 @@ def settle_on_feet(
         else:
             # Its people, and with them its scale, may have changed by what another shot has told.
             shot = move_into_world(resized, body)
-            again = estimate_ground(shot, body, seed=seed)
+            again = find_ground(shot, one.evidence, body, seed=seed)
             settled.append((shot, replace(again, refusal=ground.refusal, num_contacts=ground.num_contacts)))
     return SettledShots(
         shots=[shot for shot, _ in settled],
         grounds=[ground for _, ground in settled],
         betas=resize_shape(body, betas, log_stature),
     )
+
+
+def find_ground(shot: MetricShot, evidence: ShotEvidence, body: Body, *, seed: int = 0) -> Ground:
+    """Gravity and floor without the feet: ``estimate_ground`` with the scene's points."""
+    return estimate_ground(shot, body, seed=seed, static=sample_static(shot, evidence))
 
 
 def touch_ground(
@@ -108,12 +113,12 @@ def touch_ground(
 
 
 def _ask_feet(compared: ComparedShot, shot: MetricShot, ground: Ground, body: Body) -> FeetPlane | None:
-    """What the feet of one shot say by themselves; ``None`` where nothing tells which way is down.
+    """What the feet of one shot say by themselves; ``None`` where no floor is known.
 
     Args:
         shot: as it is without them.
     """
-    if not ground.known:
+    if not ground.floor.isfinite().all():
         return None
     contacts, feet = _fit_plane(shot, compared.evidence, ground, body)
     if ground.source == "scene" and _stand_on_terrain(shot, compared.evidence, ground, body):
@@ -184,6 +189,8 @@ def _stand_on_feet(
         source="feet",
         refusal=feet.refusal,
         num_contacts=feet.num_contacts,
+        sigma=ground.sigma,
+        against=ground.against,
     )
     return shot, settled, float(evidence.offset.median()) if len(evidence.offset) else 0.0
 

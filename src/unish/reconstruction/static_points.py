@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +29,9 @@ SAME_SURFACE = 0.08
 
 AROUND_PEOPLE = 2
 """Pixels of the thinned picture around people that are left out: depth is a mixture of person and scene there."""
+
+LEVEL_COSINE = math.cos(math.radians(40.0))
+"""Of the angle between a surface's normal and up, beyond which it is no ground."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,6 @@ from unish.reconstruction.contacts import (
     pose_feet,
 )
 from unish.reconstruction.feet_plane import FOOT_SIGMA_M, FOOT_SIGMA_SHARE, allow_misfit
-from unish.reconstruction.ground import Ground
 from unish.reconstruction.levels import LEVEL_SIGMAS
 from unish.reconstruction.shot import MetricShot, ShotEvidence
 
@@ -105,17 +104,22 @@ def spread_supports(stances: Stances, heights: Float[Tensor, "N"]) -> Float[Tens
     """Height over the floor of what is under each heel and toe, metres.
 
     Between two stances a foot may be over either support, so the lower one counts; before the first and after the last
-    it is that one.
+    it is that one. Stances that are too short to tell the height of something count where they are on the floor.
+
+    Args:
+        heights: of what carries each stance, over the floor.
     """
+    on_floor = stances.height.abs() <= allow_misfit(stances.camera_height + stances.height)
+    tells = torch.cat([stances.long | on_floor, torch.zeros(1, dtype=torch.bool)])
     number = stances.number
-    known = number >= 0
+    known = tells[number]  # −1 takes the one at the end
     index = torch.arange(number.shape[1])[None, :, None].expand_as(number)
     before = torch.where(known, index, -1).cummax(1).values
     after = torch.where(known, index, number.shape[1]).flip(1).cummin(1).values.flip(1)
     before = torch.where(before < 0, after, before)
     after = torch.where(after >= number.shape[1], before, after)
     nobody = before >= number.shape[1]
-    at = torch.cat([heights, torch.zeros(1)])[number]  # −1 takes the zero at the end
+    at = torch.cat([heights, torch.zeros(1)])[number]
     last = number.shape[1] - 1
     lower = torch.minimum(at.gather(1, before.clamp_max(last)), at.gather(1, after.clamp(0, last)))
     return torch.where(nobody, 0.0, lower).repeat_interleave(2, dim=-1)

@@ -65,8 +65,7 @@ def survey_terrain(
     if not ground.floor.isfinite().all():
         return Terrain(map=map_heights(static, ground, around=torch.zeros(0, 3)), levels=nothing)
     stances = find_stances(shot, evidence, ground.floor, body)
-    around = torch.cat([stances.place, shot.c2w[:, :3, 3]])
-    heights = map_heights(static, ground, around=around)
+    heights = map_heights(static, ground, around=stances.place)
     shown, confidence = heights.sample(stances.place)
     confirmed = (confidence >= TRUSTED) & ((shown - stances.height).abs() < allow_misfit(stances.camera_height))
     carried = find_supports(stances)

@@ -76,7 +76,8 @@ class Reconstruction:
 
     ``ground_height`` (metres, NaN unknown) and ``ground_confidence`` (0..1) tell the local height of the ground of each
     shot on a level grid; row i, column j is at z₀ + (i + ½) s, x₀ + (j + ½) s, and ``ground_grid`` has x₀, z₀, the step
-    s and the height of the reference over which heights are counted (``geometry.plane.level_axes``: right and ahead are x and z).
+    s and the height of the reference over which heights are counted; x is right and z ahead of
+    ``geometry.plane.level_axes``.
     """
 
     segment: Int32[ndarray, "T"]
