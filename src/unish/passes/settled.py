@@ -18,6 +18,7 @@ from unish.passes.network_pass import times_in_shot
 from unish.passes.observations import Observations, ObservedShot
 from unish.reconstruction import (
     Ground,
+    HeightMap,
     MetricShot,
     SettledShots,
     Shot,
@@ -133,33 +134,15 @@ def settle(
         settled, said = apply_distances(settled, seen, known_distance, body)
         notes += said
     metric, grounds, betas = settled.shots, settled.grounds, settled.betas
-    terrains = [
-        survey_terrain(
-            *one, body, None if seen.sky is None else cut_frames(seen.sky, slice(start, start + len(shot.dense)))
-        )
-        for start, shot, *one in zip(starts[:-1], seen.shots, metric, evidence, grounds, strict=True)
+    stood = [
+        _stand(shot, one, ground, body, _cut(seen.sky, start, len(shot.dense)), feet=feet)
+        for start, shot, one, ground in zip(starts[:-1], metric, evidence, grounds, strict=True)
     ]
-    supports = [terrain.support if feet else None for terrain in terrains]
-    if feet:
-        grounds = [
-            replace(ground, levels=tuple(terrain.levels.tolist()))
-            for ground, terrain in zip(grounds, terrains, strict=True)
-        ]
-    contacts = [
-        touch_ground(*one, body, support) for *one, support in zip(metric, evidence, grounds, supports, strict=True)
-    ]
-    if feet:
-        metric = [
-            settle_motion(*one, body, support)
-            for *one, support in zip(metric, evidence, grounds, contacts, supports, strict=True)
-        ]
-        contacts = [
-            touch_ground(*one, body, support) for *one, support in zip(metric, evidence, grounds, supports, strict=True)
-        ]
+    metric, grounds = [one.shot for one in stood], [one.ground for one in stood]
     record = assemble(
         seen.clip, pictures, seen.masks, seen.tracks, seen.landmarks, metric, grounds, betas, body, network, seen.sky,
-        contacts, [measure_scale_interval(shot, betas, body) for shot in metric],
-        [terrain.map for terrain in terrains],
+        [one.contact for one in stood], [measure_scale_interval(shot, betas, body) for shot in metric],
+        [one.heights for one in stood],
     )  # fmt: skip
     return Settled(
         reconstruction=record,
@@ -169,6 +152,34 @@ def settle(
         images=seen.images,
         notes=notes,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stood:
+    """A shot whose people stand on what is under them, what they touch, and the local height of the ground."""
+
+    shot: MetricShot
+    ground: Ground
+    contact: Float[Tensor, "P T 4"]
+    heights: HeightMap | None
+
+
+def _stand(
+    shot: MetricShot, evidence: ShotEvidence, ground: Ground, body: Body, sky: FrameArray | None, *, feet: bool
+) -> _Stood:
+    """Supports of the feet, contacts, and motion that keeps to both; without ``feet`` contacts of the floor alone."""
+    terrain = survey_terrain(shot, evidence, ground, body, sky)
+    support = terrain.support if feet else None
+    contact = touch_ground(shot, evidence, ground, body, support)
+    if feet:
+        shot = settle_motion(shot, evidence, ground, contact, body, support)
+        contact = touch_ground(shot, evidence, ground, body, support)
+        ground = replace(ground, levels=tuple(terrain.levels.tolist()))
+    return _Stood(shot=shot, ground=ground, contact=contact, heights=terrain.map)
+
+
+def _cut(frames: FrameArray | None, start: int, count: int) -> FrameArray | None:
+    return None if frames is None else cut_frames(frames, slice(start, start + count))
 
 
 def _stitch(seen: Observations, shot: ObservedShot) -> Shot:

@@ -7,6 +7,7 @@ from unish.reconstruction.camera import decide_camera, intrinsics_at, know_camer
 from unish.reconstruction.fallbacks import describe_fallbacks
 from unish.reconstruction.gaps import fill_gaps
 from unish.reconstruction.ground import Ground, estimate_ground
+from unish.reconstruction.height_map import HeightMap
 from unish.reconstruction.known_distances import measure_span, resize_world, spread_factors
 from unish.reconstruction.known_size import resize_to_cameras
 from unish.reconstruction.motion import settle_motion
@@ -32,6 +33,7 @@ from unish.reconstruction.window import Link, Window, describe_window, plan_wind
 __all__ = [
     "ComparedShot",
     "Ground",
+    "HeightMap",
     "Link",
     "MetricShot",
     "SettledShots",

@@ -127,8 +127,8 @@ def _join_heights(maps: list[HeightMap | None]) -> dict[str, Any]:
     confidence, grid = np.zeros_like(height), np.full((len(maps), 4), np.nan, np.float32)
     for number, one in enumerate(maps):
         if one is not None:
-            inside = (number, *(slice(int(side)) for side in one.height.shape))
-            height[inside], confidence[inside], grid[number] = one.height, one.confidence, one.grid
+            h, w = one.height.shape
+            height[number, :h, :w], confidence[number, :h, :w], grid[number] = one.height, one.confidence, one.grid
     return {"ground_height": height, "ground_confidence": confidence, "ground_grid": grid}
 
 

@@ -69,11 +69,19 @@ class HeightMap:
     axes: Float[Tensor, "3 3"]
 
     def sample(self, points: Float[Tensor, "N 3"]) -> tuple[Float[Tensor, "N"], Float[Tensor, "N"]]:
-        """Height of the ground over the reference at the places of points, and its confidence: those of the cell; NaN
-        and 0 off the grid."""
-        row, column, inside = self._find_cells(points)
-        height = torch.where(inside, self.height[row, column], torch.nan)
-        return height, torch.where(inside, self.confidence[row, column], 0.0)
+        """Height of the ground over the reference at the places of points, and its confidence.
+
+        Those of the cell, or where that is not ``TRUSTED``, of the most confident one beside it: far from the camera
+        not every cell is hit by a pixel. NaN and 0 off the grid.
+        """
+        step = self.grid[2] * torch.tensor([-1.0, 0.0, 1.0])
+        around = torch.cartesian_prod(step, step) @ self.axes[[0, 2]]
+        row, column, inside = self._find_cells((points[:, None] + around).flatten(0, 1))
+        confidence = torch.where(inside, self.confidence[row, column], 0.0).view(-1, len(around))
+        height = torch.where(inside, self.height[row, column], torch.nan).view(-1, len(around))
+        middle = len(around) // 2
+        best = torch.where(confidence[:, middle] >= TRUSTED, middle, confidence.argmax(1))[:, None]
+        return height.gather(1, best)[:, 0], confidence.gather(1, best)[:, 0]
 
     def stamp(
         self, places: Float[Tensor, "N 3"], heights: Float[Tensor, "N"], confirmed: Bool[Tensor, "N"]

@@ -215,12 +215,14 @@ def _fit_plane(
     if feet.refusal not in NOT_ONE_PLANE:
         return contacts, feet
     on_ground = find_ground_level(contacts, ground.floor, sample_static(shot, evidence).points)
-    for _ in range(_LEVEL_STEPS if on_ground is not None else 0):
+    if on_ground is None:
+        return contacts, feet
+    for _ in range(_LEVEL_STEPS):
         # A level seen from farther away than the others leans with the plane that it was told from.
         level = contacts.pick(on_ground)
-        told = fit_feet_plane(level, ground, people_up, known_size=known)
-        on_ground = choose_inliers(contacts, told.plane)
-    return (contacts, feet) if on_ground is None else (level, told)
+        feet = fit_feet_plane(level, ground, people_up, known_size=known)
+        on_ground = choose_inliers(contacts, feet.plane)
+    return level, feet
 
 
 def _join_statures(told: Sequence[FeetPlane]) -> Float[Tensor, "P"]:
