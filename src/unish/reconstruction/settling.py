@@ -1,8 +1,9 @@
 """Feet are anchors: where a foot stands, body and scene touch. Ground, statures and the scene's depth follow from that.
 
 Two stages, never one joint solve. First the plane on which feet stand and everybody's stature, in which no point of the
-scene has a vote; a gate refuses what one plane cannot explain, and then all stays as it was. Then, the plane kept, the
-scale and the depth curve of the scene from the ground below the feet. Numbers of steps are fixed.
+scene has a vote; feet on several levels are parted first (``levels``); a gate refuses what is not explained so, and
+then all stays as it was. Then, the plane kept, the scale and the depth curve of the scene from the ground below the
+feet. Numbers of steps are fixed.
 """
 
 from __future__ import annotations

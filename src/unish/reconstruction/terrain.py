@@ -21,6 +21,9 @@ from unish.structs import FrameTensor
 MIN_STANCES = 4
 """Stances that have to confirm the heights that the scene shows before feet are held by them."""
 
+MIN_OFF_FLOOR = 0.25
+"""Share of them that have to be off the floor: else it is flat, and the plane is known better than any map."""
+
 BETTER = 0.5
 """Share of what the floor leaves unexplained that these heights may leave."""
 
@@ -82,7 +85,8 @@ def trusts_map(stances: Stances, heights: HeightMap) -> bool:
     """Whether feet that stand confirm the local heights of the scene, and the floor alone does not explain them."""
     shown, confidence = heights.sample(stances.place)
     asked = (confidence >= TRUSTED) & stances.long
-    if int(asked.sum()) < MIN_STANCES:
+    off_floor = asked & (stances.height.abs() > allow_misfit(stances.camera_height + stances.height))
+    if int(asked.sum()) < MIN_STANCES or float(off_floor.sum()) < MIN_OFF_FLOOR * float(asked.sum()):
         return False
     by_floor = stances.height[asked].abs()
     by_map = (stances.height - shown)[asked].abs()
