@@ -202,7 +202,10 @@ def test_motion_is_settled_on_the_ground_and_contacts_are_those_afterwards(monke
     _, before = reconstruct()
     asked: list[Ground] = []
 
-    def lift(shot: MetricShot, evidence: ShotEvidence, ground: Ground, contact: Tensor, body: Body) -> MetricShot:
+    def lift(
+        shot: MetricShot, evidence: ShotEvidence, ground: Ground, contact: Tensor, body: Body, support: Tensor
+    ) -> MetricShot:
+        assert support.shape == contact.shape and (support == 0).all(), "everybody stands on the floor"
         assert contact.shape == (*shot.valid.shape, 4)
         asked.append(ground)
         raised = replace(shot.params, transl=shot.params.transl + 0.5 * ground.floor[:3])

@@ -114,12 +114,12 @@ def touch_ground(
 
 
 def _ask_feet(compared: ComparedShot, shot: MetricShot, ground: Ground, body: Body) -> FeetPlane | None:
-    """What the feet of one shot say by themselves; ``None`` where no floor is known.
+    """What the feet of one shot say by themselves; ``None`` where there is nobody, or no floor is known.
 
     Args:
         shot: as it is without them.
     """
-    if not ground.floor.isfinite().all():
+    if len(shot.valid) == 0 or not ground.floor.isfinite().all():
         return None
     contacts, feet = _fit_plane(shot, compared.evidence, ground, body)
     if ground.source == "scene" and _stand_on_terrain(shot, compared.evidence, ground, body):

@@ -77,7 +77,7 @@ def survey_terrain(
     return Terrain(
         map=heights.stamp(stances.place, carried, confirmed),
         support=spread_supports(stances, carried),
-        levels=carried[carried != 0],
+        levels=carried[carried.abs() > FOOT_SIGMA_M],
     )
 
 
