@@ -121,6 +121,14 @@ def test_between_wall_and_floor_the_lower_one_counts() -> None:
     assert (support[0, 4:] == 0).all()
 
 
+def test_who_has_left_the_wall_is_not_lifted_back_onto_it() -> None:
+    """The last frames are too few to tell what is there, or in the air."""
+    for end in ([0.4, -0.1, -0.1], [0.5, 0.3, 0.1]):
+        heights = torch.full((1, NUM_FRAMES), 0.8)
+        heights[0, -3:] = torch.tensor(end)
+        assert (look_for_supports(heights)[1][0, -3:] == 0).all()
+
+
 def test_contact_is_told_against_the_support() -> None:
     shot = raise_people(make_shot(num_frames=4), torch.full((1, 4), 0.5))
     feet, evidence = pose_feet(shot, load_body("free"), UP), make_evidence(shot)

@@ -53,7 +53,6 @@ def assemble(
     ``tracks`` and ``landmarks`` are in pixels of ``images``.
 
     Args:
-        grounds: of each shot.
         sky: pixels that show it; ``None`` where nobody has looked.
         contacts: probability that heels and toes touch, of each shot; ``None`` where nobody has looked.
         scale_intervals: of the size of each shot (``size.measure_scale_interval``); ``None`` where nobody has asked.
@@ -67,8 +66,7 @@ def assemble(
     transl = torch.cat([shot.params.transl for shot in shots], dim=1)
     joints = torch.cat([shot.joints for shot in shots], dim=1)
     corrections = torch.cat([shot.correction.as_table() for shot in shots], dim=1)
-    of_people = partial(_blank_absent, valid=valid)
-    height, width = images.shape[1:3]
+    of_people, (height, width) = partial(_blank_absent, valid=valid), images.shape[1:3]
     return Reconstruction(
         segment=clip.segment.numpy().astype(np.int32),
         timestamps_s=clip.timestamps_s.numpy(),

@@ -104,25 +104,29 @@ def spread_supports(stances: Stances, heights: Float[Tensor, "N"]) -> Float[Tens
     """Height over the floor of what is under each heel and toe, metres.
 
     Between two stances a foot may be over either support, so the lower one counts; before the first and after the last
-    it is that one. Stances that are too short to tell the height of something count where they are on the floor.
+    only feet that still stand as high are on it. Stances that are too short to tell the height of something count where
+    they are on the floor or under it.
 
     Args:
         heights: of what carries each stance, over the floor.
     """
-    on_floor = stances.height.abs() <= allow_misfit(stances.camera_height + stances.height)
+    on_floor = stances.height <= allow_misfit(stances.camera_height + stances.height)
     tells = torch.cat([stances.long | on_floor, torch.zeros(1, dtype=torch.bool)])
     number = stances.number
     known = tells[number]  # −1 takes the one at the end
     index = torch.arange(number.shape[1])[None, :, None].expand_as(number)
-    before = torch.where(known, index, -1).cummax(1).values
-    after = torch.where(known, index, number.shape[1]).flip(1).cummin(1).values.flip(1)
-    before = torch.where(before < 0, after, before)
-    after = torch.where(after >= number.shape[1], before, after)
-    nobody = before >= number.shape[1]
-    at = torch.cat([heights, torch.zeros(1)])[number]
     last = number.shape[1] - 1
-    lower = torch.minimum(at.gather(1, before.clamp_max(last)), at.gather(1, after.clamp(0, last)))
-    return torch.where(nobody, 0.0, lower).repeat_interleave(2, dim=-1)
+    before = torch.where(known, index, -1).cummax(1).values
+    after = torch.where(known, index, last + 1).flip(1).cummin(1).values.flip(1)
+    at_end = (before < 0) | (after > last)
+    before, after = torch.where(before < 0, after, before), torch.where(after > last, before, after)
+    at = torch.cat([heights, torch.zeros(1)])[number]
+    lower = torch.minimum(at.gather(1, before.clamp(0, last)), at.gather(1, after.clamp(0, last)))
+    # Who has left what they stood on is not on it, nor is it above them.
+    own = torch.cat([stances.height + allow_misfit(stances.camera_height), torch.tensor([-torch.inf])])[number]
+    left = ~known & (own < lower) & ((number >= 0) | at_end)
+    lower = torch.where(left, lower.clamp_max(0.0), lower)
+    return torch.where(known.any(1, keepdim=True), lower, 0.0).repeat_interleave(2, dim=-1)
 
 
 def _number_stretches(
