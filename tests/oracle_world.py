@@ -53,19 +53,20 @@ class World:
     conf_logits: Tensor
     tracks: Tracks
     landmarks: Landmarks
+    shots: tuple[slice, ...] = SHOTS
 
     @property
     def c2w(self) -> Tensor:
         """(T, 4, 4), world = first camera of the shot."""
-        return torch.cat([invert_rigid(self.c2stage[shot][0]) @ self.c2stage[shot] for shot in SHOTS])
+        return torch.cat([invert_rigid(self.c2stage[shot][0]) @ self.c2stage[shot] for shot in self.shots])
 
     def world_params(self) -> BodyParams:
         rest = self.body.rest_joints(self.params.betas)[..., 0, :]
-        return move_body(self.params, self.c2w.expand(NUM_PEOPLE, -1, -1, -1), rest)
+        return move_body(self.params, self.c2w.expand(len(self.betas), -1, -1, -1), rest)
 
     def floors(self) -> Tensor:
         """(S, 4) planes n·x + d = 0 with n up, in each shot's world."""
-        first = torch.stack([self.c2stage[shot.start] for shot in SHOTS])
+        first = torch.stack([self.c2stage[shot.start] for shot in self.shots])
         up = -first[:, 1, :3]
         return torch.cat([up, (CAMERA_HEIGHT_M - first[:, 1, 3])[:, None]], dim=-1)
 
@@ -221,7 +222,7 @@ class OracleNetwork:
         assert picture_size == CLIP_SIZE, "the network is told which picture has square pixels"
         assert people_masks is not None and usable is not None and usable.shape == people_masks.shape
         assert torch.equal(people_masks[0], world.tracks.masks[index]), "the network is told where people are"
-        since = torch.tensor([shot.start for shot in SHOTS if frames.start in range(shot.start, shot.stop)])
+        since = torch.tensor([shot.start for shot in world.shots if frames.start in range(shot.start, shot.stop)])
         times = (world.clip.timestamps_s[index] - world.clip.timestamps_s[since]).float()
         torch.testing.assert_close(timestamps, times[None], rtol=0, atol=1e-6)
         if intrinsics is not None:

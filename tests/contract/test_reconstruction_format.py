@@ -77,7 +77,7 @@ def test_files_hold_what_is_published(tmp_path: Path, num_people: int) -> None:
 def test_attributes_are_the_keys() -> None:
     names = {field.name for field in fields(Reconstruction)}
     later = {"contact_prob", "contact_names", "contact_thresholds", "depth_curve", "joint_certainty", "scale_interval"}
-    later |= {"person_points"}
+    later |= {"person_points", "ground_height", "ground_confidence", "ground_grid"}
     assert names == set(PUBLISHED) | STRINGS | {"faces", "extra", "sky", "dense", "camera_interpolated"} | later
 
 

@@ -137,18 +137,28 @@ def test_a_jumper_stays_in_the_air() -> None:
     assert (low[5:7] > 0.3).all() and (low[1:5][np.isfinite(low[1:5])] < 0.1).all()
 
 
-def test_people_on_two_levels_are_refused() -> None:
-    _, result = reconstruct(lift=torch.tensor([[0.0], [0.6]]).expand(2, NUM_FRAMES), factor=1.1)
-    _, alone = reconstruct(lift=torch.tensor([[0.0], [0.6]]).expand(2, NUM_FRAMES), factor=1.1, settle=False)
-    for shot in result.report["shots"]:
-        assert "feet refused" in shot["ground"] and shot["scene_resized_percent"] == 0
-    assert result.report["shots"][0]["ground"] == "found floor; feet refused: two levels"
-    # After the cut the feet of one person alone are seen.
-    assert result.report["shots"][1]["ground"] == "found floor; feet refused: the scene would have another size"
-    for name in ("joints", "depth", "floor", "gravity", "c2w", "betas"):
-        np.testing.assert_array_equal(getattr(result.reconstruction, name), getattr(alone.reconstruction, name))
-    assert any("more than one level" in sentence for sentence in result.report["warnings"])
-    assert np.isnan(result.reconstruction.depth_curve).all()
+def test_people_on_two_levels_have_two_supports() -> None:
+    """One stands on the floor, the other one 60 cm higher; after the cut only the feet of the latter are seen."""
+    world, result = reconstruct(lift=torch.tensor([[0.0], [0.6]]).expand(2, NUM_FRAMES), factor=1.1)
+    found, (first, second) = result.reconstruction, result.report["shots"]
+    assert first["ground"] == "feet" and first["scene_resized_percent"] == pytest.approx(-7, abs=4)
+    np.testing.assert_allclose(found.floor[0], world.floors()[0].numpy(), rtol=0, atol=0.01)
+    # Who stands on a table alone says nothing of the floor, but is carried by it.
+    assert second["ground"] == "found floor; feet refused: the scene would have another size"
+    assert first["supports_m"] == pytest.approx([0.6], abs=0.02) and second["supports_m"] == pytest.approx(
+        [0.76], abs=0.04
+    )
+    seen = found.contact_prob.max(-1)
+    assert np.nanmin(seen) > 0.5, "everybody touches what is under them"
+    assert people_error(world, result) < 0.05
+    assert found.ground_height is not None and found.ground_confidence is not None and found.ground_grid is not None
+    assert np.nanmax(found.ground_height[0][found.ground_confidence[0] >= 0.9]) == pytest.approx(0.6, abs=0.02)
+    low = [person["foot_to_floor_cm"] for person in result.report["people"]]
+    assert low == pytest.approx([0.0, 0.0], abs=1.0)
+    reasons = result.report["people"][1]["reasons"]
+    assert reasons == ["person 9 stands on something 60 cm over the floor that the scene does not show"]
+    alone = reconstruct(lift=torch.tensor([[0.0], [0.6]]).expand(2, NUM_FRAMES), factor=1.1, settle=False)[1]
+    assert alone.report["shots"][0]["supports_m"] == [] and alone.reconstruction.ground_height is not None
 
 
 def test_settling_in_another_way_does_not_observe_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +202,10 @@ def test_motion_is_settled_on_the_ground_and_contacts_are_those_afterwards(monke
     _, before = reconstruct()
     asked: list[Ground] = []
 
-    def lift(shot: MetricShot, evidence: ShotEvidence, ground: Ground, contact: Tensor, body: Body) -> MetricShot:
+    def lift(
+        shot: MetricShot, evidence: ShotEvidence, ground: Ground, contact: Tensor, body: Body, support: Tensor
+    ) -> MetricShot:
+        assert support.shape == contact.shape and (support == 0).all(), "everybody stands on the floor"
         assert contact.shape == (*shot.valid.shape, 4)
         asked.append(ground)
         raised = replace(shot.params, transl=shot.params.transl + 0.5 * ground.floor[:3])

@@ -83,7 +83,7 @@ def test_people_placed_by_the_network_are_named_and_counted(world: World) -> Non
 
 
 @pytest.mark.slow
-def test_nobody_upright_leaves_gravity_unknown_in_that_shot_alone(world: World) -> None:
+def test_where_nobody_is_upright_the_surfaces_tell_gravity_in_that_shot_alone(world: World) -> None:
     class Folded(Doubting):
         def spoil(self, prediction: Prediction) -> Prediction:
             if self.calls[-1][0].start < 7:
@@ -96,9 +96,9 @@ def test_nobody_upright_leaves_gravity_unknown_in_that_shot_alone(world: World) 
 
     result = reconstruct(world, Folded(world=world, config=CONFIG, betas=world.betas))
     known = [bool(torch.isfinite(torch.from_numpy(row)).all()) for row in result.reconstruction.gravity]
-    assert known == [True, False]
-    assert any(w.startswith("shot 1: gravity and floor are unknown") for w in result.report["warnings"])
-    assert not any(w.startswith("shot 0: gravity") for w in result.report["warnings"])
+    assert known == [True, True]
+    said = [warning for warning in result.report["warnings"] if "directions of the scene's surfaces" in warning]
+    assert len(said) == 1 and said[0].startswith("shot 1: nobody was seen standing upright")
 
 
 @pytest.mark.slow

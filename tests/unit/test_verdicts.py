@@ -30,7 +30,8 @@ from unish.reconstruction.world_checks import PersonMeasures, ShotMeasures
 NAN = float("nan")
 GOOD_PERSON = PersonMeasures(
     person_id=2, frames=48, stature_m=1.7, ray_jitter_cm=2.0, max_speed_m_s=1.5, foot_to_floor_cm=-4.0,
-    foot_to_floor_spread_cm=6.0, distance_m=(3.0, 4.0, 5.0), floor_over_foot_depth=0.95,
+    foot_to_floor_spread_cm=6.0, support_cm=0.0, support_confirmed=True, distance_m=(3.0, 4.0, 5.0),
+    floor_over_foot_depth=0.95,
     floor_over_foot_bands={}, floor_over_foot_values=np.full(3, 0.95), foot_depths_m=np.full(3, 4.0),
     size_in_picture=1.0, box_overlap=0.8, reprojection_percent=1.5, scene_ratio=1.05, lower_body_frames=0,
     likeness=0.9,

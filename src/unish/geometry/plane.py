@@ -9,6 +9,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+STEEP = 0.9
+"""Cosine between gravity and the viewing direction from which on the latter tells no direction over the ground."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlaneFit:
@@ -88,6 +91,27 @@ def median_direction(
         pull = weight / (kept - middle[..., None, :]).norm(dim=-1, keepdim=True).clamp_min(1e-6)
         middle = (pull * kept).sum(-2) / pull.sum(-2)
     return torch.nn.functional.normalize(middle, dim=-1)
+
+
+def span_tangents(normal: Float[Tensor, "3"]) -> Float[Tensor, "2 3"]:
+    """Two unit vectors at right angles to a unit vector and to each other."""
+    least = torch.eye(3).to(normal)[normal.abs().argmin()]
+    first = torch.nn.functional.normalize(torch.linalg.cross(normal, least), dim=0)
+    return torch.stack([first, torch.linalg.cross(normal, first)])
+
+
+def level_axes(gravity: Float[Tensor, "3"]) -> Float[Tensor, "3 3"]:
+    """Unit vectors right, up and ahead (rows) of a level frame, for a world whose axes are those of its first camera.
+
+    Ahead is the level part of the direction in which that camera looks (of its picture's up where it looks up or down
+    steeply); right, down and ahead are a right-handed frame, as x, y and z of an OpenCV camera are.
+
+    Args:
+        gravity: unit vector down.
+    """
+    forward = gravity.new_tensor([0.0, 0.0, 1.0] if abs(float(gravity[2])) < STEEP else [0.0, -1.0, 0.0])
+    ahead = torch.nn.functional.normalize(forward - (forward @ gravity) * gravity, dim=0)
+    return torch.stack([torch.linalg.cross(gravity, ahead), -gravity, ahead])
 
 
 def _score_floors(

@@ -18,6 +18,7 @@ from unish.passes.network_pass import times_in_shot
 from unish.passes.observations import Observations, ObservedShot
 from unish.reconstruction import (
     Ground,
+    HeightMap,
     MetricShot,
     SettledShots,
     Shot,
@@ -27,8 +28,8 @@ from unish.reconstruction import (
     assemble,
     close_loop,
     compare_shot,
-    estimate_ground,
     fill_between,
+    find_ground,
     make_person_points,
     measure_certainty,
     measure_scale_interval,
@@ -38,6 +39,7 @@ from unish.reconstruction import (
     settle_on_feet,
     shrink_shapes,
     stitch_windows,
+    survey_terrain,
     touch_ground,
 )
 from unish.reconstruction.checks.views import likeness
@@ -127,20 +129,23 @@ def settle(
         settled = settle_on_feet(compared, betas, body, seed=seed)
     else:
         metric = [move_into_world(one, body) for one in compared]
-        grounds = [estimate_ground(shot, body, seed=seed) for shot in metric]
+        grounds = [find_ground(*one, body, seed=seed) for one in zip(metric, evidence, strict=True)]
         settled = SettledShots(shots=metric, grounds=grounds, betas=betas)
     if known_distance:
         settled, said = apply_distances(settled, seen, known_distance, body)
         notes += said
     metric, betas = settled.shots, settled.betas
     grounds = [apply_floor(*one) for one in zip(metric, settled.grounds, known, strict=True)]
-    contacts = [touch_ground(*one, body) for one in zip(metric, evidence, grounds, strict=True)]
-    if feet:
-        metric = [settle_motion(*one, body) for one in zip(metric, evidence, grounds, contacts, strict=True)]
-        contacts = [touch_ground(*one, body) for one in zip(metric, evidence, grounds, strict=True)]
+    starts = np.cumsum([0, *(len(shot.dense) for shot in seen.shots)]).tolist()
+    stood = [
+        _stand(shot, one, ground, body, _cut(seen.sky, start, len(shot.dense)), feet=feet)
+        for start, shot, one, ground in zip(starts[:-1], metric, evidence, grounds, strict=True)
+    ]
+    metric, grounds = [one.shot for one in stood], [one.ground for one in stood]
     record = assemble(
         seen.clip, pictures, seen.masks, seen.tracks, seen.landmarks, metric, grounds, betas, body, network, seen.sky,
-        contacts, [measure_scale_interval(shot, betas, body) for shot in metric],
+        [one.contact for one in stood], [measure_scale_interval(shot, betas, body) for shot in metric],
+        [one.heights for one in stood],
     )  # fmt: skip
     if seen.relief is not None:
         record = replace(record, person_points=make_person_points(record, seen.relief, body))
@@ -152,6 +157,34 @@ def settle(
         images=seen.images,
         notes=notes,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stood:
+    """A shot whose people stand on what is under them, what they touch, and the local height of the ground."""
+
+    shot: MetricShot
+    ground: Ground
+    contact: Float[Tensor, "P T 4"]
+    heights: HeightMap | None
+
+
+def _stand(
+    shot: MetricShot, evidence: ShotEvidence, ground: Ground, body: Body, sky: FrameArray | None, *, feet: bool
+) -> _Stood:
+    """Supports of the feet, contacts, and motion that keeps to both; without ``feet`` contacts of the floor alone."""
+    terrain = survey_terrain(shot, evidence, ground, body, sky)
+    support = terrain.support if feet else None
+    contact = touch_ground(shot, evidence, ground, body, support)
+    if feet:
+        shot = settle_motion(shot, evidence, ground, contact, body, support)
+        contact = touch_ground(shot, evidence, ground, body, support)
+        ground = replace(ground, levels=tuple(terrain.levels.tolist()))
+    return _Stood(shot=shot, ground=ground, contact=contact, heights=terrain.map)
+
+
+def _cut(frames: FrameArray | None, start: int, count: int) -> FrameArray | None:
+    return None if frames is None else cut_frames(frames, slice(start, start + count))
 
 
 def _stitch(seen: Observations, shot: ObservedShot) -> Shot:

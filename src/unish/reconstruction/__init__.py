@@ -9,6 +9,7 @@ from unish.reconstruction.contacts import REGIONS
 from unish.reconstruction.fallbacks import describe_fallbacks
 from unish.reconstruction.gaps import fill_gaps
 from unish.reconstruction.ground import Ground, estimate_ground
+from unish.reconstruction.height_map import HeightMap
 from unish.reconstruction.known_distances import measure_span, resize_world, spread_factors
 from unish.reconstruction.known_size import resize_to_cameras
 from unish.reconstruction.loop_closure import close_loop
@@ -16,7 +17,7 @@ from unish.reconstruction.motion import settle_motion
 from unish.reconstruction.no_scene import find_padding, leave_out
 from unish.reconstruction.person_points import make_person_points
 from unish.reconstruction.report import describe_grounds, describe_people, measure_quality
-from unish.reconstruction.settling import SettledShots, settle_on_feet, touch_ground
+from unish.reconstruction.settling import SettledShots, find_ground, settle_on_feet, touch_ground
 from unish.reconstruction.shot import (
     ComparedShot,
     MetricShot,
@@ -29,6 +30,7 @@ from unish.reconstruction.shot import (
 from unish.reconstruction.size import describe_sizes, describe_statures, measure_scale_interval
 from unish.reconstruction.stillness import camera_stood_still
 from unish.reconstruction.stitch import Shot, choose_owner, choose_shift_frames, stitch_windows
+from unish.reconstruction.terrain import Terrain, survey_terrain
 from unish.reconstruction.verdicts import judge, read_facts
 from unish.reconstruction.window import Link, Window, describe_window, first_zoom, plan_windows
 
@@ -36,12 +38,14 @@ __all__ = [
     "REGIONS",
     "ComparedShot",
     "Ground",
+    "HeightMap",
     "Link",
     "MetricShot",
     "SettledShots",
     "Shot",
     "ShotConstraints",
     "ShotEvidence",
+    "Terrain",
     "Window",
     "apply_floor",
     "assemble",
@@ -60,6 +64,7 @@ __all__ = [
     "estimate_ground",
     "fill_between",
     "fill_gaps",
+    "find_ground",
     "find_padding",
     "first_zoom",
     "intrinsics_at",
@@ -83,5 +88,6 @@ __all__ = [
     "shrink_shapes",
     "spread_factors",
     "stitch_windows",
+    "survey_terrain",
     "touch_ground",
 ]

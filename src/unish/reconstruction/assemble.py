@@ -15,6 +15,7 @@ from unish.geometry.rotation import matrix_to_axis_angle
 from unish.reconstruction.contacts import REGIONS, TOUCH_M, TOUCH_M_S
 from unish.reconstruction.depth_curve import NUM_KNOTS
 from unish.reconstruction.ground import Ground
+from unish.reconstruction.height_map import HeightMap
 from unish.reconstruction.joint_certainty import measure_joint_certainty
 from unish.reconstruction.shot import MetricShot
 from unish.structs import (
@@ -45,16 +46,17 @@ def assemble(
     sky: Bool[FrameTensor, "D H W"] | None = None,
     contacts: list[Float[Tensor, "P _ 4"]] | None = None,
     scale_intervals: list[tuple[float, float]] | None = None,
+    heights: list[HeightMap | None] | None = None,
 ) -> Reconstruction:
     """Join the shots along time; dense arrays, of the D frames that have depth, are computed when a frame is read.
 
     ``tracks`` and ``landmarks`` are in pixels of ``images``.
 
     Args:
-        grounds: of each shot.
         sky: pixels that show it; ``None`` where nobody has looked.
         contacts: probability that heels and toes touch, of each shot; ``None`` where nobody has looked.
         scale_intervals: of the size of each shot (``size.measure_scale_interval``); ``None`` where nobody has asked.
+        heights: local heights of the ground of each shot; ``None`` where nobody has looked, or gravity is unknown.
     """
     valid = torch.cat([shot.valid for shot in shots], dim=1)
     starts = np.cumsum([0, *(len(shot.c2w) for shot in shots)]).tolist()
@@ -64,8 +66,7 @@ def assemble(
     transl = torch.cat([shot.params.transl for shot in shots], dim=1)
     joints = torch.cat([shot.joints for shot in shots], dim=1)
     corrections = torch.cat([shot.correction.as_table() for shot in shots], dim=1)
-    of_people = partial(_blank_absent, valid=valid)
-    height, width = images.shape[1:3]
+    of_people, (height, width) = partial(_blank_absent, valid=valid), images.shape[1:3]
     return Reconstruction(
         segment=clip.segment.numpy().astype(np.int32),
         timestamps_s=clip.timestamps_s.numpy(),
@@ -97,6 +98,7 @@ def assemble(
         camera_interpolated=~(np.isin(np.arange(len(clip.segment)), dense.numpy()) | _mark_kept(shots)),
         depth_curve=_join_curves(shots),
         scale_interval=None if scale_intervals is None else np.array(scale_intervals, np.float32),
+        **({} if heights is None else _join_heights(heights)),
         **({} if contacts is None else _describe_contacts(of_people(torch.cat(contacts, dim=1)))),
         **_dense_arrays(shots, masks, sky),
     )
@@ -112,6 +114,20 @@ def _join_curves(shots: list[MetricShot]) -> Float32[np.ndarray, "S K 2"]:
     none = torch.full((NUM_KNOTS, 2), torch.nan)
     curves = [none if shot.curve is None else shot.curve.as_table() for shot in shots]
     return torch.stack(curves).numpy().astype(np.float32)
+
+
+def _join_heights(maps: list[HeightMap | None]) -> dict[str, Any]:
+    """One array for all shots, as large as the largest grid; NaN and confidence 0 beyond each."""
+    rows, columns = (
+        max((int(one.height.shape[axis]) for one in maps if one is not None), default=0) for axis in (0, 1)
+    )
+    height = np.full((len(maps), rows, columns), np.nan, np.float32)
+    confidence, grid = np.zeros_like(height), np.full((len(maps), 4), np.nan, np.float32)
+    for number, one in enumerate(maps):
+        if one is not None:
+            h, w = one.height.shape
+            height[number, :h, :w], confidence[number, :h, :w], grid[number] = one.height, one.confidence, one.grid
+    return {"ground_height": height, "ground_confidence": confidence, "ground_grid": grid}
 
 
 def _describe_contacts(probability: Float32[np.ndarray, "P T 4"]) -> dict[str, Any]:

@@ -83,7 +83,10 @@ class Contacts:
 
     def of_people(self, chosen: Bool[Tensor, "P"]) -> Contacts:
         """Those of some people."""
-        kept = chosen[self.person]
+        return self.pick(chosen[self.person])
+
+    def pick(self, kept: Bool[Tensor, "K"]) -> Contacts:
+        """Some of them."""
         return Contacts(**{name: value[kept] for name, value in vars(self).items()})
 
 
@@ -110,17 +113,8 @@ def find_contacts(feet: FootPoints, shot: MetricShot, evidence: ShotEvidence) ->
     or to the one after, its ankle, heel and toes are seen, and its person is well measured. What a user says of a heel
     or toe (``ShotEvidence.given_contacts``) comes before its height and speed, and it need not be seen.
     """
-    height = feet.lowest @ feet.up
-    over_lowest = height - height.amin(-1, keepdim=True)
-    lower = height.unflatten(-1, (2, 2)).argmin(-1) + torch.tensor([0, 2])
-    still = measure_speed(feet, shot, evidence).gather(-1, lower) < SPEED_M_S
-    low = over_lowest.gather(-1, lower) < LEVEL_M
-    measured = (shot.valid & (shot.distance_sigma < MAX_SIGMA))[..., None]
-    stands = low & still & find_seen_feet(evidence)
-    if evidence.given_contacts is not None:
-        given = evidence.given_contacts.gather(-1, lower)
-        stands = torch.where(torch.isfinite(given), given > 0, stands)
-    person, frame, side = (stands & measured).nonzero(as_tuple=True)
+    standing, lower = find_standing_feet(feet, shot, evidence)
+    person, frame, side = standing.nonzero(as_tuple=True)
     points = feet.lowest[person, frame, lower[person, frame, side]]
     camera, forward = shot.c2w[frame, :3, 3], shot.c2w[frame, :3, 2]
     return Contacts(
@@ -133,15 +127,42 @@ def find_contacts(feet: FootPoints, shot: MetricShot, evidence: ShotEvidence) ->
     )
 
 
-def measure_contact(
-    feet: FootPoints, floor: Float[Tensor, "4"], shot: MetricShot, evidence: ShotEvidence
-) -> Float[Tensor, "P T 4"]:
-    """Probability that heels and toes (``REGIONS``) touch the floor; NaN where a foot is not seen, or no floor known.
+def find_standing_feet(
+    feet: FootPoints, shot: MetricShot, evidence: ShotEvidence
+) -> tuple[Bool[Tensor, "P T 2"], Int64[Tensor, "P T 2"]]:
+    """Which of both feet stand (``find_contacts``), and which of ``REGIONS`` is the lower one of each foot."""
+    height = feet.lowest @ feet.up
+    over_lowest = height - height.amin(-1, keepdim=True)
+    lower = height.unflatten(-1, (2, 2)).argmin(-1) + torch.tensor([0, 2])
+    still = measure_speed(feet, shot, evidence).gather(-1, lower) < SPEED_M_S
+    low = over_lowest.gather(-1, lower) < LEVEL_M
+    measured = (shot.valid & (shot.distance_sigma < MAX_SIGMA))[..., None]
+    stands = low & still & find_seen_feet(evidence)
+    if evidence.given_contacts is not None:
+        given = evidence.given_contacts.gather(-1, lower)
+        stands = torch.where(torch.isfinite(given), given > 0, stands)
+    return stands & measured, lower
 
-    The product of two logistic functions: of the height over the floor, by its amount, and of the speed. Where a user
+
+def measure_contact(
+    feet: FootPoints,
+    floor: Float[Tensor, "4"],
+    shot: MetricShot,
+    evidence: ShotEvidence,
+    support: Float[Tensor, "P T 4"] | None = None,
+) -> Float[Tensor, "P T 4"]:
+    """Probability that heels and toes (``REGIONS``) touch what is under them; NaN where a foot is not seen, or no floor
+    is known.
+
+    The product of two logistic functions: of the height over the support, by its amount, and of the speed. Where a user
     says whether it touches, it is 1 or 0.
+
+    Args:
+        support: height over the floor, metres, of what is under each heel and toe (``supports``); ``None``: the floor.
     """
     height = feet.lowest @ floor[:3] + floor[3]
+    if support is not None:
+        height = height - support
     low = torch.sigmoid((1 - height.abs() / TOUCH_M) / TOUCH_SPREAD)
     still = torch.sigmoid((1 - measure_speed(feet, shot, evidence) / TOUCH_M_S) / TOUCH_SPREAD)
     seen = find_seen_feet(evidence).repeat_interleave(2, dim=-1) & shot.valid[..., None]
@@ -164,14 +185,19 @@ def measure_speed(feet: FootPoints, shot: MetricShot, evidence: ShotEvidence) ->
 
     Along the ray a body jitters by far more than a foot moves.
     """
+    across = measure_steps(feet, shot, evidence)
+    never = torch.full_like(feet.middle[:, :1, :, 0], torch.inf)
+    return torch.minimum(torch.cat([never, across], 1), torch.cat([across, never], 1))
+
+
+def measure_steps(feet: FootPoints, shot: MetricShot, evidence: ShotEvidence) -> Float[Tensor, "P U 4"]:
+    """Speed (m/s) across the viewing ray from each of the T frames to the next (U = T − 1); inf where unknown."""
     gaps = evidence.timestamps_s.diff()
     rays = torch.nn.functional.normalize(feet.middle - shot.c2w[:, None, :3, 3], dim=-1)
     steps, ray = feet.middle.diff(dim=1), rays[:, 1:]
     across = (steps - (steps * ray).sum(-1, keepdim=True) * ray).norm(dim=-1) / gaps[:, None]
     known = torch.isfinite(across) & (gaps <= MAX_STEP_S)[:, None]
-    across = torch.where(known, across, torch.inf)
-    never = torch.full_like(feet.middle[:, :1, :, 0], torch.inf)
-    return torch.minimum(torch.cat([never, across], 1), torch.cat([across, never], 1))
+    return torch.where(known, across, torch.inf)
 
 
 def _time_per_frame(timestamps_s: Float[Tensor, "T"]) -> Float[Tensor, "T"]:

@@ -5,10 +5,11 @@ That nobody measures the scene, and its scale is the network's own guess, is a v
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from unish.reconstruction.feet_plane import TWO_LEVELS
-from unish.reconstruction.ground import Ground
+from unish.reconstruction.ground import UP_SIGMA, Ground
 from unish.reconstruction.shot import MetricShot
 from unish.structs import CONFIDENT
 
@@ -73,11 +74,34 @@ def _of_scale(shot: MetricShot) -> list[str]:
 
 def _of_ground(ground: Ground) -> list[str]:
     if not ground.known:
-        return ["gravity and floor are unknown: nobody was seen standing upright for long enough"]
+        return [
+            "gravity and floor are unknown: nobody was seen standing upright for long enough, and too little of the "
+            "scene is level or upright"
+        ]
+    sentences = _of_gravity(ground)
     if ground.source == "people":
-        return ["no floor was found in the scene: a level plane at the height of the feet stands in for it"]
-    if ground.refusal == TWO_LEVELS:
-        return ["people stand on more than one level: the ground is the floor that was found, not that of their feet"]
+        sentences.append("no floor was found in the scene: a level plane at the height of the feet stands in for it")
+    elif ground.refusal == TWO_LEVELS:
+        sentences.append(
+            "people stand on more than one level: the ground is the floor that was found, not that of their feet"
+        )
+    return sentences
+
+
+def _of_gravity(ground: Ground) -> list[str]:
+    error = math.degrees(ground.sigma)
+    if ground.source == "directions":
+        floor = "" if ground.floor.isfinite().all() else "; the floor is unknown"
+        return [
+            "nobody was seen standing upright for long enough: which way is down follows from the directions of the "
+            f"scene's surfaces, to {error:.0f} degrees{floor}"
+        ]
+    if ground.against is not None:
+        apart, other = math.degrees(ground.against.angle), math.degrees(ground.against.sigma)
+        return [
+            f"people and the surfaces of the scene disagree by {apart:.0f} degrees about which way is down; they are "
+            f"certain to {math.degrees(UP_SIGMA):.0f} and {other:.0f} degrees"
+        ]
     return []
 
 

@@ -9,18 +9,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from unish.geometry.plane import span_tangents
 from unish.geometry.robust import solve_robust_least_squares
 from unish.reconstruction.contacts import Contacts
-from unish.reconstruction.ground import Ground
+from unish.reconstruction.ground import FLOOR_SIGMA, UP_SIGMA, Ground
 
 FOOT_SIGMA_M, FOOT_SIGMA_SHARE = 0.025, 0.04
 """1σ of a foot's height over the ground: of its own, and as a share of the camera's height over it."""
-
-UP_SIGMA = math.radians(10.0)
-"""1σ of a person's own up: people lean, and so do their reconstructed bodies."""
-
-FLOOR_SIGMA = math.radians(6.0)
-"""1σ of the normal of a floor that scene points show."""
 
 FIXED_SIGMA = math.radians(0.7)
 """The same where contacts are all equally far: they tell the height of the ground, not its tilt."""
@@ -121,7 +116,7 @@ def _fit_plane(
     normal = ground.floor[:3].double()
     points, camera = contacts.points.double(), contacts.camera.double()
     offset = -(points @ normal).median() if len(contacts) else ground.floor[3].double()
-    tangents = _span_tangents(normal)
+    tangents = span_tangents(normal)
     spread = _depth_spread(contacts)
     floor_sigma = FIXED_SIGMA if spread < MIN_SPREAD else FLOOR_SIGMA if ground.source == "scene" else WEAK_UP_SIGMA
     up_sigma = WEAK_UP_SIGMA if spread < MIN_SPREAD else UP_SIGMA
@@ -164,7 +159,7 @@ def _fit_plane(
     found = solve_robust_least_squares(measure, expect, start, weights, steps=STEPS)
     up, _ = _tilt_normal(normal, tangents, found[:2])
     heights = (camera + (points - camera) * found[3:][contacts.person].exp()[:, None]) @ up + found[2]
-    allowed = (INLIER_SHARE * (camera @ up + found[2])).clamp_min(INLIER_M)
+    allowed = allow_misfit(camera @ up + found[2])
     return FeetPlane(
         plane=torch.cat([up, found[2:3]]).float(),
         log_stature=found[3:].float(),
@@ -172,6 +167,15 @@ def _fit_plane(
         num_contacts=len(contacts),
         refusal=_refuse(heights.abs() <= allowed, found[3:], float(torch.arccos((up @ normal).clamp(-1.0, 1.0)))),
     )
+
+
+def allow_misfit(camera_height: Float[Tensor, "K"]) -> Float[Tensor, "K"]:
+    """How far a foot that stands on a plane may be from it, metres.
+
+    Args:
+        camera_height: of the camera over the plane, metres.
+    """
+    return (INLIER_SHARE * camera_height).clamp_min(INLIER_M)
 
 
 def _refuse(fits: Bool[Tensor, "K"], log_stature: Float[Tensor, "P"], tilt: float) -> str:
@@ -186,13 +190,6 @@ def _refuse(fits: Bool[Tensor, "K"], log_stature: Float[Tensor, "P"], tilt: floa
     if tilt >= MAX_TILT:
         return TILT
     return TWO_LEVELS if math.hypot(tilt / FLOOR_SIGMA, largest / STATURE_SIGMA) >= MAX_STRAIN else ""
-
-
-def _span_tangents(normal: Float[Tensor, "3"]) -> Float[Tensor, "2 3"]:
-    """Two unit vectors at right angles to a unit vector and to each other."""
-    least = torch.eye(3).to(normal)[normal.abs().argmin()]
-    first = torch.nn.functional.normalize(torch.linalg.cross(normal, least), dim=0)
-    return torch.stack([first, torch.linalg.cross(normal, first)])
 
 
 def _tilt_normal(

@@ -87,7 +87,8 @@ class _Touching:
         weights: probability that it touches, 0 below ``TOUCHES``.
         lower: of each foot, whether heel or toe is the lower one: it is what the floor holds at its height.
         stance: number of the stance that it belongs to, in each piece and for each heel or toe by itself.
-        clearance: height of the landmark over the lowest point of its heel or toe, metres.
+        clearance: height of the landmark, metres, over the floor when its heel or toe touches what is under it: the
+            landmark is higher than the lowest point, and what is under it may be higher than the floor.
         floor: of the shot.
         given: a user says that it touches: it is held wherever it is, and however it moves.
     """
@@ -101,12 +102,18 @@ class _Touching:
 
 
 def settle_motion(
-    shot: MetricShot, evidence: ShotEvidence, ground: Ground, contact: Float[Tensor, "P T C"], body: Body
+    shot: MetricShot,
+    evidence: ShotEvidence,
+    ground: Ground,
+    contact: Float[Tensor, "P T C"],
+    body: Body,
+    support: Float[Tensor, "P T C"] | None = None,
 ) -> MetricShot:
     """See the module; unchanged where no floor is known or nobody touches it.
 
     Args:
         contact: probability that heels and toes touch, NaN where unknown.
+        support: height over the floor, metres, of what is under them (``supports``); ``None``: the floor.
     """
     solved = shot.valid & ~evidence.box_only & ~shot.by_network & (shot.joints[..., 0, 2].isfinite())
     touches = solved[..., None] & (contact.nan_to_num() > TOUCHES)
@@ -115,6 +122,8 @@ def settle_motion(
         return shot
     person, frames, kept = _cut_into_pieces(solved & people[:, None])
     clearance = _measure_clearance(shot, ground, body)
+    if support is not None:
+        clearance = clearance + support
     rotations = torch.cat([shot.params.global_orient[:, :, None], shot.params.body_pose], dim=2)
     pelvis = shot.joints[..., 0, :].clone()
     # A foot that is held weighs so much more than its distance that float32 loses the latter.

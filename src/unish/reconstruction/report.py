@@ -28,9 +28,13 @@ GROUND_SOURCES = {
     "given": "given floor",
     "scene": "found floor",
     "people": "height of upright people's feet",
+    "directions": "directions of the scene's surfaces",
     "none": "unknown",
 }
 """What report.json says for ``Ground.source``."""
+
+SAME_LEVEL_M = 0.1
+"""Heights that are no farther apart are listed as one level."""
 
 MIN_VISIBILITY = 0.6
 EROSION_PX = 2
@@ -173,13 +177,16 @@ def _share_seen(reconstruction: Reconstruction, person: int) -> float:
 def describe_grounds(shots: Sequence[MetricShot], grounds: Sequence[Ground]) -> list[dict[str, Any]]:
     """What every shot of report.json says of its ground: who told it, and what that did to the scene.
 
-    ``ground`` is one of ``GROUND_SOURCES``, and why the feet were refused where one plane does not explain them.
+    ``ground`` is one of ``GROUND_SOURCES``, and why the feet were refused where one plane does not explain them;
+    ``supports_m`` are the heights over the floor of what else people stand on.
     """
     return [
         {
             "ground": GROUND_SOURCES[ground.source] + _say_of_feet(ground.refusal),
             "contacts": ground.num_contacts,
             "scene_resized_percent": 0.0 if shot.curve is None else 100 * math.expm1(shot.curve.mean),
+            "gravity_error_deg": math.degrees(ground.sigma),
+            "supports_m": _group_levels(ground.levels),
         }
         for shot, ground in zip(shots, grounds, strict=True)
     ]
@@ -187,6 +194,17 @@ def describe_grounds(shots: Sequence[MetricShot], grounds: Sequence[Ground]) -> 
 
 def _erode(mask: np.ndarray) -> np.ndarray:
     return binary_erosion(mask, np.ones((3, 3), bool), iterations=EROSION_PX)
+
+
+def _group_levels(heights: Sequence[float]) -> list[float]:
+    """Means of the heights that follow one another within ``SAME_LEVEL_M``, rising."""
+    groups: list[list[float]] = []
+    for height in sorted(heights):
+        if groups and height - groups[-1][-1] < SAME_LEVEL_M:
+            groups[-1].append(height)
+        else:
+            groups.append([height])
+    return [math.fsum(group) / len(group) for group in groups]
 
 
 def _say_of_feet(refusal: str) -> str:

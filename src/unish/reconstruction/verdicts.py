@@ -159,6 +159,7 @@ def judge_person(person: PersonMeasures, certainty: float) -> list[Finding]:
     name = f"person {person.person_id}"
     low, ratio = person.foot_to_floor_cm, person.floor_over_foot_depth
     where = f"floats {low:.0f} cm over the floor" if low > 0 else f"stands {-low:.0f} cm under the floor"
+    over = "over" if person.support_cm > 0 else "under"
     ground = "behind" if ratio > 1 else "before"
     if len(person.floor_over_foot_values) < MIN_FOOT_FRAMES:
         ratio = float("nan")
@@ -169,6 +170,10 @@ def judge_person(person: PersonMeasures, certainty: float) -> list[Finding]:
         (RAY_JITTER_CM.grade(person.ray_jitter_cm), f"{name} jumps in depth by {person.ray_jitter_cm:.0f} cm"),
         (SPEED_M_S.grade(person.max_speed_m_s), f"{name} moves at {person.max_speed_m_s:.0f} m/s"),
         (FOOT_TO_FLOOR_CM.grade(abs(low)), f"{name} {where}"),
+        (
+            0 if person.support_confirmed else min(FOOT_TO_FLOOR_CM.grade(abs(person.support_cm)), 1),
+            f"{name} stands on something {abs(person.support_cm):.0f} cm {over} the floor that the scene does not show",
+        ),
         (
             FOOT_SPREAD_CM.grade(person.foot_to_floor_spread_cm),
             f"{name} moves {person.foot_to_floor_spread_cm:.0f} cm up and down against the floor",

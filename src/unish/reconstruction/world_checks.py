@@ -14,13 +14,14 @@ from jaxtyping import Float, Integer
 from numpy import ndarray
 
 from unish.body import Body
-from unish.reconstruction.checks.ground import Ground, GroundAgreement, measure_ground, read_ground
+from unish.reconstruction.checks.ground import Ground, GroundAgreement, measure_ground, read_ground, read_supports
 from unish.reconstruction.checks.people import (
     band_medians,
     box_overlap,
     find_runs,
     floor_over_foot_depth,
     lowest_over_floor,
+    lowest_points,
     max_speed,
     measure_distances,
     ray_jitter,
@@ -54,7 +55,10 @@ class PersonMeasures:
         stature_m: standing height of the body.
         ray_jitter_cm: ``checks.people.ray_jitter``: 3 is usual, 20 is a body that jumps.
         max_speed_m_s: ``checks.people.max_speed`` of the pelvis in the world.
-        foot_to_floor_cm: median over frames of the height of the body's lowest point over the floor; above is positive.
+        foot_to_floor_cm: median over frames of the height of the body's lowest point over the floor, or over what feet
+            were found to stand on there (``checks.ground.read_supports``); above is positive.
+        support_cm: median over frames of the height of what was found under that point, over the floor; 0 is the floor.
+        support_confirmed: whether points of the scene show it in most of them.
         foot_to_floor_spread_cm: half the distance between the 10th and the 90th percentile of the same.
         distance_m: 5th, 50th and 95th percentile of the distance from the camera to the pelvis.
         floor_over_foot_depth: median of ``checks.people.floor_over_foot_depth``; right is 1.
@@ -76,6 +80,8 @@ class PersonMeasures:
     max_speed_m_s: float
     foot_to_floor_cm: float
     foot_to_floor_spread_cm: float
+    support_cm: float
+    support_confirmed: bool
     distance_m: tuple[float, float, float]
     floor_over_foot_depth: float
     floor_over_foot_bands: dict[str, float]
@@ -191,7 +197,9 @@ def _measure_person(
     valid = reconstruction.person_valid[person]
     runs = find_runs(valid, ground.shot, reconstruction.timestamps_s)
     frames, vertices = pose_some(reconstruction, body, person)
-    low = 100 * lowest_over_floor(vertices, ground.floor[frames])
+    floor = ground.floor[frames]
+    support, confirmed = read_supports(reconstruction, lowest_points(vertices, floor), frames)
+    low = 100 * (lowest_over_floor(vertices, floor) - support)
     ratio, depth = floor_over_foot_depth(reconstruction, ground, person)
     measured = np.isfinite(ratio)
     p10, p50, p90 = _percentiles(low, 10, 50, 90)
@@ -204,6 +212,8 @@ def _measure_person(
         max_speed_m_s=max_speed(reconstruction.joints[person, :, 0], reconstruction.timestamps_s, runs),
         foot_to_floor_cm=p50,
         foot_to_floor_spread_cm=(p90 - p10) / 2,
+        support_cm=_percentiles(100 * support, 50)[0],
+        support_confirmed=bool(confirmed.mean() >= 0.5) if len(confirmed) else True,
         distance_m=(p5, middle, p95),
         floor_over_foot_depth=_percentiles(ratio, 50)[0],
         floor_over_foot_bands=band_medians(ratio[measured], depth[measured]),

@@ -27,7 +27,8 @@ OLD_FORMAT = "unish-reconstruction/1"
 OPTIONAL = frozenset(
     {
         "sky", "dense_frames", "dense", "camera_interpolated", "contact_prob", "contact_names", "contact_thresholds",
-        "depth_curve", "joint_certainty", "scale_interval", "person_points",
+        "depth_curve", "joint_certainty", "scale_interval", "person_points", "ground_height", "ground_confidence",
+        "ground_grid",
     }
 )  # fmt: skip
 """Keys that a file need not have: their attributes are then ``None``; all frames have dense arrays, in the file."""
@@ -80,6 +81,11 @@ class Reconstruction:
     log depth before and after at K knots of the curve along which each shot's scene went, NaN where there is none.
     ``scale_interval`` has the factors on all lengths of each shot between which the true size lies with 90 %.
 
+    ``ground_height`` (metres, NaN unknown) and ``ground_confidence`` (0..1) tell the local height of the ground of each
+    shot on a level grid; row i, column j is at z₀ + (i + ½) s, x₀ + (j + ½) s, and ``ground_grid`` has x₀, z₀, the step
+    s and the height of the reference over which heights are counted; x is right and z ahead of
+    ``geometry.plane.level_axes``.
+
     ``person_points`` has people's own points at people's own resolution, with colours and normals, for each dense
     frame. They lie in the folder ``reconstruction.people`` beside the file and are read when they are asked for;
     ``None`` where there are none, or the folder is not there.
@@ -124,6 +130,9 @@ class Reconstruction:
     depth_curve: Float32[ndarray, "S K 2"] | None = None
     scale_interval: Float32[ndarray, "S 2"] | None = None
     person_points: PersonPoints | None = None
+    ground_height: Float32[ndarray, "S h w"] | None = None
+    ground_confidence: Float32[ndarray, "S h w"] | None = None
+    ground_grid: Float32[ndarray, "S 4"] | None = None
     extra: dict[str, ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

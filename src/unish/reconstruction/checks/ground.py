@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
 
+from unish.geometry.plane import level_axes
 from unish.reconstruction.ground import ANKLES, NECK, UPRIGHT
+from unish.reconstruction.height_map import BOTH_CONFIDENCE, FOOT_CONFIDENCE
 from unish.structs import Reconstruction
 
 NEAR_PEOPLE_M = 1.5
@@ -18,6 +21,9 @@ GROUND_BAND_M = 0.5
 MIN_GROUND_POINTS = 200
 MAX_GROUND_FRAMES = 8
 MAX_GROUND_POINTS = 20_000
+SUPPORT_REACH_M = 0.5
+"""So far along the floor from where a foot was found to stand, what it stood on goes on."""
+
 RADIUS_M = 0.05
 """Residual at which a point counts half in the robust plane: the thickness of a good floor."""
 
@@ -57,6 +63,41 @@ def read_ground(reconstruction: Reconstruction) -> Ground:
     shot = reconstruction.shot_of_frame()
     gravity, floor = reconstruction.gravity.astype(np.float64), reconstruction.floor.astype(np.float64)
     return Ground(shot=shot, up=-gravity[shot], floor=floor[shot])
+
+
+def read_supports(
+    reconstruction: Reconstruction, points: Float[ndarray, "K 3"], frames: Integer[ndarray, "K"]
+) -> tuple[Float[ndarray, "K"], Bool[ndarray, "K"]]:
+    """Height over the floor (metres) of what feet were found to stand on at the places of points, and whether points of
+    the scene show the same.
+
+    That of the nearest cell within ``SUPPORT_REACH_M`` that feet have told (``height_map``); 0, the floor itself, where
+    there is none.
+
+    Args:
+        points: world, metres.
+        frames: of each point.
+    """
+    height, confirmed = np.zeros(len(points)), np.ones(len(points), bool)
+    if reconstruction.ground_height is None:
+        return height, confirmed
+    assert reconstruction.ground_confidence is not None and reconstruction.ground_grid is not None
+    shots = reconstruction.shot_of_frame()[frames]
+    for shot in np.unique(shots[np.isfinite(points).all(1)]):
+        rows, columns = np.nonzero(reconstruction.ground_confidence[shot] >= np.float32(FOOT_CONFIDENCE))
+        if len(rows) == 0:
+            continue
+        own = np.flatnonzero((shots == shot) & np.isfinite(points).all(1))
+        x, z, step, _ = reconstruction.ground_grid[shot].astype(np.float64)
+        axes = level_axes(torch.from_numpy(reconstruction.gravity[shot].astype(np.float64))).numpy()
+        cells = np.stack([x + (columns + 0.5) * step, z + (rows + 0.5) * step], axis=1)
+        distance = np.linalg.norm((points[own] @ axes[[0, 2]].T)[:, None] - cells, axis=-1)
+        nearest = distance.argmin(1)
+        near = distance[np.arange(len(own)), nearest] < SUPPORT_REACH_M
+        at = (shot, rows[nearest], columns[nearest])
+        height[own] = np.where(near, reconstruction.ground_height[at], 0.0)
+        confirmed[own] = ~near | (reconstruction.ground_confidence[at] >= BOTH_CONFIDENCE)
+    return height, confirmed
 
 
 def find_upright(reconstruction: Reconstruction, rest_joints: Float[ndarray, "P 24 3"]) -> Bool[ndarray, "P T"]:

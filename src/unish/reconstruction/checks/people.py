@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
 
-from unish.reconstruction.checks.ground import Ground
+from unish.reconstruction.checks.ground import Ground, read_supports
 from unish.reconstruction.report import JOINT_PAIRS, MIN_VISIBILITY
 from unish.structs import Reconstruction
 
@@ -94,7 +94,16 @@ def max_speed(points: Float[ndarray, "T 3"], times_s: Float[ndarray, "T"], runs:
 
 def lowest_over_floor(vertices: Float[ndarray, "K V 3"], floor: Float[ndarray, "K 4"]) -> Float[ndarray, "K"]:
     """Signed height (metres) of the lowest point of the body over the floor: above is positive, NaN without a floor."""
-    return ((vertices.astype(np.float64) * floor[:, None, :3]).sum(-1) + floor[:, 3:]).min(-1)
+    return _heights(vertices, floor).min(-1)
+
+
+def lowest_points(vertices: Float[ndarray, "K V 3"], floor: Float[ndarray, "K 4"]) -> Float[ndarray, "K 3"]:
+    """The point of each body, world, metres, whose height ``lowest_over_floor`` is."""
+    return vertices[np.arange(len(vertices)), _heights(vertices, floor).argmin(-1)]
+
+
+def _heights(vertices: Float[ndarray, "K V 3"], floor: Float[ndarray, "K 4"]) -> Float[ndarray, "K V"]:
+    return (vertices.astype(np.float64) * floor[:, None, :3]).sum(-1) + floor[:, 3:]
 
 
 def size_in_picture(reconstruction: Reconstruction, person: int) -> float:
@@ -158,8 +167,9 @@ def floor_over_foot_depth(
     behind the foot, the person floats in front of it.
 
     NaN where the foot is hidden (its landmarks are less than half visible, or another person covers it), cut by the
-    picture, or lifted (more than ``LIFTED_M`` over the lowest foot within ``LIFTED_WINDOW_S``), where fewer than
-    ``MIN_STRIP_PIXELS`` scene pixels are in the strip, and where the camera is not above the foot.
+    picture, or lifted (more than ``LIFTED_M`` over the lowest foot within ``LIFTED_WINDOW_S``), where the person stands
+    on something (``checks.ground.read_supports``), whose edge hides the ground, where fewer than ``MIN_STRIP_PIXELS``
+    scene pixels are in the strip, and where the camera is not above the foot.
     """
     num_frames = reconstruction.num_frames
     ratio, depth = np.full((2, num_frames), np.nan)
@@ -169,6 +179,8 @@ def floor_over_foot_depth(
     up = np.where(np.isfinite(ground.up), ground.up, -reconstruction.c2w[:, :3, 1])
     height = np.einsum("ti,tki->tk", up, world)
     standing = _standing(height.min(1), reconstruction.timestamps_s, ground.shot)
+    support, _ = read_supports(reconstruction, world.mean(1), np.arange(num_frames))
+    standing &= np.abs(support) <= LIFTED_M
     for frame in np.flatnonzero(reconstruction.person_valid[person] & standing):
         side = int(np.argmax(pixels[frame, :, 1]))
         if _foot_hidden(reconstruction, person, int(frame), side, pixels[frame, side]):

@@ -20,6 +20,7 @@ from unish.lab.synthetic.motion.record import Motion
 from unish.lab.synthetic.motion.skeleton import NOMINAL_REST_JOINTS, leg_length, pose_skeleton
 from unish.lab.synthetic.motion.soles import Sole, SupportBody, make_soles
 from unish.lab.synthetic.motion.stances import PITCH, Stance, find_stances
+from unish.lab.synthetic.motion.uneven import Heights, climb
 
 _BLEND_S = 0.3
 _SMOOTHING_S = 0.06
@@ -47,7 +48,9 @@ class _Feet:
     clearance: Float[ndarray, "N 2"]
 
 
-def ground_motion(motion: Motion, support: SupportBody, betas: Float[Tensor, "10"]) -> Motion:
+def ground_motion(
+    motion: Motion, support: SupportBody, betas: Float[Tensor, "10"], ground: Heights | None = None
+) -> Motion:
     """The motion for a body of this shape, its pelvis path in place of the nominal one.
 
     Paths and jumps grow with the legs. A foot is locked to one place of the floor, rolling from heel to toes without
@@ -56,6 +59,7 @@ def ground_motion(motion: Motion, support: SupportBody, betas: Float[Tensor, "10
 
     Args:
         motion: evenly sampled at some 60 Hz, long enough before and after what is needed (half a second).
+        ground: height of the ground where it is not flat: stairs, ramps, platforms.
     """
     rate = (motion.num_frames - 1) / max(motion.duration_s, 1e-6)
     rest = support.body.rest_joints(betas.double())
@@ -74,6 +78,8 @@ def ground_motion(motion: Motion, support: SupportBody, betas: Float[Tensor, "10
     root = _lower_to_reach(root, posed, wanted.ankles, stances, rate)
     root[:, 1] += _envelope(np.maximum(-(lowest[:, 1] + root[:, 1]), 0), rate)
     wanted = replace(wanted, ankles=_keep_above(soles, wanted))
+    if ground is not None:
+        root, wanted = _climb(root, posed, wanted, stances, ground, rate)
     return _set_legs(motion, turned, posed, root, wanted)
 
 
@@ -261,6 +267,23 @@ def _keep_above(soles: tuple[Sole, Sole], wanted: _Feet) -> Float[ndarray, "N 2 
         depth = sole.measure_depth(wanted.feet[:, side], wanted.toes[:, side])
         ankles[:, side, 1] = np.maximum(ankles[:, side, 1], depth + wanted.clearance[:, side])
     return ankles
+
+
+def _climb(
+    root: Float[ndarray, "N 3"],
+    posed: Float[ndarray, "N 24 3"],
+    wanted: _Feet,
+    stances: tuple[list[Stance], list[Stance]],
+    ground: Heights,
+    rate: float,
+) -> tuple[Float[ndarray, "N 3"], _Feet]:
+    """Feet on uneven ground, and a pelvis that their legs can carry."""
+    shift, turns, rise = climb(wanted.ankles, wanted.feet, stances, ground, rate)
+    wanted = replace(
+        wanted, ankles=wanted.ankles + shift, feet=turns @ wanted.feet, toes=turns @ wanted.toes
+    )  # fmt: skip
+    root = root + rise[:, None] * [0.0, 1.0, 0.0]
+    return _lower_to_reach(root, posed, wanted.ankles, stances, rate), wanted
 
 
 def _set_legs(
