@@ -30,7 +30,8 @@ from unish.lab.evaluation.metrics import score_depth
 from unish.network import UniSH
 from unish.network.closed_form_placement import masked_mean_distance
 from unish.network.outputs import SceneOutput
-from unish.network.view_solver import SolvedViews, apply_views, read_log_depth, solve_views
+from unish.network.view_scene import apply_views, read_log_depth
+from unish.network.view_solver import SolvedViews, solve_views
 from unish.video import resize_images
 
 PARTS = {

@@ -29,7 +29,7 @@ from unish.lab.training.data.augment import degrade_images
 from unish.lab.training.trainer import FitConfig, fit
 from unish.network import UniSH
 from unish.network.depth_refiner import DepthRefiner, Evidence, arrange_evidence, shift_logit
-from unish.network.view_solver import refine_scene
+from unish.network.view_scene import refine_scene
 from unish.structs import Reconstruction
 
 SIZES = ((384, 512), (384, 512), (288, 512), (512, 384), (384, 512), (512, 288))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unish.errors import InputError
-from unish.structs.experts import DEPTH_PRIORS, KEYPOINTS, MASKS, PEOPLE_DETECTORS, read_expert
+from unish.slots import DEPTH_PRIORS, KEYPOINTS, MASKS, PEOPLE_DETECTORS, read_expert
 from unish.values import check_count, check_number, check_path, check_sampling, shorten
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -64,7 +64,7 @@ class Settings:
         person_points: people's own points at the resolution of their crops (``Reconstruction.person_points``); off
             leaves the pixels of the depth maps.
         depth_prior, people_detector, keypoints, masks: models in place of the shipped ones, each ``NAME``,
-            ``NAME:WEIGHTS`` or the folder of weights; see ``structs.experts`` and docs/experts.md.
+            ``NAME:WEIGHTS`` or the folder of weights; see ``slots`` and docs/experts.md.
         seed: of everything random; results repeat bit for bit on the same machine.
 
     Raises:

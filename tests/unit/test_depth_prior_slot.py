@@ -12,7 +12,7 @@ from unish.network.depth_prior import PriorDepth
 from unish.network.depth_prior.align import AffineDepth, fit_affine, place_prior, refit_at_anchors
 from unish.network.outputs import SceneOutput
 from unish.network.view_config import ViewSolverConfig
-from unish.network.view_solver import refine_scene
+from unish.network.view_scene import refine_scene
 
 SIZE = (240, 320)
 CONFIG = ViewSolverConfig(num_keypoints=512, num_anchors=200)

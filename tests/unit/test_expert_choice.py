@@ -12,7 +12,7 @@ from tiny_experts import save_depth_anything, save_rt_detr
 from unish.errors import InputError
 from unish.network.depth_prior import find_depth_prior
 from unish.people.experts import find_people_experts
-from unish.structs.experts import DEPTH_PRIORS, KEYPOINTS, MASKS, PEOPLE_DETECTORS, read_expert
+from unish.slots import DEPTH_PRIORS, KEYPOINTS, MASKS, PEOPLE_DETECTORS, read_expert
 
 
 @pytest.mark.parametrize("kinds", [DEPTH_PRIORS, PEOPLE_DETECTORS, KEYPOINTS, MASKS])

@@ -17,7 +17,7 @@ from unish.network.matching.mutual import match_mutual
 from unish.network.matching.subpixel import _sample_windows
 from unish.network.outputs import SceneOutput
 from unish.network.view_config import ViewSolverConfig
-from unish.network.view_solver import refine_scene
+from unish.network.view_scene import refine_scene
 from unish.passes import outputs
 from unish.reconstruction.report import compare_body_to_points, measure_body_to_points
 from unish.structs import Reconstruction

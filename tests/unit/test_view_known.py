@@ -12,7 +12,7 @@ from unish.geometry.camera import unproject
 from unish.geometry.rigid import exp_twist, invert_rigid
 from unish.network.outputs import SceneOutput
 from unish.network.view_config import ViewSolverConfig
-from unish.network.view_solver import refine_scene
+from unish.network.view_scene import refine_scene
 
 CONFIG = ViewSolverConfig(num_keypoints=512, num_anchors=200)
 

@@ -14,7 +14,8 @@ from unish.geometry.rigid import invert_rigid, transform_points
 from unish.network.matching.records import SparseMatches
 from unish.network.outputs import SceneOutput
 from unish.network.view_config import ViewSolverConfig
-from unish.network.view_solver import SolvedViews, _list_pairs, arrange_observations, refine_scene, solve_views
+from unish.network.view_scene import refine_scene
+from unish.network.view_solver import SolvedViews, _list_pairs, arrange_observations, solve_views
 from unish.network.view_start import ViewStart, find_start
 
 CONFIG = ViewSolverConfig(num_keypoints=512, num_anchors=200)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from unish.structs.experts import DEPTH_PRIORS, KEYPOINTS, MASKS, PEOPLE_DETECTORS
+from unish.slots import DEPTH_PRIORS, KEYPOINTS, MASKS, PEOPLE_DETECTORS
 
 _SLOTS = (
     ("--depth-prior", DEPTH_PRIORS, "depth of each frame, to which cameras and scene are fitted"),

@@ -124,7 +124,7 @@ class SmallScene(nn.Module):
     ) -> SceneOutput:
         """Depth of a clip up to scale (trained towards metres, but only the person makes it metric).
 
-        Every camera is the identity: cameras are solved after the branch (``view_solver.refine_scene``).
+        Every camera is the identity: cameras are solved after the branch (``view_scene.refine_scene``).
 
         Args:
             images: RGB in [0, 1].

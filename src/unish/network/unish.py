@@ -27,7 +27,7 @@ from unish.network.outputs import SceneBranch, SceneOutput
 from unish.network.release_scene import ReleaseScene, ReleaseSceneConfig
 from unish.network.small_scene import SmallScene, SmallSceneConfig
 from unish.network.view_config import fast_views
-from unish.network.view_solver import refine_scene
+from unish.network.view_scene import refine_scene
 from unish.network.weights import StoredWeights, find_weights
 from unish.structs import HumanInputs, Prediction
 

@@ -43,7 +43,7 @@ def describe_run(
 
     Args:
         network, body: fingerprint of the weights, name of the body model.
-        experts: fingerprints of what is in the slots of ``structs.experts``.
+        experts: fingerprints of what is in the slots of ``slots``.
     """
     # What was seen does not depend on what is made of it afterwards.
     observed = {key: value for key, value in asdict(settings).items() if key not in AFTERWARDS}

@@ -7,7 +7,7 @@ from unish.network.depth_prior.depth_anything_v2 import DepthAnythingV2
 from unish.network.depth_prior.files import DepthFiles
 from unish.network.depth_prior.moge import Moge2
 from unish.network.depth_prior.record import DepthPrior
-from unish.structs.experts import DEPTH_PRIORS, read_expert
+from unish.slots import DEPTH_PRIORS, read_expert
 
 _NETWORKS: dict[str, type[DepthAnythingV2 | DepthAnything3 | Moge2]] = {
     "depth-anything-v2": DepthAnythingV2,
@@ -20,7 +20,7 @@ def find_depth_prior(given: str, device: str = "cpu") -> DepthPrior | None:
     """The prior that takes the place of the shipped one; ``None`` where that is meant (``fastdepth``).
 
     Args:
-        given: see ``structs.experts.read_expert``.
+        given: see ``slots.read_expert``.
         device: where a network runs.
 
     Raises:

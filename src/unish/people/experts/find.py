@@ -10,7 +10,7 @@ from unish.people.experts.sam2 import Sam2Segmenter
 from unish.people.experts.vitpose import VitPosePoints
 from unish.people.find import PeopleModels, PoseModels, load_pose_models
 from unish.people.protocols import Detector, KeypointModel, Segmenter
-from unish.structs.experts import KEYPOINTS, MASKS, PEOPLE_DETECTORS, read_expert
+from unish.slots import KEYPOINTS, MASKS, PEOPLE_DETECTORS, read_expert
 from unish.structs.progress import Progress
 
 LICENCE = "Apache-2.0 where published by its authors"
@@ -59,7 +59,7 @@ class PeopleExperts:
 
 
 def find_people_experts(detector: str, keypoints: str, masks: str, device: str = "cpu") -> PeopleExperts:
-    """The models that are not the shipped ones; arguments as ``structs.experts.read_expert`` reads them.
+    """The models that are not the shipped ones; arguments as ``slots.read_expert`` reads them.
 
     Raises:
         InputError: no such model, or it lacks what it needs.

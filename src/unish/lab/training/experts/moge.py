@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unish.lab.training.experts.protocol import ExpertView
 from unish.network.depth_prior.moge import find_moge, infer_moge
-from unish.structs.experts import MOGE_WEIGHTS
+from unish.slots import MOGE_WEIGHTS
 
 
 class MogeExpert:

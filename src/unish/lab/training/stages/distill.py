@@ -26,7 +26,7 @@ from unish.lab.training.stages.distill_clips import DistillBatch, DistillClips, 
 from unish.lab.training.stages.domains import Domain, open_clips
 from unish.lab.training.trainer import FitConfig, fit
 from unish.network.small_scene import SmallScene
-from unish.structs.experts import MOGE_WEIGHTS
+from unish.slots import MOGE_WEIGHTS
 from unish.structs.progress import Progress
 
 _SAME_SURFACE = 0.05
