@@ -17,7 +17,6 @@ from app_running import RunningApp, running_app
 from app_stand_in import BAD_INPUT, FINE, GO, NOBODY, WAITS
 from unish.app.processes import unish_command
 from unish.app.worker import Worker
-from unish.cli import SUBCOMMANDS
 from written_videos import numbered_pictures, write_video
 
 pytest.importorskip("uvicorn", reason="the extra `app` is not installed")
@@ -298,17 +297,25 @@ def test_a_real_clip_is_scrubbed_measured_and_downloaded(real: tuple[RunningApp,
     assert tab.errors == []
 
 
-def test_two_identities_become_one_with_the_real_command(real: tuple[RunningApp, Tab]) -> None:
-    if "refine" not in {command.NAME for command in SUBCOMMANDS}:
-        pytest.skip("`unish refine` does not exist yet")
+def test_people_are_corrected_with_the_real_command(real: tuple[RunningApp, Tab]) -> None:
+    """These two are seen together, so that they are two is said; one can be left out, and comes back."""
     (app, tab), page = real, real[1].page
     tab.open("People")
     page.get_by_label("choose person 0").check()
     page.get_by_label("choose person 1").check()
     page.get_by_role("button", name="Make one person of these").click()
+    tab.until("document.querySelector('#job .trouble')?.innerText.includes('are seen in one frame')", 120)
+    (job,) = app.jobs().values()
+    assert job["edits"] == [] and page.locator(".people tbody tr").count() == 2
+    page.get_by_label("known height of person 0 in metres").fill("1.66")
+    page.get_by_role("button", name="Set the height of person 0").click()
+    tab.until("document.querySelector('.people').innerText.includes('1.66 m')", 120)
+    page.get_by_label("choose person 0").uncheck()
+    page.get_by_label("choose person 1").check()
+    page.get_by_role("button", name="Drop these").click()
     tab.until("document.querySelectorAll('.people tbody tr').length === 1", 120)
     (job,) = app.jobs().values()
-    assert job["edits"] == [{"kind": "merge", "persons": [0, 1]}] and job["task_error"] == ""
-    page.get_by_role("button", name="Undo: People 0, 1 are one person").click()
+    assert [edit["kind"] for edit in job["edits"]] == ["person_height", "drop"] and job["task_error"] == ""
+    page.get_by_role("button", name="Undo: Person 1 is left out").click()
     tab.until("document.querySelectorAll('.people tbody tr').length === 2", 120)
     assert tab.errors == []
