@@ -109,7 +109,7 @@ class OneWalkerModels(Models):
         super().__init__()
         self.size = size
 
-    def _people_models(self, config, progress):
+    def _people_models(self, config, experts, progress):
         walker = OneWalker(self.size)
         return PeopleModels(detector=walker, support=Nobody(), landmarks=walker)
 

@@ -32,6 +32,7 @@ pytestmark = [
 _MEASURE = """
 import json, sys, threading, time
 import torch
+import torch._dynamo  # making a network of the release on the meta device loads it: code, and no weights
 from unish import UniSH
 import unish.network.unish
 
