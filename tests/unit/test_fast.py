@@ -43,7 +43,7 @@ def test_the_network_is_the_same_but_for_how_views_are_compared(network: UniSH) 
 def test_people_are_read_by_the_smaller_models(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[PeopleConfig] = []
     models = Models()
-    monkeypatch.setattr(models, "_people_models", lambda config, progress: asked.append(config))
+    monkeypatch.setattr(models, "_people_models", lambda config, experts, progress: asked.append(config))
     monkeypatch.setattr("unish.passes.models.find_people", lambda clip, **options: options["config"])
     clip = torch.zeros(1)
     found = [models.people_finder(Settings(fast=fast))(clip, (4, 4)) for fast in (False, True)]  # type: ignore[arg-type]

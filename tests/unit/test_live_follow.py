@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ def follow(monkeypatch: pytest.MonkeyPatch, parts: list[Reconstruction]) -> list
     coming = iter(parts)
     monkeypatch.setattr(
         pipeline, "run",
-        lambda clip, **options: pipeline.Result(
+        lambda clip, **options: SimpleNamespace(
             reconstruction=next(coming), body=load_body("free"), report={"warnings": []}, kept=Path()
         ),
     )  # fmt: skip

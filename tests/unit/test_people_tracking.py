@@ -168,6 +168,17 @@ class FakeDetector:
         return [[Detection(box_xyxy=np.array(box, float), score=0.9) for box in next(self.boxes)] for _ in images]
 
 
+class PictureDetector:
+    """Boxes by what a picture shows: it need not see every frame."""
+
+    def __init__(self, images, boxes: list[list[tuple]]):
+        self.boxes = {image.numpy().tobytes(): found for image, found in zip(images, boxes, strict=True)}
+
+    def detect(self, images):
+        found = [self.boxes[image.numpy().tobytes()] for image in images]
+        return [[Detection(box_xyxy=np.array(box, float), score=0.9) for box in boxes] for boxes in found]
+
+
 class FakeLandmarks:
     """A body that fills its region, upright; nobody where the picture is black."""
 
@@ -195,7 +206,7 @@ def _find(boxes: list[list[tuple]], config: PeopleConfig | None = None):
         clip,
         mask_size=(60, 80),
         config=config,
-        models=PeopleModels(detector=FakeDetector(boxes), support=empty, landmarks=FakeLandmarks()),
+        models=PeopleModels(detector=PictureDetector(clip.images, boxes), support=empty, landmarks=FakeLandmarks()),
     )
 
 
