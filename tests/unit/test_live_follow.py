@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from unish.geometry.rigid import exp_twist, invert_rigid, transform_points
 from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from unish.live.follow import Follower
 from unish.live.windows import LiveWindow
-from unish.passes import Models
+from unish.passes import Models, Observations
 from unish.settings import Settings
 from unish.structs import BodyParams, Clip, Reconstruction
 from walking_record import make_walk
@@ -87,8 +86,9 @@ def follow(monkeypatch: pytest.MonkeyPatch, parts: list[Reconstruction]) -> list
     coming = iter(parts)
     monkeypatch.setattr(
         pipeline, "run",
-        lambda clip, **options: SimpleNamespace(
-            reconstruction=next(coming), body=load_body("free"), report={"warnings": []}, kept=Path()
+        lambda clip, **options: pipeline.Result(
+            reconstruction=next(coming), body=load_body("free"), report={"warnings": []}, kept=Path(),
+            observations=object.__new__(Observations), shape_space="free",
         ),
     )  # fmt: skip
     follower = Follower(Settings(start=3.0, max_frames=5), Models())
