@@ -34,20 +34,23 @@ class Rates:
         far: of a frame in a window more, where frames are so far apart that they have to be matched once more.
     """
 
-    start: float = 4.0
+    start: float = 3.0
     decode: float = 0.018
     used: float = 0.12
     detect: float = 0.17
     person: float = 0.17
-    network: float = 0.35
+    network: float = 0.25
     far: float = 3.3
 
 
 SECOND_CORE = 1.5
 """How much faster a run is with two threads or more; most of it uses no more than two."""
 _BASE_MB, _WINDOW_MB, _FRAME_MB, _MOST_FRAMES, _MOST_PICTURES_MB = 850.0, 12.0, 1.7, 360, 256.0
-_RESULT_MB, _WORK_MB = 1.0, 3.5
-"""Of a frame with depth of 288×512 pixels, in the result and while a run works; other sizes in proportion."""
+_RESULT_MB, _OBSERVED_MB, _WORK_MB = 1.0, 0.5, 3.5
+"""Of a frame with depth of 288×512 pixels, in the result, kept for ``unish refine``, and while a run works; other sizes
+in proportion."""
+_POINTS_MB = 0.5
+"""Of a person in a frame with depth: own points, and what is kept of them."""
 _USUAL_PIXELS = 288 * 512
 _SPARSE_FPS = 2.0
 """Videos with fewer frames a second than this are those of which neighbours show other views."""
@@ -142,10 +145,12 @@ def estimate_run(
     height, width = (side * min(1.0, 1280 / max(found.size)) for side in found.size)
     pictures_mb = min(_MOST_PICTURES_MB, num_used * height * width * 3 / 2**20)
     window_mb = _WINDOW_MB * min(num_dense, settings.window) * pixels
+    kept_mb = _RESULT_MB + (_OBSERVED_MB if settings.keep_observations else 0.0)
+    points_mb = _POINTS_MB if settings.person_points and settings.people != 0 else 0.0
     return Estimate(
         seconds=(whole[0] / faster, whole[1] / faster),
         memory_mb=_BASE_MB + window_mb + _FRAME_MB * min(num_dense, _MOST_FRAMES) * pixels + pictures_mb,
-        result_mb=3.0 + _RESULT_MB * num_dense * pixels,
+        result_mb=3.0 + num_dense * (pixels * kept_mb + points_mb),
         work_mb=_WORK_MB * num_dense * pixels,
     )
 
