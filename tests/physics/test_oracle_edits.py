@@ -43,6 +43,7 @@ from unish.network.config import tiny_config
 from unish.pipeline import Result, Settings
 from unish.reconstruction import REGIONS
 from unish.structs import BodyParams, Landmarks, Prediction, Reconstruction
+from unish.structs.reconstruction import PEOPLE_STORE
 
 pytestmark = pytest.mark.slow
 
@@ -156,7 +157,8 @@ def source_pixel(row: int, column: int) -> tuple[float, float]:
 
 def files(out: Path) -> dict[str, bytes]:
     """What the same edits give to the bit; report.json tells how long everything took."""
-    return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file() and path.name != "report.json"}
+    paths = [path for path in (*out.iterdir(), *(out / PEOPLE_STORE).iterdir()) if path.is_file()]
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in paths if path.name != "report.json"}
 
 
 # Nothing lost
@@ -164,11 +166,17 @@ def files(out: Path) -> dict[str, bytes]:
 
 def test_undoing_all_edits_gives_the_first_files(first: tuple[Path, Result], tmp_path: Path) -> None:
     shutil.copytree(first[0], tmp_path, dirs_exist_ok=True)
-    before, edits = files(tmp_path), [Drop(person=9), PersonHeight(person=4, metres=1.5), ClosedLoop(shot=0)]
-    assert set(before) == {"reconstruction.npz", "scene.glb", "preview.mp4", "report.html"}
-    refinement.refine(tmp_path, edits)
+    before, edits = files(tmp_path), [Drop(person=4), PersonHeight(person=9, metres=1.5), ClosedLoop(shot=0)]
+    results = {"reconstruction.npz", "scene.glb", "preview.mp4", "report.html"}
+    assert results == {name for name in before if "/" not in name}
+    seen = list(Reconstruction.load(tmp_path).in_memory().person_points)
+    found = refinement.refine(tmp_path, edits)
     edited = files(tmp_path)
-    assert all(edited[name] != before[name] for name in before)
+    assert all(edited[name] != before[name] for name in results)
+    assert sum(len(cloud.person) for cloud in found.person_points) > 1000
+    for cloud, then in zip(found.person_points, seen, strict=True):
+        assert (cloud.person == 0).all(), "who is left has moved to the front of the people axis"
+        np.testing.assert_array_equal(cloud.colours, then.of(1).colours)
     refinement.refine(tmp_path, edits)
     assert files(tmp_path) == edited, "the same edits again give the same bytes"
     refinement.refine(tmp_path, [])
