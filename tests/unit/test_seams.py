@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -11,9 +12,12 @@ from torch import Tensor
 
 from joined import own_depth
 from unish.geometry.camera import unproject
-from unish.reconstruction.stitch import stitch_windows
+from unish.passes.packed_records import pack_window, unpack_window
+from unish.reconstruction import stitch
+from unish.reconstruction.depth_curve import DepthCurve
+from unish.reconstruction.stitch import Alignment, stitch_windows
 from unish.reconstruction.window import Window, describe_window, plan_windows
-from unish.structs import Camera, Prediction
+from unish.structs import Camera, FrameArray, Prediction
 
 HEIGHT, WIDTH, FRAMES = 40, 60, 18
 CAMERA = Camera(
@@ -132,3 +136,41 @@ def test_a_steep_seam_never_turns_depth_round() -> None:
     found = own_depth(stitch_windows(windows, nobody(), CAMERA))[-1].flatten()
     order = depths[2][-1].flatten().argsort()
     assert (found[order].diff() >= -1e-6).all()
+
+
+def test_points_go_along_their_rays_and_one_factor_stands_for_the_curve() -> None:
+    curve = DepthCurve(knots=torch.tensor([0.0, 1.0, 2.0]), offsets=torch.tensor([0.2, 0.0, -0.5]))
+    bent = Alignment(scale=2.0, motion=torch.eye(4), residual=0.0, curve=curve)
+    points = torch.tensor([[0.5, -0.2, 1.0], [1.0, 2.0, 3.0], [0.1, 0.1, 0.0]], dtype=torch.float64)
+    moved = bent.resize_points(points)
+    torch.testing.assert_close(moved[:, 2], bent.resize_depth(points[:, 2]))
+    torch.testing.assert_close(moved[:2] / moved[:2, 2:], points[:2] / points[:2, 2:])
+    assert abs(float(moved[1, 2]) - 6.0) > 1.0
+    straight = Alignment(scale=2.0, motion=torch.eye(4), residual=0.0)
+    torch.testing.assert_close(straight.resize_points(points), 2 * points)
+    assert straight.mean_scale == 2.0 and bent.mean_scale == pytest.approx(2.0 * math.exp(-0.1))
+
+
+def test_whoever_asks_a_bent_window_gets_bent_points_and_scales(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last window does not move: the points that tell the shift, and the network's own scale, follow its curve."""
+    depths = [bend(own, 0.3) if index == 2 else own for index, own in enumerate(cut(make_depth()))]
+    windows = [replace(one, scale=2 * one.mean_distance) for one in describe(depths, [MOVING, MOVING, STILL])]
+    seen: list[Tensor] = []
+    monkeypatch.setattr(stitch, "recover_shift_of_samples", lambda samples, *_: seen.append(samples) or torch.zeros(()))
+    monkeypatch.setattr(Alignment, "mean_scale", property(lambda one: 1.0 if one.curve is None else 1e-3))
+    shot = stitch_windows(windows, nobody(), CAMERA)
+    assert shot.network_scale == 2.0 and len(seen) == 1
+    monkeypatch.setattr(Alignment, "mean_scale", property(lambda one: 1e-3 if one.curve is None else 1.0))
+    assert stitch_windows(windows, nobody(), CAMERA).network_scale == pytest.approx(2e3), "each window by its own"
+    last = windows[2].samples[-1][..., 2]
+    assert float((seen[0][-1, :, 2] / last).log().std()) > 0.05, "near and far by different factors"
+
+
+def test_levels_come_back_from_the_disk() -> None:
+    window = describe(cut(make_depth()), [MOVING] * 3)[1]
+    assert window.link is not None and len(window.link.levels) == 8
+    maps = {name: getattr(window, name) for name in ("depth", "conf_logits", "samples", "sampled")}
+    dense = {name: FrameArray(values.shape, values.dtype, values.__getitem__) for name, values in maps.items()}
+    again = unpack_window(pack_window(window), len(window.frames), dense)
+    assert again.link is not None and torch.equal(again.link.levels, window.link.levels)
+    assert (again.link.log_scale, again.link.depth) == (window.link.log_scale, window.link.depth)
