@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from unish.version import __version__
 
 if TYPE_CHECKING:
+    from unish.api import Reconstructor, reconstruct
     from unish.network import UniSH
-    from unish.pipeline import Reconstructor, reconstruct
     from unish.refinement import refine
     from unish.structs import Reconstruction
     from unish.video import read_clip
@@ -21,10 +21,10 @@ __all__ = ["Reconstruction", "Reconstructor", "UniSH", "__version__", "read_clip
 
 _HOMES = {
     "Reconstruction": "unish.structs",
-    "Reconstructor": "unish.pipeline",
+    "Reconstructor": "unish.api",
     "UniSH": "unish.network",
     "read_clip": "unish.video",
-    "reconstruct": "unish.pipeline",
+    "reconstruct": "unish.api",
     "refine": "unish.refinement",
 }
 

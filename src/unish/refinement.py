@@ -15,8 +15,17 @@ import torch
 from unish.edits import Edit, describe_edits, read_edits
 from unish.errors import InputError
 from unish.io import peak_memory_mb, replaced_whole
-from unish.passes import FILE, OBSERVATIONS, Models, StoredRun, apply_edits, open_observations, write_files
-from unish.pipeline import Result, conclude
+from unish.passes import (
+    FILE,
+    OBSERVATIONS,
+    Models,
+    StoredRun,
+    apply_edits,
+    conclude,
+    open_observations,
+    write_files,
+)
+from unish.pipeline import Result
 from unish.structs import FrameArray, Reconstruction
 from unish.structs.progress import Progress, StageClock
 from unish.values import check_path

@@ -190,12 +190,12 @@ def test_what_is_done_stays_when_the_batch_is_ended(place: Place, videos: Path, 
 
 
 def test_an_internal_failure_has_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from unish import pipeline
+    from unish import into_folder
 
     def fail(*args: object, **options: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(pipeline, "reconstruct_into", fail)
+    monkeypatch.setattr(into_folder, "reconstruct_into", fail)
     found = do_task(Task(name="a", input=Path("a.mp4"), settings=Settings(), out=tmp_path / "a"))
     log = tmp_path / "logs" / "a.log"
     assert found.status == "failed" and str(log) in found.message and "a bug" in log.read_text()

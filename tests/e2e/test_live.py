@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from input_place import Place
 
-from unish import pipeline
+from unish import into_folder
 from unish.cli import main
 from unish.cli.reconstruct import JsonLines
 from unish.errors import InputError
@@ -48,7 +48,7 @@ class Trickle(io.BytesIO):
 
 
 def run(place: Place, source: Any, name: str, **more: Any) -> Path:
-    pipeline.reconstruct_into(source, place.folder / name, settings=settings(place, **more))
+    into_folder.reconstruct_into(source, place.folder / name, settings=settings(place, **more))
     return place.folder / name
 
 

@@ -14,9 +14,10 @@ from oracle_world import CLIP_SIZE, make_world
 from small_smpl import make_smpl_arrays
 from unish.body import load_body
 from unish.errors import InputError
+from unish.into_folder import write_outputs
 from unish.network import UniSH
 from unish.network.config import UniSHConfig
-from unish.pipeline import Result, Settings, run, write_outputs
+from unish.pipeline import Result, Settings, run
 from unish.structs import Reconstruction
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 import oracle_world
 from oracle_world import CLIP_SIZE, NUM_FRAMES, SHOTS, SIZE, SOURCE_SIZE, OracleNetwork, World, make_world
-from unish import pipeline, refinement
+from unish import into_folder, refinement
 from unish.body import Body, load_body, resize_shape
 from unish.cli import main
 from unish.edits import (
@@ -40,6 +40,7 @@ from unish.geometry.rigid import make_rigid
 from unish.geometry.rotation import axis_angle_to_matrix
 from unish.io import write_json
 from unish.network.config import tiny_config
+from unish.passes import concluded
 from unish.pipeline import Result, Settings
 from unish.reconstruction import REGIONS
 from unish.structs import BodyParams, Landmarks, Prediction, Reconstruction
@@ -74,7 +75,7 @@ def write_little(record: Reconstruction, body: Body, report: dict[str, Any], fol
 
 def leave_out_quality(patched: pytest.MonkeyPatch) -> None:
     """The distances of bodies to points, which take longest of what a report says, and are asked for by nobody here."""
-    patched.setattr(pipeline, "measure_quality", lambda *args: {})
+    patched.setattr(concluded, "measure_quality", lambda *args: {})
 
 
 def observe(
@@ -87,8 +88,8 @@ def observe(
     with pytest.MonkeyPatch.context() as patched:
         if not all_files:
             leave_out_quality(patched)
-            patched.setattr(pipeline, "write_files", write_little)
-        return pipeline.reconstruct_into(
+            patched.setattr(into_folder, "write_files", write_little)
+        return into_folder.reconstruct_into(
             world.clip,
             out,
             settings=Settings(window=5, overlap=2, intrinsics=given, **settings),

@@ -17,7 +17,7 @@ from unish import pipeline
 from unish.body import load_body
 from unish.errors import InputError
 from unish.geometry.mesh_distance import distance_to_mesh
-from unish.passes import describe_run, outputs, write_files
+from unish.passes import concluded, describe_run, outputs, write_files
 from unish.pipeline import Result, Settings, run
 from unish.structs import FrameArray, Prediction, Reconstruction
 
@@ -117,7 +117,7 @@ def test_ended_after_the_last_window(
         raise Ended
 
     with monkeypatch.context() as patched, pytest.raises(Ended):
-        patched.setattr(pipeline, stage, end)
+        patched.setattr(concluded, stage, end)
         go(world, tmp_path)
     result, network = go(world, tmp_path, done=3)
     assert len(network.calls) == 3 and network.calls[-1] == (range(0), False), "the network is not asked again"

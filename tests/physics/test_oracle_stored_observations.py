@@ -16,10 +16,9 @@ from test_oracle_pipeline import CASES
 from test_oracle_rates import SparseOracle
 
 from oracle_world import SHOTS, SIZE, OracleNetwork, World, make_world
-from unish import pipeline
 from unish.body import load_body
-from unish.passes import open_observations, save_observations
-from unish.pipeline import Result, Settings, conclude, run
+from unish.passes import conclude, concluded, open_observations, save_observations
+from unish.pipeline import Result, Settings, run
 from unish.structs import FrameArray, Reconstruction
 from unish.structs.progress import StageClock
 
@@ -79,7 +78,7 @@ def write_cameras(world: World, folder: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_quality(monkeypatch: pytest.MonkeyPatch) -> None:
     """The distances of bodies to points take longest of what a report says, and follow from all else."""
-    monkeypatch.setattr(pipeline, "measure_quality", lambda *args: {})
+    monkeypatch.setattr(concluded, "measure_quality", lambda *args: {})
 
 
 @pytest.mark.parametrize("kind", ["bars", "two rates", "sky and errors", "cameras"])

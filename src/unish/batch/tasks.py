@@ -75,9 +75,9 @@ def fail(task: Task, message: str, *, seconds: float = 0.0, attempts: int = 1) -
 
 
 def _reconstruct(task: Task) -> dict[str, Any]:
-    from unish import pipeline
+    from unish import into_folder
 
-    result, _ = pipeline.reconstruct_into(task.input, task.out, settings=task.settings, models=_models())
+    result, _ = into_folder.reconstruct_into(task.input, task.out, settings=task.settings, models=_models())
     report = result.report
     return {
         "frames": result.reconstruction.num_frames,

@@ -10,7 +10,9 @@ from typing import Any
 from unish import assets
 from unish.cli.progress import make_progress
 from unish.errors import InputError
-from unish.pipeline import Result, Settings, run, write_outputs
+from unish.into_folder import write_outputs
+from unish.pipeline import Result, run
+from unish.settings import Settings
 
 STATED_HEIGHT_M = 1.65
 """Height of its first person in the configuration that comes with the demo clip."""

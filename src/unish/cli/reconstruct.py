@@ -280,13 +280,13 @@ def run(args: argparse.Namespace) -> None:
         return print_plan(args.input, args.out, settings)
     announce = _make_announce(args)
     with output_folder(args.out) as out:
-        from unish import pipeline
+        from unish import into_folder
 
         lines = JsonLines() if args.follow else None
         source = _choose_source(args, lines, announce)
         progress = ProgressLines() if args.progress == JSON else make_progress(quiet=args.quiet)
         try:
-            result, paths = pipeline.reconstruct_into(
+            result, paths = into_folder.reconstruct_into(
                 source, out, settings=settings, progress=progress, announce=announce
             )
         finally:

@@ -89,7 +89,7 @@ class CameraSource:
         return f"camera {self.number}"
 
     def receive(self, out: Path, work: WorkFolder, settings: Settings, models: Models) -> Path:
-        """See ``unish.pipeline.LiveSource``.
+        """See ``unish.into_folder.LiveSource``.
 
         Raises:
             InputError: see ``open_camera``; or no picture came.

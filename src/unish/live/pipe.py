@@ -53,7 +53,7 @@ class PipeSource:
     notes: list[str] = field(default_factory=list)
 
     def receive(self, out: Path, work: WorkFolder, settings: Settings, models: Models) -> Path:
-        """See ``unish.pipeline.LiveSource``.
+        """See ``unish.into_folder.LiveSource``.
 
         Raises:
             InputError: nothing came.

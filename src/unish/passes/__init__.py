@@ -4,6 +4,7 @@ Nothing but small arrays is in memory for all frames at once; what has a value f
 """
 
 from unish.passes.applied_edits import apply_edits
+from unish.passes.concluded import conclude
 from unish.passes.known_camera import know_poses
 from unish.passes.models import Models, Network, PeopleFinder
 from unish.passes.observations import Observations, observe
@@ -25,6 +26,7 @@ __all__ = [
     "Settled",
     "StoredRun",
     "apply_edits",
+    "conclude",
     "describe_run",
     "identify_task",
     "keep_dense",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from unish.lab.evaluation.predictor import Answer, Predictor, Request
-from unish.pipeline import PeopleFinder
+from unish.passes import PeopleFinder
 from unish.structs import Clip, Landmarks, Reconstruction, Tracks
 
 _OVER_TIME = (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from unish.body import Body
-from unish.pipeline import PeopleFinder
+from unish.passes import PeopleFinder
 from unish.structs import Clip, Reconstruction
 from unish.video import read_clip
 
