@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from unish.cli.arguments import OneLineParser, add_quiet, at_least, output_folder
 from unish.cli.progress import Bars, make_progress
-from unish.cli.reconstruct import add_settings
+from unish.cli.settings_arguments import add_settings
 from unish.errors import InputError
 from unish.settings import Settings
 from unish.values import shorten

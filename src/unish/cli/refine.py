@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     if not args.folder.is_dir():
         raise InputError(f"{args.folder}: no such folder; give the --out folder of `unish reconstruct`")
-    from unish.cli.reconstruct import print_summary
+    from unish.cli.summary import print_summary
     from unish.refinement import find_old_exports, refine_into
 
     progress = make_progress(quiet=args.quiet)
