@@ -20,6 +20,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--static", type=Path, metavar="FILE.html", help="write one self-contained page instead of opening a server"
     )
+    parser.add_argument(
+        "--fly-through", type=Path, metavar="FILE.mp4", help="write a film of a camera that flies through the scene"
+    )
+    parser.add_argument(
+        "--flight", choices=("rise", "orbit", "follow"), default="rise",
+        help="of --fly-through: from the camera of the film to above it (default), around people, or along with a person",
+    )  # fmt: skip
+    parser.add_argument(
+        "--follow", type=at_least(0), metavar="ID", help="whom --flight follow follows (default: who is seen longest)"
+    )
     parser.add_argument("--title", metavar="TEXT", help="of the page and the window (default: the name of the video)")
     parser.add_argument(
         "--credit", default="", metavar="TEXT", help="line about who owns the pictures, for the page of --static"
@@ -38,9 +48,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     if not args.folder.is_dir():
         raise InputError(f"{args.folder}: no such folder; give the --out folder of `unish reconstruct`")
-    if args.static is None:
+    if args.follow is not None and (args.fly_through is None or args.flight != "follow"):
+        raise InputError("--follow says whom a flight follows; add --fly-through FILE.mp4 --flight follow")
+    if args.fly_through is not None:
+        _fly_through(args)
+    if args.static is not None:
+        _write_page(args)
+    if args.fly_through is None and args.static is None:
         _serve(args)
-        return
+
+
+def _fly_through(args: argparse.Namespace) -> None:
+    if args.fly_through.suffix.lower() != ".mp4":
+        raise InputError(f"{args.fly_through}: give a name that ends in .mp4")
+    with output_folder(args.fly_through.parent):
+        from unish.cli.progress import make_progress
+        from unish.viewer.fly_through import write_fly_through
+
+        reconstruction, body, report = _read(args)
+        progress = make_progress(quiet=args.quiet)
+        try:
+            write_fly_through(
+                args.fly_through, reconstruction, body, kind=args.flight, person_id=args.follow, report=report,
+                progress=progress,
+            )  # fmt: skip
+        finally:
+            progress.close()
+        _announce(args, args.fly_through)
+
+
+def _write_page(args: argparse.Namespace) -> None:
     if args.static.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{args.static}: give a name that ends in .html")
     with output_folder(args.static.parent):
@@ -52,8 +89,12 @@ def run(args: argparse.Namespace) -> None:
             args.static, reconstruction, body, title=_title(args, report), report=report, credit=args.credit,
             announce=announce,
         )  # fmt: skip
-        if not args.quiet:
-            print(f"{args.static} ({args.static.stat().st_size / 1e6:.1f} MB)")
+        _announce(args, args.static)
+
+
+def _announce(args: argparse.Namespace, path: Path) -> None:
+    if not args.quiet:
+        print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 def _serve(args: argparse.Namespace) -> None:

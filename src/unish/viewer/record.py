@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, UInt8
+from jaxtyping import Float, Float32, Float64, Int64, UInt8
 from numpy import ndarray
 from PIL import Image
 
@@ -155,6 +155,12 @@ def build_record(
 def small_picture(record: SceneRecord, step: int) -> UInt8[ndarray, "h w 3"]:
     """The frame of a step as it is carried by a drawn camera."""
     return record.picture(step, side=_PICTURE_SIDE)
+
+
+def joined_places(places: Float[ndarray, "N 3"]) -> Float32[ndarray, "M 2 3"]:
+    """Lines between neighbouring places that are both known."""
+    lines = np.stack([places[:-1], places[1:]], axis=1).astype(np.float32)
+    return lines[np.isfinite(lines).all(axis=(1, 2))]
 
 
 def _read_shot(
