@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import shutil
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from unish.body import Body
 from unish.errors import InputError
 from unish.render.plain import render_mesh
 from unish.structs import Reconstruction
+from unish.viewer.measuring import Place, find_place, measure_distance
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SIZE, FOCAL, MIDDLE = (360, 640), 420.0, (300.0, 200.0)
@@ -189,12 +192,77 @@ def test_bodies_lie_on_the_picture_and_clicks_measure(tmp_path: Path, browser: A
             window.page.wait_for_timeout(1500)
             ray = np.array([(x + 0.5 - 500) / focal, (y + 0.5 - 280) / focal, 1.0])
             truth.append(ray * (FLOOR_M / ray[1] if ray[1] > FLOOR_M / WALL_M else WALL_M))
-        marked = [place.xyz for _, place in viewer.choices.marked]
+        marked = [one.place.xyz for one in viewer.clicks.places]
         assert len(marked) == 2
         expected = float(np.linalg.norm(truth[0] - truth[1]))
         assert abs(float(np.linalg.norm(marked[0] - marked[1])) - expected) < 0.02 * expected + 0.01
         assert window.page.get_by_text("unknown").count() > 0  # how large this scene is, nobody has said
         assert window.errors == []
+
+
+def test_two_clicks_measure_in_a_static_page(tmp_path: Path, browser: Any, body: Body) -> None:
+    """Without network, seen through the camera: within 2 % + 1 cm where the depth is true; a drag is no click."""
+    from unish.viewer.page import write_static_page
+
+    path, report = tmp_path / "page.html", {"people": [{"id": 0, "height_interval_m": [1.6, 1.8]}]}
+    record = replace(make_true_world(body), scale_interval=np.float32([[0.9, 1.2]]))
+    write_static_page(path, record, body, title="true", report=report)
+    window = Window(browser, path.as_uri(), (640, 420), offline=True)
+    window.page.wait_for_selector("#unish-poster", state="detached", timeout=30_000)
+    window.play("player.pause(); player.seek(2);")
+    assert "(90 %: 1.60 to 1.80 m)" in window.page.text_content("#unish-people")
+    window.page.keyboard.press("m")
+    window.page.mouse.move(200, 100)
+    window.page.mouse.down()
+    window.page.mouse.move(260, 130)
+    window.page.mouse.up()
+    assert "two places" in window.page.text_content("#unish-measured")
+    window.page.keyboard.press("c")
+    window.page.wait_for_timeout(2500)
+    fov = window.page.evaluate("window.__VISER4D__.viser.viewer.mutable.current.camera.fov")
+    focal = 420 / 2 / np.tan(np.radians(fov) / 2)
+    truth = []
+    for x, y in ((330, 60), (200, 325)):
+        window.page.mouse.click(x, y)
+        ray = np.array([(x + 0.5 - 320) / focal, (y + 0.5 - 210) / focal, 1.0])
+        truth.append(ray * (FLOOR_M / ray[1] if ray[1] > FLOOR_M / WALL_M else WALL_M))
+    said = window.page.text_content("#unish-measured")
+    metres, low, high = (float(word) for word in re.findall(r"[0-9.]+(?= m| to)", said))
+    expected = float(np.linalg.norm(truth[0] - truth[1]))
+    assert abs(metres - expected) < 0.02 * expected + 0.01, (said, expected)
+    assert abs(low - 0.9 * metres) < 0.02 and abs(high - 1.2 * metres) < 0.02
+    assert window.page.locator("#unish-marks circle").count() == 2
+    window.page.keyboard.press("m")
+    window.page.wait_for_function("document.querySelectorAll('#unish-marks circle').length === 0")
+    assert window.page.text_content("#unish-measured") == "" and window.errors == []
+
+
+def test_the_page_measures_as_the_viewer_does(browser: Any) -> None:
+    """``measuring.js`` is the twin of ``measuring.py``: the same places, scatter and words."""
+    source = resources.files("unish.viewer").joinpath("measuring.js").read_text(encoding="utf-8")
+    page, rng = browser.new_page(), np.random.default_rng(2)
+    page.evaluate(source + "; window.measuring = unishMeasuring;")
+    slanted = np.column_stack([rng.uniform(-1, 1, (3000, 2)), np.zeros(3000)])
+    slanted[:, 2] = 3 + 0.8 * slanted[:, 0] + 0.02 * rng.normal(size=3000)
+    few = np.array([[0, 0.01, 4.0], [0.01, 0, 4.1]])
+    clouds = (slanted, few, np.concatenate([slanted, [[0, 0, 1.0]], slanted * [1, 1, 2]]), np.zeros((0, 3)))
+    for cloud in clouds:
+        for _ in range(5):
+            origin, goal = rng.normal(size=3) * 0.05, np.array([*rng.uniform(-0.05, 0.05, 2), 3])
+            place = find_place(origin, goal - origin, cloud)
+            found = page.evaluate("(given) => measuring.findPlace(...given)", [
+                origin.tolist(), (goal - origin).tolist(), cloud.ravel().tolist(),
+            ])  # fmt: skip
+            assert (place is None) == (found is None)
+            if place is not None:
+                np.testing.assert_allclose(found["xyz"], place.xyz, atol=1e-6)
+                np.testing.assert_allclose(found["sigma"], place.sigma_m, atol=1e-6)
+    ends = [Place(xyz=np.array([x, 0.0, 0.0]), sigma_m=0.03) for x in (0.0, 2.0)]
+    given = [{"xyz": end.xyz.tolist(), "sigma": end.sigma_m} for end in ends]
+    for interval in (None, [0.9, 1.2]):
+        told = page.evaluate("(given) => measuring.describeDistance(...given)", [*given, interval])
+        assert told == measure_distance(*ends, np.array(interval or [np.nan, np.nan])).describe()
+    page.close()
 
 
 def test_the_panel_changes_what_is_shown(browser: Any, body: Body) -> None:

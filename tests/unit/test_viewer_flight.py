@@ -119,7 +119,7 @@ def test_bodies_between_steps_are_on_the_way(record: SceneRecord) -> None:
 
 
 def test_a_film_is_written(tmp_path: Path, body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It lasts as long as it should, begins with the picture of the film, and is whole; two shots, one after the other."""
+    """It lasts as long as it should, begins with the picture of the film, and shows one shot after the other."""
     monkeypatch.setattr(fly_through, "_LEAST_S", 2.0)
     monkeypatch.setattr(fly_through, "_LONG_SIDE", 64)
     monkeypatch.setattr(fly_through, "_MAX_POINTS", 3000)

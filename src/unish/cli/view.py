@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unish.cli.arguments import add_quiet, at_least, output_folder
 from unish.cli.finished import read_report
 from unish.errors import InputError
+
+if TYPE_CHECKING:
+    from unish.edits import Edit
+    from unish.structs import Reconstruction
+    from unish.structs.progress import Progress
+    from unish.viewer.editing import EditList
 
 NAME = "view"
 SUMMARY = "look at a finished reconstruction in the browser, or make one page of it to pass on"
@@ -25,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--flight", choices=("rise", "orbit", "follow"), default="rise",
-        help="of --fly-through: from the camera of the film to above it (default), around people, or along with a person",
+        help="of --fly-through: from the film's camera to above (default), around people, or along with a person",
     )  # fmt: skip
     parser.add_argument(
         "--follow", type=at_least(0), metavar="ID", help="whom --flight follow follows (default: who is seen longest)"
@@ -101,10 +108,34 @@ def _serve(args: argparse.Namespace) -> None:
     from unish.viewer.live import serve
 
     reconstruction, body, report = _read(args)
+    # Results of earlier versions, and those that keep no observations, can be looked at but not corrected.
+    editable = report.get("observations") is not None
     serve(
         reconstruction, body, title=_title(args, report), report=report, port=args.port,
-        open_browser=not args.no_browser, announce=print,
+        open_browser=not args.no_browser, edits=_read_edits(report) if editable else None,
+        apply=(lambda edits, progress: _apply(args, edits, progress)) if editable else None, announce=print,
     )  # fmt: skip
+
+
+def _read_edits(report: Mapping[str, Any]) -> EditList:
+    from unish.edits import FORMAT, parse_edits
+    from unish.viewer.editing import EditList
+
+    return EditList(applied=parse_edits({"format": FORMAT, "edits": report.get("edits", [])}))
+
+
+def _apply(
+    args: argparse.Namespace, edits: Sequence[Edit], progress: Progress
+) -> tuple[Reconstruction, dict[str, Any]]:
+    """Bring the folder to these edits, as ``unish refine`` does, and write them beside the result."""
+    from unish.edits import describe_edits
+    from unish.io import write_json
+    from unish.refinement import refine
+
+    refine(args.folder, edits, progress=progress)
+    write_json(args.folder / "edits.json", describe_edits(edits))
+    reconstruction, _, report = _read(args)
+    return reconstruction, report
 
 
 def _read(args: argparse.Namespace) -> tuple[Any, Any, dict[str, Any]]:

@@ -75,7 +75,7 @@ class Flight:
         self._axes = _level_axes(self._up, record.c2w[self._steps.start, :3, 2])
 
     def view(self, share: float, step: float) -> View:
-        """The camera when this ``share`` of the flight is over, while the video is at a step, which need not be whole."""
+        """The camera when this ``share`` of the flight is over; the video is at ``step``, which need not be whole."""
         first = float(self._steps.start)
         target = _between(self._targets, step - first)
         film = self._film(step)

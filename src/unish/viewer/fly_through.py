@@ -27,7 +27,7 @@ from unish.viewer.splatting import Solid, Splats, draw_view, join_splats
 FPS = 24
 _LONG_SIDE = 960
 _LEAST_S, _LONGEST_GAP_S = 8.0, 3.0
-"""A shorter video plays again and again while the camera goes on; a gap between two frames is shown no longer than so."""
+"""A shorter video plays again and again while the camera goes on; no gap between frames is shown longer than this."""
 _MAX_POINTS = 300_000
 _NEIGHBOUR, _COVER, _WIDEST = 4, 1.3, 2.0
 """A point's square is as wide as its fourth neighbour is far, and a little more; wider ones than so many medians at
@@ -48,7 +48,7 @@ def write_fly_through(
     report: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Write an H.264 mp4 of 24 frames a second, 960 pixels long: the scene, people, their trails, the camera of the film.
+    """Write an H.264 mp4, 24 frames a second, 960 pixels long: scene, people, their trails, the camera of the film.
 
     The video goes on at its own speed meanwhile; what lasts less than 8 seconds is repeated. Every shot has a flight of
     its own. Between frames, bodies and the camera of the film are put on the way from one to the next.

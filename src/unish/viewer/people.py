@@ -53,7 +53,7 @@ class PersonRecord:
     touching: Bool[ndarray, "N C"]
 
     def posed_vertices(self, step: float) -> Float32[ndarray, "V 3"]:
-        """The body of one step in the world, as it is drawn; between two steps, joints are on the way from one to the other."""
+        """The body of a step in the world, as it is drawn; between two steps, on the way from one to the other."""
         low = int(step)
         share = np.float32(step - low)
         wxyz, positions = self.joint_wxyz[low], self.joint_positions[low]

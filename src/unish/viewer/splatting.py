@@ -19,7 +19,7 @@ _AMBIENT = 0.35
 
 @dataclass(frozen=True, kw_only=True)
 class Splats:
-    """N points in a world, metres: places, sRGB, and the side of the square that each of them covers, seen from ahead."""
+    """N points in a world, metres: places, sRGB, and the side of the square that each of them covers."""
 
     xyz: Float32[ndarray, "N 3"]
     colours: UInt8[ndarray, "N 3"]
