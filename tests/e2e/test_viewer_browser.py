@@ -7,7 +7,8 @@ import io
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import resources
@@ -22,9 +23,11 @@ from PIL import Image
 from golden_record import make_golden
 from small_record import make_figure, make_record
 from unish.body import Body
+from unish.edits import Drop, Edit
 from unish.errors import InputError
 from unish.render.plain import render_mesh
 from unish.structs import Reconstruction
+from unish.viewer.editing import EditList
 from unish.viewer.measuring import Place, find_place, measure_distance
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -369,3 +372,52 @@ def test_the_viewer_ends_when_it_is_interrupted(viser: Any, body: Body, monkeypa
     assert address.startswith("http://127.0.0.1:") and said[0].startswith(address)
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(address.rsplit(":", 1)[1]))) != 0
+
+
+def test_edits_are_applied_and_shown(browser: Any, body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit is said; what fits is shown by another server on the same port, to which the window comes."""
+    from unish.viewer import live
+
+    before, after = make_record(body, num_frames=3), make_record(body, num_frames=3, num_people=1)
+    viewers: list[Any] = []
+    windows: list[Window] = []
+    asked: list[tuple[Edit, ...]] = []
+    sleep = time.sleep
+
+    class Watched(live.LiveViewer):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            viewers.append(self)
+
+    def ask(seconds: float) -> None:
+        """What somebody does in the browser while the viewer waits: drop one who does not exist, then one who does."""
+        if seconds != live._LOOK_S:
+            return sleep(seconds)
+        viewer = viewers[-1]
+        if not windows:
+            windows.append(Window(browser, viewer.stage.address, (500, 400)))
+            windows[0].play("player.pause(); player.seek(2);")
+            windows[0].page.wait_for_function("window.__VISER4D__.debug.appliedStep === 2")
+        if len(viewers) == 2:
+            windows[0].page.wait_for_url(f"{viewer.stage.address}/**", timeout=60_000)
+            windows[0].page.wait_for_function("window.__VISER4D__ && window.__VISER4D__.debug.appliedStep === 2")
+            raise KeyboardInterrupt
+        assert not asked or "no person 9" in viewer.panel._say.content
+        viewer.panel.edits.wanted = viewer.panel.asked = (Drop(person=4 if asked else 9),)
+        viewer.panel.asked_by = next(iter(viewer.stage.server.get_clients().values()))
+
+    def apply(edits: Sequence[Edit], progress: Any) -> tuple[Reconstruction, dict[str, Any]]:
+        asked.append(tuple(edits))
+        if edits == (Drop(person=9),):
+            raise InputError("there is no person 9")
+        return after, {}
+
+    monkeypatch.setattr(live, "LiveViewer", Watched)
+    monkeypatch.setattr(time, "sleep", ask)
+    live.serve(before, body, title="x", edits=EditList(applied=()), apply=apply, open_browser=False, announce=str)
+    first, second = viewers
+    assert asked == [(Drop(person=9),), (Drop(person=4),)]
+    assert second.panel.edits.applied == (Drop(person=4),) and len(second.record.people) == 1
+    assert first.stage.address == second.stage.address
+    # While no server is there, the window asks for it in vain.
+    assert [error for error in windows[0].errors if "ERR_CONNECTION_REFUSED" not in error] == []
