@@ -87,7 +87,10 @@ def test_edits_of_the_viewer_are_those_of_refine(run_folder: Path, monkeypatch: 
     monkeypatch.setattr(refinement, "refine", lambda folder, edits, *, progress: refined.append((folder, edits)))
     (run_folder / "report.json").write_text(json.dumps({"observations": None}))
     assert main(["view", str(run_folder), "--no-browser"]) == 0
-    assert served[0]["edits"] is None and served[0]["apply"] is None  # it cannot be corrected
+    (run_folder / "report.json").write_text(json.dumps({"observations": "1", "edits": []}))
+    assert main(["view", str(run_folder), "--no-browser", "--no-edits"]) == 0
+    for options in (served[0], served.pop(1)):  # it cannot be corrected, or must not be
+        assert options["edits"] is None and options["apply"] is None
     has = [{"kind": "drop", "person": 1}]
     (run_folder / "report.json").write_text(json.dumps({"observations": "1", "edits": has}))
     assert main(["view", str(run_folder), "--no-browser", "--blur-faces"]) == 0

@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--port", type=at_least(0), default=0, metavar="N", help="of the server (default: one that is free)"
     )
     parser.add_argument("--no-browser", action="store_true", help="only print the address, open no browser")
+    parser.add_argument("--no-edits", action="store_true", help="offer no corrections in the panel of the viewer")
     parser.add_argument(
         "--body", metavar="free|PATH", default="free", help="the body model that the reconstruction used (default free)"
     )
@@ -109,7 +110,7 @@ def _serve(args: argparse.Namespace) -> None:
 
     reconstruction, body, report = _read(args)
     # Results of earlier versions, and those that keep no observations, can be looked at but not corrected.
-    editable = report.get("observations") is not None
+    editable = report.get("observations") is not None and not args.no_edits
     serve(
         reconstruction, body, title=_title(args, report), report=report, port=args.port,
         open_browser=not args.no_browser, edits=_read_edits(report) if editable else None,

@@ -1,6 +1,6 @@
 """A server that shows a drawing in the browser. No other module imports viser or viser4d.
 
-viser4d reaches into private parts of viser, and so do four places here; the extra ``view`` pins both exactly, and
+viser4d reaches into private parts of viser, and so do six places here; the extra ``view`` pins both exactly, and
 ``tests/e2e/test_viewer_browser.py`` fails where a new version behaves otherwise.
 """
 
@@ -25,6 +25,8 @@ from unish.viewer.drawing import Drawing
 from unish.viewer.record import SceneRecord
 
 HOST = "127.0.0.1"
+_BLOCK_STEPS = 16
+"""A window gets so many steps at once, and those before and after them: fewer are there sooner after a jump."""
 _LEAVE_S = 5.0
 _COME_BACK = """
 (() => {
@@ -150,7 +152,8 @@ class Stage:
                     return
                 with self.lock, self.server.at(step):
                     self.drawing.go_to(step)
-            # What a block of steps begins with is put together once; a first jump to the end would wait for it.
+            # What a block of steps begins with is put together once and kept, lest a jump wait until all steps before
+            # it have been gone through.
             for block in range(-(-self.record.num_steps // self.server.block_size)):
                 if self._ended.is_set():
                     return
@@ -173,6 +176,7 @@ def open_stage(record: SceneRecord, *, port: int = 0) -> Iterator[Stage]:
     """
     try:
         import viser4d
+        from viser4d import _timeline
     except ImportError:
         raise InputError("the viewer needs viser and viser4d; pip install 'unish[view]'") from None
     port = _free_port(port)
@@ -188,14 +192,16 @@ def open_stage(record: SceneRecord, *, port: int = 0) -> Iterator[Stage]:
             verbose=False,
             label=record.title,
             show_share_button=False,
+            streaming=viser4d.StreamingConfig(block_size=_BLOCK_STEPS),
         )
     server.request_share_url = lambda *args, **kwargs: None  # type: ignore[method-assign]
     stage = Stage(server, record)
-    try:
-        stage.begin()
-        yield stage
-    finally:
-        stage.stop()
+    with _replaced(_timeline, "_MAX_CHECKPOINTS", record.num_steps):
+        try:
+            stage.begin()
+            yield stage
+        finally:
+            stage.stop()
 
 
 def _free_port(port: int) -> int:
