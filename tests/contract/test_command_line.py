@@ -26,7 +26,10 @@ PROMISED = {
         "--to", "--out", "--fps", "--up", "--gravity", "--people", "--rig", "--in-place", "--per-person",
         "--blur-faces", "--quiet",
     },
-    "view": {"--static", "--title", "--credit", "--blur-faces", "--port", "--no-browser", "--quiet"},
+    "view": {
+        "--static", "--fly-through", "--flight", "--follow", "--title", "--credit", "--blur-faces", "--port",
+        "--no-browser", "--no-edits", "--quiet",
+    },
     "app": {
         "--work", "--host", "--port", "--allow-host", "--no-browser", "--max-gb", "--max-minutes", "--keep-free-gb",
         "--keep-days",

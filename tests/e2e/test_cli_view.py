@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from small_record import make_record
 from unish.body import load_body
 from unish.cli import main
+from unish.edits import Drop, Edit, read_edits
+from unish.structs import Reconstruction
 
 
 @pytest.fixture
@@ -70,6 +73,43 @@ def test_exports_blur_faces_when_asked_or_when_the_run_did(run_folder: Path, tmp
     changed = (clouds[0][:, 12:15] != clouds[1][:, 12:15]).any(axis=1)
     assert 0 < changed.mean() < 0.5
     np.testing.assert_array_equal(clouds[0][:, :12], clouds[1][:, :12])
+
+
+@pytest.mark.slow
+def test_edits_of_the_viewer_are_those_of_refine(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the panel applies goes through ``refine``, is written as a file of edits, and keeps faces blurred."""
+    from unish import refinement
+    from unish.viewer import live
+
+    served: list[dict[str, Any]] = []
+    refined: list[tuple[Path, tuple[Edit, ...]]] = []
+    monkeypatch.setattr(live, "serve", lambda reconstruction, body, **options: served.append(options))
+    monkeypatch.setattr(refinement, "refine", lambda folder, edits, *, progress: refined.append((folder, edits)))
+    (run_folder / "report.json").write_text(json.dumps({"observations": None}))
+    assert main(["view", str(run_folder), "--no-browser"]) == 0
+    (run_folder / "report.json").write_text(json.dumps({"observations": "1", "edits": []}))
+    assert main(["view", str(run_folder), "--no-browser", "--no-edits"]) == 0
+    for options in (served[0], served.pop(1)):  # it cannot be corrected, or must not be
+        assert options["edits"] is None and options["apply"] is None
+    has = [{"kind": "drop", "person": 1}]
+    (run_folder / "report.json").write_text(json.dumps({"observations": "1", "edits": has}))
+    assert main(["view", str(run_folder), "--no-browser", "--blur-faces"]) == 0
+    assert served[1]["edits"].applied == (Drop(person=1),)
+    wanted = (Drop(person=2),)
+    shown, report = served[1]["apply"](wanted, lambda *step: None)
+    assert refined == [(run_folder, wanted)] and read_edits(run_folder / "edits.json") == wanted
+    assert report["edits"] == has and (np.asarray(shown.images) != Reconstruction.load(run_folder).images).any()
+
+
+def test_a_film_is_asked_for(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["view", str(run_folder), "--fly-through", str(tmp_path / "fly.avi")]) == 2
+    assert ".mp4" in said(capsys)
+    for options in (["--follow", "3"], ["--follow", "3", "--fly-through", str(tmp_path / "fly.mp4")]):
+        assert main(["view", str(run_folder), *options]) == 2
+        assert "--flight follow" in said(capsys)
+    asked = ["--fly-through", str(tmp_path / "new" / "fly.mp4"), "--flight", "follow", "--follow", "8"]
+    assert main(["view", str(run_folder), *asked]) == 2
+    assert "nobody has the id 8" in said(capsys) and [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 @pytest.mark.slow

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import shutil
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,9 +23,12 @@ from PIL import Image
 from golden_record import make_golden
 from small_record import make_figure, make_record
 from unish.body import Body
+from unish.edits import Drop, Edit
 from unish.errors import InputError
 from unish.render.plain import render_mesh
 from unish.structs import Reconstruction
+from unish.viewer.editing import EditList
+from unish.viewer.measuring import Place, find_place, measure_distance
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SIZE, FOCAL, MIDDLE = (360, 640), 420.0, (300.0, 200.0)
@@ -189,12 +195,77 @@ def test_bodies_lie_on_the_picture_and_clicks_measure(tmp_path: Path, browser: A
             window.page.wait_for_timeout(1500)
             ray = np.array([(x + 0.5 - 500) / focal, (y + 0.5 - 280) / focal, 1.0])
             truth.append(ray * (FLOOR_M / ray[1] if ray[1] > FLOOR_M / WALL_M else WALL_M))
-        marked = [place.xyz for _, place in viewer.choices.marked]
+        marked = [one.place.xyz for one in viewer.clicks.places]
         assert len(marked) == 2
         expected = float(np.linalg.norm(truth[0] - truth[1]))
         assert abs(float(np.linalg.norm(marked[0] - marked[1])) - expected) < 0.02 * expected + 0.01
         assert window.page.get_by_text("unknown").count() > 0  # how large this scene is, nobody has said
         assert window.errors == []
+
+
+def test_two_clicks_measure_in_a_static_page(tmp_path: Path, browser: Any, body: Body) -> None:
+    """Without network, seen through the camera: within 2 % + 1 cm where the depth is true; a drag is no click."""
+    from unish.viewer.page import write_static_page
+
+    path, report = tmp_path / "page.html", {"people": [{"id": 0, "height_interval_m": [1.6, 1.8]}]}
+    record = replace(make_true_world(body), scale_interval=np.float32([[0.9, 1.2]]))
+    write_static_page(path, record, body, title="true", report=report)
+    window = Window(browser, path.as_uri(), (640, 420), offline=True)
+    window.page.wait_for_selector("#unish-poster", state="detached", timeout=30_000)
+    window.play("player.pause(); player.seek(2);")
+    assert "(90 %: 1.60 to 1.80 m)" in window.page.text_content("#unish-people")
+    window.page.keyboard.press("m")
+    window.page.mouse.move(200, 100)
+    window.page.mouse.down()
+    window.page.mouse.move(260, 130)
+    window.page.mouse.up()
+    assert "two places" in window.page.text_content("#unish-measured")
+    window.page.keyboard.press("c")
+    window.page.wait_for_timeout(2500)
+    fov = window.page.evaluate("window.__VISER4D__.viser.viewer.mutable.current.camera.fov")
+    focal = 420 / 2 / np.tan(np.radians(fov) / 2)
+    truth = []
+    for x, y in ((330, 60), (200, 325)):
+        window.page.mouse.click(x, y)
+        ray = np.array([(x + 0.5 - 320) / focal, (y + 0.5 - 210) / focal, 1.0])
+        truth.append(ray * (FLOOR_M / ray[1] if ray[1] > FLOOR_M / WALL_M else WALL_M))
+    said = window.page.text_content("#unish-measured")
+    metres, low, high = (float(word) for word in re.findall(r"[0-9.]+(?= m| to)", said))
+    expected = float(np.linalg.norm(truth[0] - truth[1]))
+    assert abs(metres - expected) < 0.02 * expected + 0.01, (said, expected)
+    assert abs(low - 0.9 * metres) < 0.02 and abs(high - 1.2 * metres) < 0.02
+    assert window.page.locator("#unish-marks circle").count() == 2
+    window.page.keyboard.press("m")
+    window.page.wait_for_function("document.querySelectorAll('#unish-marks circle').length === 0")
+    assert window.page.text_content("#unish-measured") == "" and window.errors == []
+
+
+def test_the_page_measures_as_the_viewer_does(browser: Any) -> None:
+    """``measuring.js`` is the twin of ``measuring.py``: the same places, scatter and words."""
+    source = resources.files("unish.viewer").joinpath("measuring.js").read_text(encoding="utf-8")
+    page, rng = browser.new_page(), np.random.default_rng(2)
+    page.evaluate(source + "; window.measuring = unishMeasuring;")
+    slanted = np.column_stack([rng.uniform(-1, 1, (3000, 2)), np.zeros(3000)])
+    slanted[:, 2] = 3 + 0.8 * slanted[:, 0] + 0.02 * rng.normal(size=3000)
+    few = np.array([[0, 0.01, 4.0], [0.01, 0, 4.1]])
+    clouds = (slanted, few, np.concatenate([slanted, [[0, 0, 1.0]], slanted * [1, 1, 2]]), np.zeros((0, 3)))
+    for cloud in clouds:
+        for _ in range(5):
+            origin, goal = rng.normal(size=3) * 0.05, np.array([*rng.uniform(-0.05, 0.05, 2), 3])
+            place = find_place(origin, goal - origin, cloud)
+            found = page.evaluate("(given) => measuring.findPlace(...given)", [
+                origin.tolist(), (goal - origin).tolist(), cloud.ravel().tolist(),
+            ])  # fmt: skip
+            assert (place is None) == (found is None)
+            if place is not None:
+                np.testing.assert_allclose(found["xyz"], place.xyz, atol=1e-6)
+                np.testing.assert_allclose(found["sigma"], place.sigma_m, atol=1e-6)
+    ends = [Place(xyz=np.array([x, 0.0, 0.0]), sigma_m=0.03) for x in (0.0, 2.0)]
+    given = [{"xyz": end.xyz.tolist(), "sigma": end.sigma_m} for end in ends]
+    for interval in (None, [0.9, 1.2]):
+        told = page.evaluate("(given) => measuring.describeDistance(...given)", [*given, interval])
+        assert told == measure_distance(*ends, np.array(interval or [np.nan, np.nan])).describe()
+    page.close()
 
 
 def test_the_panel_changes_what_is_shown(browser: Any, body: Body) -> None:
@@ -301,3 +372,52 @@ def test_the_viewer_ends_when_it_is_interrupted(viser: Any, body: Body, monkeypa
     assert address.startswith("http://127.0.0.1:") and said[0].startswith(address)
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(address.rsplit(":", 1)[1]))) != 0
+
+
+def test_edits_are_applied_and_shown(browser: Any, body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit is said; what fits is shown by another server on the same port, to which the window comes."""
+    from unish.viewer import live
+
+    before, after = make_record(body, num_frames=3), make_record(body, num_frames=3, num_people=1)
+    viewers: list[Any] = []
+    windows: list[Window] = []
+    asked: list[tuple[Edit, ...]] = []
+    sleep = time.sleep
+
+    class Watched(live.LiveViewer):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            viewers.append(self)
+
+    def ask(seconds: float) -> None:
+        """What somebody does in the browser while the viewer waits: drop one who does not exist, then one who does."""
+        if seconds != live._LOOK_S:
+            return sleep(seconds)
+        viewer = viewers[-1]
+        if not windows:
+            windows.append(Window(browser, viewer.stage.address, (500, 400)))
+            windows[0].play("player.pause(); player.seek(2);")
+            windows[0].page.wait_for_function("window.__VISER4D__.debug.appliedStep === 2")
+        if len(viewers) == 2:
+            windows[0].page.wait_for_url(f"{viewer.stage.address}/**", timeout=60_000)
+            windows[0].page.wait_for_function("window.__VISER4D__ && window.__VISER4D__.debug.appliedStep === 2")
+            raise KeyboardInterrupt
+        assert not asked or "no person 9" in viewer.panel._say.content
+        viewer.panel.edits.wanted = viewer.panel.asked = (Drop(person=4 if asked else 9),)
+        viewer.panel.asked_by = next(iter(viewer.stage.server.get_clients().values()))
+
+    def apply(edits: Sequence[Edit], progress: Any) -> tuple[Reconstruction, dict[str, Any]]:
+        asked.append(tuple(edits))
+        if edits == (Drop(person=9),):
+            raise InputError("there is no person 9")
+        return after, {}
+
+    monkeypatch.setattr(live, "LiveViewer", Watched)
+    monkeypatch.setattr(time, "sleep", ask)
+    live.serve(before, body, title="x", edits=EditList(applied=()), apply=apply, open_browser=False, announce=str)
+    first, second = viewers
+    assert asked == [(Drop(person=9),), (Drop(person=4),)]
+    assert second.panel.edits.applied == (Drop(person=4),) and len(second.record.people) == 1
+    assert first.stage.address == second.stage.address
+    # While no server is there, the window asks for it in vain.
+    assert [error for error in windows[0].errors if "ERR_CONNECTION_REFUSED" not in error] == []

@@ -18,7 +18,7 @@ _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 
 @dataclass
 class LiveViewer:
-    """Starts and ends the live viewer. It answers on this machine alone.
+    """Starts and ends the live viewer. It answers on this machine alone, and leaves corrections to the app's own page.
 
     Attributes:
         program: the words before the name of a ``unish`` command.
@@ -41,7 +41,7 @@ class LiveViewer:
             if self.job_id == job_id and self._process is not None and self._process.returncode is None:
                 return self._address
             await self._end()
-            words = [*self.program, "view", str(result), "--no-browser", f"--title={title}"]
+            words = [*self.program, "view", str(result), "--no-browser", "--no-edits", f"--title={title}"]
             with log.open("ab") as output:
                 self._process = await asyncio.create_subprocess_exec(
                     *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=output,

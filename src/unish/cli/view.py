@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unish.cli.arguments import add_quiet, at_least, output_folder
 from unish.cli.finished import read_report
 from unish.errors import InputError
+
+if TYPE_CHECKING:
+    from unish.edits import Edit
+    from unish.structs import Reconstruction
+    from unish.structs.progress import Progress
+    from unish.viewer.editing import EditList
 
 NAME = "view"
 SUMMARY = "look at a finished reconstruction in the browser, or make one page of it to pass on"
@@ -20,6 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--static", type=Path, metavar="FILE.html", help="write one self-contained page instead of opening a server"
     )
+    parser.add_argument(
+        "--fly-through", type=Path, metavar="FILE.mp4", help="write a film of a camera that flies through the scene"
+    )
+    parser.add_argument(
+        "--flight", choices=("rise", "orbit", "follow"), default="rise",
+        help="of --fly-through: from the film's camera to above (default), around people, or along with a person",
+    )  # fmt: skip
+    parser.add_argument(
+        "--follow", type=at_least(0), metavar="ID", help="whom --flight follow follows (default: who is seen longest)"
+    )
     parser.add_argument("--title", metavar="TEXT", help="of the page and the window (default: the name of the video)")
     parser.add_argument(
         "--credit", default="", metavar="TEXT", help="line about who owns the pictures, for the page of --static"
@@ -29,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--port", type=at_least(0), default=0, metavar="N", help="of the server (default: one that is free)"
     )
     parser.add_argument("--no-browser", action="store_true", help="only print the address, open no browser")
+    parser.add_argument("--no-edits", action="store_true", help="offer no corrections in the panel of the viewer")
     parser.add_argument(
         "--body", metavar="free|PATH", default="free", help="the body model that the reconstruction used (default free)"
     )
@@ -38,9 +56,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     if not args.folder.is_dir():
         raise InputError(f"{args.folder}: no such folder; give the --out folder of `unish reconstruct`")
-    if args.static is None:
+    if args.follow is not None and (args.fly_through is None or args.flight != "follow"):
+        raise InputError("--follow says whom a flight follows; add --fly-through FILE.mp4 --flight follow")
+    if args.fly_through is not None:
+        _fly_through(args)
+    if args.static is not None:
+        _write_page(args)
+    if args.fly_through is None and args.static is None:
         _serve(args)
-        return
+
+
+def _fly_through(args: argparse.Namespace) -> None:
+    if args.fly_through.suffix.lower() != ".mp4":
+        raise InputError(f"{args.fly_through}: give a name that ends in .mp4")
+    with output_folder(args.fly_through.parent):
+        from unish.cli.progress import make_progress
+        from unish.viewer.fly_through import write_fly_through
+
+        reconstruction, body, report = _read(args)
+        progress = make_progress(quiet=args.quiet)
+        try:
+            write_fly_through(
+                args.fly_through, reconstruction, body, kind=args.flight, person_id=args.follow, report=report,
+                progress=progress,
+            )  # fmt: skip
+        finally:
+            progress.close()
+        _announce(args, args.fly_through)
+
+
+def _write_page(args: argparse.Namespace) -> None:
     if args.static.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{args.static}: give a name that ends in .html")
     with output_folder(args.static.parent):
@@ -52,18 +97,46 @@ def run(args: argparse.Namespace) -> None:
             args.static, reconstruction, body, title=_title(args, report), report=report, credit=args.credit,
             announce=announce,
         )  # fmt: skip
-        if not args.quiet:
-            print(f"{args.static} ({args.static.stat().st_size / 1e6:.1f} MB)")
+        _announce(args, args.static)
+
+
+def _announce(args: argparse.Namespace, path: Path) -> None:
+    if not args.quiet:
+        print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 def _serve(args: argparse.Namespace) -> None:
     from unish.viewer.live import serve
 
     reconstruction, body, report = _read(args)
+    # Results of earlier versions, and those that keep no observations, can be looked at but not corrected.
+    editable = report.get("observations") is not None and not args.no_edits
     serve(
         reconstruction, body, title=_title(args, report), report=report, port=args.port,
-        open_browser=not args.no_browser, announce=print,
+        open_browser=not args.no_browser, edits=_read_edits(report) if editable else None,
+        apply=(lambda edits, progress: _apply(args, edits, progress)) if editable else None, announce=print,
     )  # fmt: skip
+
+
+def _read_edits(report: Mapping[str, Any]) -> EditList:
+    from unish.edits import FORMAT, parse_edits
+    from unish.viewer.editing import EditList
+
+    return EditList(applied=parse_edits({"format": FORMAT, "edits": report.get("edits", [])}))
+
+
+def _apply(
+    args: argparse.Namespace, edits: Sequence[Edit], progress: Progress
+) -> tuple[Reconstruction, dict[str, Any]]:
+    """Bring the folder to these edits, as ``unish refine`` does, and write them beside the result."""
+    from unish.edits import describe_edits
+    from unish.io import write_json
+    from unish.refinement import refine
+
+    refine(args.folder, edits, progress=progress)
+    write_json(args.folder / "edits.json", describe_edits(edits))
+    reconstruction, _, report = _read(args)
+    return reconstruction, report
 
 
 def _read(args: argparse.Namespace) -> tuple[Any, Any, dict[str, Any]]:

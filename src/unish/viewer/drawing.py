@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 from unish.body import PARENTS
 from unish.viewer.film_camera import vertical_fov
 from unish.viewer.people import PersonRecord
-from unish.viewer.record import SceneRecord, ShotRecord, small_picture
+from unish.viewer.record import SceneRecord, ShotRecord, joined_places, small_picture
 
 _CAMERA_SHARE = 0.045
 """Depth of a drawn camera as a share of the median distance of the scene."""
@@ -110,7 +110,7 @@ class Drawing:
         self.clouds.append(cloud)
         centres = record.c2w[shot.steps, :3, 3]
         if len(centres) > 1:
-            nodes.append(_add_lines(scene, f"/path/{number}", _joined(centres), _WHITE, visible))
+            nodes.append(_add_lines(scene, f"/path/{number}", joined_places(centres), _WHITE, visible))
         if shot.ground is not None:
             ground = shot.ground
             nodes.append(
@@ -124,7 +124,7 @@ class Drawing:
                 arrow = np.stack([ground.middle + _GRAVITY_M * shot.up, ground.middle])[None]
                 nodes.append(scene.add_arrows(f"/ground/{number}/gravity", arrow, _GRAVITY_COLOUR, visible=visible))
         for person in record.people:
-            way = _joined(np.where(person.shown[shot.steps, None], person.joint_positions[shot.steps, 0], np.nan))
+            way = joined_places(np.where(person.shown[shot.steps, None], person.joint_positions[shot.steps, 0], np.nan))
             if len(way):
                 name = f"/trails/{person.person_id}/shot {number}"
                 nodes.append(_add_lines(scene, name, way, person.colour, visible))
@@ -188,12 +188,6 @@ def _add_lines(scene: Any, name: str, lines: ndarray, colour: Any, visible: bool
     return scene.add_line_segments(
         name, lines, tuple(np.asarray(colour).tolist()), thickness=thickness, visible=visible
     )
-
-
-def _joined(places: Float[ndarray, "N 3"]) -> Float32[ndarray, "M 2 3"]:
-    """Lines between neighbouring places that are both known."""
-    lines = np.stack([places[:-1], places[1:]], axis=1).astype(np.float32)
-    return lines[np.isfinite(lines).all(axis=(1, 2))]
 
 
 def _bones(person: PersonRecord, step: int) -> Float32[ndarray, "23 2 3"]:

@@ -7,23 +7,26 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from numpy import ndarray
 from PIL import Image
 
 from unish.body import Body
+from unish.errors import InputError
 from unish.render.colours import depth_range
 from unish.structs import Reconstruction
+from unish.viewer.clicks import Clicks
 from unish.viewer.colouring import MODES, colour_points
 from unish.viewer.drawing import HIDDEN_GROUPS, MOVING_GROUPS, STILL_GROUPS
+from unish.viewer.edit_panel import EditPanel
+from unish.viewer.editing import Apply, EditList
 from unish.viewer.film_camera import fill_window, fit_window
 from unish.viewer.following import Follower
-from unish.viewer.measuring import Place, find_place, measure_distance
-from unish.viewer.record import SceneRecord, build_record
+from unish.viewer.record import SceneRecord, build_record, describe_height
 from unish.viewer.stage import Stage, open_stage
 
 MAX_POINTS = 60_000
@@ -31,7 +34,10 @@ WHOLE, FRAME, BOTH = "whole scene", "this frame", "both"
 _NOBODY = "nobody"
 _WINDOW_PX = 1280
 """Long side of the picture behind the scene while one sees through the camera."""
-_MARK_COLOUR = (255, 235, 60)
+_MANY = 100
+"""Most places of a floor that are clicked on."""
+_LOOK_S = 0.2
+"""How often one looks whether somebody wants edits applied. A sleep, unlike a lock, can be interrupted everywhere."""
 
 
 def serve(
@@ -42,55 +48,96 @@ def serve(
     report: Mapping[str, Any] | None = None,
     port: int = 0,
     open_browser: bool = True,
+    edits: EditList | None = None,
+    apply: Apply | None = None,
     announce: Callable[[str], None] = print,
 ) -> None:
     """Show a reconstruction in the browser until the program is interrupted.
 
-    The server answers on this machine alone.
+    The server answers on this machine alone. When edits have been applied, the server ends, another one on the same
+    port shows the new result, and the windows load it; they look from where the window did that asked for it.
+
+    Args:
+        edits: those of the result, which the panel then lets a user change.
+        apply: what applies them; given with ``edits``.
 
     Raises:
         InputError: the extra ``view`` is missing, or the port is taken.
     """
-    record = build_record(reconstruction, body, title=title, report=report, max_points=MAX_POINTS)
-    with open_stage(record, port=port) as stage:
-        LiveViewer(stage)
-        announce(f"{stage.address} shows {title}; end with Ctrl+C")
-        if open_browser:
-            webbrowser.open(stage.address)
+    kept, first = None, True
+    while True:
+        record = build_record(reconstruction, body, title=title, report=report, max_points=MAX_POINTS)
+        with open_stage(record, port=port) as stage:
+            viewer = LiveViewer(stage, edits=edits, kept=kept)
+            if first:
+                announce(f"{stage.address} shows {title}; end with Ctrl+C")
+                if open_browser:
+                    webbrowser.open(stage.address)
+            try:
+                reconstruction, report = _await_result(viewer, apply)
+            except KeyboardInterrupt:
+                return
+            assert viewer.panel is not None
+            edits = EditList(applied=viewer.panel.edits.wanted)
+            kept, first, port = viewer.view_of(viewer.panel.asked_by), False, stage.server.get_port()
+            stage.have_pages_come_back()
+
+
+def _await_result(viewer: LiveViewer, apply: Apply | None) -> tuple[Reconstruction, Mapping[str, Any]]:
+    """The next result and its report, once somebody has asked for edits that fit."""
+    panel = viewer.panel
+    while True:
+        time.sleep(_LOOK_S)
+        if panel is None or apply is None or panel.asked is None:
+            continue
         try:
-            while True:
-                time.sleep(3600)
-        except KeyboardInterrupt:
-            return
+            return apply(panel.asked, panel.tell_progress)
+        except InputError as error:
+            panel.fail(f"{error}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptView:
+    """What a window shows, for the one that takes its place: the step, and the camera's place, target and up."""
+
+    step: int
+    position: Float64[ndarray, "3"]
+    look_at: Float64[ndarray, "3"]
+    up: Float64[ndarray, "3"]
 
 
 @dataclass
 class _Choices:
-    """What the panel says; it is one for all windows."""
+    """What the panel says; it is one for all windows. ``clicks``: most places that are clicked on, 0 for none."""
 
     points: str = WHOLE
     colour: str = MODES[0]
     confidence: float = 0.0
     film: bool = False
     follow: int | None = None
-    measuring: bool = False
-    marked: list[tuple[int, Place]] = field(default_factory=list)
+    clicks: int = 0
 
 
 class LiveViewer:
     """The panel, and one ``Follower`` for each window that is open."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, *, edits: EditList | None = None, kept: KeptView | None = None) -> None:
+        """``edits``: of the result, which the panel then offers to change; ``kept``: what windows show at first."""
         self.stage, self.record = stage, stage.record
         self.choices = _Choices()
+        self.clicks = Clicks(stage)
+        self.panel: EditPanel | None = None
+        self._first_step = 0
         self._depth_range = depth_range(self.record.reconstruction.depth)
         self._windows: dict[int, Follower] = {}
         self._lock = threading.Lock()
-        self._marks: list[Any] = []
         self._frame_clouds: dict[int, Any] = {}
         self._aspects: dict[int, float] = {}
         self._kept_cameras: dict[int, tuple[Any, ...]] = {}
-        self._lay_out(stage.server.gui)
+        self._lay_out(stage.server.gui, edits)
+        if kept is not None:
+            camera, self._first_step = stage.server.initial_camera, min(kept.step, self.record.num_steps - 1)
+            camera.position, camera.look_at, camera.up = kept.position, kept.look_at, kept.up
         stage.server.on_client_connect(self._open_window)
         stage.server.on_client_disconnect(self._close_window)
         stage.server.on_timestep_change(lambda client, step: self._window(client).go_to(step))
@@ -98,7 +145,7 @@ class LiveViewer:
 
     # The panel --------------------------------------------------------------------------------------------------
 
-    def _lay_out(self, gui: Any) -> None:
+    def _lay_out(self, gui: Any, edits: EditList | None) -> None:
         gui.configure_theme(dark_mode=True, show_share_button=False, show_logo=False)
         with gui.add_folder("Points"):
             points = gui.add_dropdown("show", (WHOLE, FRAME, BOTH), initial_value=WHOLE)
@@ -111,7 +158,10 @@ class LiveViewer:
             screenshot = gui.add_button("save a screenshot")
         with gui.add_folder("Measure"):
             measuring = gui.add_checkbox("click on two points", False)
+            floor = None if edits is None else gui.add_checkbox("click on places of the floor", False)
             self._result = gui.add_markdown(_describe_heights(self.record))
+        if edits is not None:
+            self.panel = EditPanel(gui, self.record, edits, self.clicks, lambda client: self._window(client).step)
         with gui.add_folder("Show", expand_by_default=False):
             for group, text in (STILL_GROUPS | MOVING_GROUPS).items():
                 box = gui.add_checkbox(text, group not in HIDDEN_GROUPS)
@@ -121,7 +171,9 @@ class LiveViewer:
         confidence.on_update(lambda event: self._choose(confidence=event.target.value))
         film.on_update(lambda event: self._switch_film(event.target.value))
         follow.on_update(lambda event: self._follow(people.index(event.target.value) - 1))
-        measuring.on_update(lambda event: self._start_measuring(event.target.value))
+        measuring.on_update(lambda event: self._take_clicks(2 if event.target.value else 0, floor))
+        if floor is not None:
+            floor.on_update(lambda event: self._take_clicks(_MANY if event.target.value else 0, measuring))
         screenshot.on_click(lambda event: self._save_screenshot(event.client))
 
     def _choose(self, **changes: Any) -> None:
@@ -161,7 +213,18 @@ class LiveViewer:
 
     def _open_window(self, client: Any) -> None:
         client.camera.on_update(lambda camera: self._follow_shape(client))
-        self._window(client).go_to(0)
+        self._window(client).go_to(self._first_step)
+        if self._first_step:
+            self.stage.seek(client, self._first_step)
+
+    def view_of(self, client: Any) -> KeptView | None:
+        """What a window shows; ``None`` where it is gone."""
+        if client is None or client.client_id not in self._windows:
+            return None
+        kept, camera = self._kept_cameras.get(client.client_id), client.camera
+        # Who sees through the camera of the film comes back to where they were before.
+        position, look_at, up = kept[:3] if kept else (camera.position, camera.look_at, camera.up_direction)
+        return KeptView(step=self._window(client).step, position=position, look_at=look_at, up=up)
 
     def _follow_shape(self, client: Any) -> None:
         """The picture behind the scene fits the window's shape. Moves of the camera are no reason: we make them."""
@@ -255,27 +318,27 @@ class LiveViewer:
 
     # Measuring and pictures -------------------------------------------------------------------------------------
 
-    def _start_measuring(self, on: bool) -> None:
-        self.choices.measuring, self.choices.marked = on, []
-        for mark in self._marks:
-            mark.remove()
-        self._marks = []
-        self._result.content = "Click on a point of the scene or of a body." if on else _describe_heights(self.record)
+    def _take_clicks(self, most: int, other: Any) -> None:
+        """Begin anew, with at most so many places; the ``other`` box that is for clicks is off then."""
+        if most and other is not None:
+            other.value = False
+        self.choices.clicks = most
+        self.clicks.clear()
+        self._result.content = "Click on a point of the scene or of a body." if most else _describe_heights(self.record)
 
     def _click(self, event: Any) -> None:
-        if not self.choices.measuring:
+        most, clicks = self.choices.clicks, self.clicks
+        if not most:
             return
-        if len(self.choices.marked) == 2:
-            self._start_measuring(True)
+        if len(clicks.places) == most:
+            clicks.clear()
         step = self._window(event.client).step
-        place = find_place(np.array(event.ray_origin), np.array(event.ray_direction), self.shown_points(step))
-        if place is None:
+        if not clicks.add(event, step, self.shown_points(step)):
             self._result.content = "There is no point there; click on the scene or on a body."
-            return
-        self.choices.marked.append((int(self.record.shot_of_step[step]), place))
-        self._mark(place)
-        if len(self.choices.marked) == 2:
-            self._conclude()
+        elif most != 2:
+            self._result.content = f"{len(clicks.places)} places; three or more say where the floor is."
+        elif len(clicks.places) == 2:
+            self._result.content = clicks.measure()
 
     def shown_points(self, step: int) -> Float32[ndarray, "N 3"]:
         """Everything of a step that a click can mean, world metres: scene, the frame's own points, bodies."""
@@ -289,24 +352,6 @@ class LiveViewer:
             parts.append(found.xyz[found.confidence >= choices.confidence])
         return np.concatenate([np.zeros((0, 3)), *parts]).astype(np.float32)
 
-    def _mark(self, place: Place) -> None:
-        scene, number = self.stage.server.scene, len(self._marks)
-        radius = 2.5 * self.stage.drawing.point_size
-        self._marks.append(
-            scene.add_icosphere(f"/measure/{number}", radius=radius, color=_MARK_COLOUR, position=place.xyz)
-        )
-
-    def _conclude(self) -> None:
-        (shot, first), (other, second) = self.choices.marked
-        if shot != other:
-            self._result.content = "The two points are of different shots, which are worlds of their own."
-            return
-        found = measure_distance(first, second, self.record.shots[shot].scale_interval).describe()
-        self._result.content = f"**{found}**\n\nClick again to measure anew."
-        scene, ends = self.stage.server.scene, np.stack([first.xyz, second.xyz])
-        self._marks.append(scene.add_line_segments("/measure/line", ends[None], _MARK_COLOUR, thickness=0.01))
-        self._marks.append(scene.add_label("/measure/text", found, position=ends.mean(axis=0)))
-
     def _save_screenshot(self, client: Any) -> None:
         if client is None:
             return
@@ -317,11 +362,6 @@ class LiveViewer:
 
 
 def _describe_heights(record: SceneRecord) -> str:
-    """A line for each person: their height, and between which it lies as far as the scene's size is known."""
-    lines = []
-    for person in record.people:
-        shot = int(record.shot_of_step[int(np.argmax(person.shown))])
-        low, high = person.height_m * record.shots[shot].scale_interval
-        between = f" ({low:.2f} to {high:.2f} m)" if np.isfinite(low) else ""
-        lines.append(f"person {person.person_id}: height {person.height_m:.2f} m{between}")
+    """A line for each person."""
+    lines = (f"person {person.person_id}: height {describe_height(record, person)}" for person in record.people)
     return "\n\n".join(lines) or "Nobody was found."

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy import ndarray
 
 from unish.body import Body
@@ -20,7 +21,7 @@ from unish.io import written_beside
 from unish.structs import Reconstruction
 from unish.viewer.drawing import HIDDEN_GROUPS, MOVING_GROUPS, PERSON_GROUPS, STILL_GROUPS
 from unish.viewer.film_camera import vertical_fov
-from unish.viewer.record import SceneRecord, build_record
+from unish.viewer.record import SceneRecord, build_record, describe_height
 from unish.viewer.stage import Stage, open_stage
 
 MAX_STEPS, MAX_POINTS = 300, 120_000
@@ -99,15 +100,19 @@ def _dress(stage: Stage, *, note: str, credit: str) -> str:
         "@NOTE@": html.escape(note or "Bodies are shown without the fine deformations that depend on the pose."),
         "@LICENCE@": html.escape(f"{credit} {_LICENCE}".strip()),
         # Within a script element only "<" could end it.
+        "@MEASURING@": _read_part("measuring.js"),
         "@DATA@": json.dumps(_describe(stage), allow_nan=False).replace("<", "\\u003c"),
     }
-    overlay = resources.files("unish.viewer").joinpath("overlay.html").read_text(encoding="utf-8")
     # One pass: what is filled in is not looked through for further places.
-    overlay = re.sub("|".join(filling), lambda place: filling[place.group()], overlay)
+    overlay = re.sub("|".join(filling), lambda place: filling[place.group()], _read_part("overlay.html"))
     page = stage.as_html()
     end = page.rindex("</body>")
     page = page[:end] + overlay + page[end:]
     return re.sub("<title>.*?</title>", lambda _: f"<title>{title}</title>", page, count=1)
+
+
+def _read_part(name: str) -> str:
+    return resources.files("unish.viewer").joinpath(name).read_text(encoding="utf-8")
 
 
 def _describe(stage: Stage) -> dict[str, Any]:
@@ -118,13 +123,21 @@ def _describe(stage: Stage) -> dict[str, Any]:
     return {
         "people": [
             {
-                "text": f"person {person.person_id}, {person.height_m:.2f} m",
+                "text": f"person {person.person_id}, {describe_height(record, person)}",
                 "colour": css_colour(person.colour),
                 "nodes": [f"/{group}/{person.person_id}" for group in PERSON_GROUPS],
+                "body": f"/bodies/{person.person_id}/body",
             }
             for person in record.people
         ],
         "groups": [{"node": group, "text": text, "on": group not in HIDDEN_GROUPS} for group, text in groups.items()],
+        "shots": [
+            {
+                "from": int(shot.steps.start),
+                "interval": _rounded(shot.scale_interval) if np.isfinite(shot.scale_interval).all() else None,
+            }
+            for shot in record.shots
+        ],
         "cameras": cameras[:1] if all(camera == cameras[0] for camera in cameras) else cameras,
         "up": _rounded(record.shots[0].up),
         "scale": stage.drawing.camera_scale,

@@ -52,10 +52,17 @@ class PersonRecord:
     contact_points: Float32[ndarray, "N C 3"]
     touching: Bool[ndarray, "N C"]
 
-    def posed_vertices(self, step: int) -> Float32[ndarray, "V 3"]:
-        """The body of one step in the world, as it is drawn."""
-        rotations = Rotation.from_quat(self.joint_wxyz[step], scalar_first=True).as_matrix().astype(np.float32)
-        offsets = self.joint_positions[step] - np.einsum("jab,jb->ja", rotations, self.rest_joints)
+    def posed_vertices(self, step: float) -> Float32[ndarray, "V 3"]:
+        """The body of a step in the world, as it is drawn; between two steps, on the way from one to the other."""
+        low = int(step)
+        share = np.float32(step - low)
+        wxyz, positions = self.joint_wxyz[low], self.joint_positions[low]
+        if share > 0:
+            nearer = np.sign(np.sum(wxyz * self.joint_wxyz[low + 1], axis=-1, keepdims=True))
+            wxyz = (1 - share) * wxyz + share * nearer * self.joint_wxyz[low + 1]  # scipy makes it a unit quaternion
+            positions = (1 - share) * positions + share * self.joint_positions[low + 1]
+        rotations = Rotation.from_quat(wxyz, scalar_first=True).as_matrix().astype(np.float32)
+        offsets = positions - np.einsum("jab,jb->ja", rotations, self.rest_joints)
         blended = self.weights @ np.concatenate([rotations, offsets[..., None]], axis=-1).reshape(24, 12)
         blended = blended.reshape(-1, 3, 4)
         return np.einsum("vab,vb->va", blended[..., :3], self.vertices) + blended[..., 3]

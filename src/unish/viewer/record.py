@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, UInt8
+from jaxtyping import Float, Float32, Float64, Int64, UInt8
 from numpy import ndarray
 from PIL import Image
 
@@ -66,6 +66,7 @@ class SceneRecord:
         reconstruction: what it was made from, of which pictures and points are read when they are shown.
         frames: used frame of each step.
         fps: steps per second.
+        height_intervals: by ``person_id``, metres between which the true height lies with 90 %, as far as it is known.
     """
 
     title: str
@@ -78,6 +79,7 @@ class SceneRecord:
     intrinsics: Float64[ndarray, "N 3 3"]
     shots: tuple[ShotRecord, ...]
     people: tuple[PersonRecord, ...]
+    height_intervals: Mapping[int, tuple[float, float]]
 
     @property
     def num_steps(self) -> int:
@@ -149,12 +151,25 @@ def build_record(
         intrinsics=reconstruction.intrinsics[frames].astype(np.float64),
         shots=tuple(shots),
         people=read_people(reconstruction, body, frames),
+        height_intervals=_height_intervals(report),
     )
 
 
 def small_picture(record: SceneRecord, step: int) -> UInt8[ndarray, "h w 3"]:
     """The frame of a step as it is carried by a drawn camera."""
     return record.picture(step, side=_PICTURE_SIDE)
+
+
+def describe_height(record: SceneRecord, person: PersonRecord) -> str:
+    """Such as ``1.72 m (90 %: 1.66 to 1.79 m)``, without the interval where the report tells none."""
+    between = record.height_intervals.get(person.person_id)
+    return f"{person.height_m:.2f} m" + (f" (90 %: {between[0]:.2f} to {between[1]:.2f} m)" if between else "")
+
+
+def joined_places(places: Float[ndarray, "N 3"]) -> Float32[ndarray, "M 2 3"]:
+    """Lines between neighbouring places that are both known."""
+    lines = np.stack([places[:-1], places[1:]], axis=1).astype(np.float32)
+    return lines[np.isfinite(lines).all(axis=(1, 2))]
 
 
 def _read_shot(
@@ -206,6 +221,16 @@ def _read_ground(record: Reconstruction, shot: int, rotation: Float64[ndarray, "
     across /= np.linalg.norm(across)
     side = float(np.ceil(max(_GRID_M, float(np.linalg.norm(high - low)) + 2 * _GRID_MARGIN_M)))
     return Ground(middle=middle, rotation=np.stack([across, np.cross(normal, across), normal], axis=1), side_m=side)
+
+
+def _height_intervals(report: Mapping[str, Any] | None) -> dict[int, tuple[float, float]]:
+    """Of the people of ``report.json``; older ones do not tell them."""
+    found = {}
+    for person in (report or {}).get("people") or []:
+        low, high = person.get("height_interval_m") or (np.nan, np.nan)
+        if low is not None and high is not None and np.isfinite([low, high]).all():
+            found[int(person["id"])] = (float(low), float(high))
+    return found
 
 
 def _scale_interval(record: Reconstruction, shot: int, report: Mapping[str, Any] | None) -> Float64[ndarray, "2"]:

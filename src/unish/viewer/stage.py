@@ -1,6 +1,6 @@
 """A server that shows a drawing in the browser. No other module imports viser or viser4d.
 
-viser4d reaches into private parts of viser, and so do four places here; the extra ``view`` pins both exactly, and
+viser4d reaches into private parts of viser, and so do six places here; the extra ``view`` pins both exactly, and
 ``tests/e2e/test_viewer_browser.py`` fails where a new version behaves otherwise.
 """
 
@@ -12,6 +12,7 @@ import io
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,29 @@ from unish.viewer.drawing import Drawing
 from unish.viewer.record import SceneRecord
 
 HOST = "127.0.0.1"
+_BLOCK_STEPS = 16
+"""A window gets so many steps at once, and those before and after them: fewer are there sooner after a jump."""
+_LEAVE_S = 5.0
+_COME_BACK = """
+(() => {
+  // A page of its own, since the viewer's fails when its server ends. It waits until that server has ended: until then
+  // the old one would answer.
+  const page = `<!doctype html><meta charset="utf-8"><title>one moment</title>
+    <body style="background:#141414;color:#eee;font:16px sans-serif"><p>The result is being drawn …</p><script>
+    const since = Date.now();
+    let ended = false;
+    function answered() {
+      if (ended || Date.now() - since > 30000) location.replace("${location.href}");
+      else setTimeout(look, 100);
+    }
+    function failed() { ended = true; setTimeout(look, 200); }
+    function look() { fetch("${location.origin}/", { cache: "no-store" }).then(answered, failed); }
+    look();
+    </scr` + `ipt>`;
+  location.replace(URL.createObjectURL(new Blob([page], { type: "text/html" })));
+})();
+"""
+"""What a window runs to come back to the server that takes this one's place."""
 
 
 class Stage:
@@ -57,6 +81,25 @@ class Stage:
             cloud.visible = len(xyz) > 0
             if len(xyz):
                 cloud.points, cloud.colors = xyz.astype(np.float16), colours
+
+    def seek(self, client: Any, step: int) -> None:
+        """Have a window show a step, if it is still there."""
+        playback = self.server.get_client_playback(client.client_id)
+        if playback is not None:
+            playback.pause()
+            playback.seek(step)
+
+    def have_pages_come_back(self) -> None:
+        """Have all windows leave this server, which is about to end, and load the one that takes its place."""
+        from viser4d import _viser
+
+        clients = list(self.server.get_clients().values())
+        for client in clients:
+            _viser.queue_client_message(client, _viser.run_javascript_message(_COME_BACK))
+            client.flush()
+        ended = time.monotonic() + _LEAVE_S
+        while self.server.get_clients() and time.monotonic() < ended:
+            time.sleep(0.05)
 
     def as_html(self) -> str:
         """The whole timeline as one page that plays by itself."""
@@ -109,7 +152,8 @@ class Stage:
                     return
                 with self.lock, self.server.at(step):
                     self.drawing.go_to(step)
-            # What a block of steps begins with is put together once; a first jump to the end would wait for it.
+            # What a block of steps begins with is put together once and kept, lest a jump wait until all steps before
+            # it have been gone through.
             for block in range(-(-self.record.num_steps // self.server.block_size)):
                 if self._ended.is_set():
                     return
@@ -132,6 +176,7 @@ def open_stage(record: SceneRecord, *, port: int = 0) -> Iterator[Stage]:
     """
     try:
         import viser4d
+        from viser4d import _timeline
     except ImportError:
         raise InputError("the viewer needs viser and viser4d; pip install 'unish[view]'") from None
     port = _free_port(port)
@@ -147,14 +192,16 @@ def open_stage(record: SceneRecord, *, port: int = 0) -> Iterator[Stage]:
             verbose=False,
             label=record.title,
             show_share_button=False,
+            streaming=viser4d.StreamingConfig(block_size=_BLOCK_STEPS),
         )
     server.request_share_url = lambda *args, **kwargs: None  # type: ignore[method-assign]
     stage = Stage(server, record)
-    try:
-        stage.begin()
-        yield stage
-    finally:
-        stage.stop()
+    with _replaced(_timeline, "_MAX_CHECKPOINTS", record.num_steps):
+        try:
+            stage.begin()
+            yield stage
+        finally:
+            stage.stop()
 
 
 def _free_port(port: int) -> int:
