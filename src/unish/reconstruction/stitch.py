@@ -9,6 +9,7 @@ each of them into the world is applied when a frame is read.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -22,6 +23,7 @@ from unish.geometry.focal import recover_shift_of_samples
 from unish.geometry.rigid import invert_rigid, make_rigid
 from unish.reconstruction.camera import intrinsics_at
 from unish.reconstruction.depth_curve import DepthCurve
+from unish.reconstruction.loops import Loop, close_loops
 from unish.reconstruction.seams import bend_windows
 from unish.reconstruction.window import Window, shared_frames
 from unish.structs import Camera, FrameArray, FrameTensor
@@ -130,6 +132,7 @@ def stitch_windows(
     *,
     still: bool = False,
     given: Float[Tensor, "T 4 4"] | None = None,
+    loops: Sequence[Loop] = (),
 ) -> Shot:
     """Bring every window into the world and scale of the first, and take each frame from the window that knows it best.
 
@@ -139,18 +142,23 @@ def stitch_windows(
         camera: with which all windows were predicted.
         still: the camera is known to have stood still: all poses are then the same, to the bit.
         given: known cameras of the shot, the first as world, which stay as they are.
+        loops: frames that show the same place; of no use where the cameras stood still or are given.
     """
     alignments = align_windows(windows, still=still) if given is None else align_to_cameras(windows, given)
+    owner = choose_owner([window.frames for window in windows])
+    mine = [(owner == index).nonzero()[0] - window.frames.start for index, window in enumerate(windows)]
+    c2w = torch.cat([one.move(window.c2w)[rows] for one, window, rows in zip(alignments, windows, mine, strict=True)])
+    closed = close_loops(c2w, owner, [math.log(one.scale) for one in alignments], loops)
+    if closed is not None:
+        c2w = closed.c2w
+        factors = closed.log_unit.exp().tolist()
+        alignments = [replace(one, scale=one.scale * by) for one, by in zip(alignments, factors, strict=True)]
     curves = bend_windows(windows, [math.log(one.scale) for one in alignments])
     alignments = [replace(one, curve=curve) for one, curve in zip(alignments, curves, strict=True)]
     units = [1 / one.scale for one, window in zip(alignments, windows, strict=True) if window.in_given_unit]
-    owner = choose_owner([window.frames for window in windows])
-    mine = [(owner == index).nonzero()[0] - window.frames.start for index, window in enumerate(windows)]
     num_frames, size = len(owner), (int(windows[0].depth.shape[1]), int(windows[0].depth.shape[2]))
-    zoom = torch.cat([window.zoom[rows] for window, rows in zip(windows, mine, strict=True)])
-    intrinsics = zoom_intrinsics(intrinsics_at(camera, size), zoom)
+    intrinsics = zoom_intrinsics(intrinsics_at(camera, size), gather_zoom(windows))
     shift = _find_shift(windows, alignments, owner, intrinsics, size)
-    c2w = [one.move(window.c2w)[rows] for one, window, rows in zip(alignments, windows, mine, strict=True)]
     scales = [
         window.scale / (window.mean_distance * one.mean_scale)
         for one, window in zip(alignments, windows, strict=True)
@@ -172,7 +180,7 @@ def stitch_windows(
         depth=FrameArray(shape, torch.float32, depth),
         conf=FrameArray(shape, torch.float32, conf),
         # Joining windows would round.
-        c2w=given if given is not None else torch.eye(4).repeat(num_frames, 1, 1) if still else torch.cat(c2w),
+        c2w=given if given is not None else torch.eye(4).repeat(num_frames, 1, 1) if still else c2w,
         rotations=_gather([window.rotations for window in windows], mine),
         transl=_gather([window.transl for window in windows], mine),
         betas=_average_betas(windows, valid),
@@ -190,6 +198,12 @@ def stitch_windows(
         keeps_cameras=given is not None,
         given_error_px=max(window.given_error_px for window in windows),
     )
+
+
+def gather_zoom(windows: list[Window]) -> Float[Tensor, "T"]:
+    """Focal length of each frame of a shot over that of the first, from the window that it is taken from."""
+    owner = choose_owner([window.frames for window in windows])
+    return torch.stack([windows[index].zoom[frame - windows[index].frames.start] for frame, index in enumerate(owner)])
 
 
 def align_windows(windows: list[Window], *, still: bool = False) -> list[Alignment]:
