@@ -177,6 +177,17 @@ def test_loops_connect_the_frames_that_match_and_not_their_windows() -> None:
     assert float((steps - kept)[:, :3, :3].abs().max()) < 0.01, "shared out over the path"
 
 
+def test_a_camera_that_rests_on_the_way_goes_on_resting() -> None:
+    true = walk_round(1)
+    path = drift(true, 1)[0]
+    true, path = (torch.cat([poses[:60], poses[59:60].expand(30, 4, 4), poses[60:]]) for poses in (true, path))
+    windows = plan_windows(len(true), 30, 6)
+    owner, exact = choose_owner(windows), torch.zeros(len(windows))
+    closed = close_loops(path.float(), owner, no_scale(exact), revisit(true, owner, exact, 1))
+    assert closed is not None and float((closed.c2w - path.float())[60:90, :3, 3].norm(dim=-1).min()) > 0.01
+    assert float((closed.c2w[60:90] - closed.c2w[59]).abs().max()) < 1e-3
+
+
 def test_depth_follows_the_units_that_loops_tell() -> None:
     """Windows whose units grow by 5 % each: cameras and depth of the last ones come back to the first one's."""
     true = walk_round(2, 100).float()

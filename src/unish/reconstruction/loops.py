@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from unish.geometry.pose_graph import PoseEdges, UnitRatios, solve_pose_graph
-from unish.geometry.rigid import invert_rigid
+from unish.geometry.rigid import invert_rigid, make_rigid
 from unish.geometry.rotation import rotation_angle
 
 STEP_TURN_DEG, STEP_TURN_SHARE = 0.1, 0.02
@@ -41,6 +42,9 @@ factor."""
 
 MIN_LOOPS = 2
 """A single pair of frames may be mistaken."""
+
+_AT_REST = 1e-5
+"""Radians, or a share of the distance of the scene: less than a camera that moves, more than rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,65 +90,102 @@ def close_loops(
     """
     if not loops:
         return None
-    first, second = (torch.tensor([getattr(loop, end) for loop in loops]) for end in ("first", "second"))
     window = torch.from_numpy(owner)
-    scale = torch.tensor(log_scale, dtype=torch.float64)
-    unit = scale[window[first]].exp()
-    relative = torch.stack([loop.relative for loop in loops]).double()
-    relative[:, :3, 3] *= unit[:, None]
-    # Of the units that the solver works with: that of the shot, as each window tells it.
-    log_ratio = torch.tensor([loop.log_ratio for loop in loops], dtype=torch.float64)
-    log_ratio = log_ratio + scale[window[first]] - scale[window[second]]
-    distance = torch.tensor([loop.distance for loop in loops], dtype=torch.float64) * unit
-    sigma_place = LOOP_OF_DISTANCE * distance + LOOP_SHARE * relative[:, :3, 3].norm(dim=-1)
-    path = c2w.double()
-    missed = invert_rigid(path[first]) @ path[second]
-    turn = rotation_angle(relative[:, :3, :3].mT @ missed[:, :3, :3]).rad2deg()
-    apart = (missed[:, :3, 3] - relative[:, :3, 3]).norm(dim=-1)
-    likely = (turn < MAX_TURN_DEG) & (log_ratio.abs() < MAX_LOG_UNIT)
-    likely &= apart < sigma_place + MAX_DRIFT * _measure_extent(path, first, second)
-    wrong = (turn > MIN_SIGMAS * LOOP_TURN_DEG) | (apart > MIN_SIGMAS * sigma_place)
-    wrong |= log_ratio.abs() > MIN_SIGMAS * LOOP_UNIT
+    measured, ratios = _read_loops(loops, window, torch.tensor(log_scale, dtype=torch.float64))
+    likely, wrong = _judge(c2w.double(), measured, ratios)
     if int((likely & wrong).sum()) < MIN_LOOPS:
         return None
-    steps = _make_steps(path, window, float(distance.median()))
-    sigma_turn = torch.full_like(sigma_place, math.radians(LOOP_TURN_DEG))
-    edges = PoseEdges(
-        first=torch.cat([steps.first, first[likely]]),
-        second=torch.cat([steps.second, second[likely]]),
-        relative=torch.cat([steps.relative, relative[likely]]),
-        unit=torch.cat([steps.unit, window[first[likely]]]),
-        sigma_turn=torch.cat([steps.sigma_turn, sigma_turn[likely]]),
-        sigma_place=torch.cat([steps.sigma_place, sigma_place[likely]]),
-        doubted=torch.cat([steps.doubted, torch.ones_like(first[likely], dtype=torch.bool)]),
-    )
-    seams = torch.arange(len(log_scale) - 1)
-    ratios = UnitRatios(
-        first=torch.cat([seams, window[first[likely]]]),
-        second=torch.cat([seams + 1, window[second[likely]]]),
-        log_ratio=torch.cat([torch.zeros(len(seams), dtype=torch.float64), log_ratio[likely]]),
-        sigma=torch.cat([torch.full((len(seams),), SEAM_SIGMA), torch.full((int(likely.sum()),), LOOP_UNIT)]),
-        doubted=torch.cat([torch.zeros_like(seams, dtype=torch.bool), likely[likely]]),
-    )
-    closed, log_unit = solve_pose_graph(c2w, edges, ratios, len(log_scale))
+    distance = float(torch.tensor([loop.distance * math.exp(log_scale[owner[loop.first]]) for loop in loops]).median())
+    steps, seams = _make_steps(c2w.double(), window, distance), _make_seams(len(log_scale))
+    edges, units = _join(steps, _pick(measured, likely)), _join(seams, _pick(ratios, likely))
+    closed, log_unit = solve_pose_graph(c2w, edges, units, len(log_scale))
     return ClosedPath(c2w=closed, log_unit=log_unit, num_loops=int(likely.sum()))
 
 
+def _read_loops(
+    loops: Sequence[Loop], window: Int64[Tensor, "T"], log_scale: Float[Tensor, "W"]
+) -> tuple[PoseEdges, UnitRatios]:
+    """Loops in the unit of the shot, as each window tells it."""
+    first, second = (torch.tensor([getattr(loop, end) for loop in loops]) for end in ("first", "second"))
+    log_ratio, distance = (
+        torch.tensor([getattr(loop, name) for loop in loops], dtype=torch.float64) for name in ("log_ratio", "distance")
+    )
+    units, others = window[first], window[second]
+    relative, scale = torch.stack([loop.relative for loop in loops]).double(), log_scale[units].exp()
+    relative = make_rigid(relative[:, :3, :3], relative[:, :3, 3] * scale[:, None])
+    doubted = torch.ones(len(loops), dtype=torch.bool)
+    edges = PoseEdges(
+        first=first,
+        second=second,
+        relative=relative,
+        unit=units,
+        sigma_turn=torch.full_like(scale, math.radians(LOOP_TURN_DEG)),
+        sigma_place=LOOP_OF_DISTANCE * distance * scale + LOOP_SHARE * relative[:, :3, 3].norm(dim=-1),
+        doubted=doubted,
+    )
+    ratios = UnitRatios(
+        first=units,
+        second=others,
+        log_ratio=log_ratio + log_scale[units] - log_scale[others],
+        sigma=torch.full_like(scale, LOOP_UNIT),
+        doubted=doubted,
+    )
+    return edges, ratios
+
+
+def _judge(
+    path: Float[Tensor, "T 4 4"], measured: PoseEdges, ratios: UnitRatios
+) -> tuple[Bool[Tensor, "L"], Bool[Tensor, "L"]]:
+    """Loops that may be right, and loops that say that the path is wrong."""
+    found = invert_rigid(path[measured.first]) @ path[measured.second]
+    turn = rotation_angle(measured.relative[:, :3, :3].mT @ found[:, :3, :3])
+    apart = (found[:, :3, 3] - measured.relative[:, :3, 3]).norm(dim=-1)
+    likely = (turn < math.radians(MAX_TURN_DEG)) & (ratios.log_ratio.abs() < MAX_LOG_UNIT)
+    likely &= apart < measured.sigma_place + MAX_DRIFT * _measure_extent(path, measured.first, measured.second)
+    wrong = (turn > MIN_SIGMAS * measured.sigma_turn) | (apart > MIN_SIGMAS * measured.sigma_place)
+    return likely, wrong | (ratios.log_ratio.abs() > MIN_SIGMAS * ratios.sigma)
+
+
 def _make_steps(path: Float[Tensor, "T 4 4"], window: Int64[Tensor, "T"], distance: float) -> PoseEdges:
-    """The path as it is, from frame to frame, in a scene at this distance."""
+    """The path as it is, from frame to frame, in a scene at this distance. A camera at rest, and one that only turns,
+    were recognised: they stay so."""
     frames = torch.arange(len(path) - 1)
     relative = invert_rigid(path[:-1]) @ path[1:]
-    turn = rotation_angle(relative[:, :3, :3])
-    length = relative[:, :3, 3].norm(dim=-1)
+    turn, length = rotation_angle(relative[:, :3, :3]), relative[:, :3, 3].norm(dim=-1)
+    sigma_turn = math.radians(STEP_TURN_DEG) + STEP_TURN_SHARE * turn
+    sigma_place = STEP_SHARE * length + STEP_OF_DISTANCE * distance
     return PoseEdges(
         first=frames,
         second=frames + 1,
         relative=relative,
         unit=window[1:],
-        sigma_turn=math.radians(STEP_TURN_DEG) + STEP_TURN_SHARE * turn,
-        sigma_place=STEP_SHARE * length + STEP_OF_DISTANCE * distance,
+        sigma_turn=torch.where(turn > _AT_REST, sigma_turn, _AT_REST),
+        sigma_place=torch.where(length > _AT_REST * distance, sigma_place, _AT_REST * distance),
         doubted=torch.zeros_like(frames, dtype=torch.bool),
     )
+
+
+def _make_seams(num_windows: int) -> UnitRatios:
+    """The units of the windows as they are, from each to the next."""
+    seams = torch.arange(num_windows - 1)
+    return UnitRatios(
+        first=seams,
+        second=seams + 1,
+        log_ratio=torch.zeros(len(seams), dtype=torch.float64),
+        sigma=torch.full((len(seams),), SEAM_SIGMA, dtype=torch.float64),
+        doubted=torch.zeros_like(seams, dtype=torch.bool),
+    )
+
+
+Measurements = TypeVar("Measurements", PoseEdges, UnitRatios)
+
+
+def _pick(all_of: Measurements, chosen: Bool[Tensor, "N"]) -> Measurements:
+    return replace(all_of, **{name: value[chosen] for name, value in vars(all_of).items()})
+
+
+def _join(some: Measurements, others: Measurements) -> Measurements:
+    return replace(some, **{name: torch.cat([value, getattr(others, name)]) for name, value in vars(some).items()})
 
 
 def _measure_extent(

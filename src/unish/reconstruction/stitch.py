@@ -58,6 +58,7 @@ class Shot:
         given_error_px: see ``Prediction``, of the worst window; NaN where no cameras were given.
         unjoined: pairs of neighbouring windows without one pixel that both are confident of: nothing says how the scale
             of one is to be brought to that of the other.
+        num_loops: pairs of frames by which the path of the camera was closed; 0 where it stayed as it was.
     """
 
     dense: Int64[Tensor, "D"]
@@ -81,6 +82,7 @@ class Shot:
     keeps_cameras: bool = False
     cameras_in_metres: bool = False
     given_error_px: float = math.nan
+    num_loops: int = 0
 
     @property
     def metres_by_cameras(self) -> float | None:
@@ -197,6 +199,7 @@ def stitch_windows(
         given_unit=float(torch.tensor(units).median()) if units else None,
         keeps_cameras=given is not None,
         given_error_px=max(window.given_error_px for window in windows),
+        num_loops=0 if closed is None else closed.num_loops,
     )
 
 
