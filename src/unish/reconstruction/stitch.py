@@ -146,15 +146,10 @@ def stitch_windows(
         given: known cameras of the shot, the first as world, which stay as they are.
         loops: frames that show the same place; of no use where the cameras stood still or are given.
     """
-    alignments = align_windows(windows, still=still) if given is None else align_to_cameras(windows, given)
     owner = choose_owner([window.frames for window in windows])
     mine = [(owner == index).nonzero()[0] - window.frames.start for index, window in enumerate(windows)]
-    c2w = torch.cat([one.move(window.c2w)[rows] for one, window, rows in zip(alignments, windows, mine, strict=True)])
-    closed = close_loops(c2w, owner, [math.log(one.scale) for one in alignments], loops)
-    if closed is not None:
-        c2w = closed.c2w
-        factors = closed.log_unit.exp().tolist()
-        alignments = [replace(one, scale=one.scale * by) for one, by in zip(alignments, factors, strict=True)]
+    alignments = align_windows(windows, still=still) if given is None else align_to_cameras(windows, given)
+    alignments, c2w, num_loops = _close_path(windows, alignments, owner, mine, loops)
     curves = bend_windows(windows, [math.log(one.scale) for one in alignments])
     alignments = [replace(one, curve=curve) for one, curve in zip(alignments, curves, strict=True)]
     units = [1 / one.scale for one, window in zip(alignments, windows, strict=True) if window.in_given_unit]
@@ -199,7 +194,7 @@ def stitch_windows(
         given_unit=float(torch.tensor(units).median()) if units else None,
         keeps_cameras=given is not None,
         given_error_px=max(window.given_error_px for window in windows),
-        num_loops=0 if closed is None else closed.num_loops,
+        num_loops=num_loops,
     )
 
 
@@ -290,6 +285,27 @@ def _find_shift(
         samples.append(alignments[index].resize_points(windows[index].samples[row].double()))
         used.append(windows[index].sampled[row])
     return float(recover_shift_of_samples(torch.stack(samples), torch.stack(used), size, intrinsics[some]))
+
+
+def _close_path(
+    windows: list[Window],
+    alignments: list[Alignment],
+    owner: Int64[np.ndarray, "T"],
+    mine: list[np.ndarray],
+    loops: Sequence[Loop],
+) -> tuple[list[Alignment], Float[Tensor, "T 4 4"], int]:
+    """Cameras of all frames, after loops were closed with so many of them; windows have the scale that goes with it.
+
+    Args:
+        mine: rows of each window that are taken from it.
+    """
+    c2w = torch.cat([one.move(window.c2w)[rows] for one, window, rows in zip(alignments, windows, mine, strict=True)])
+    closed = close_loops(c2w, owner, [math.log(one.scale) for one in alignments], loops)
+    if closed is None:
+        return alignments, c2w, 0
+    factors = closed.log_unit.exp().tolist()
+    resized = [replace(one, scale=one.scale * factor) for one, factor in zip(alignments, factors, strict=True)]
+    return resized, closed.c2w, closed.num_loops
 
 
 def _average_motion(motions: Float[Tensor, "K 4 4"]) -> Float[Tensor, "4 4"]:
