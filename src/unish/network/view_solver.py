@@ -164,7 +164,7 @@ def _match_and_start(
     """Matches, the depth prior of their anchors in the unit of the cameras, and where these are, roughly or known."""
     long_side = max(images.shape[-2:])
     pairs = _list_pairs(images.shape[1], config)
-    features = describe_frames(_load_features(images.device), images, usable=usable, num_keypoints=config.num_keypoints)
+    features = describe_frames(load_features(images.device), images, usable=usable, num_keypoints=config.num_keypoints)
     if len(images) == 1:
         # Clips of a batch have the same pairs.
         similar = list_similar_pairs(
@@ -243,5 +243,5 @@ def _load_attention(device: torch.device) -> LighterGlue:
 
 
 @lru_cache
-def _load_features(device: torch.device) -> XFeat:
+def load_features(device: torch.device) -> XFeat:
     return XFeat.load().to(device)

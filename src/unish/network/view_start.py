@@ -87,7 +87,7 @@ def find_start(
     target_rays = (targets - centre[:, second, None]) / focal[:, second, None]
     focal_px = focal[:, second].prod(-1).sqrt()
     poses = [
-        _solve_clip_pairs(*parts, unit, config)
+        solve_clip_pairs(*parts, unit, config)
         for parts in zip(points[:, first], target_rays, weights, focal_px, strict=True)
     ]
     relative, curvature, inliers = (torch.stack(part) for part in zip(*poses, strict=True))
@@ -141,7 +141,7 @@ def _judge(
     return plain | (inliers > config.sure_inliers) | cycles, support
 
 
-def _solve_clip_pairs(
+def solve_clip_pairs(
     points: Float[Tensor, "P A 3"],
     target_rays: Float[Tensor, "P A 2"],
     weights: Float[Tensor, "P A"],

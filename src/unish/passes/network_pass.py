@@ -16,16 +16,19 @@ from unish.errors import InputError
 from unish.geometry.camera import zoom_intrinsics
 from unish.io import FramePile, release_memory
 from unish.network.depth_prior import DepthPrior, PriorView
+from unish.passes.loops import find_loops
 from unish.passes.models import Network, ReadsPeople
 from unish.passes.run_folder import RunFolder
 from unish.people import cut_crops
 from unish.reconstruction import (
+    Loop,
     Window,
     camera_stood_still,
     choose_owner,
     decide_camera,
     describe_window,
     first_zoom,
+    gather_zoom,
     intrinsics_at,
     leave_out,
     plan_windows,
@@ -157,6 +160,15 @@ class WindowReader:
                 self.clock.progress("network", frames.stop, self.dense.clip.num_frames)
         assert camera is not None
         return windows, camera, still
+
+    def find_loops(self, part: slice, windows: list[Window], camera: Camera) -> list[Loop]:
+        """Where the camera of a shot came back to; nowhere if cameras are given, or nobody has the time to look."""
+        if self.cameras is not None or self.settings.fast:
+            return []
+        pictures, masks = (cut_frames(frames, part) for frames in (self.dense.pictures, self.dense.tracks.masks))
+        size = (int(pictures.shape[1]), int(pictures.shape[2]))
+        intrinsics = zoom_intrinsics(intrinsics_at(camera, size), gather_zoom(windows))
+        return find_loops(pictures, masks, cut_frames(self.no_scene, part), windows, intrinsics)
 
     def _add(
         self, part: slice, planned: range, frames: range, camera: Camera | None, prediction: Prediction,

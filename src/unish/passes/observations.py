@@ -22,7 +22,7 @@ from unish.passes.models import Network, PeopleFinder
 from unish.passes.network_pass import DenseFrames, PoseReader, ReadPoses, WindowReader, split_shots
 from unish.passes.run_folder import RunFolder
 from unish.passes.surfaces import read_relief
-from unish.reconstruction import Window, find_padding
+from unish.reconstruction import Loop, Window, find_padding
 from unish.settings import Settings
 from unish.structs import (
     Camera,
@@ -48,6 +48,7 @@ class ObservedShot:
         dense: which of them the scene branch has seen, counted from the first of the shot.
         windows: of the dense frames.
         still: the camera stood still.
+        loops: frames of different windows that show the same place.
         poses: people in all frames; ``None`` where all frames are dense, or nobody is there.
     """
 
@@ -56,6 +57,7 @@ class ObservedShot:
     windows: list[Window]
     camera: Camera
     still: bool
+    loops: list[Loop]
     poses: ReadPoses | None
 
 
@@ -185,9 +187,12 @@ def _read_shots(clip: Clip, chosen: list[int], windows: WindowReader, poses: Pos
     for part in split_shots(clip):
         first, last = np.searchsorted(chosen, [part.start, part.stop]).tolist()
         found, camera, still = windows.shot(slice(first, last))
+        loops = [] if still else windows.find_loops(slice(first, last), found, camera)
         read = poses.shot(part, camera, ratio=(part.stop - part.start) / (last - first))
         own = torch.tensor(chosen[first:last]) - part.start
-        shots.append(ObservedShot(frames=part, dense=own, windows=found, camera=camera, still=still, poses=read))
+        shots.append(
+            ObservedShot(frames=part, dense=own, windows=found, camera=camera, still=still, loops=loops, poses=read)
+        )
     return shots
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from unish.reconstruction import Link, Window
+from unish.reconstruction import Link, Loop, Window
 from unish.structs import Camera, FrameArray
 
 SMALL = ("c2w", "zoom", "unplaced", "doubtful", "rotations", "betas", "transl")
@@ -50,6 +50,23 @@ def unpack_window(arrays: Mapping[str, ndarray], num_frames: int, dense: Mapping
         scale=None if np.isnan(scale) else scale, mean_distance=mean_distance, link=link,
         in_given_unit=bool(in_given_unit), given_error_px=given_error_px,
     )  # fmt: skip
+
+
+def pack_loops(loops: Sequence[Loop]) -> dict[str, Any]:
+    return {
+        "frames": np.array([(loop.first, loop.second) for loop in loops], np.int64).reshape(-1, 2),
+        "relative": np.array([loop.relative.numpy() for loop in loops], np.float32).reshape(-1, 4, 4),
+        "numbers": np.array([(loop.log_ratio, loop.distance) for loop in loops], np.float64).reshape(-1, 2),
+    }
+
+
+def unpack_loops(arrays: Mapping[str, ndarray]) -> list[Loop]:
+    """Inverse of ``pack_loops``."""
+    parts = zip(arrays["frames"].tolist(), arrays["relative"], arrays["numbers"].tolist(), strict=True)
+    return [
+        Loop(first=frames[0], second=frames[1], relative=torch.from_numpy(c2c), log_ratio=told[0], distance=told[1])
+        for frames, c2c, told in parts
+    ]
 
 
 def pack_camera(camera: Camera) -> dict[str, Any]:

@@ -193,7 +193,7 @@ def _stitch(seen: Observations, shot: ObservedShot) -> Shot:
     # Cameras that are to be refined stay as they are where no window of the shot shows any parallax.
     given = None if known is None or _is_refined(seen, shot) else known[shot.dense]
     still = shot.still and seen.cameras is None
-    found = stitch_windows(shot.windows, valid[:, shot.dense], shot.camera, still=still, given=given)
+    found = stitch_windows(shot.windows, valid[:, shot.dense], shot.camera, still=still, given=given, loops=shot.loops)
     found = replace(found, cameras_in_metres=seen.cameras is not None and seen.cameras.in_metres)
     if len(shot.dense) == valid.shape[1]:
         return found

@@ -26,7 +26,7 @@ from unish.io import as_tuples, write_array, write_json, write_npz
 from unish.io.float_maps import join_bytes, split_bytes
 from unish.passes.network_pass import ReadPoses
 from unish.passes.observations import Observations, ObservedShot
-from unish.passes.packed_records import pack_camera, pack_window, unpack_camera, unpack_window
+from unish.passes.packed_records import pack_camera, pack_loops, pack_window, unpack_camera, unpack_loops, unpack_window
 from unish.passes.surfaces import ReliefReader, write_relief
 from unish.reconstruction import Window, choose_owner, choose_shift_frames
 from unish.settings import Settings
@@ -37,7 +37,7 @@ from unish.video import Placement
 FOLDER = ".unish-observations"
 """In the folder of the result."""
 
-FORMAT = "unish-observations/1"
+FORMAT = "unish-observations/2"
 """Counted up when an array is added or means something else."""
 
 _FACTS, _SMALL = "observations.json", "observations.npz"
@@ -204,6 +204,7 @@ def _pack_people(seen: Observations) -> dict[str, Any]:
 def _pack_shot(shot: ObservedShot, prefix: str) -> dict[str, Any]:
     found: dict[str, Any] = {"frames": np.array([shot.frames.start, shot.frames.stop]), "dense": shot.dense.numpy()}
     found |= {f"camera.{name}": value for name, value in pack_camera(shot.camera).items()}
+    found |= {f"loops.{name}": value for name, value in pack_loops(shot.loops).items()}
     if shot.poses is not None:
         found |= {f"poses.{name}": value.numpy() for name, value in vars(shot.poses).items()}
     for number, window in enumerate(shot.windows):
@@ -326,6 +327,7 @@ def _unpack_shot(
         windows=[open_window(index) for index in range(len(ranges))],
         camera=unpack_camera(_cut(arrays, "camera.")),
         still=facts["still"],
+        loops=unpack_loops(_cut(arrays, "loops.")),
         poses=ReadPoses(**{name: torch.from_numpy(value) for name, value in poses.items()}) if poses else None,
     )
 

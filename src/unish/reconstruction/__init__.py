@@ -13,6 +13,7 @@ from unish.reconstruction.height_map import HeightMap
 from unish.reconstruction.known_distances import measure_span, resize_world, spread_factors
 from unish.reconstruction.known_size import resize_to_cameras
 from unish.reconstruction.loop_closure import close_loop
+from unish.reconstruction.loops import Loop
 from unish.reconstruction.motion import settle_motion
 from unish.reconstruction.no_scene import find_padding, leave_out
 from unish.reconstruction.person_points import make_person_points
@@ -29,7 +30,7 @@ from unish.reconstruction.shot import (
 )
 from unish.reconstruction.size import describe_sizes, describe_statures, measure_scale_interval
 from unish.reconstruction.stillness import camera_stood_still
-from unish.reconstruction.stitch import Shot, choose_owner, choose_shift_frames, stitch_windows
+from unish.reconstruction.stitch import Shot, choose_owner, choose_shift_frames, gather_zoom, stitch_windows
 from unish.reconstruction.terrain import Terrain, survey_terrain
 from unish.reconstruction.verdicts import judge, read_facts
 from unish.reconstruction.window import Link, Window, describe_window, first_zoom, plan_windows
@@ -40,6 +41,7 @@ __all__ = [
     "Ground",
     "HeightMap",
     "Link",
+    "Loop",
     "MetricShot",
     "SettledShots",
     "Shot",
@@ -67,6 +69,7 @@ __all__ = [
     "find_ground",
     "find_padding",
     "first_zoom",
+    "gather_zoom",
     "intrinsics_at",
     "judge",
     "know_camera",

@@ -175,7 +175,7 @@ def _share_seen(reconstruction: Reconstruction, person: int) -> float:
 
 
 def describe_grounds(shots: Sequence[MetricShot], grounds: Sequence[Ground]) -> list[dict[str, Any]]:
-    """What every shot of report.json says of its ground: who told it, and what that did to the scene.
+    """What every shot of report.json says of its ground: who told it, and what that did to the scene; and of its loops.
 
     ``ground`` is one of ``GROUND_SOURCES``, and why the feet were refused where one plane does not explain them;
     ``supports_m`` are the heights over the floor of what else people stand on.
@@ -187,6 +187,7 @@ def describe_grounds(shots: Sequence[MetricShot], grounds: Sequence[Ground]) -> 
             "scene_resized_percent": 0.0 if shot.curve is None else 100 * math.expm1(shot.curve.mean),
             "gravity_error_deg": math.degrees(ground.sigma),
             "supports_m": _group_levels(ground.levels),
+            "loops_closed": shot.num_loops,
         }
         for shot, ground in zip(shots, grounds, strict=True)
     ]

@@ -104,7 +104,8 @@ class MetricShot:
         joints: (P, T, 24, 3) world.
         correction: what was done to each person's own depth.
         curve: along which the depth of the scene went after ``scale``; ``None`` where nothing asked for one.
-        network_scale, still, residual, unplaced, doubtful, unjoined, keeps_cameras, given_error_px: see ``Shot``.
+        network_scale, still, residual, unplaced, doubtful, unjoined, keeps_cameras, given_error_px, num_loops: see
+            ``Shot``.
         known_height: see ``ShotEvidence``.
     """
 
@@ -132,6 +133,7 @@ class MetricShot:
     known_height: Bool[Tensor, "P"] | None = None
     keeps_cameras: bool = False
     given_error_px: float = math.nan
+    num_loops: int = 0
 
 
 def measure_certainty(
@@ -214,6 +216,7 @@ def move_into_world(compared: ComparedShot, body: Body, curve: DepthCurve | None
         known_height=evidence.known_height,
         keeps_cameras=shot.keeps_cameras,
         given_error_px=shot.given_error_px,
+        num_loops=shot.num_loops,
     )
 
 

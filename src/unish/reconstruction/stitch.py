@@ -9,6 +9,7 @@ each of them into the world is applied when a frame is read.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -22,6 +23,7 @@ from unish.geometry.focal import recover_shift_of_samples
 from unish.geometry.rigid import invert_rigid, make_rigid
 from unish.reconstruction.camera import intrinsics_at
 from unish.reconstruction.depth_curve import DepthCurve
+from unish.reconstruction.loops import Loop, close_loops
 from unish.reconstruction.seams import bend_windows
 from unish.reconstruction.window import Window, shared_frames
 from unish.structs import Camera, FrameArray, FrameTensor
@@ -56,6 +58,7 @@ class Shot:
         given_error_px: see ``Prediction``, of the worst window; NaN where no cameras were given.
         unjoined: pairs of neighbouring windows without one pixel that both are confident of: nothing says how the scale
             of one is to be brought to that of the other.
+        num_loops: pairs of frames by which the path of the camera was closed; 0 where it stayed as it was.
     """
 
     dense: Int64[Tensor, "D"]
@@ -79,6 +82,7 @@ class Shot:
     keeps_cameras: bool = False
     cameras_in_metres: bool = False
     given_error_px: float = math.nan
+    num_loops: int = 0
 
     @property
     def metres_by_cameras(self) -> float | None:
@@ -130,6 +134,7 @@ def stitch_windows(
     *,
     still: bool = False,
     given: Float[Tensor, "T 4 4"] | None = None,
+    loops: Sequence[Loop] = (),
 ) -> Shot:
     """Bring every window into the world and scale of the first, and take each frame from the window that knows it best.
 
@@ -139,18 +144,18 @@ def stitch_windows(
         camera: with which all windows were predicted.
         still: the camera is known to have stood still: all poses are then the same, to the bit.
         given: known cameras of the shot, the first as world, which stay as they are.
+        loops: frames that show the same place; of no use where the cameras stood still or are given.
     """
+    owner = choose_owner([window.frames for window in windows])
+    mine = [(owner == index).nonzero()[0] - window.frames.start for index, window in enumerate(windows)]
     alignments = align_windows(windows, still=still) if given is None else align_to_cameras(windows, given)
+    alignments, c2w, num_loops = _close_path(windows, alignments, owner, mine, loops)
     curves = bend_windows(windows, [math.log(one.scale) for one in alignments])
     alignments = [replace(one, curve=curve) for one, curve in zip(alignments, curves, strict=True)]
     units = [1 / one.scale for one, window in zip(alignments, windows, strict=True) if window.in_given_unit]
-    owner = choose_owner([window.frames for window in windows])
-    mine = [(owner == index).nonzero()[0] - window.frames.start for index, window in enumerate(windows)]
     num_frames, size = len(owner), (int(windows[0].depth.shape[1]), int(windows[0].depth.shape[2]))
-    zoom = torch.cat([window.zoom[rows] for window, rows in zip(windows, mine, strict=True)])
-    intrinsics = zoom_intrinsics(intrinsics_at(camera, size), zoom)
+    intrinsics = zoom_intrinsics(intrinsics_at(camera, size), gather_zoom(windows))
     shift = _find_shift(windows, alignments, owner, intrinsics, size)
-    c2w = [one.move(window.c2w)[rows] for one, window, rows in zip(alignments, windows, mine, strict=True)]
     scales = [
         window.scale / (window.mean_distance * one.mean_scale)
         for one, window in zip(alignments, windows, strict=True)
@@ -172,7 +177,7 @@ def stitch_windows(
         depth=FrameArray(shape, torch.float32, depth),
         conf=FrameArray(shape, torch.float32, conf),
         # Joining windows would round.
-        c2w=given if given is not None else torch.eye(4).repeat(num_frames, 1, 1) if still else torch.cat(c2w),
+        c2w=given if given is not None else torch.eye(4).repeat(num_frames, 1, 1) if still else c2w,
         rotations=_gather([window.rotations for window in windows], mine),
         transl=_gather([window.transl for window in windows], mine),
         betas=_average_betas(windows, valid),
@@ -189,7 +194,14 @@ def stitch_windows(
         given_unit=float(torch.tensor(units).median()) if units else None,
         keeps_cameras=given is not None,
         given_error_px=max(window.given_error_px for window in windows),
+        num_loops=num_loops,
     )
+
+
+def gather_zoom(windows: list[Window]) -> Float[Tensor, "T"]:
+    """Focal length of each frame of a shot over that of the first, from the window that it is taken from."""
+    owner = choose_owner([window.frames for window in windows])
+    return torch.stack([windows[index].zoom[frame - windows[index].frames.start] for frame, index in enumerate(owner)])
 
 
 def align_windows(windows: list[Window], *, still: bool = False) -> list[Alignment]:
@@ -273,6 +285,27 @@ def _find_shift(
         samples.append(alignments[index].resize_points(windows[index].samples[row].double()))
         used.append(windows[index].sampled[row])
     return float(recover_shift_of_samples(torch.stack(samples), torch.stack(used), size, intrinsics[some]))
+
+
+def _close_path(
+    windows: list[Window],
+    alignments: list[Alignment],
+    owner: Int64[np.ndarray, "T"],
+    mine: list[np.ndarray],
+    loops: Sequence[Loop],
+) -> tuple[list[Alignment], Float[Tensor, "T 4 4"], int]:
+    """Cameras of all frames, after loops were closed with so many of them; windows have the scale that goes with it.
+
+    Args:
+        mine: rows of each window that are taken from it.
+    """
+    c2w = torch.cat([one.move(window.c2w)[rows] for one, window, rows in zip(alignments, windows, mine, strict=True)])
+    closed = close_loops(c2w, owner, [math.log(one.scale) for one in alignments], loops)
+    if closed is None:
+        return alignments, c2w, 0
+    factors = closed.log_unit.exp().tolist()
+    resized = [replace(one, scale=one.scale * factor) for one, factor in zip(alignments, factors, strict=True)]
+    return resized, closed.c2w, closed.num_loops
 
 
 def _average_motion(motions: Float[Tensor, "K 4 4"]) -> Float[Tensor, "4 4"]:
