@@ -20,7 +20,7 @@ NAME = "export"
 SUMMARY = "write other formats from a finished reconstruction"
 EXAMPLE = "unish export out/dance --to glb --to bvh --fps 30 --rig mixamo"
 
-_OPTIONS = ("fps", "up", "gravity", "people", "rig", "in_place", "per_person")
+_OPTIONS = ("fps", "up", "gravity", "people", "rig", "in_place", "lock_feet", "per_person")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--people", type=people_ids, metavar="all|IDS", help="identities as in report.json, such as 1,3", **unset)
     add("--rig", choices=RIGS, help="names and rest pose of skeletons", **unset)
     add("--in-place", action="store_true", help="people stay over the origin", **unset)
+    add("--lock-feet", action="store_true", help="feet that stand stay on one spot, whatever the result says", **unset)
     add("--per-person", action="store_true", help="a file for each person", **unset)
     parser.add_argument(
         "--blur-faces", action="store_true", help="blur the faces of the people that were found, in pictures and points"

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from unish.body import JOINT_NAMES, Body
 from unish.body.skinning import chain_joints
-from unish.export.timeline import Timeline
+from unish.export.timeline import Timeline, find_runs
 
 PLANTED = 0.5
 """Contact probability from which on a heel or toe stands."""
@@ -21,6 +21,9 @@ _REACH = 0.9999
 """Share of the length of a straight leg within which the foot is kept; at 1 the knee's angle has no derivative."""
 
 _SIDES = ("left", "right")
+_FADE_S = 0.2
+"""A foot that is lifted is back where the reconstruction has it after so long: a fifth of a stride."""
+
 _PULLS = 4
 """How often the pelvis is pulled towards feet out of reach; two feet that pull in turns agree after a few."""
 
@@ -88,7 +91,95 @@ def hold_feet(
         _aim_foot(side, rotations, turned, key_turned, key_placed, standing[:, side], timeline, rest, soles)
         for side in (0, 1)
     ]
-    moves = np.any(standing, axis=2, keepdims=True)[..., 0]
+    return _reach(rotations, pelvis, turned, placed, targets, np.any(standing, axis=2), rest)
+
+
+def lock_feet(
+    rotations: Float64[ndarray, "K 24 3 3"],
+    pelvis: Float64[ndarray, "K 3"],
+    planted: Bool[ndarray, "K 2 2"],
+    times_s: Float64[ndarray, "K"],
+    rest: Float64[ndarray, "24 3"],
+    soles: Soles,
+) -> tuple[Float64[ndarray, "K 24 3 3"], Float64[ndarray, "K 3"]]:
+    """The frames of a reconstruction, changed so that what stands is on one spot for as long as it stands.
+
+    The spot of a heel or of toes is the mean of its places from the first to the last frame in which it stands without
+    a break. The foot is moved there, and turned where both have a spot; leg and pelvis follow as in ``hold_feet``. In
+    the frames before and after, the change fades away.
+
+    Args:
+        rotations, pelvis: joint rotations and places of the root joint, finite.
+        planted: of each frame and side, whether the heel and the toe stand.
+    """
+    turned, placed = pose_joints(rest, rotations, pelvis)
+    targets, moves = [], np.any(planted, axis=2)
+    for side in (0, 1):
+        ankle, foot = _joint(side, "ankle"), _joint(side, "foot")
+        heel = placed[:, ankle] + turned[:, ankle] @ soles.heel[side]
+        toe = placed[:, foot] + turned[:, foot] @ soles.toe[side]
+        shift, turn = _fade(*_find_lock(heel, toe, planted[:, side], placed[:, ankle]), moves[:, side], times_s)
+        orientation = Rotation.from_rotvec(turn).as_matrix() @ turned[:, ankle]
+        targets.append((placed[:, ankle] + shift, orientation))
+        moves[:, side] |= np.any(shift != 0, axis=1) | np.any(turn != 0, axis=1)
+    return _reach(rotations, pelvis, turned, placed, targets, moves, rest)
+
+
+def _find_lock(
+    heel: Float64[ndarray, "K 3"],
+    toe: Float64[ndarray, "K 3"],
+    planted: Bool[ndarray, "K 2"],
+    ankle: Float64[ndarray, "K 3"],
+) -> tuple[Float64[ndarray, "K 3"], Float64[ndarray, "K 3"]]:
+    """How the ankle has to move, and the foot to turn (rotation vector), in frames in which heel or toe stands."""
+    spots = [heel.copy(), toe.copy()]
+    for part, places in enumerate((heel, toe)):
+        for first, last in find_runs(planted[:, part]):
+            spots[part][first : last + 1] = places[first : last + 1].mean(axis=0)
+    both = planted.all(axis=1)[:, None, None]
+    turn = np.where(both, _shortest_turn(toe - heel, spots[1] - spots[0]), np.eye(3))
+    weights = planted / np.maximum(1, planted.sum(axis=1, keepdims=True))
+    # What the foot turns about is where it stands.
+    now = weights[:, [0]] * heel + weights[:, [1]] * toe
+    spot = weights[:, [0]] * spots[0] + weights[:, [1]] * spots[1]
+    arm = np.where(np.any(planted, axis=1, keepdims=True), ankle - now, 0.0)
+    shift = spot - now + (turn @ arm[..., None])[..., 0] - arm
+    return shift, Rotation.from_matrix(turn).as_rotvec()
+
+
+def _fade(
+    shift: Float64[ndarray, "K 3"],
+    turn: Float64[ndarray, "K 3"],
+    stands: Bool[ndarray, "K"],
+    times_s: Float64[ndarray, "K"],
+) -> tuple[Float64[ndarray, "K 3"], Float64[ndarray, "K 3"]]:
+    """The same where the foot stands; elsewhere what is left of the changes before and after."""
+    known, frames = np.flatnonzero(stands), np.arange(len(stands))
+    if not len(known):
+        return shift, turn
+    right = np.searchsorted(known, frames)
+    before, after = known[(right - 1).clip(min=0)], known[right.clip(max=len(known) - 1)]
+    # Between two steps in quick succession, one change passes into the other.
+    length = np.where(before < after, np.minimum(times_s[after] - times_s[before], _FADE_S), _FADE_S)
+    shares = [np.maximum(0.0, 1 - np.abs(times_s - times_s[end]) / length) for end in (before, after)]
+    shares[1] = np.where(before == after, 0.0, shares[1])
+    faded = [
+        sum(share[:, None] * one[end] for share, end in zip(shares, (before, after), strict=True))
+        for one in (shift, turn)
+    ]
+    return np.where(stands[:, None], shift, faded[0]), np.where(stands[:, None], turn, faded[1])
+
+
+def _reach(
+    rotations: Float64[ndarray, "N 24 3 3"],
+    pelvis: Float64[ndarray, "N 3"],
+    turned: Float64[ndarray, "N 24 3 3"],
+    placed: Float64[ndarray, "N 24 3"],
+    targets: list[tuple[Float64[ndarray, "N 3"], Float64[ndarray, "N 3 3"]]],
+    moves: Bool[ndarray, "N 2"],
+    rest: Float64[ndarray, "24 3"],
+) -> tuple[Float64[ndarray, "N 24 3 3"], Float64[ndarray, "N 3"]]:
+    """Rotations and pelvis with the ankles that ``moves`` names at their targets (place and orientation)."""
     pelvis = pelvis + _pull_pelvis([placed[:, _joint(side, "hip")] for side in (0, 1)], targets, moves, rest)
     out = rotations.copy()
     for side in (0, 1):
