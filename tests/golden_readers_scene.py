@@ -30,7 +30,7 @@ def _unturn(c2w: ndarray, up: str) -> ndarray:
     return out
 
 
-def _read_colmap_text(folder: Path) -> tuple[list[str], ndarray, ndarray]:
+def read_colmap_text(folder: Path) -> tuple[list[str], ndarray, ndarray]:
     """By the description of the format: names, c2w and intrinsics."""
     lenses = {}
     for row in (folder / "cameras.txt").read_text().split("\n")[1:-1]:
@@ -50,7 +50,7 @@ def _read_colmap_text(folder: Path) -> tuple[list[str], ndarray, ndarray]:
 
 @reads("colmap")
 def colmap_by_its_text(folder: Path, facts: dict) -> ReadBack:
-    names, c2w, lenses = _read_colmap_text(folder / "colmap" / "sparse" / "0")
+    names, c2w, lenses = read_colmap_text(folder / "colmap" / "sparse" / "0")
     return ReadBack(times_s=_times(names), c2w=c2w, intrinsics=TO_SOURCE @ lenses)
 
 

@@ -147,7 +147,7 @@ FORMATS = {
         file="colmap",
         writer="unish.passes.sparse_model:write_colmap",
         summary="pictures, masks without people and sparse model, for COLMAP and Gaussian splatting",
-        uses=_SCENE,
+        uses=_SCENE | {"refine_cameras"},
     ),
     "nerfstudio": Format(
         file="nerfstudio",
