@@ -126,12 +126,11 @@ def test_locked_feet_have_one_spot(body: Body, fps: str | None) -> None:
 
 
 def test_what_moves_fast_does_not_stand(squat: Reconstruction, body: Body) -> None:
-    """Whatever is said of it: nobody is held, or locked to a spot between two places, in a jump of half a metre."""
+    """Whatever is said of it: no foot is held on a line in a jump of half a metre."""
     transl = squat.transl.copy()
     transl[0, 5:, 0] += 0.5
     jumping = replace(squat, transl=transl, joints=squat.joints + (transl - squat.transl)[:, :, None])
-    take = make_take(jumping, body, ExportOptions(fps=30, lock_feet=True))
-    assert take.people[0].moved_m < 1e-3
+    take = make_take(jumping, body, ExportOptions(fps=30))
     free = make_take(replace(jumping, contact_prob=None, contact_names=None), body, ExportOptions(fps=30))
     between = slice(4 * STEP + 1, 5 * STEP)
     np.testing.assert_allclose(take.people[0].joints[between], free.people[0].joints[between], atol=1e-4)

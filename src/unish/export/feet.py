@@ -124,8 +124,7 @@ def lock_feet(
     for side in (0, 1):
         ankle, foot = _joint(side, "ankle"), _joint(side, "foot")
         heel, toe = _place_soles(side, turned, placed, soles)
-        slips = _find_slips([heel, toe], times_s)
-        spots = [_stay(places, planted[:, side, part], slips[:, part]) for part, places in enumerate((heel, toe))]
+        spots = [_stay(places, planted[:, side, part]) for part, places in enumerate((heel, toe))]
         lock = _find_lock(heel, placed[:, foot], toe, spots, planted[:, side], placed[:, ankle])
         change = _fade(lock, moves[:, side], times_s)
         shift, turn, bend = change[:, :3], *(Rotation.from_rotvec(change[:, at : at + 3]).as_matrix() for at in (3, 6))
@@ -152,14 +151,11 @@ def _find_slips(places: list[Float64[ndarray, "K 3"]], times_s: Float64[ndarray,
     return np.concatenate([ways > SLIP_M_S * np.diff(times_s)[:, None], np.zeros((1, 2), bool)])
 
 
-def _stay(
-    places: Float64[ndarray, "K 3"], stands: Bool[ndarray, "K"], slips: Bool[ndarray, "K"]
-) -> Float64[ndarray, "K 3"]:
-    """Places, in every stretch of frames in which the point stands without a slip their mean."""
+def _stay(places: Float64[ndarray, "K 3"], stands: Bool[ndarray, "K"]) -> Float64[ndarray, "K 3"]:
+    """Places, in every unbroken stretch in which the point stands their mean."""
     out = places.copy()
     for first, last in find_runs(stands):
-        for stretch in np.split(np.arange(first, last + 1), 1 + np.flatnonzero(slips[first:last])):
-            out[stretch] = places[stretch].mean(axis=0)
+        out[first : last + 1] = places[first : last + 1].mean(axis=0)
     return out
 
 
