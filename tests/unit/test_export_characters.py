@@ -192,7 +192,9 @@ def test_nodes_of_rigs_are_at_rest(tmp_path: Path, scene: Reconstruction, body: 
 
 
 def test_khronos_finds_nothing(tmp_path: Path, scene: Reconstruction, body: Body) -> None:
-    """No error, warning or hint in any rig, with and without a file for each person."""
+    """No error, warning or hint in any rig, with and without a file for each person, and with a lens that zooms."""
+    write_glb(tmp_path / "zoom.glb", make_scene(body, zoom=1.3), body, replace(LEVEL, fps=SMOOTH))
+    assert b"KHR_animation_pointer" in (tmp_path / "zoom.glb").read_bytes()
     for rig in RIGS:
         options = replace(LEVEL, fps=SMOOTH, rig=rig, per_person=rig != "smpl")
         write_glb(tmp_path / f"{rig}.glb", scene, body, options)
