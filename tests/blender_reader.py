@@ -4,7 +4,7 @@
 
 OUT.npz holds, in Blender's axes (z up, metres): ``times_s`` (N,); for each armature ``joints/NAME`` (N, J, 3),
 ``turned/NAME`` (N, J, 3, 3) from the rest pose, ``bones/NAME`` and ``rest/NAME`` (J, 3), ``scale/NAME`` (N,) of the
-first bone; ``camera`` (N, 4, 4) with Blender's axes of a camera, ``view`` (4, 4) its projection, ``points/NAME``
+first bone; ``camera`` (N, 4, 4) with Blender's axes of a camera, ``view`` (N, 4, 4) its projections, ``points/NAME``
 (M, 3).
 """
 
@@ -42,12 +42,11 @@ def main(path: str, out: str, fps: float) -> None:
             scene.camera = next((thing for thing in scene.objects if thing.type == "CAMERA"), None)
         if scene.camera is not None:
             found.setdefault("camera", []).append(np.array(scene.camera.matrix_world))
+            seen = scene.camera.calc_matrix_camera(bpy.context.evaluated_depsgraph_get(), x=640, y=480)
+            found.setdefault("view", []).append(np.array(seen))
     for armature in armatures:
         found[f"bones/{armature.name}"] = [bone.name for bone in armature.data.bones]
         found[f"rest/{armature.name}"] = [armature.matrix_world @ bone.head_local for bone in armature.data.bones]
-    if scene.camera is not None:
-        depsgraph = bpy.context.evaluated_depsgraph_get()
-        found["view"] = np.array(scene.camera.calc_matrix_camera(depsgraph, x=640, y=480))
     for thing in scene.objects:
         if thing.type == "MESH" and not thing.data.polygons and "points" in thing.name:
             found[f"points/{thing.name}"] = [thing.matrix_world @ vertex.co for vertex in thing.data.vertices]

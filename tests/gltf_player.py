@@ -57,8 +57,19 @@ class GltfPlayer:
                     moving.samplers[channel.sampler].interpolation,
                 )
                 for channel in moving.channels
+                if channel.target.path != "pointer"
             }
         return self._channels[animation]
+
+    def vertical_fovs(self, camera: int, animation: int = 0) -> np.ndarray:
+        """Of a camera at every key, radians: one value where it is not animated (``KHR_animation_pointer``)."""
+        moving, wanted = self.document.animations[animation], f"/cameras/{camera}/perspective/yfov"
+        for channel in moving.channels:
+            if channel.target.path == "pointer":
+                assert channel.target.node is None and "KHR_animation_pointer" in self.document.extensionsUsed
+                if channel.target.extensions["KHR_animation_pointer"]["pointer"] == wanted:
+                    return self.array(moving.samplers[channel.sampler].output)[:, 0]
+        return np.array([self.document.cameras[camera].perspective.yfov])
 
     def local(self, index: int, key: int | None, animation: int = 0) -> np.ndarray:
         """The transform of a node relative to its parent."""

@@ -39,13 +39,14 @@ def glb_by_pygltflib(folder: Path, facts: dict) -> ReadBack:
         with np.errstate(divide="ignore", invalid="ignore"):
             turned[person] = turn @ placed[..., :3, :3]
     camera = np.stack([player.placed(player.names["camera"], key) for key in frames])
-    lens = player.document.cameras[0].perspective
+    aspect = player.document.cameras[0].perspective.aspectRatio
+    fovs = np.broadcast_to(player.vertical_fovs(0), len(frames))
     return ReadBack(
         times_s=next(iter(player.channels(0).values()))[0],
         joints=joints,
         turned=turned,
         c2w=_camera_back(camera, "y"),
-        intrinsics=np.tile(_lens(lens.yfov, lens.aspectRatio), (len(frames), 1, 1)),
+        intrinsics=np.stack([_lens(fov, aspect) for fov in fovs]),
     )
 
 
@@ -91,7 +92,7 @@ def _scene_of_blender(path: Path, fps: float, pattern: str) -> ReadBack:
         joints=joints,
         turned=turned,
         c2w=_camera_back(camera, "y"),
-        intrinsics=np.tile(_lens_of_view(found["view"]), (len(camera), 1, 1)),
+        intrinsics=np.stack([_lens_of_view(view) for view in found["view"]]),
     )
 
 
@@ -219,14 +220,14 @@ def usd_by_usd_core(folder: Path, facts: dict) -> ReadBack:
         turned[person] = turn_from_export("y") @ placed[..., :3, :3]
     for frame in frames:
         camera.append(np.array(UsdGeom.XformCache(frame).GetLocalToWorldTransform(lens.GetPrim())).T)
-    view = np.array(lens.GetCamera(0).frustum.ComputeProjectionMatrix()).T
+    views = [np.array(lens.GetCamera(frame).frustum.ComputeProjectionMatrix()).T for frame in frames]
     cloud = UsdGeom.Points(stage.GetPrimAtPath("/World/scene_points"))
     return ReadBack(
         times_s=frames / stage.GetTimeCodesPerSecond(),
         joints=joints,
         turned=turned,
         c2w=_camera_back(np.array(camera), "y"),
-        intrinsics=np.tile(_lens_of_view(view), (len(frames), 1, 1)),
+        intrinsics=np.stack([_lens_of_view(view) for view in views]),
         points=from_export(np.array(cloud.GetPointsAttr().Get()), "y"),
         tolerance_m=2e-3,
     )

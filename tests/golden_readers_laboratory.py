@@ -20,7 +20,8 @@ def read_trc(path: Path) -> tuple[ndarray, dict[str, ndarray]]:
     facts = dict(zip(lines[1].split("\t"), lines[2].split("\t"), strict=True))
     names = [name for name in lines[3].split("\t")[2:] if name]
     assert int(facts["NumMarkers"]) == len(names) and facts["Units"] == "m"
-    rows = [line.split("\t") for line in lines[6:] if line]
+    rows = [line.split("\t")[:-1] for line in lines[6:] if line]
+    assert {len(row) for row in rows} == {2 + 3 * len(names)} == {len(lines[4].split("\t")) - 1}
     table = np.array([[float(field) if field else np.nan for field in row] for row in rows])
     assert len(table) == int(facts["NumFrames"])
     np.testing.assert_allclose(np.diff(table[:, 1]), 1 / float(facts["DataRate"]), atol=2e-6)
@@ -34,6 +35,39 @@ def trc_by_its_words(folder: Path, facts: dict) -> ReadBack:
     for person in PERSON_IDS:
         times, markers = read_trc(folder / "trc" / f"person-{person}.trc")
         joints[person] = from_export(np.stack([markers[name] for name in CENTRES], axis=1), "y")
+    return ReadBack(times_s=times, joints=joints)
+
+
+@reads("trc", "opensim")
+def trc_by_opensim(folder: Path, facts: dict) -> ReadBack:
+    """Gaps come as NaN."""
+    import opensim
+
+    joints, times = {}, np.zeros(0)
+    for person in PERSON_IDS:
+        table = opensim.TimeSeriesTableVec3(str(folder / "trc" / f"person-{person}.trc"))
+        assert table.getTableMetaDataString("Units") == "m"
+        times = np.array(table.getIndependentColumn())
+        columns = [table.getDependentColumn(name) for name in CENTRES]
+        places = [[[column[frame][axis] for axis in range(3)] for column in columns] for frame in range(len(times))]
+        joints[person] = from_export(np.array(places), "y")
+    return ReadBack(times_s=times, joints=joints)
+
+
+@reads("trc", "pandas")
+def trc_as_pose2sim_reads_it(folder: Path, facts: dict) -> ReadBack:
+    """By the rules of Pose2Sim 0.10: names from the fourth line, a table under the fifth, unnamed columns dropped."""
+    import pandas
+
+    joints, times = {}, np.zeros(0)
+    for person in PERSON_IDS:
+        path = folder / "trc" / f"person-{person}.trc"
+        names = [name for name in path.read_text().splitlines()[3].split("\t")[2:] if name.strip()]
+        table = pandas.read_csv(path, sep="\t", skiprows=4)
+        times = table.iloc[:, 1].to_numpy()
+        places = table.drop(columns=table.columns[:2])
+        places = places.loc[:, ~places.columns.str.startswith("Unnamed")].to_numpy().reshape(len(times), -1, 3)
+        joints[person] = from_export(places[:, [names.index(name) for name in CENTRES]], "y")
     return ReadBack(times_s=times, joints=joints)
 
 
@@ -66,3 +100,16 @@ def angles_by_their_words(folder: Path, facts: dict) -> ReadBack:
     table = np.genfromtxt(folder / "angles" / f"person-{PERSON_IDS[0]}.csv", delimiter=",", names=True)
     np.testing.assert_allclose(rows[:, 1], table[lines[end + 1].split("\t")[1]], atol=1e-6)
     return ReadBack(times_s=rows[:, 0])
+
+
+@reads("angles", "opensim")
+def angles_by_opensim(folder: Path, facts: dict) -> ReadBack:
+    """The table of the .mot file, which has the numbers of the csv."""
+    import opensim
+
+    table = opensim.TimeSeriesTable(str(folder / "angles" / f"person-{PERSON_IDS[0]}.mot"))
+    csv = np.genfromtxt(folder / "angles" / f"person-{PERSON_IDS[0]}.csv", delimiter=",", names=True)
+    assert table.getTableMetaDataString("inDegrees") == "yes"
+    for name in ("knee_angle_r", "hip_flexion_l", "pelvis_ty"):
+        np.testing.assert_allclose(table.getDependentColumn(name).to_numpy(), csv[name], atol=1e-6)
+    return ReadBack(times_s=np.array(table.getIndependentColumn()))

@@ -64,7 +64,13 @@ def smplx_by_numpy(folder: Path, facts: dict) -> ReadBack:
 
 
 def pose_numbers(pose: np.ndarray, data: dict[str, np.ndarray], up: str) -> tuple[np.ndarray, np.ndarray]:
-    """Joints and global rotations in the world of the scene; SMPL's hands follow the wrists."""
+    """Joints and global rotations in the world of the scene."""
+    placed, turned = pose_in_file(pose, data)
+    return from_export(placed, up), turn_from_export(up) @ turned
+
+
+def pose_in_file(pose: np.ndarray, data: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The same in the world of the file; SMPL's hands follow the wrists."""
     local = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix().reshape(len(pose), 22, 3, 3)
     rest, turned = data["unish_rest_joints"], local.copy()
     # trans is counted from the pelvis of SMPL-X's mean shape, as the documentation of the format says.
@@ -74,4 +80,4 @@ def pose_numbers(pose: np.ndarray, data: dict[str, np.ndarray], up: str) -> tupl
         placed[:, joint] = placed[:, above] + turned[:, above] @ (rest[joint] - rest[above])
     for hand, wrist in enumerate(HANDS, start=22):
         placed[:, hand] = placed[:, wrist] + turned[:, wrist] @ (rest[hand] - rest[wrist])
-    return from_export(placed, up), turn_from_export(up) @ turned
+    return placed, turned

@@ -30,10 +30,13 @@ def _unturn(c2w: ndarray, up: str) -> ndarray:
     return out
 
 
-def _read_colmap_text(folder: Path) -> tuple[list[str], ndarray, ndarray]:
+def read_colmap_text(folder: Path) -> tuple[list[str], ndarray, ndarray]:
     """By the description of the format: names, c2w and intrinsics."""
-    lens = np.array((folder / "cameras.txt").read_text().split("\n")[1].split()[4:], float)
-    names, poses = [], []
+    lenses = {}
+    for row in (folder / "cameras.txt").read_text().split("\n")[1:-1]:
+        camera, *_, fx, fy, cx, cy = row.split()
+        lenses[camera] = np.array([[float(fx), 0, float(cx)], [0, float(fy), float(cy)], [0, 0, 1]])
+    names, poses, found = [], [], []
     for line in (folder / "images.txt").read_text().split("\n")[1::2]:
         if row := line.split():
             w, x, y, z, *place = (float(value) for value in row[1:8])
@@ -41,13 +44,14 @@ def _read_colmap_text(folder: Path) -> tuple[list[str], ndarray, ndarray]:
             w2c[:3, :3], w2c[:3, 3] = Rotation.from_quat([x, y, z, w]).as_matrix(), place
             names.append(row[9])
             poses.append(np.linalg.inv(w2c))
-    return names, np.stack(poses), np.array([[lens[0], 0, lens[2]], [0, lens[1], lens[3]], [0, 0, 1]])
+            found.append(lenses[row[8]])
+    return names, np.stack(poses), np.stack(found)
 
 
 @reads("colmap")
 def colmap_by_its_text(folder: Path, facts: dict) -> ReadBack:
-    names, c2w, lens = _read_colmap_text(folder / "colmap" / "sparse" / "0")
-    return ReadBack(times_s=_times(names), c2w=c2w, intrinsics=np.tile(TO_SOURCE @ lens, (len(c2w), 1, 1)))
+    names, c2w, lenses = read_colmap_text(folder / "colmap" / "sparse" / "0")
+    return ReadBack(times_s=_times(names), c2w=c2w, intrinsics=TO_SOURCE @ lenses)
 
 
 @reads("colmap", "pycolmap")

@@ -40,13 +40,18 @@ LONG, SHORT = (220, 40, 30), (30, 190, 60)
 CONTACTS = ("left_heel", "left_toe", "right_heel", "right_toe")
 
 
-def make_scene(body: Body) -> Reconstruction:
-    """A ``Reconstruction`` that is consistent in itself; everything moves smoothly."""
+def make_scene(body: Body, *, zoom: float = 1.0) -> Reconstruction:
+    """A ``Reconstruction`` that is consistent in itself; everything moves smoothly.
+
+    Args:
+        zoom: the last frame's focal length over the first one's.
+    """
     s = np.arange(NUM_FRAMES) / (NUM_FRAMES - 1)
     c2w = np.tile(np.eye(4), (NUM_FRAMES, 1, 1))
     c2w[:, :3, :3] = Rotation.from_rotvec(s[:, None] * [0.12, -0.35, 0.2]).as_matrix()
     c2w[:, :3, 3] = s[:, None] * [0.7, -0.25, 0.4]
-    intrinsics = np.array([[FOCAL, 0, SIZE[1] / 2], [0, FOCAL, SIZE[0] / 2], [0, 0, 1]])
+    intrinsics = np.tile([[FOCAL, 0, SIZE[1] / 2], [0, FOCAL, SIZE[0] / 2], [0, 0, 1]], (NUM_FRAMES, 1, 1))
+    intrinsics[:, [0, 1], [0, 1]] *= zoom ** s[:, None]
     people = _pose_people(body, s)
     valid = np.ones((2, NUM_FRAMES), bool)
     valid[1, GAP[0] : GAP[1] + 1] = False
@@ -56,10 +61,12 @@ def make_scene(body: Body) -> Reconstruction:
     depth, images, masks = (np.zeros((NUM_FRAMES, *SIZE, *rest), kind) for rest, kind in
                             (((), np.float32), ((3,), np.uint8), ((), np.int16)))  # fmt: skip
     for frame in range(NUM_FRAMES):
-        depth[frame], images[frame] = _draw_letter(c2w[frame], intrinsics)
+        depth[frame], images[frame] = _draw_letter(c2w[frame], intrinsics[frame])
         masks[frame] = -1
         for person in np.flatnonzero(valid[:, frame]):
-            _draw_dots(joints[person, frame], c2w[frame], intrinsics, person, depth[frame], images[frame], masks[frame])
+            _draw_dots(
+                joints[person, frame], c2w[frame], intrinsics[frame], person, depth[frame], images[frame], masks[frame]
+            )
 
     def where_valid(values: ndarray) -> ndarray:
         return np.where(valid.reshape(2, NUM_FRAMES, *[1] * (values.ndim - 2)), values, np.nan).astype(np.float32)
@@ -71,7 +78,7 @@ def make_scene(body: Body) -> Reconstruction:
         source_size=np.array(SOURCE_SIZE, np.int32),
         image_size=np.array(SIZE, np.int32),
         images=images,
-        intrinsics=np.tile(intrinsics, (NUM_FRAMES, 1, 1)).astype(np.float32),
+        intrinsics=intrinsics.astype(np.float32),
         c2w=c2w.astype(np.float32),
         depth=depth,
         point_conf=np.where(depth > 0, 0.9, 0.0).astype(np.float16),

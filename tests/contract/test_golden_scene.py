@@ -24,6 +24,14 @@ from unish.structs import Reconstruction
 for module in sorted(Path(__file__).parent.parent.glob("golden_readers_*.py")):
     importlib.import_module(module.stem)
 
+ZOOM = 1.3
+WITHOUT_LENS = {"glb_by_trimesh", "cameras_by_evo", "depth_by_opencv_and_openexr"}
+ZOOMING = sorted(
+    name
+    for name, (kind, _, _) in READERS.items()
+    if kind in {"glb", "usd", "blender", "colmap", "nerfstudio", "depth", "cameras"} and name not in WITHOUT_LENS
+)
+
 WAITING: frozenset[str] = frozenset()
 """Formats without a reader; may only shrink."""
 
@@ -31,6 +39,18 @@ WAITING: frozenset[str] = frozenset()
 @pytest.fixture(scope="session")
 def scene() -> Reconstruction:
     return make_scene(load_body("free"))
+
+
+@pytest.fixture(scope="session")
+def zooming_scene() -> Reconstruction:
+    return make_scene(load_body("free"), zoom=ZOOM)
+
+
+@pytest.fixture(scope="session")
+def zooming_folder(zooming_scene: Reconstruction, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("zooming")
+    zooming_scene.save(folder / "reconstruction.npz")
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -47,14 +67,7 @@ def test_every_format_has_a_reader() -> None:
 @pytest.mark.parametrize("name", sorted(READERS))
 def test_the_golden_scene_comes_back(name: str, scene: Reconstruction, scene_folder: Path, tmp_path: Path) -> None:
     """Within a millimetre, a hundredth of a degree and half a frame."""
-    kind, modules, reader = READERS[name]
-    for module in modules:
-        pytest.importorskip(module, reason=f"{module} is not installed; {name} reads {kind} with it")
-    if FORMATS[kind].module:
-        pytest.importorskip(FORMATS[kind].module, reason=f"{kind} needs the extra {FORMATS[kind].extra}")
-    assert main(["export", str(scene_folder), "--to", kind, "--out", str(tmp_path), "--quiet"]) == 0
-    (facts,) = json.loads((tmp_path / "export.json").read_text())["formats"][kind]
-    found = reader(tmp_path, facts)
+    found = _send_out(name, scene_folder, tmp_path)
     if found.times_s is not None:
         _check_times(found)
     for person, row in zip(PERSON_IDS, range(len(PERSON_IDS)), strict=True):
@@ -66,6 +79,29 @@ def test_the_golden_scene_comes_back(name: str, scene: Reconstruction, scene_fol
         _check_camera(found, scene)
     if found.points is not None:
         _check_points(found, scene)
+
+
+@pytest.mark.parametrize("name", ZOOMING)
+def test_a_lens_that_zooms_comes_back(
+    name: str, zooming_scene: Reconstruction, zooming_folder: Path, tmp_path: Path
+) -> None:
+    """Every joint on its pixel in every frame: by the first frame's lens, those of the last would be 40 pixels off."""
+    found = _send_out(name, zooming_folder, tmp_path)
+    assert found.c2w is not None and found.intrinsics is not None
+    assert found.intrinsics[-1, 0, 0] == pytest.approx(ZOOM * found.intrinsics[0, 0, 0], rel=1e-4)
+    _check_camera(found, zooming_scene)
+
+
+def _send_out(name: str, folder: Path, out: Path) -> ReadBack:
+    """Export to the format of a reader, and read it."""
+    kind, modules, reader = READERS[name]
+    for module in modules:
+        pytest.importorskip(module, reason=f"{module} is not installed; {name} reads {kind} with it")
+    if FORMATS[kind].module:
+        pytest.importorskip(FORMATS[kind].module, reason=f"{kind} needs the extra {FORMATS[kind].extra}")
+    assert main(["export", str(folder), "--to", kind, "--out", str(out), "--quiet"]) == 0
+    (facts,) = json.loads((out / "export.json").read_text())["formats"][kind]
+    return reader(out, facts)
 
 
 def _keys(found: ReadBack) -> np.ndarray:

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from golden_scene import GAP, NUM_FRAMES, PERSON_IDS, STEP, make_scene
-from unish.body import load_body
+from unish.body import Body, load_body
 from unish.cli import main
 from unish.export.formats import FORMATS
+from unish.export.options import ExportOptions
 from unish.structs import Reconstruction
 
 PEOPLE_FORMATS = sorted(name for name, kind in FORMATS.items() if kind.of_people)
@@ -87,6 +88,37 @@ def test_options_reach_the_files(folder: Path, tmp_path: Path) -> None:
     assert "Frame Time: 0.016666667\n" in text
     up = export(folder, "--to", "amass", "--up", "y", "--fps", "source", "--out", str(tmp_path), "--quiet")
     assert "y up" in up["formats"]["amass"][0]["axes"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "refines"),
+    [
+        ({}, [], True), ({}, ["--refine-cameras", "off"], False),
+        ({"cameras": "poses.txt", "refine_cameras": False}, [], False),
+        ({"cameras": "poses.txt", "refine_cameras": False}, ["--refine-cameras", "on"], True),
+        ({"cameras": "poses.txt", "refine_cameras": True}, [], True),
+    ],
+)  # fmt: skip
+def test_known_cameras_stay_as_they_are(
+    scene: Reconstruction,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict,
+    arguments: list,
+    refines: bool,
+) -> None:
+    """Those that the reconstruction was given and kept are not adjusted by an export, unless it is told to."""
+    chosen = []
+
+    def note(path: Path, record: Reconstruction, body: Body, options: ExportOptions) -> dict:
+        chosen.append(options.refine_cameras)
+        return {"files": []}
+
+    monkeypatch.setattr("unish.passes.sparse_model.write_colmap", note)
+    scene.save(tmp_path / "reconstruction.npz")
+    (tmp_path / "report.json").write_text(json.dumps({"settings": settings}))
+    export(tmp_path, "--to", "colmap", *arguments, "--quiet")
+    assert chosen == [refines]
 
 
 def test_slow_files_of_motion_are_named(folder: Path, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_what_the_script_is_told(folder: Path) -> None:
     about = json.loads((folder / "scene.json").read_text())
     assert about == {
         "fps": 30.0, "num_frames": 61, "width": 640, "height": 480, "cx": pytest.approx(350), "cy": pytest.approx(205),
-        "first_source_frame": 75,
+        "first_source_frame": 75, "focal_px": [pytest.approx(550)] * 61,
     }  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def test_one_shot_of_several(scene: Reconstruction, tmp_path: Path) -> None:
 def test_blender_sees_what_the_camera_saw(folder: Path, scene: Reconstruction) -> None:
     """The view has the principal point of the video."""
     found = read_by_blender(folder / "open_in_blender.py", 30)
-    view, (height, width) = found["view"], SOURCE_SIZE
+    view, (height, width) = found["view"][0], SOURCE_SIZE
     middle = [width / 2 * (1 - view[0, 2]), height / 2 * (1 + view[1, 2])]
     np.testing.assert_allclose(middle, [350, 205], atol=1e-3)
     np.testing.assert_allclose([view[0, 0] * width / 2, view[1, 1] * height / 2], [550, 550], rtol=1e-5)

@@ -13,8 +13,10 @@ import pytest
 import torch
 from numpy import ndarray
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from furnished_room import film_room, walk
+from golden_readers_scene import read_colmap_text
 from small_record import make_figure, make_record
 from unish.body import Body
 from unish.cli import main
@@ -120,6 +122,36 @@ def test_masks_are_black_where_people_are_in_both_conventions(
         assert Image.open(folder / "images" / name).size == mask.shape[::-1]
 
 
+PLACES = {
+    "COLMAP": ("images/{name}", "masks/{name}.png"),
+    "gsplat, examples/datasets/colmap.py": ("images/{name}", None),
+    "Gaussian splatting, scene/dataset_readers.py": ("images/{name}", None),
+    "nerfstudio, colmap dataparser": ("images/{name}", "masks_same_stem/{stem}.png"),
+}
+"""Where programs look for a picture and its mask (docs/research/exports.md). All read ``sparse/0``, the binary files
+first; those for splatting take cameras of the models SIMPLE_PINHOLE (0) and PINHOLE (1) alone."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reader", PLACES)
+def test_everything_is_where_programs_look_for_it(
+    written: tuple[Reconstruction, Path, dict[str, Any]], reader: str
+) -> None:
+    _, folder, _ = written
+    model, (picture, mask) = folder / "sparse" / "0", PLACES[reader]
+    assert all(
+        (model / f"{part}.{end}").is_file() for part in ("cameras", "images", "points3D") for end in ("bin", "txt")
+    )
+    cameras = (model / "cameras.bin").read_bytes()
+    number, _, kind, width, height = struct.unpack_from("<QiiQQ", cameras)
+    assert number == 1 and kind == 1 and len(cameras) == 8 + 24 + 4 * 8
+    names = [line.split()[9] for line in (model / "images.txt").read_text().split("\n")[1::2] if line]
+    assert len(names) == NUM_FRAMES
+    for name in names:
+        places = [place.format(name=name, stem=Path(name).stem) for place in (picture, mask) if place]
+        assert all(Image.open(folder / place).size == (width, height) for place in places)
+
+
 @pytest.mark.slow
 def test_binary_and_text_say_the_same(written: tuple[Reconstruction, Path, dict[str, Any]]) -> None:
     _, folder, facts = written
@@ -151,6 +183,34 @@ def test_the_adjustment_of_colmap_has_nothing_to_do(written: tuple[Reconstructio
     aligned = align_similarity(found, true, torch.ones(len(true)).double()).apply(found)
     path = (true[1:] - true[:-1]).norm(dim=-1).sum()
     assert (aligned - true).norm(dim=-1).mean() < 0.01 * path
+
+
+def shake(record: Reconstruction) -> Reconstruction:
+    """The same with cameras that are off by some millimetres and tenths of a degree, but for the first."""
+    rng, c2w = np.random.default_rng(4), record.c2w.astype(np.float64)
+    c2w[1:, :3, :3] @= Rotation.from_rotvec(np.radians(rng.normal(0, 0.08, (len(c2w) - 1, 3)))).as_matrix()
+    c2w[1:, :3, 3] += rng.normal(0, 0.004, (len(c2w) - 1, 3))
+    return replace(record, c2w=c2w.astype(np.float32))
+
+
+@pytest.mark.slow
+def test_cameras_are_adjusted_to_the_points(body: Body, tmp_path: Path) -> None:
+    """Nearer to the truth, to which the errors as they are written bear witness; off leaves them alone."""
+    true = film()
+    shaken = shake(true)
+    found = {}
+    for refine in (True, False):
+        facts = write_colmap(tmp_path / str(refine), shaken, body, ExportOptions(refine_cameras=refine))
+        names, c2w, _ = read_colmap_text(tmp_path / str(refine) / "sparse" / "0")
+        off = np.linalg.norm(c2w[:, :3, 3] - true.c2w[:, :3, 3], axis=1)
+        found[refine] = (off.max(), facts["mean_error_px"], facts["points"])
+        assert len(names) == NUM_FRAMES and facts["cameras_moved_m"] == pytest.approx(
+            np.linalg.norm(c2w[:, :3, 3] - shaken.c2w[:, :3, 3], axis=1).max(), abs=1e-4
+        )
+        assert any("adjusted to the points" in note for note in facts["notes"]) == refine
+        np.testing.assert_allclose(c2w[0], np.eye(4), atol=1e-9)
+    assert found[True][0] < 0.5 * found[False][0] and found[True][1] < 0.7 * found[False][1], found
+    assert found[True][2] >= found[False][2] > 100, found
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from golden_scene import DOWN, FLOOR, GAP, NUM_FRAMES, PERSON_IDS, STEP, from_export, make_scene
 from small_record import make_figure, make_record
 from squatting_record import NAMES, find_sole_points, make_squat
+from striding_record import list_stances, make_stride
 from unish.body import Body, load_body
 from unish.errors import InputError
 from unish.export.feet import PLANTED
@@ -104,6 +105,49 @@ def test_planted_feet_stay(squat: Reconstruction, body: Body, fps: float, person
         points = find_sole_points(body, moving.betas, moving.rotations, moving.pelvis)[:, planted]
         slides.append(np.linalg.norm(points - points[0], axis=-1).max())
     assert slides[0] < 1e-5 and slides[1] > 0.03  # metres; measured: 2e-7, and 0.07 to 0.15
+
+
+@pytest.mark.parametrize("fps", [None, SMOOTH])
+def test_locked_feet_have_one_spot(body: Body, fps: str | None) -> None:
+    """Where the result lets them slide; and nobody is moved by more than that asks for."""
+    record = make_stride(body, sway_m=0.03)
+    slides = {}
+    for lock in (False, True):
+        take = make_take(record, body, ExportOptions(fps=fps, lock_feet=lock))
+        (person,) = take.people
+        points, keys = find_sole_points(body, person.betas, person.rotations, person.pelvis), keys_of(take, record)
+        stances = [points[keys[first] : keys[last] + 1, part] for part, first, last in list_stances(record, 0)]
+        slides[lock] = max(np.linalg.norm(stance - stance.mean(axis=0), axis=1).max() for stance in stances)
+        apart = np.linalg.norm(person.joints[keys] - record.joints[0], axis=-1)
+        assert apart.max() == pytest.approx(person.moved_m, abs=1e-5)
+        assert (0.01 < person.moved_m < 0.05) if lock else person.moved_m == 0
+        assert any("locked" in note for note in take.notes) == lock
+    assert slides[True] < 1e-6 < 0.01 < slides[False], slides
+
+
+def test_what_moves_fast_does_not_stand(squat: Reconstruction, body: Body) -> None:
+    """Whatever is said of it: no foot is held on a line in a jump of half a metre."""
+    transl = squat.transl.copy()
+    transl[0, 5:, 0] += 0.5
+    jumping = replace(squat, transl=transl, joints=squat.joints + (transl - squat.transl)[:, :, None])
+    take = make_take(jumping, body, ExportOptions(fps=30))
+    free = make_take(replace(jumping, contact_prob=None, contact_names=None), body, ExportOptions(fps=30))
+    between = slice(4 * STEP + 1, 5 * STEP)
+    np.testing.assert_allclose(take.people[0].joints[between], free.people[0].joints[between], atol=1e-4)
+
+
+def test_locking_changes_nothing_of_feet_that_stand(squat: Reconstruction, body: Body) -> None:
+    """And fades where they are lifted: a frame in the air far from any stance is as it was."""
+    as_it_is, locked = (make_take(squat, body, ExportOptions(lock_feet=lock)) for lock in (False, True))
+    for before, after in zip(as_it_is.people, locked.people, strict=True):
+        np.testing.assert_allclose(after.joints, before.joints, atol=1e-5)
+    stride = make_stride(body, sway_m=0.03)
+    lifted = stride.contact_prob.copy()
+    lifted[:, 12:24] = 0.0
+    air = replace(stride, contact_prob=lifted)
+    before, after = (make_take(air, body, ExportOptions(lock_feet=lock)).people[0].joints for lock in (False, True))
+    np.testing.assert_allclose(after[14:22], before[14:22], atol=1e-9)
+    assert np.abs(after[:12] - before[:12]).max() > 0.01
 
 
 def test_held_legs_do_not_jump(squat: Reconstruction, body: Body) -> None:

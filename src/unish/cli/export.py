@@ -20,7 +20,7 @@ NAME = "export"
 SUMMARY = "write other formats from a finished reconstruction"
 EXAMPLE = "unish export out/dance --to glb --to bvh --fps 30 --rig mixamo"
 
-_OPTIONS = ("fps", "up", "gravity", "people", "rig", "in_place", "per_person")
+_OPTIONS = ("fps", "up", "gravity", "people", "rig", "in_place", "lock_feet", "per_person", "refine_cameras")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--people", type=people_ids, metavar="all|IDS", help="identities as in report.json, such as 1,3", **unset)
     add("--rig", choices=RIGS, help="names and rest pose of skeletons", **unset)
     add("--in-place", action="store_true", help="people stay over the origin", **unset)
+    add("--lock-feet", action="store_true", help="feet that stand stay on one spot, whatever the result says", **unset)
     add("--per-person", action="store_true", help="a file for each person", **unset)
+    add(
+        "--refine-cameras", type=on_or_off, metavar="on|off",
+        help="colmap: adjust cameras to its points (default on; off for those given as --cameras)", **unset,
+    )  # fmt: skip
     parser.add_argument(
         "--blur-faces", action="store_true", help="blur the faces of the people that were found, in pictures and points"
     )
@@ -58,13 +63,17 @@ def run(args: argparse.Namespace) -> None:
         from unish.structs import Reconstruction
 
         reconstruction = Reconstruction.load(args.folder)
-        if args.blur_faces or read_report(args.folder).get("settings", {}).get("blur_faces"):
+        settings = read_report(args.folder).get("settings", {})
+        if args.blur_faces or settings.get("blur_faces"):
             reconstruction = blur_faces(reconstruction)
         body = load_body(args.body)
         if body.name != reconstruction.body_model:
             raise InputError(f"the reconstruction has the body {reconstruction.body_model}; give its file as --body")
         asked = {name: getattr(args, name) for name in _OPTIONS if hasattr(args, name)}
-        _write(out, list(dict.fromkeys(args.to)), asked, reconstruction, body, quiet=args.quiet)
+        names = list(dict.fromkeys(args.to))
+        if "colmap" in names and settings.get("cameras") is not None and not settings.get("refine_cameras"):
+            asked.setdefault("refine_cameras", False)  # what was known stays, here too
+        _write(out, names, asked, reconstruction, body, quiet=args.quiet)
 
 
 def _write(

@@ -11,7 +11,7 @@ import numpy as np
 
 from unish.body import Body
 from unish.export import open_in_blender
-from unish.export.glb import write_glb
+from unish.export.glb import NOTE_ZOOM, write_glb
 from unish.export.options import ExportOptions
 from unish.export.preview import add_stream, open_film
 from unish.export.take import Take, make_take
@@ -22,11 +22,14 @@ from unish.structs import Reconstruction
 def write_blender(path: Path, reconstruction: Reconstruction, body: Body, options: ExportOptions) -> dict[str, Any]:
     """An ``Exporter``: a folder with ``open_in_blender.py``, ``scene.glb``, ``plate.mp4`` and ``scene.json``.
 
-    ``scene.json`` is what the script has to know: frame rate, size of the picture, principal point. ``plate.mp4`` has
-    the processed frames, each as long as it is the newest, a picture for every frame of the export.
+    ``scene.json`` is what the script has to know: frame rate, size of the picture, principal point, and the focal
+    length of every frame. ``plate.mp4`` has the processed frames, each as long as it is the newest, a picture for every
+    frame of the export.
     """
     path.mkdir(exist_ok=True)
     facts = write_glb(path / "scene.glb", reconstruction, body, options, shots=[options.shot])
+    # The script moves the lens itself.
+    facts["notes"] = [note for note in facts["notes"] if note != NOTE_ZOOM]
     take = make_take(reconstruction, body, options)
     height, width = take.source_size
     write_json(
@@ -38,6 +41,7 @@ def write_blender(path: Path, reconstruction: Reconstruction, body: Body, option
             "height": height,
             "cx": take.intrinsics[0, 0, 2],
             "cy": take.intrinsics[0, 1, 2],
+            "focal_px": take.intrinsics[:, 0, 0].tolist(),
             "first_source_frame": int(reconstruction.frame_indices[take.frames[0]]),
         },
     )

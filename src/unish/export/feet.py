@@ -12,15 +12,21 @@ from scipy.spatial.transform import Rotation
 
 from unish.body import JOINT_NAMES, Body
 from unish.body.skinning import chain_joints
-from unish.export.timeline import Timeline
+from unish.export.timeline import Timeline, find_runs
 
 PLANTED = 0.5
 """Contact probability from which on a heel or toe stands."""
+
+SLIP_M_S = 1.0
+"""What moves faster from one frame to the next does not stand, whatever its probability: hips of who walks do 1.4."""
 
 _REACH = 0.9999
 """Share of the length of a straight leg within which the foot is kept; at 1 the knee's angle has no derivative."""
 
 _SIDES = ("left", "right")
+_FADE_S = 0.2
+"""A foot that is lifted is back where the reconstruction has it after so long: a fifth of a stride."""
+
 _PULLS = 4
 """How often the pelvis is pulled towards feet out of reach; two feet that pull in turns agree after a few."""
 
@@ -82,13 +88,131 @@ def hold_feet(
         planted: of each frame and side, whether the heel and the toe stand.
     """
     key_turned, key_placed = pose_joints(rest, key_rotations, key_pelvis)
-    standing = timeline.between(planted.T).T & (timeline.share > 0)[:, None, None]
+    slips = np.stack(
+        [_find_slips(_place_soles(side, key_turned, key_placed, soles), timeline.key_times_s) for side in (0, 1)],
+        axis=1,
+    )
+    standing = timeline.between(planted.T).T & (timeline.share > 0)[:, None, None] & ~slips[timeline.before]
     turned, placed = pose_joints(rest, rotations, pelvis)
     targets = [
         _aim_foot(side, rotations, turned, key_turned, key_placed, standing[:, side], timeline, rest, soles)
         for side in (0, 1)
     ]
-    moves = np.any(standing, axis=2, keepdims=True)[..., 0]
+    return _reach(rotations, pelvis, turned, placed, targets, np.any(standing, axis=2), rest)
+
+
+def lock_feet(
+    rotations: Float64[ndarray, "K 24 3 3"],
+    pelvis: Float64[ndarray, "K 3"],
+    planted: Bool[ndarray, "K 2 2"],
+    times_s: Float64[ndarray, "K"],
+    rest: Float64[ndarray, "24 3"],
+    soles: Soles,
+) -> tuple[Float64[ndarray, "K 24 3 3"], Float64[ndarray, "K 3"]]:
+    """The frames of a reconstruction, changed so that what stands is on one spot for as long as it stands.
+
+    The spot of a heel or of toes is the mean of its places from the first to the last frame in which it stands without
+    a break. The foot is moved there, and turned where both have a spot; leg and pelvis follow as in ``hold_feet``. In
+    the frames before and after, the change fades away.
+
+    Args:
+        rotations, pelvis: joint rotations and places of the root joint, finite.
+        planted: of each frame and side, whether the heel and the toe stand.
+    """
+    turned, placed = pose_joints(rest, rotations, pelvis)
+    targets, moves, bent = [], np.any(planted, axis=2), rotations.copy()
+    for side in (0, 1):
+        ankle, foot = _joint(side, "ankle"), _joint(side, "foot")
+        heel, toe = _place_soles(side, turned, placed, soles)
+        spots = [_stay(places, planted[:, side, part]) for part, places in enumerate((heel, toe))]
+        lock = _find_lock(heel, placed[:, foot], toe, spots, planted[:, side], placed[:, ankle])
+        change = _fade(lock, moves[:, side], times_s)
+        shift, turn, bend = change[:, :3], *(Rotation.from_rotvec(change[:, at : at + 3]).as_matrix() for at in (3, 6))
+        bent[:, foot] = turned[:, ankle].mT @ bend @ turned[:, foot]
+        targets.append((placed[:, ankle] + shift, turn @ turned[:, ankle]))
+        moves[:, side] |= np.any(change != 0, axis=1)
+    return _reach(bent, pelvis, turned, placed, targets, moves, rest)
+
+
+def _place_soles(
+    side: int, turned: Float64[ndarray, "N 24 3 3"], placed: Float64[ndarray, "N 24 3"], soles: Soles
+) -> list[Float64[ndarray, "N 3"]]:
+    """Places of the heel and of the toes."""
+    ankle, foot = _joint(side, "ankle"), _joint(side, "foot")
+    return [
+        placed[:, joint] + turned[:, joint] @ offset
+        for joint, offset in ((ankle, soles.heel[side]), (foot, soles.toe[side]))
+    ]
+
+
+def _find_slips(places: list[Float64[ndarray, "K 3"]], times_s: Float64[ndarray, "K"]) -> Bool[ndarray, "K 2"]:
+    """Whether each point moves too fast, from each frame to the next, to stand; never from the last."""
+    ways = np.linalg.norm(np.diff(np.stack(places, axis=1), axis=0), axis=-1)
+    return np.concatenate([ways > SLIP_M_S * np.diff(times_s)[:, None], np.zeros((1, 2), bool)])
+
+
+def _stay(places: Float64[ndarray, "K 3"], stands: Bool[ndarray, "K"]) -> Float64[ndarray, "K 3"]:
+    """Places, in every unbroken stretch in which the point stands their mean."""
+    out = places.copy()
+    for first, last in find_runs(stands):
+        out[first : last + 1] = places[first : last + 1].mean(axis=0)
+    return out
+
+
+def _find_lock(
+    heel: Float64[ndarray, "K 3"],
+    ball: Float64[ndarray, "K 3"],
+    toe: Float64[ndarray, "K 3"],
+    spots: list[Float64[ndarray, "K 3"]],
+    planted: Bool[ndarray, "K 2"],
+    ankle: Float64[ndarray, "K 3"],
+) -> Float64[ndarray, "K 9"]:
+    """How the ankle has to move, and foot and then toes to turn (rotation vectors), where heel or toe stands."""
+    both = planted.all(axis=1)[:, None]
+    # The toes bend until they are as far from the heel as their two spots are from each other (law of cosines).
+    instep, toes, reach = ball - heel, toe - ball, np.linalg.norm(spots[1] - spots[0], axis=1)
+    across = np.cross(instep, toes)
+    sine = np.linalg.norm(across, axis=1)
+    lengths = [np.linalg.norm(part, axis=1) for part in (instep, toes)]
+    cosine = (reach**2 - lengths[0] ** 2 - lengths[1] ** 2) / (2 * lengths[0] * lengths[1])
+    angle = np.arccos(cosine.clip(-1, 1)) - np.arctan2(sine, (instep * toes).sum(1))
+    bend = np.where(both, across / np.maximum(sine, 1e-9)[:, None] * angle[:, None], 0.0)
+    bent = instep + (Rotation.from_rotvec(bend).as_matrix() @ toes[..., None])[..., 0]
+    turn = np.where(both[..., None], _shortest_turn(bent, spots[1] - spots[0]), np.eye(3))
+    # The foot turns about where it stands.
+    on_heel = planted[:, :1]
+    point, spot = np.where(on_heel, heel, toe), np.where(on_heel, spots[0], spots[1])
+    shift = spot + (turn @ (ankle - point)[..., None])[..., 0] - ankle
+    shift[~planted.any(axis=1)] = 0.0
+    return np.concatenate([shift, Rotation.from_matrix(turn).as_rotvec(), bend], axis=1)
+
+
+def _fade(
+    change: Float64[ndarray, "K C"], stands: Bool[ndarray, "K"], times_s: Float64[ndarray, "K"]
+) -> Float64[ndarray, "K C"]:
+    """The same where the foot stands; elsewhere what is left of the changes before and after."""
+    known, frames = np.flatnonzero(stands), np.arange(len(stands))
+    if not len(known):
+        return change
+    right = np.searchsorted(known, frames)
+    before, after = known[(right - 1).clip(min=0)], known[right.clip(max=len(known) - 1)]
+    # Between two steps in quick succession, one change passes into the other.
+    length = np.where(before < after, np.minimum(times_s[after] - times_s[before], _FADE_S), _FADE_S)
+    left, come = (np.maximum(0.0, 1 - np.abs(times_s - times_s[end]) / length) for end in (before, after))
+    come = np.where(before == after, 0.0, come)
+    return np.where(stands[:, None], change, left[:, None] * change[before] + come[:, None] * change[after])
+
+
+def _reach(
+    rotations: Float64[ndarray, "N 24 3 3"],
+    pelvis: Float64[ndarray, "N 3"],
+    turned: Float64[ndarray, "N 24 3 3"],
+    placed: Float64[ndarray, "N 24 3"],
+    targets: list[tuple[Float64[ndarray, "N 3"], Float64[ndarray, "N 3 3"]]],
+    moves: Bool[ndarray, "N 2"],
+    rest: Float64[ndarray, "24 3"],
+) -> tuple[Float64[ndarray, "N 24 3 3"], Float64[ndarray, "N 3"]]:
+    """Rotations and pelvis with the ankles that ``moves`` names at their targets (place and orientation)."""
     pelvis = pelvis + _pull_pelvis([placed[:, _joint(side, "hip")] for side in (0, 1)], targets, moves, rest)
     out = rotations.copy()
     for side in (0, 1):
@@ -121,10 +245,7 @@ def _aim_foot(
     """Place and orientation of the ankle at which heel, toe or the middle of both is where it stands."""
     ankle, foot = _joint(side, "ankle"), _joint(side, "foot")
     instep = rest[foot] - rest[ankle]
-    on_keys = [
-        key_placed[:, joint] + key_turned[:, joint] @ offset
-        for joint, offset in ((ankle, soles.heel[side]), (foot, soles.toe[side]))
-    ]
+    on_keys = _place_soles(side, key_turned, key_placed, soles)
     offsets = [np.broadcast_to(soles.heel[side], (len(rotations), 3)), instep + rotations[:, foot] @ soles.toe[side]]
     weights = standing / np.maximum(1, standing.sum(axis=1, keepdims=True))
     spot = sum(weights[:, [part]] * timeline.blend(on_keys[part]) for part in (0, 1))

@@ -84,7 +84,7 @@ class Format:
         return replace(self.defaults, **used), sorted(asked.keys() - self.uses)
 
 
-_MOTION = frozenset({"fps", "up", "gravity", "people", "in_place"})
+_MOTION = frozenset({"fps", "up", "gravity", "people", "in_place", "lock_feet"})
 _SCENE = frozenset({"up", "gravity"})
 _LABORATORY = _MOTION - {"in_place"}
 _RIGGED = _MOTION | {"rig"}
@@ -147,7 +147,7 @@ FORMATS = {
         file="colmap",
         writer="unish.passes.sparse_model:write_colmap",
         summary="pictures, masks without people and sparse model, for COLMAP and Gaussian splatting",
-        uses=_SCENE,
+        uses=_SCENE | {"refine_cameras"},
     ),
     "nerfstudio": Format(
         file="nerfstudio",

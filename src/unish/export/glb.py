@@ -35,6 +35,11 @@ _FRUSTUM_SHARE = 0.06
 """Depth of a drawn camera as a share of the median depth of the scene."""
 _MAX_PERSON_POINTS = 30_000
 
+NOTE_ZOOM = (
+    "The lens zooms: glTF says so by its extension KHR_animation_pointer; a program that does not know it shows "
+    "the lens of the first frame."
+)
+
 _AS_RECONSTRUCTED = ExportOptions(up="y", gravity=True)
 
 
@@ -99,6 +104,8 @@ def _open_builder(record: Reconstruction, body: Body, takes: Sequence[Take]) -> 
 def _describe(takes: Sequence[Take], files: list[str]) -> dict[str, Any]:
     """Of one shot what it is, of several each by itself."""
     shots = [describe_take(take, unit="metres", gaps="the character is scaled to nothing") for take in takes]
+    for shot, take in zip(shots, takes, strict=True):
+        shot["notes"] += [NOTE_ZOOM] if take.zooms else []
     if len(shots) == 1:
         return shots[0] | {"files": files}
     notes = [f"shot {shot['shot']}: {note}" for shot in shots for note in shot["notes"]]
@@ -244,13 +251,17 @@ def _frustum(record: Reconstruction, frame: int, size: float) -> Float[ndarray, 
 def _add_camera(stage: _Stage) -> None:
     """A camera that flies along the path, so that a viewer can look through the one that filmed.
 
-    Its lens is that of the shot's first frame; a principal point beside the middle is beyond glTF, and stands in the
-    ``extras`` of the node as ``intrinsics``: fx, fy, cx, cy in pixels of a picture of ``size`` (width, height).
+    A lens that zooms is animated; who does not know how sees that of the first frame. A principal point beside the
+    middle is beyond glTF, and stands in the ``extras`` of the node as ``intrinsics`` of the first frame: fx, fy, cx, cy
+    in pixels of a picture of ``size`` (width, height).
     """
     take = stage.take
     (height, width), lens = take.source_size, take.intrinsics[0]
     focal_x, focal_y = float(lens[0, 0]), float(lens[1, 1])
-    camera = stage.builder.add_camera(2 * float(np.arctan(height / 2 / focal_y)), width / focal_x * focal_y / height)
+    vertical_fovs = 2 * np.arctan(height / 2 / take.intrinsics[:, 1, 1])
+    camera = stage.builder.add_camera(float(vertical_fovs[0]), width / focal_x * focal_y / height)
+    if take.zooms:
+        stage.builder.animate_view(stage.mover.animation, stage.mover.times, camera, vertical_fovs)
     rotations = keep_hemisphere(to_quaternions(take.c2w[:, :3, :3] @ FLIP_YZ))
     centres = take.c2w[:, :3, 3]
     place = {"rotation": rotations[0].tolist(), "translation": centres[0].tolist()}

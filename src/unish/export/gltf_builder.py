@@ -17,6 +17,7 @@ _COMPONENTS = {
     np.dtype(np.uint32): gltf.UNSIGNED_INT,
     np.dtype(np.uint8): gltf.UNSIGNED_BYTE,
 }
+_POINTER = "KHR_animation_pointer"
 _TYPES = {(): gltf.SCALAR, (2,): gltf.VEC2, (3,): gltf.VEC3, (4,): gltf.VEC4, (4, 4): gltf.MAT4}
 
 
@@ -118,11 +119,26 @@ class GltfBuilder:
 
         ``times`` is an accessor of seconds; between two of them values are blended, or held when ``step`` is true.
         """
+        kind = gltf.ANIM_STEP if step else gltf.ANIM_LINEAR
+        self._add_channel(animation, times, gltf.AnimationChannelTarget(node=node, path=path), values, kind)
+
+    def animate_view(self, animation: int, times: int, camera: int, vertical_fovs: ndarray) -> None:
+        """Key values (K,), radians, for the vertical field of view of a camera.
+
+        The format itself moves nothing but nodes; its extension ``KHR_animation_pointer`` names any property.
+        """
+        pointer = {"pointer": f"/cameras/{camera}/perspective/yfov"}
+        target = gltf.AnimationChannelTarget(path="pointer", extensions={_POINTER: pointer})
+        self._add_channel(animation, times, target, vertical_fovs, gltf.ANIM_LINEAR)
+        if _POINTER not in self.document.extensionsUsed:
+            self.document.extensionsUsed.append(_POINTER)
+
+    def _add_channel(
+        self, animation: int, times: int, target: gltf.AnimationChannelTarget, values: ndarray, interpolation: str
+    ) -> None:
         filled = self.document.animations[animation]
         output = self.add_array(values.astype(np.float32))
-        kind = gltf.ANIM_STEP if step else gltf.ANIM_LINEAR
-        filled.samplers.append(gltf.AnimationSampler(input=times, output=output, interpolation=kind))
-        target = gltf.AnimationChannelTarget(node=node, path=path)
+        filled.samplers.append(gltf.AnimationSampler(input=times, output=output, interpolation=interpolation))
         filled.channels.append(gltf.AnimationChannel(sampler=len(filled.samplers) - 1, target=target))
 
     def save(self, path: Path) -> None:

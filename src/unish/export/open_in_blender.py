@@ -53,11 +53,21 @@ def _read_options() -> argparse.Namespace:
 
 
 def _set_lens(camera: Any, about: dict[str, Any]) -> None:
-    """The principal point, which glTF cannot say; a shift is in units of the side that the lens is stated for."""
+    """The principal point, which glTF cannot say, and a lens that zooms, which not every version reads from there.
+
+    A shift is in units of the side that the lens is stated for.
+    """
     width, height = about["width"], about["height"]
     side = {"HORIZONTAL": width, "VERTICAL": height}.get(camera.sensor_fit, max(width, height))
     camera.shift_x = (width / 2 - about["cx"]) / side
     camera.shift_y = (about["cy"] - height / 2) / side
+    focal = about["focal_px"]
+    if min(focal) < max(focal):
+        camera.animation_data_clear()
+        first = camera.lens
+        for frame, value in enumerate(focal):
+            camera.lens = first * value / focal[0]
+            camera.keyframe_insert("lens", frame=frame)
 
 
 def _show_film(camera: Any, path: Path, about: dict[str, Any], *, original: bool) -> None:

@@ -27,6 +27,9 @@ class ExportOptions:
         gravity: turn the world by the measured gravity, and move it so that the floor is at height 0.
         people: ``person_ids`` to write; ``None`` for all.
         in_place: people stay over the origin; only their height changes.
+        lock_feet: what stands is on one spot for as long as it stands, also where the reconstruction lets it slide;
+            joints at its frames are then no longer its own.
+        refine_cameras: adjust cameras to the points that are written; off for cameras that are known.
         shot: which shot, counted from 0. Each is a world of its own.
         rig: names and rest pose of the skeleton, one of ``RIGS``.
         per_person: a file for each person.
@@ -37,6 +40,8 @@ class ExportOptions:
     gravity: bool = False
     people: tuple[int, ...] | None = None
     in_place: bool = False
+    lock_feet: bool = False
+    refine_cameras: bool = True
     shot: int = 0
     rig: str = "smpl"
     per_person: bool = False

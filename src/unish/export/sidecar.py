@@ -50,6 +50,7 @@ def _describe_person(take: Take, person: TakePerson) -> dict[str, Any]:
         "gaps_frames": [list(gap) for gap in person.gaps()],
         "gaps_s": [[round(float(take.times_s[frame]), 4) for frame in gap] for gap in person.gaps()],
         "filled_frames": int((person.valid & ~person.observed).sum()),
+        "joints_moved_m": round(person.moved_m, 4),
     }
 
 

@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from unish.body import JOINT_NAMES, Body
 from unish.errors import InputError
 from unish.export.axes import place_world
-from unish.export.feet import PLANTED, find_soles, hold_feet, pose_joints
+from unish.export.feet import PLANTED, find_soles, hold_feet, lock_feet, pose_joints
 from unish.export.options import ExportOptions
 from unish.export.timeline import Timeline, find_runs, make_timeline, measure_source_fps, measure_used_fps
 from unish.structs import Reconstruction
@@ -40,6 +40,7 @@ class TakePerson:
         valid: a body is known: observed, filled on request, or between two such frames of the reconstruction.
         observed: the same without those that were filled.
         contact_prob, contact_names: probability that points of the body touch the ground; ``None`` where nobody looked.
+        moved_m: the farthest that a joint was moved from where a frame of the reconstruction has it, by ``lock_feet``.
     """
 
     person_id: int
@@ -53,6 +54,7 @@ class TakePerson:
     observed: Bool[ndarray, "N"]
     contact_prob: Float64[ndarray, "N C"] | None
     contact_names: tuple[str, ...]
+    moved_m: float = 0.0
 
     def gaps(self) -> list[tuple[int, int]]:
         """First and last frame of every stretch in which no body is known."""
@@ -119,6 +121,11 @@ class Take:
     def num_frames(self) -> int:
         return len(self.times_s)
 
+    @property
+    def zooms(self) -> bool:
+        """The lens is not the same in all frames."""
+        return bool((self.intrinsics != self.intrinsics[0]).any())
+
     def place(self, points: Float[ndarray, "*batch 3"]) -> Float64[ndarray, "*batch 3"]:
         """Points of the reconstruction's world (of this shot) in the world of the take."""
         return points @ self.placement[:3, :3].T + self.placement[:3, 3]
@@ -139,7 +146,7 @@ def make_take(reconstruction: Reconstruction, body: Body, options: ExportOptions
     frames = reconstruction.shot_frames()[options.shot]
     timeline = make_timeline(reconstruction, frames, options.fps)
     people = [
-        _retime_person(reconstruction, body, person, frames, timeline)
+        _retime_person(reconstruction, body, person, frames, timeline, lock=options.lock_feet)
         for person in _choose_people(reconstruction, options.people)
         if _is_shown(reconstruction, person, frames).any()
     ]
@@ -166,7 +173,7 @@ def make_take(reconstruction: Reconstruction, body: Body, options: ExportOptions
         gravity=turn @ reconstruction.gravity[options.shot].astype(np.float64),
         floor=_move_plane(reconstruction.floor[options.shot].astype(np.float64), placement),
         levelled=levelled,
-        notes=(*notes, *_note_rate(timeline.fps, used_fps, source_fps), *_note_feet(reconstruction, people)),
+        notes=(*notes, *_note_rate(timeline.fps, used_fps, source_fps), *_note_feet(reconstruction, people, options)),
     )
 
 
@@ -186,7 +193,7 @@ def _is_shown(reconstruction: Reconstruction, person: int, frames: slice) -> Boo
 
 
 def _retime_person(
-    reconstruction: Reconstruction, body: Body, person: int, frames: slice, timeline: Timeline
+    reconstruction: Reconstruction, body: Body, person: int, frames: slice, timeline: Timeline, *, lock: bool
 ) -> TakePerson:
     """One person on the timeline, still in the world of the reconstruction."""
     betas = torch.from_numpy(reconstruction.betas[person])
@@ -199,12 +206,17 @@ def _retime_person(
     key_pose = np.where(shown[:, None], axis_angle, 0.0).astype(np.float64)
     key_rotations = Rotation.from_rotvec(key_pose.reshape(-1, 3)).as_matrix().reshape(len(shown), -1, 3, 3)
     key_pelvis = np.where(shown[:, None], reconstruction.transl[person, frames], 0.0) + rest[0]
-    valid = timeline.between(shown)
-    rotations, pelvis = timeline.turn(key_rotations), timeline.follow(key_pelvis, shown)
+    valid, moved_m = timeline.between(shown), 0.0
     contact_prob, planted = _read_contacts(reconstruction, person, frames)
     soles = find_soles(body, betas.to(body.template)) if planted is not None else None
-    if planted is not None and soles is not None:
-        standing = planted & shown[:, None, None]
+    standing = None if planted is None or soles is None else planted & shown[:, None, None]
+    if lock and standing is not None and soles is not None:
+        before = pose_joints(rest, key_rotations, key_pelvis)[1]
+        key_rotations, key_pelvis = lock_feet(key_rotations, key_pelvis, standing, timeline.key_times_s, rest, soles)
+        moves = np.linalg.norm(pose_joints(rest, key_rotations, key_pelvis)[1] - before, axis=-1)
+        moved_m = float(moves[shown].max(initial=0.0))
+    rotations, pelvis = timeline.turn(key_rotations), timeline.follow(key_pelvis, shown)
+    if standing is not None and soles is not None:
         pelvis = np.where(valid[:, None], pelvis, 0.0)
         rotations, pelvis = hold_feet(rotations, pelvis, key_rotations, key_pelvis, standing, timeline, rest, soles)
     rotations, pelvis = rotations.copy(), pelvis.copy()
@@ -223,6 +235,7 @@ def _retime_person(
         observed=timeline.between(reconstruction.person_valid[person, frames]),
         contact_prob=None if contact_prob is None else timeline.blend(contact_prob),
         contact_names=_name_contacts(reconstruction),
+        moved_m=moved_m,
     )
 
 
@@ -307,7 +320,10 @@ def _note_rate(fps: float, used_fps: float, source_fps: float) -> list[str]:
     return [f"{told}, which are all that the video has."]
 
 
-def _note_feet(reconstruction: Reconstruction, people: list[TakePerson]) -> list[str]:
+def _note_feet(reconstruction: Reconstruction, people: list[TakePerson], options: ExportOptions) -> list[str]:
     if reconstruction.contact_prob is None and people:
         return ["The reconstruction says nothing about contacts, so feet were not held in place between its frames."]
+    if options.lock_feet and people:
+        most = 100 * max(person.moved_m for person in people)
+        return [f"Feet that stand were locked to one spot: joints are up to {most:.1f} cm off the reconstruction."]
     return []

@@ -32,7 +32,10 @@ def write_trc(
 
 
 def _format(name: str, take: Take, markers: Float64[ndarray, "N M 3"]) -> str:
-    """Five header lines, the last of them the axes of each marker, an empty line, then a line for each frame."""
+    """Five header lines, the last of them the axes of each marker, an empty line, then a line for each frame.
+
+    Lines of the table end with a tab, as is usual: OpenSim takes a last empty field without one for a missing column.
+    """
     rate, (frames, count) = even_rate(take), markers.shape[:2]
     numbers = [rate, rate, frames, count, "m", rate, 1, frames]
     lines = [
@@ -40,10 +43,10 @@ def _format(name: str, take: Take, markers: Float64[ndarray, "N M 3"]) -> str:
         "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames",
         "\t".join(f"{one:.10g}" if isinstance(one, float) else str(one) for one in numbers),
         "Frame#\tTime\t" + "\t".join(f"{marker}\t\t" for marker in MARKER_NAMES),
-        "\t\t" + "\t".join(f"X{number}\tY{number}\tZ{number}" for number in range(1, count + 1)),
+        "\t\t" + "\t".join(f"X{number}\tY{number}\tZ{number}" for number in range(1, count + 1)) + "\t",
         "",
     ]
     for number, (time_s, row) in enumerate(zip(take.times_s, markers.reshape(frames, -1), strict=True), start=1):
         fields = "\t".join(f"{value:.6f}" if np.isfinite(value) else "" for value in row)
-        lines.append(f"{number}\t{time_s:.6f}\t{fields}")
+        lines.append(f"{number}\t{time_s:.6f}\t{fields}\t")
     return "\n".join([*lines, ""])

@@ -25,6 +25,9 @@ from unish.structs import Reconstruction
 _FILM_WIDTH_M = 0.036
 """Of the camera that is written; only its ratio to the focal length matters."""
 
+_SAME_LENS = 1e-6
+"""Share of the film by which lengths of a lens differ from frame to frame through rounding alone."""
+
 _POINT_M = 0.01
 
 
@@ -156,14 +159,19 @@ def _add_camera(stage: Any, take: Take) -> None:
     from pxr import Gf, UsdGeom
 
     camera = UsdGeom.Camera.Define(stage, "/World/camera")
-    (height, width), lens = take.source_size, take.intrinsics[0]
+    (height, width), lenses = take.source_size, take.intrinsics
     film = 10 * _FILM_WIDTH_M
-    focal = film * lens[0, 0] / width
-    camera.CreateFocalLengthAttr(float(focal))
+    focal = film * lenses[:, 0, 0] / width
     camera.CreateHorizontalApertureAttr(float(film))
-    camera.CreateVerticalApertureAttr(float(focal * height / lens[1, 1]))
-    camera.CreateHorizontalApertureOffsetAttr(float(focal * (width / 2 - lens[0, 2]) / lens[0, 0]))
-    camera.CreateVerticalApertureOffsetAttr(float(focal * (lens[1, 2] - height / 2) / lens[1, 1]))
+    for attribute, values in (
+        (camera.CreateFocalLengthAttr(), focal),
+        (camera.CreateVerticalApertureAttr(), focal * height / lenses[:, 1, 1]),
+        (camera.CreateHorizontalApertureOffsetAttr(), focal * (width / 2 - lenses[:, 0, 2]) / lenses[:, 0, 0]),
+        (camera.CreateVerticalApertureOffsetAttr(), focal * (lenses[:, 1, 2] - height / 2) / lenses[:, 1, 1]),
+    ):
+        attribute.Set(float(values[0]))
+        for frame, value in enumerate(values.tolist() if np.ptp(values) > _SAME_LENS * film else ()):
+            attribute.Set(value, frame)
     camera.CreateClippingRangeAttr(Gf.Vec2f(0.01, 10_000.0))
     place = camera.AddTransformOp()
     for frame, c2w in enumerate(take.c2w):

@@ -14,7 +14,8 @@ from unish.body import Body
 from unish.export.colmap import write_sparse_model
 from unish.export.options import ExportOptions
 from unish.export.scene_frames import new_folder, open_scene, write_masks, write_pictures
-from unish.passes.tracks import MAX_ERROR_PX, find_tracks
+from unish.passes.track_adjustment import adjust_tracks
+from unish.passes.tracks import LEAST_SEEN, MAX_ERROR_PX, find_tracks
 from unish.structs import Reconstruction
 
 MAX_PICTURES = 200
@@ -31,11 +32,15 @@ def write_colmap(
 ) -> dict[str, Any]:
     """An ``Exporter`` of one shot: ``images``, ``sparse/0`` (text and binary), and masks in both conventions.
 
+    Cameras are adjusted to the points (``refine_cameras``), so that programs which do so themselves find nothing to do.
     ``masks/NNNNNN.jpg.png`` is how COLMAP names the mask of ``images/NNNNNN.jpg``; trainers ask for the same stem, as
     ``masks_same_stem/NNNNNN.png``. Both are black where people are.
     """
-    frames = open_scene(reconstruction, body, options or ExportOptions()).pick(max_pictures)
-    points = find_tracks(frames)
+    options = options or ExportOptions()
+    found = open_scene(reconstruction, body, options).pick(max_pictures)
+    frames, points = found, find_tracks(found)
+    if options.refine_cameras:
+        frames, points = adjust_tracks(found, points, max_error_px=MAX_ERROR_PX, least_seen=LEAST_SEEN)
     with new_folder(path) as folder:
         write_pictures(frames, folder)
         write_masks(frames, folder / "masks", "{}.jpg.png")
@@ -48,6 +53,9 @@ def write_colmap(
         notes.append(
             f"Only {len(points.xyz)} points are shown alike by three frames: the camera hardly moved, or saw little."
         )
+    moved_m = float(np.linalg.norm(frames.c2w[:, :3, 3] - found.c2w[:, :3, 3], axis=1).max())
+    if moved_m > 0:
+        notes.append(f"Cameras were adjusted to the points, by up to {100 * moved_m:.1f} cm from those of the result.")
     length = len(points.point) / max(1, len(points.xyz))
     return frames.facts | {
         "pictures": len(frames.rows),
@@ -55,6 +63,7 @@ def write_colmap(
         "mean_track_length": round(length, 2),
         "mean_error_px": round(float(np.mean(points.error_px)), 3) if len(points.point) else None,
         "max_error_px": MAX_ERROR_PX,
+        "cameras_moved_m": round(moved_m, 5),
         "masks": "black where people are, with a margin",
         "notes": notes,
     }

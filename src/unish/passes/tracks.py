@@ -25,7 +25,8 @@ from unish.network.matching.xfeat import XFeat
 
 MAX_ERROR_PX = 1.5
 """Of a projected point from where a frame shows it, pixels of the written picture."""
-_LEAST_OTHERS = 2  # frames beside the point's own
+LEAST_SEEN = 3
+"""Frames that show a point."""
 _GAPS = (1, 2, 4, 8)
 _NUM_KEYPOINTS, _NUM_ANCHORS = 2048, 1024
 _SIGMA_PX, _DEPTH_SIGMA = 0.5, 0.2  # of a match; of the logarithm of the reconstruction's depth
@@ -87,7 +88,7 @@ class _Stars:
 
 def find_tracks(frames: SceneFrames) -> SparsePoints:
     """Points of the scene that at least three of the frames show, within 1.5 pixels; none on people."""
-    if len(frames.rows) < 1 + _LEAST_OTHERS:
+    if len(frames.rows) < LEAST_SEEN:
         return _join([])
     matches = _match(frames)
     taken = [np.zeros(tuple(int(side / _CELL_PX) + 2 for side in frames.size), bool) for _ in frames.rows]
@@ -102,7 +103,7 @@ def find_tracks(frames: SceneFrames) -> SparsePoints:
         # What a track of an earlier frame has explained already is no second point.
         claims = np.stack([_is_taken(taken[other], px) for other, px in zip(stars.others, stars.targets, strict=True)])
         claimed = _is_taken(taken[frame], anchors) | ((claims & seen).sum(0) > seen.sum(0) / 3)
-        new = valid & (seen.sum(0) >= _LEAST_OTHERS) & ~claimed & ~_repeats(anchors)
+        new = valid & (seen.sum(0) >= LEAST_SEEN - 1) & ~claimed & ~_repeats(anchors)
         chosen = np.flatnonzero(new)
         for number, other in enumerate([frame, *stars.others]):
             px = anchors[chosen] if number == 0 else stars.targets[number - 1, chosen][seen[number - 1, chosen]]
