@@ -33,6 +33,7 @@ from unish.passes import (
     settle,
     write_files,
 )
+from unish.people import describe_unread
 from unish.reconstruction import (
     ShotConstraints,
     describe_fallbacks,
@@ -220,7 +221,8 @@ def conclude(
     with clock.stage("measure"):
         measured, judged = _measure(settled, found, body)
     fallbacks = describe_fallbacks(settled.shots, settled.grounds, seen.tracks.person_ids.tolist())
-    raised = [*seen.clip.warnings, *seen.tracks.warnings, *seen.notes, *settled.notes, *fallbacks, *judged]
+    unread = describe_unread(seen.tracks, seen.landmarks)
+    raised = [*seen.clip.warnings, *seen.tracks.warnings, *unread, *seen.notes, *settled.notes, *fallbacks, *judged]
     # Measured was what was seen alone.
     return fill_gaps(found, body, settings.fill_gaps), {**measured, "warnings": list(dict.fromkeys(raised))}
 
