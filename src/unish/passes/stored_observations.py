@@ -37,7 +37,7 @@ from unish.video import Placement
 FOLDER = ".unish-observations"
 """In the folder of the result."""
 
-FORMAT = "unish-observations/1"
+FORMAT = "unish-observations/2"
 """Counted up when an array is added or means something else."""
 
 _FACTS, _SMALL = "observations.json", "observations.npz"

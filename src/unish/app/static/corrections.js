@@ -27,7 +27,7 @@ const FIELDS = {
   closed_loop: ["shot"],
 };
 const LABELS = {
-  person: "Person", point: "Point of the foot", touches: "It", at_s: "From this time on, seconds", from_s: "From, seconds", to_s: "To, seconds",
+  person: "Person", point: "Point of the foot", touches: "Contact", at_s: "From this time on, seconds", from_s: "From, seconds", to_s: "To, seconds",
   places: "Places, x,y@seconds", metres: "Distance, metres", shot: "Shot",
 };
 const TIMES = ["at_s", "from_s", "to_s"];
