@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -16,6 +17,12 @@ from pathlib import Path
 FINE, BAD_INPUT, FAULT, KILLED, HUNGRY, WAITS, NOBODY = 1, 2, 3, 4, 5, 6, 7
 BEHAVIOURS = (FINE, BAD_INPUT, FAULT, KILLED, HUNGRY, WAITS, NOBODY)
 PAGE = "<!doctype html><title>page</title><script>document.title = 'it runs'</script>"
+PICTURE = base64.b64decode(
+    "R0lGODdhKAAUAIEAAHigyAAAAAAAAAAAACwAAAAAKAAUAEAIMAABCBxIsKDBgwgTKlzIsKHDhxAjSpxIsaLFixgzatzIsaPHjyBDihxJsqTJkxQDAgA7"
+)
+"""40×20 pixels of one colour, as GIF: browsers look at the content."""
+SOURCE_SIZE = [200, 400]
+"""Height and width of the video that ``PICTURE`` shows."""
 GO = "go"
 """A file of this name in the work folder lets a run go on that waits."""
 
@@ -48,7 +55,7 @@ def reconstruct(video: Path, out: Path, fps: int) -> int:
 
 
 def refine(folder: Path, edits: Path) -> int:
-    """Drops, heights and merges, of the people that the first run found."""
+    """Drops, heights, merges and splits of the people that the first run found; it takes note of all other edits."""
     people = {row["id"]: row for row in (describe(0, 1.7), describe(1, 1.8), describe(2, 1.6))}
     for edit in json.loads(edits.read_text())["edits"]:
         gone = edit["persons"][1:] if edit["kind"] == "merge" else [edit["person"]] if edit["kind"] == "drop" else []
@@ -58,6 +65,8 @@ def refine(folder: Path, edits: Path) -> int:
             del people[person]
         if edit["kind"] == "person_height":
             people[edit["person"]]["height_m"] = edit["metres"]
+        if edit["kind"] == "split":
+            people[3] = describe(3, 1.5)
     write_result(folder, list(people.values()))
     return 0
 
@@ -86,7 +95,11 @@ def people(result: Path, shown: Path) -> int:
     table = [
         {"id": row["id"], "colour": "#ff0000", "has_picture": False, "places": [[row["id"], 0, 3]]} for row in rows
     ]
-    (shown / "people.json").write_text(json.dumps({"times_s": [0.0], "shots": [0], "people": table}))
+    pictures = [{"time_s": 0.0, "shot": 0}, {"time_s": 0.5, "shot": 0}, {"time_s": 1.0, "shot": 1}]
+    for number in range(len(pictures)):
+        (shown / f"frame-{number}.jpg").write_bytes(PICTURE)
+    told = {"times_s": [0.0], "shots": [0], "people": table, "pictures": pictures, "source_size": SOURCE_SIZE}
+    (shown / "people.json").write_text(json.dumps(told))
     return 0
 
 
@@ -108,7 +121,7 @@ def write_result(out: Path, rows: list[dict[str, object]]) -> None:
     shot = {"verdict": "good", "reasons": [], "scale_interval": [0.9, 1.1], "size": "lengths within 10 %"}
     report = {
         "people": rows,
-        "shots": [shot],
+        "shots": [shot, shot],
         "quality": {},
         "warnings": ["the focal length is guessed"],
         "seconds": {},

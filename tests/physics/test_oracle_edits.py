@@ -40,10 +40,11 @@ from unish.geometry.rigid import make_rigid
 from unish.geometry.rotation import axis_angle_to_matrix
 from unish.io import write_json
 from unish.network.config import tiny_config
-from unish.passes import concluded
+from unish.passes import OBSERVATIONS, apply_edits, concluded, open_observations
+from unish.people import describe_unread
 from unish.pipeline import Result, Settings
 from unish.reconstruction import REGIONS
-from unish.structs import BodyParams, Landmarks, Prediction, Reconstruction
+from unish.structs import BodyParams, FrameArray, Landmarks, Prediction, Reconstruction
 from unish.structs.reconstruction import PEOPLE_STORE
 
 pytestmark = pytest.mark.slow
@@ -184,8 +185,10 @@ def test_undoing_all_edits_gives_the_first_files(first: tuple[Path, Result], tmp
     assert files(tmp_path) == before
 
 
-def test_edits_are_recorded(world: World, first: tuple[Path, Result], settle: Settle) -> None:
+def test_edits_are_recorded(first: tuple[Path, Result], settle: Settle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concluded, "describe_unread", lambda tracks, landmarks: [f"of {tracks.person_ids.tolist()}"])
     result = settle(first[0], Drop(person=9))
+    assert "of [4]" in result.report["warnings"], "what is said of landmarks is said of the people that are left"
     told = [{"kind": "drop", "person": 9}]
     assert result.report["edits"] == result.reconstruction.edits == told
     assert first[1].report["edits"] == first[1].reconstruction.edits == []
@@ -288,6 +291,24 @@ def test_heights_and_contacts_go_with_the_person(broken: Path, settle: Settle) -
     assert person["id"] == 9 and person["height_m"] == pytest.approx(1.5, abs=1e-3)
     toe = result.reconstruction.contact_prob[0, :, REGIONS.index("left_toe")]
     assert (toe[CUT + 1 :] == 0).all() and not (toe[:CUT] == 0).any()
+
+
+def test_missing_landmarks_are_told_of_the_people_that_there_are(broken: Path, tmp_path: Path) -> None:
+    """Of ids 4, 9 and 12 the last has no landmarks: together with 9 they are missing in more than a quarter, too."""
+    report = json.loads((broken / "report.json").read_text())
+    pictures = FrameArray.like(Reconstruction.load(broken).images, lambda frame: pytest.fail("a picture was read"))
+    run = open_observations(broken / OBSERVATIONS, pictures, report["observations"], tmp_path / "maps")
+    px = run.seen.landmarks.px.clone()
+    px[2] = torch.nan
+    run = replace(run, seen=replace(run.seen, landmarks=replace(run.seen.landmarks, px=px)))
+
+    def told(*edits: Edit) -> list[str]:
+        seen = apply_edits(run, edits).seen
+        return [text.split(" are missing")[0] for text in describe_unread(seen.tracks, seen.landmarks)]
+
+    assert told() == ["landmarks of person 12"]
+    assert told(Merge(persons=(9, 12))) == ["landmarks of person 9"]
+    assert told(Drop(person=12)) == []
 
 
 # Contacts, floor, camera

@@ -138,10 +138,12 @@ def test_people_have_a_picture_and_places(tmp_path: Path) -> None:
     joints[1, 1] = np.nan
     changed = replace(record, boxes_xyxy=boxes, images=images, person_valid=valid, joints=joints)
     changed.save(result / "reconstruction.npz")
-    (shown / "person-9.jpg").touch()
+    for old in ("person-9.jpg", "frame-9.jpg"):
+        (shown / old).touch()
     write_people(result, shown)
     first = record.person_ids[0]
-    assert sorted(path.name for path in shown.iterdir()) == ["people.json", f"person-{first}.jpg"]
+    frames = [f"frame-{number}.jpg" for number in range(4)]
+    assert sorted(path.name for path in shown.iterdir()) == [*frames, "people.json", f"person-{first}.jpg"]
     picture = np.asarray(Image.open(shown / f"person-{first}.jpg"))
     assert picture.shape[0] > picture.shape[1] and picture[..., 1].mean() > 200
     told = json.loads((shown / "people.json").read_text())
@@ -149,6 +151,9 @@ def test_people_have_a_picture_and_places(tmp_path: Path) -> None:
     assert told["people"][0]["places"][3] is None and len(told["times_s"]) == len(told["shots"]) == 4
     np.testing.assert_allclose(told["people"][1]["places"][0], joints[1, 0, 0], atol=1e-3)
     assert told["people"][1]["places"][1] is None
+    assert told["source_size"] == record.source_size.tolist()
+    assert [one["time_s"] for one in told["pictures"]] == pytest.approx(record.timestamps_s, abs=1e-3)
+    assert [np.asarray(Image.open(shown / name))[..., 1].mean() > 200 for name in frames] == [False, True, False, False]
     assert main(str(tmp_path / "nothing"), str(shown)) == 2
 
 

@@ -11,7 +11,7 @@ import torch
 import twins_finding as twins
 
 from unish.errors import InputError
-from unish.people import PeopleConfig
+from unish.people import PeopleConfig, describe_unread
 from unish.people.appearance import appearance_similarity, describe_appearance
 from unish.people.boxes import box_area, box_containment, box_iou, clip_box, pose_similarity, suppress
 from unish.people.fuse import sigma_alone
@@ -230,11 +230,11 @@ def test_missing_landmarks_in_more_than_a_quarter_of_the_frames_are_said(unread,
         4: {f: _seen(pose=pose) for f in range(8)},
     }
     labels = torch.full((8, 4, 6), -1, dtype=torch.int16)
-    tracks, _ = pack(people, _clip(8), labels)
-    assert len(tracks.warnings) == said
-    assert all(text.startswith("landmarks of person 3 are missing in more") for text in tracks.warnings)
-    tracks, _ = pack(people | {6: people[3]}, _clip(8), labels)
-    assert all(text.startswith("landmarks of people 3, 6 are missing in more") for text in tracks.warnings)
+    sentences = describe_unread(*pack(people, _clip(8), labels))
+    assert len(sentences) == said
+    assert all(text.startswith("landmarks of person 3 are missing in more") for text in sentences)
+    sentences = describe_unread(*pack(people | {6: people[3]}, _clip(8), labels))
+    assert all(text.startswith("landmarks of people 3, 6 are missing in more") for text in sentences)
 
 
 SHIPPED = PeopleConfig()

@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from unish.edits import describe_edits, parse_edits
 from unish.errors import InputError
 from unish.export.formats import FORMATS
-from unish.settings import HEIGHT_M, Settings
-from unish.values import check_count, check_number, shorten
+from unish.settings import Settings
+from unish.values import shorten
 
 FLAGS = {
     "people": "--people",
@@ -24,7 +25,6 @@ FLAGS = {
 }
 """Options of ``unish reconstruct`` that the page offers, by the names of ``unish.settings.Settings``."""
 
-EDITS_FORMAT = "unish-edits/1"
 _MAX_EDITS = 200
 
 
@@ -69,34 +69,15 @@ def read_formats(text: str) -> list[str]:
 
 
 def read_edits(text: str) -> list[dict[str, Any]]:
-    """The complete list of edits from a file of the format ``unish-edits/1``.
+    """The complete list of edits from what ``unish.edits`` reads, checked as ``unish refine`` checks it.
 
     Raises:
-        InputError: it is no such file, or one of the edits means nothing.
+        InputError: it is no such list, or one of the edits means nothing.
     """
-    given = _read_object(text)
-    if given.get("format") != EDITS_FORMAT or not isinstance(given.get("edits"), list):
-        raise InputError(f"these are no edits; give an object with format {EDITS_FORMAT} and a list of edits")
-    if len(given["edits"]) > _MAX_EDITS:
-        raise InputError(f"these are {len(given['edits'])} edits; at most {_MAX_EDITS} are allowed")
-    return [_check_edit(edit) for edit in given["edits"]]
-
-
-def _check_edit(edit: object) -> dict[str, Any]:
-    kind = edit.get("kind") if isinstance(edit, dict) else None
-    if not isinstance(edit, dict) or kind not in ("person_height", "merge", "drop"):
-        raise InputError(f"{shorten(edit)} is no edit that the app can make")
-    if kind == "merge":
-        persons = edit.get("persons")
-        if not isinstance(persons, list) or len(persons) < 2:
-            raise InputError("choose at least two people to make one person of")
-        return {"kind": kind, "persons": [check_count("person", person, at_least=0) for person in persons]}
-    person = check_count("person", edit.get("person"), at_least=0)
-    if kind == "drop":
-        return {"kind": kind, "person": person}
-    low, high = HEIGHT_M
-    metres = check_number("the height in metres", edit.get("metres"), at_least=low, at_most=high)
-    return {"kind": kind, "person": person, "metres": metres}
+    edits = parse_edits(_read_object(text))
+    if len(edits) > _MAX_EDITS:
+        raise InputError(f"these are {len(edits)} edits; at most {_MAX_EDITS} are allowed")
+    return list(describe_edits(edits)["edits"])
 
 
 def _read_object(text: str) -> dict[str, Any]:

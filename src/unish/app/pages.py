@@ -35,6 +35,11 @@ class Pages:
         shown = self.store.shown(self._find(request))
         return _send(shown / f"person-{request.path_params['person']}.jpg")
 
+    async def frame(self, request: Any) -> Answer:
+        """A picture of the video; the number comes as a whole number from the route."""
+        shown = self.store.shown(self._find(request))
+        return _send(shown / f"frame-{request.path_params['number']}.jpg")
+
     async def page(self, request: Any) -> Answer:
         job = self._find(request)
         return _send(self.store.shown(job) / "page.html", policy=PAGE_POLICY, name=self._save_as(job, request, ".html"))

@@ -1,6 +1,7 @@
-"""The people of a result for the page: a picture of each, and where they are over time, to measure with.
+"""The people of a result for the page: a picture of each, where they are over time, and the video to point at.
 
-``python -m unish.app.people RESULT SHOWN [--blur-faces]`` writes ``person-ID.jpg`` and ``people.json`` into SHOWN.
+``python -m unish.app.people RESULT SHOWN [--blur-faces]`` writes ``person-ID.jpg``, ``frame-NUMBER.jpg`` and
+``people.json`` into SHOWN.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float64, UInt8
+from jaxtyping import Bool, Float64, Int64, UInt8
 from numpy import ndarray
 from PIL import Image
 
@@ -25,13 +26,17 @@ _MARGIN = 0.15
 """Room around a box, as a share of its sides."""
 _MAX_TIMES = 2000
 """Of a longer video every second, third, … frame is written."""
+_MAX_PICTURES = 60
+"""Of the whole video, evenly over its frames with depth: on these a user points at places."""
 
 
 def write_people(result: Path, shown: Path, *, blurred: bool = False) -> None:
     """Pictures and places of everybody in a finished result; what was there of an earlier one goes.
 
     ``people.json`` has ``times_s`` (N), ``shots`` (N), and for every person ``id``, ``colour`` and ``places``: for each
-    time (x, y, z) of the pelvis in the world of its shot in metres, or null where the person has no body.
+    time (x, y, z) of the pelvis in the world of its shot in metres, or null where the person has no body. ``pictures``
+    has ``time_s`` and ``shot`` of each ``frame-NUMBER.jpg``, and ``source_size`` the (height, width) of the source that
+    these show.
 
     Args:
         blurred: blur the faces in the pictures.
@@ -41,9 +46,10 @@ def write_people(result: Path, shown: Path, *, blurred: bool = False) -> None:
     """
     record = Reconstruction.load(result)
     seen = blur_faces(record) if blurred else record
-    for path in shown.glob("person-*.jpg"):
+    for path in (*shown.glob("person-*.jpg"), *shown.glob("frame-*.jpg")):
         path.unlink()
     step = -(-max(1, record.num_frames) // _MAX_TIMES)
+    shots = record.shot_of_frame()
     has_body = record.person_valid | record.person_filled
     people = []
     for index, person_id in enumerate(record.person_ids.tolist()):
@@ -61,9 +67,25 @@ def write_people(result: Path, shown: Path, *, blurred: bool = False) -> None:
         )
     write_json(
         shown / "people.json",
-        {"times_s": record.timestamps_s[::step].round(3), "shots": record.segment[::step], "people": people},
+        {
+            "times_s": record.timestamps_s[::step].round(3),
+            "shots": shots[::step],
+            "people": people,
+            "pictures": _write_pictures(seen, shots, shown),
+            "source_size": record.source_size,
+        },
         indent=0,
     )
+
+
+def _write_pictures(record: Reconstruction, shots: Int64[ndarray, "T"], shown: Path) -> list[dict[str, object]]:
+    """Pictures of the video, named by their order; time and shot of each."""
+    step = -(-max(1, len(record.dense_frames)) // _MAX_PICTURES)
+    chosen = range(0, len(record.dense_frames), step)
+    for number, place in enumerate(chosen):
+        Image.fromarray(np.asarray(record.images[place])).save(shown / f"frame-{number}.jpg", quality=85)
+    frames = [int(record.dense_frames[place]) for place in chosen]
+    return [{"time_s": round(float(record.timestamps_s[frame]), 3), "shot": int(shots[frame])} for frame in frames]
 
 
 def _list_places(pelvis: Float64[ndarray, "N 3"], known: Bool[ndarray, "N"]) -> list[list[float] | None]:

@@ -61,6 +61,7 @@ def _list_routes(api: Api, pages: Pages) -> list[tuple[str, str, Handler]]:
         ("DELETE", f"{job}/live", api.close_live),
         ("GET", f"{shown}/poster.jpg", pages.poster),
         ("GET", f"{shown}/people/{{person:int}}.jpg", pages.picture),
+        ("GET", f"{shown}/frames/{{number:int}}.jpg", pages.frame),
         ("GET", f"{shown}/page", pages.page),
         ("GET", f"{shown}/report", pages.report),
         ("GET", f"{shown}/preview.mp4", pages.preview),

@@ -10,12 +10,13 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from unish.app.choices import EDITS_FORMAT, write_options
+from unish.app.choices import write_options
 from unish.app.jobs import CANCELLED, DONE, FAILED, RUNNING, WAITING, Job, JobStore
 from unish.app.limits import Limits
 from unish.app.packing import pack_export
 from unish.app.processes import Ended, end_leftover, run_command, unish_command
 from unish.app.stages import StageTimes
+from unish.edits import FORMAT
 from unish.errors import InputError
 from unish.io import write_json
 
@@ -186,7 +187,7 @@ class Worker:
     async def _refine(self, job: Job) -> None:
         store, edits = self.store, job.wanted_edits or []
         path = store.folder(job) / "edits.json"
-        write_json(path, {"format": EDITS_FORMAT, "edits": edits})
+        write_json(path, {"format": FORMAT, "edits": edits})
         self._tell(job, {"stage": "apply edits", "done": 0, "total": None})
         ended = await self._command(job, [*self.program, "refine", str(store.result(job)), str(path)])
         if ended.code == 0:

@@ -12,6 +12,7 @@ from unish.body import Body
 from unish.passes.observations import Observations
 from unish.passes.outputs import keep_dense
 from unish.passes.settled import Settled, settle
+from unish.people import describe_unread
 from unish.reconstruction import (
     ShotConstraints,
     describe_fallbacks,
@@ -58,7 +59,8 @@ def conclude(
     with clock.stage("measure"):
         measured, judged = _measure(settled, found, body)
     fallbacks = describe_fallbacks(settled.shots, settled.grounds, seen.tracks.person_ids.tolist())
-    raised = [*seen.clip.warnings, *seen.tracks.warnings, *seen.notes, *settled.notes, *fallbacks, *judged]
+    unread = describe_unread(seen.tracks, seen.landmarks)
+    raised = [*seen.clip.warnings, *seen.tracks.warnings, *unread, *seen.notes, *settled.notes, *fallbacks, *judged]
     # Measured was what was seen alone.
     return fill_gaps(found, body, settings.fill_gaps), {**measured, "warnings": list(dict.fromkeys(raised))}
 

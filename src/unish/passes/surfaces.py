@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from unish.geometry.crop_box import CROP_MARGIN, CropBox, place_crops, sample_crops, square_around
 from unish.io import has_frame, read_frame, write_frame
+from unish.io.colour_maps import join_colours, split_colours
 from unish.network import load_crop_net
 from unish.structs import Clip, FrameArray, ReliefCrops
 from unish.structs.progress import Progress
@@ -40,13 +41,15 @@ class ReliefReader:
 
     def __call__(self, frame: int) -> ReliefCrops:
         kept = read_frame(self.folder, frame)
-        return ReliefCrops(**kept | {"relief": kept["relief"].astype(np.float32)}, size=self.size)
+        kept |= {"relief": kept["relief"].astype(np.float32), "colours": join_colours(kept["colours"])}
+        return ReliefCrops(**kept, size=self.size)
 
 
 def write_relief(folder: Path, frame: int, crops: ReliefCrops) -> None:
     """What ``ReliefReader`` reads; ``folder`` is there, or made."""
     arrays = {name: value for name, value in vars(crops).items() if name != "size"}
-    write_frame(folder, frame, arrays | {"relief": crops.relief.astype(np.float16)})
+    packed = {"relief": crops.relief.astype(np.float16), "colours": split_colours(crops.colours)}
+    write_frame(folder, frame, arrays | packed)
 
 
 def read_relief(

@@ -5,6 +5,7 @@ from unish.people.config import FAST_PEOPLE, PeopleConfig
 from unish.people.crops import cut_crops
 from unish.people.find import PeopleModels, PoseModels, find_people
 from unish.people.log import ObservationLog
+from unish.people.records import describe_unread
 from unish.people.tracks_file import read_tracks
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "PeopleModels",
     "PoseModels",
     "cut_crops",
+    "describe_unread",
     "find_people",
     "read_tracks",
 ]

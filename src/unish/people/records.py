@@ -84,13 +84,11 @@ def _drop_short(people: Mapping[int, Person], clip: Clip, config: PeopleConfig) 
     return kept, messages
 
 
-def _describe_unread(people: Mapping[int, Person]) -> list[str]:
-    """A sentence that names everybody whose landmarks are missing in more than a quarter of the frames."""
-    unread = [
-        str(identity)
-        for identity, person in people.items()
-        if sum(seen.pose is None for seen in person.values()) > _MAX_UNREAD * len(person)
-    ]
+def describe_unread(tracks: Tracks, landmarks: Landmarks) -> list[str]:
+    """A sentence that names everybody whose landmarks are missing in more than a quarter of the frames, or nothing."""
+    missing = tracks.valid & landmarks.px.isnan().all(-1).all(-1)
+    many = missing.sum(1) > _MAX_UNREAD * tracks.valid.sum(1)
+    unread = [str(identity) for identity in tracks.person_ids[many].tolist()]
     if not unread:
         return []
     who = "person" if len(unread) == 1 else "people"
@@ -127,7 +125,7 @@ def pack(
         valid=torch.from_numpy(valid),
         boxes_xyxy=torch.from_numpy(boxes),
         masks=labels,
-        warnings=(*messages, *_describe_unread(people)),
+        warnings=tuple(messages),
     )
     return tracks, Landmarks(
         px=torch.from_numpy(px),

@@ -1,7 +1,9 @@
 // The people of a result: who they are, how far to trust them, and what the user says about them.
 
 import { setEdits } from "./api.js";
+import { Corrections } from "./corrections.js";
 import { complain, make, metres } from "./dom.js";
+import { describeEdit, drop } from "./edits.js";
 
 export class PeopleView {
   constructor(jobId) {
@@ -29,7 +31,8 @@ export class PeopleView {
     ];
     this.actions = make("div", { className: "row after" }, ...this.buttons);
     this.changes = make("div");
-    this.element = make("div", {}, this.warnings, this.nobody, make("div", { className: "sized" }, this.table), this.actions, this.changes);
+    this.corrections = new Corrections(jobId, (edit) => this.send([...this.edits, edit]));
+    this.element = make("div", {}, this.warnings, this.nobody, make("div", { className: "sized" }, this.table), this.actions, this.changes, this.corrections.element);
   }
 
   makeButton(text, edit) {
@@ -66,6 +69,7 @@ export class PeopleView {
     this.actions.hidden = rows.length === 0;
     this.nobody.hidden = rows.length > 0;
     this.showTrust(report);
+    this.corrections.setResult({ report, people });
     this.setEdits(this.edits, this.busy);
   }
 
@@ -126,9 +130,9 @@ export class PeopleView {
     if (key === this.shownEdits) return;
     this.shownEdits = key;
     const rows = edits.map((edit, index) => {
-      const undo = make("button", { type: "button", className: "quiet small", disabled: busy, "aria-label": `Undo: ${describe(edit)}` }, "Undo");
+      const undo = make("button", { type: "button", className: "quiet small", disabled: busy, "aria-label": `Undo: ${describeEdit(edit)}` }, "Undo");
       undo.addEventListener("click", () => this.send(this.edits.filter((_, other) => other !== index)));
-      return make("li", {}, describe(edit), undo);
+      return make("li", {}, describeEdit(edit), undo);
     });
     const all = make("button", { type: "button", className: "quiet small", disabled: busy }, "Undo all");
     all.addEventListener("click", () => this.send([]));
@@ -136,14 +140,6 @@ export class PeopleView {
       ...(edits.length ? [make("h3", {}, "Your changes"), make("ul", { className: "plain" }, ...rows), edits.length > 1 ? all : ""] : []),
     );
   }
-}
-
-const drop = (person) => ({ kind: "drop", person });
-
-function describe(edit) {
-  if (edit.kind === "person_height") return `Person ${edit.person} is ${metres(edit.metres)} tall`;
-  if (edit.kind === "merge") return `People ${edit.persons.join(", ")} are one person`;
-  return `Person ${edit.person} is left out`;
 }
 
 const MARKS = { good: "✓", doubtful: "?", bad: "✗" };
