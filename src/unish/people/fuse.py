@@ -33,7 +33,7 @@ _CARRIER = np.array([
 ])
 # fmt: on
 # Where key points lie beside the joints that they stand for, metres towards the upper end of a part of the body: of the
-# trunk for shoulders and hips, of the thigh for knees, of the shank for ankles. docs/research/bodies.md says how measured.
+# trunk for shoulders and hips, of the thigh for knees, of the shank for ankles. See docs/research/bodies.md.
 _HIGHER_M = np.zeros(len(_SAME), np.float32)
 _HIGHER_M[[5, 6]], _HIGHER_M[[11, 12]], _HIGHER_M[[13, 14]], _HIGHER_M[[15, 16]] = 0.015, 0.014, -0.015, 0.009
 _HIPS, _KNEES, _ANKLES = (23, 24), (25, 26), (27, 28)
@@ -113,7 +113,8 @@ def measure_scale(
 def _find_up(world: Float32[ndarray, "B 33 3"]) -> Float32[ndarray, "B 17 3"]:
     """Unit direction along which each key point is moved to its joint; 0 for those that stay."""
     up = np.zeros((len(world), len(_SAME), 3), np.float32)
-    up[:, TRUNK_POINTS] = (world[:, TRUNK_LANDMARKS[:2]].mean(axis=1) - world[:, TRUNK_LANDMARKS[2:]].mean(axis=1))[:, None]
+    trunk = world[:, TRUNK_LANDMARKS[:2]].mean(axis=1) - world[:, TRUNK_LANDMARKS[2:]].mean(axis=1)
+    up[:, TRUNK_POINTS] = trunk[:, None]
     up[:, [13, 14]] = world[:, _HIPS] - world[:, _KNEES]
     up[:, [15, 16]] = world[:, _KNEES] - world[:, _ANKLES]
     return up / np.maximum(np.linalg.norm(up, axis=-1, keepdims=True), 1e-6)
