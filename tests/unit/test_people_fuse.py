@@ -41,12 +41,15 @@ def turn_around(px: np.ndarray, world: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def fuse_as_coco(px: np.ndarray, world: np.ndarray, points: np.ndarray, side: np.ndarray) -> tuple:
-    """``fuse`` with points that mean what BlazePose's mean: COCO's shoulders are 1.5 cm up the trunk, its hips 2.4."""
-    up = world[:, [11, 12]].mean(axis=1) - world[:, [23, 24]].mean(axis=1)
-    up = (up / np.linalg.norm(up, axis=-1, keepdims=True))[:, None, :2] * measure_scale(px, world)[:, None, None]
+    """``fuse`` with points that lie at the joints: key points are up the trunk, down the thigh, and up the shank."""
+    trunk = (world[:, [11, 12]].mean(axis=1) - world[:, [23, 24]].mean(axis=1))[:, None]
+    thigh, shank = world[:, [23, 24]] - world[:, [25, 26]], world[:, [25, 26]] - world[:, [27, 28]]
     points = points.copy()
-    points[:, [5, 6], :2] += 0.015 * up
-    points[:, [11, 12], :2] += 0.024 * up
+    for rows, up, metres in (
+        ([5, 6], trunk, 0.015), ([11, 12], trunk, 0.014), ([13, 14], thigh, -0.015), ([15, 16], shank, 0.009),
+    ):  # fmt: skip
+        moved = metres * (up / np.linalg.norm(up, axis=-1, keepdims=True))[..., :2]
+        points[:, rows, :2] += moved * measure_scale(px, world)[:, None, None]
     return fuse(px, world, points, side)
 
 

@@ -32,9 +32,11 @@ _CARRIER = np.array([
     11, 12, 13, 14, 15, 16, 15, 16, 15, 16,  # legs and feet
 ])
 # fmt: on
-# Shoulders and hips of COCO lie higher up the trunk than BlazePose's: medians over the three clips that may train.
+# Where key points lie beside the joints that they stand for, metres towards the upper end of a part of the body: of the
+# trunk for shoulders and hips, of the thigh for knees, of the shank for ankles. See docs/research/bodies.md.
 _HIGHER_M = np.zeros(len(_SAME), np.float32)
-_HIGHER_M[[5, 6]], _HIGHER_M[[11, 12]] = 0.015, 0.024
+_HIGHER_M[[5, 6]], _HIGHER_M[[11, 12]], _HIGHER_M[[13, 14]], _HIGHER_M[[15, 16]] = 0.015, 0.014, -0.015, 0.009
+_HIPS, _KNEES, _ANKLES = (23, 24), (25, 26), (27, 28)
 
 
 def fuse(
@@ -65,10 +67,8 @@ def fuse(
     """
     scale = measure_scale(px, world)[:, None]
     side_px = np.maximum(side_px, MIN_SIZE_M * scale[:, 0])
-    trunk = world[:, TRUNK_LANDMARKS[:2]].mean(axis=1) - world[:, TRUNK_LANDMARKS[2:]].mean(axis=1)
-    trunk /= np.maximum(np.linalg.norm(trunk, axis=-1, keepdims=True), 1e-6)
     points = points.copy()
-    points[..., :2] -= (scale * _HIGHER_M)[..., None] * trunk[:, None, :2]
+    points[..., :2] -= (scale * _HIGHER_M)[..., None] * _find_up(world)[..., :2]
     swapped = _face_away(px, points)
     faced_px = np.where(swapped[:, None, None], px[:, _MIRRORED], px)
     faced_world = np.where(swapped[:, None, None], world[:, _MIRRORED] * np.array([1, 1, -1], np.float32), world)
@@ -108,6 +108,16 @@ def measure_scale(
         for points in (px[..., _LIMBS, :2].astype(np.float64), world[..., _LIMBS, :2].astype(np.float64))
     )
     return np.asarray(in_picture / np.maximum(in_metres, 1e-3))
+
+
+def _find_up(world: Float32[ndarray, "B 33 3"]) -> Float32[ndarray, "B 17 3"]:
+    """Unit direction along which each key point is moved to its joint; 0 for those that stay."""
+    up = np.zeros((len(world), len(_SAME), 3), np.float32)
+    trunk = world[:, TRUNK_LANDMARKS[:2]].mean(axis=1) - world[:, TRUNK_LANDMARKS[2:]].mean(axis=1)
+    up[:, TRUNK_POINTS] = trunk[:, None]
+    up[:, [13, 14]] = world[:, _HIPS] - world[:, _KNEES]
+    up[:, [15, 16]] = world[:, _KNEES] - world[:, _ANKLES]
+    return up / np.maximum(np.linalg.norm(up, axis=-1, keepdims=True), 1e-6)
 
 
 def _face_away(px: Float32[ndarray, "B 33 3"], points: Float32[ndarray, "B 17 3"]) -> Bool[ndarray, "B"]:

@@ -117,10 +117,11 @@ def cast_people(
     *,
     clothes: bool = True,
     motion_files: str | None = None,
+    betas: Float[torch.Tensor, "10"] | None = None,
 ) -> list[Actor]:
     """``count`` people (fewer when no free place is found) within about ``spread`` metres of the origin.
 
-    Without ``clothes`` they are bare bodies with painted ones.
+    Without ``clothes`` they are bare bodies with painted ones. All have the shape of ``betas`` where that is given.
 
     Raises:
         InputError: ``motion_files`` (a folder or archive of captured motion) cannot be read.
@@ -131,7 +132,7 @@ def cast_people(
     times = torch.from_numpy(np.asarray(timestamps_s, np.float64))
     for spot in arrange_people(rng, count, spread):
         for _ in range(_TRIES):
-            player = _sample_player(rng, bank, body_name, library, times, spot, taken)
+            player = _sample_player(rng, bank, body_name, library, times, spot, taken, betas)
             if player is not None and _sits_well(player, players):
                 players.append(player)
                 taken.append(player.vertices[:, ::11] if player.seat is None else _add_seat(player))
@@ -147,11 +148,12 @@ def _sample_player(
     times: Float[torch.Tensor, "N"],
     spot: Spot,
     taken: list[ndarray],
+    betas: Float[torch.Tensor, "10"] | None,
 ) -> Player | None:
     """A moving body at the spot, or nobody when others leave no room."""
     body, _ = load_cast_body(body_name)
     *_, thin = load_support(body_name)
-    betas = _sample_shape(rng, body)
+    betas = _sample_shape(rng, body) if betas is None else betas
     motion, contacts = _sample_motion(rng, library, body_name, betas, times, spot)
     skeleton = body.skeleton(_make_params(body, betas, motion, np.zeros(2)))
     offset = find_place(rng, spot, pose_points(thin, betas, motion, skeleton).numpy(), taken)
