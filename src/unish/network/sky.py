@@ -1,7 +1,10 @@
 """Which pixels show the sky: a small head on frozen features of photographs, refined to the edges of the picture.
 
-    images ──> EfficientNet-Lite0 (strides 4, 8, 16) ──> SkyHead ──> probability at stride 4 ──> grown over what looks
-    like the sky of this very picture ──> guided filter ──> mask
+    images at three sizes ──> EfficientNet-Lite0 (strides 4, 8, 16) ──> SkyHead ──> mean ──> probability at stride 4
+    ──> grown over what looks like the sky of this very picture ──> guided filter ──> mask
+
+The smallest size tells a sky from a white wall, for it sees the whole room at once; the largest sees slits between
+roofs.
 
 It runs beside the network whose points it clears, so every preset has it, and it needs no people and no cameras.
 """
@@ -23,8 +26,8 @@ from unish.network.small_scene import working_size
 from unish.network.weights import SHIPPED, read_safetensors
 
 WEIGHTS = Path(__file__).parent / "sky_head.safetensors"
-LONG_SIDE = 224
-"""Working size of the encoder."""
+LONG_SIDES = (160, 224, 448)
+"""Sizes at which the encoder works; what follows the head works at the last."""
 
 STRIDE = 4
 HIDDEN = 32
@@ -42,7 +45,7 @@ largest mean step between neighbouring pixels."""
 
 MIN_SEEDS, GROWN = 6, 0.9
 _ENCODER_PREFIX = "scene.encoder."
-_FRAMES_AT_ONCE = 16
+_FRAMES_AT_ONCE = 4
 
 
 class SkyHead(nn.Module):
@@ -81,16 +84,22 @@ def find_sky(images: UInt8[Tensor, "T H W 3"]) -> Bool[Tensor, "T H W"]:
     with torch.inference_mode():
         for chunk in images.split(_FRAMES_AT_ONCE) if len(images) else ():
             pictures = chunk.permute(0, 3, 1, 2).float() / 255
-            small = shrink(pictures)
-            probability = grow(head(*encoder(small), mean_colours(small)).sigmoid(), small)
-            found.append(refine(probability, small, pictures) > THRESHOLD)
+            sizes = [shrink(pictures, long_side) for long_side in LONG_SIDES]
+            logits = [head(*encoder(small), mean_colours(small))[:, None] for small in sizes]
+            shape, small = logits[-1].shape[-2:], sizes[-1]
+            mean = torch.stack([_resize(one, shape) for one in logits]).mean(0)[:, 0]
+            found.append(refine(grow(mean.sigmoid(), small), small, pictures) > THRESHOLD)
     return torch.cat(found)
 
 
-def shrink(pictures: Float[Tensor, "F 3 H W"]) -> Float[Tensor, "F 3 h w"]:
-    """To the working size, whose sides are multiples of 16."""
-    size = working_size(int(pictures.shape[-2]), int(pictures.shape[-1]), LONG_SIDE)
+def shrink(pictures: Float[Tensor, "F 3 H W"], long_side: int) -> Float[Tensor, "F 3 h w"]:
+    """To a working size, whose sides are multiples of 16."""
+    size = working_size(int(pictures.shape[-2]), int(pictures.shape[-1]), long_side)
     return functional.interpolate(pictures, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _resize(maps: Float[Tensor, "F 1 a b"], size: tuple[int, int]) -> Float[Tensor, "F 1 h w"]:
+    return functional.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
 def mean_colours(small: Float[Tensor, "F 3 h w"]) -> Float[Tensor, "F 3 h4 w4"]:

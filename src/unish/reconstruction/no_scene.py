@@ -1,11 +1,11 @@
-"""Pixels that show no scene, sky and padding: whatever a network says of them takes no part in anything."""
+"""Pixels that show no scene, sky, padding and insets: whatever a network says of them takes no part in anything."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from unish.reconstruction.window import mean_distance
@@ -16,15 +16,21 @@ _NO_CONFIDENCE = -30.0
 
 
 def find_padding(clip: Clip, size: tuple[int, int]) -> Bool[FrameArray, "T H W"]:
-    """What lies beside the pictures that do not fill their frames, in frames resized to (height, width) ``size``."""
+    """What lies beside the pictures that do not fill their frames, and pictures laid over them, in frames resized to
+    (height, width) ``size``."""
     factor = torch.tensor([size[0] / clip.size[0], size[1] / clip.size[1]]).repeat(2)
 
+    def resized(area: Int64[Tensor, "4"]) -> tuple[slice, slice]:
+        top, left, bottom, right = (round(edge) for edge in (area * factor).tolist())
+        return slice(top, bottom), slice(left, right)
+
     def padding(frame: int) -> Bool[Tensor, "H W"]:
-        if clip.picture_area is None:
-            return torch.zeros(size, dtype=torch.bool)
-        top, left, bottom, right = (round(edge) for edge in (clip.picture_area[frame] * factor).tolist())
-        beside = torch.ones(size, dtype=torch.bool)
-        beside[top:bottom, left:right] = False
+        beside = torch.zeros(size, dtype=torch.bool)
+        if clip.picture_area is not None:
+            beside = torch.ones(size, dtype=torch.bool)
+            beside[resized(clip.picture_area[frame])] = False
+        if clip.inset_area is not None:
+            beside[resized(torch.tensor(clip.inset_area))] = True
         return beside
 
     return FrameArray((clip.num_frames, *size), torch.bool, padding)

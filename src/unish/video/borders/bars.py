@@ -52,7 +52,7 @@ _ROUNDS = 3
 
 def find_bars(images: UInt8[Frames | Tensor, "T H W 3"]) -> Area | None:
     """Where the picture lies between bars that are there in every frame; ``None`` where it fills the frames."""
-    frames = np.asarray(images[_choose_frames(images)])
+    frames = np.asarray(images[choose_frames(images)])
     whole = (0, 0, *frames.shape[1:3])
     area: Area = (0, 0, int(whole[2]), int(whole[3]))
     for _ in range(_ROUNDS):
@@ -65,7 +65,7 @@ def find_bars(images: UInt8[Frames | Tensor, "T H W 3"]) -> Area | None:
     return None if area == whole else area
 
 
-def _choose_frames(images: Frames | Tensor) -> Int64[ndarray, "N"]:
+def choose_frames(images: Frames | Tensor) -> Int64[ndarray, "N"]:
     """Evenly spread, of those that need not be decoded again if there are such."""
     cheap = np.arange(len(images))
     if isinstance(images, FrameArray) and len(images.at_hand):

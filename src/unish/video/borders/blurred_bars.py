@@ -20,10 +20,13 @@ _FAINT = 0.5
 """Levels. Coding makes steps as small as this."""
 _EARLIER = 0.3
 """Strength, over that of an edge, of another shortly before it that takes its place."""
-_AGREE = 0.7
-"""Share of the parts of an edge that stand out."""
+_AGREE, _AGREE_ALONE = 0.7, 0.5
+"""Share of the parts that stand out: of both edges together, and of each. Night behind one of them hides it."""
 _MIN_DETAIL = 0.8
 """Levels. A picture without detail is as smooth as a bar."""
+_SURE = 12.0
+"""``_STANDS_OUT`` of edges that need less to agree with them, because nothing in a scene is like that twice:"""
+_SMOOTHER_IF_SURE, _MIN_DETAIL_IF_SURE, _ALIKE_IF_SURE = 0.8, 0.4, 0.8
 _ASIDE = 2
 """Rows by which the two bars may differ."""
 _ALIKE = 0.6
@@ -43,14 +46,21 @@ def find_blurred_pair(frames: UInt8[ndarray, "N H W 3"]) -> tuple[int, int]:
     detail, steps = _measure_rows(frames)
     height = len(detail)
     # The step into the last bar is the step out of it, seen from the other end.
-    above, below = _edges(steps), _edges(np.roll(steps[:, ::-1], 1, axis=1))
+    (above, seen_above), (below, seen_below) = _edges(steps), _edges(np.roll(steps[:, ::-1], 1, axis=1))
     best, found = 0.0, (0, 0)
     for first in range(max(_NEAR + 1, round(height * _NARROWEST)), int(height * _WIDEST)):
         for last in range(max(_NEAR + 1, first - _ASIDE), first + _ASIDE + 1):
-            strength = min(float(above[first]), float(below[last]))
-            if strength > best and _are_smooth(detail, first, height - last):
+            strength, agree = min(float(above[first]), float(below[last])), (seen_above[first] + seen_below[last]) / 2
+            if (
+                strength > best
+                and agree >= _AGREE
+                and _are_smooth(detail, first, height - last, sure=strength >= _SURE)
+            ):
                 best, found = strength, (first, last)
-    return found if best and _shows_copy(frames, *found) else (0, 0)
+    if not best:
+        return 0, 0
+    needs_little = not _are_smooth(detail, found[0], height - found[1], sure=False)
+    return found if _shows_copy(frames, *found, alike=_ALIKE_IF_SURE if needs_little else _ALIKE) else (0, 0)
 
 
 def _measure_rows(
@@ -71,10 +81,11 @@ def _measure_rows(
     return np.median(detail, axis=1), steps.T
 
 
-def _edges(steps: Float32[ndarray, "B H"]) -> Float32[ndarray, "H"]:
-    """How far the step into each row stands out from those before it; 0 where it is no edge."""
+def _edges(steps: Float32[ndarray, "B H"]) -> tuple[Float32[ndarray, "H"], Float32[ndarray, "H"]]:
+    """How far the step into each row stands out from those before it, and in which share of the parts; 0 where it is
+    no edge."""
     height = steps.shape[1]
-    sharp = np.zeros(height, np.float32)
+    sharp, seen = np.zeros(height, np.float32), np.zeros(height, np.float32)
     mean = steps.mean(axis=0)
     for row in range(_NEAR + 1, height):
         bar = steps[:, row - _NEAR : row - 2]
@@ -82,20 +93,22 @@ def _edges(steps: Float32[ndarray, "B H"]) -> Float32[ndarray, "H"]:
         if mean[row] < _STEP or ratio < _STANDS_OUT or mean[row] < mean[row - 2 : row].max():
             continue
         stands_out = steps[:, row] >= np.maximum(_STANDS_OUT * np.median(bar, axis=1), bar.max(axis=1))
-        if (stands_out & (steps[:, row] >= 2 * _FAINT)).mean() >= _AGREE:
+        seen[row] = (stands_out & (steps[:, row] >= 2 * _FAINT)).mean()
+        if seen[row] >= _AGREE_ALONE:
             # The first edge from the border ends the bar; the picture behind it may have stronger ones.
             sharp[row] = 0.0 if (sharp[row - 3 : row] > _EARLIER * ratio).any() else ratio
-    return sharp
+    return sharp, seen
 
 
-def _are_smooth(detail: Float32[ndarray, "H"], first: int, last: int) -> bool:
+def _are_smooth(detail: Float32[ndarray, "H"], first: int, last: int, *, sure: bool) -> bool:
     """Whether the rows outside of these two have little fine detail, and what is between them has more."""
     inside = float(np.quantile(detail[first + 2 : last - 2], _RICH))
     outside = [float(np.quantile(part, _MOST)) for part in (detail[: first - 3], detail[last + 3 :])]
-    return inside >= _MIN_DETAIL and max(outside) <= _SMOOTHER * inside
+    least, smoother = (_MIN_DETAIL_IF_SURE, _SMOOTHER_IF_SURE) if sure else (_MIN_DETAIL, _SMOOTHER)
+    return inside >= least and max(outside) <= smoother * inside
 
 
-def _shows_copy(frames: UInt8[ndarray, "N H W 3"], first: int, last: int) -> bool:
+def _shows_copy(frames: UInt8[ndarray, "N H W 3"], first: int, last: int, *, alike: float) -> bool:
     """Whether the bars look like the picture between them: that tells them from smooth walls at both sides."""
     stride = max(1, frames.shape[1] // _COARSE)
     luma = frames[:, ::stride, ::stride].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
@@ -118,6 +131,6 @@ def _shows_copy(frames: UInt8[ndarray, "N H W 3"], first: int, last: int) -> boo
                 )
             )
             copy = np.stack([map_coordinates(one, there, order=1, mode="nearest") for one in picture])
-            if np.corrcoef(copy.ravel(), bars.ravel())[0, 1] >= _ALIKE:
+            if np.corrcoef(copy.ravel(), bars.ravel())[0, 1] >= alike:
                 return True
     return False

@@ -12,15 +12,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from numpy import ndarray
 from torch import Tensor
 
 from unish.structs import Clip, FrameArray, Frames, Reconstruction, pick_frames
-from unish.video.borders.bars import Area, find_bars
+from unish.video.borders.bars import Area, choose_frames, find_bars
 from unish.video.borders.blank import describe_blank, find_blank, leave_out_frames
+from unish.video.borders.inset import fill_area, find_inset
+from unish.video.borders.surround import find_surroundings
 from unish.video.read import LONG_SIDE, read_clip
 
+_BARS = "bars beside the picture ({}, pixels of the source) are no scene: what is inside is reconstructed"
+_SURROUNDINGS = (
+    "what never changes around the picture ({}, pixels of the source), as in a recording of a screen, is no scene: "
+    "what is inside is reconstructed"
+)
 _NEARLY = 0.95
 """Of the size of the source."""
 
@@ -41,22 +48,28 @@ def read_inside_bars(path: str | Path, **options: Any) -> tuple[Clip, Clip]:
 def show_inside_bars(clip: Clip) -> tuple[Clip, Clip]:
     """The frames that show something, whole, and what they show inside of bars; twice the same where there are none.
 
-    Bars that all shots share are cut off. What one shot has more of them becomes padding (``Clip.picture_area``). A
-    clip that already knows padding is taken as it is, and so is one that is blank from end to end.
+    Bars that all shots share are cut off, and so is what never changes around a recorded film. What one shot has more
+    of bars becomes padding (``Clip.picture_area``). A picture in the picture is painted over in both
+    (``Clip.inset_area``), so that nobody takes its people for people of the scene. A clip that already knows padding is
+    taken as it is, and so is one that is blank from end to end.
     """
     if clip.picture_area is not None:
         return clip, clip
     blank = find_blank(clip.images)
     if blank.all():
         return clip, clip
-    area = find_bars(pick_frames(clip.images, np.flatnonzero(~blank).tolist()))
-    inside = clip if area is None else _crop(clip, area)
+    shown = pick_frames(clip.images, np.flatnonzero(~blank).tolist())
+    area, note = find_bars(shown), _BARS
+    if area is None:
+        area, note = find_surroundings(np.asarray(shown[choose_frames(shown)])), _SURROUNDINGS
+    inside = clip if area is None else _crop(clip, area, note)
     if area is not None:
         blank |= find_blank(inside.images)
-    whole = clip
+    inside = _fill_inset(inside, ~blank)
+    whole = inside if area is None else clip
     if blank.any() and not blank.all():
         inside = replace(inside, warnings=(*inside.warnings, describe_blank(clip, blank)))
-        whole, inside = leave_out_frames(clip, blank), leave_out_frames(inside, blank)
+        whole, inside = leave_out_frames(whole, blank), leave_out_frames(inside, blank)
     inside = _find_padding_of_shots(inside)
     return whole, inside
 
@@ -136,15 +149,14 @@ def put_back(found: Reconstruction, placement: Placement, images: UInt8[Frames, 
     )
 
 
-def _crop(clip: Clip, area: Area) -> Clip:
-    """The clip that shows this area (clip pixels) only; says so."""
+def _crop(clip: Clip, area: Area, note: str) -> Clip:
+    """The clip that shows this area (clip pixels) only; says so with ``note``, where the widths are filled in."""
     top, left, bottom, right = area
     factor = np.array([clip.source_size[0] / clip.size[0], clip.source_size[1] / clip.size[1]] * 2)
     shown = np.array(area) * factor
     y0, x0, y1, x1 = shown.tolist()
     widths = {"left": x0, "right": clip.source_size[1] - x1, "top": y0, "bottom": clip.source_size[0] - y1}
     told = ", ".join(f"{width:.0f} at the {side}" for side, width in widths.items() if width)
-    note = f"bars beside the picture ({told}, pixels of the source) are no scene: what is inside is reconstructed"
     images = clip.images
     inner = FrameArray(
         (len(images), bottom - top, right - left, 3),
@@ -156,8 +168,32 @@ def _crop(clip: Clip, area: Area) -> Clip:
         clip,
         images=images[:, top:bottom, left:right] if isinstance(images, Tensor) else inner,
         source_area=(y0, x0, y1, x1),
-        warnings=(*clip.warnings, note),
+        warnings=(*clip.warnings, note.format(told)),
     )
+
+
+def _fill_inset(clip: Clip, shown: Bool[ndarray, "T"]) -> Clip:
+    """The clip without the picture in its picture, where it has one; says so."""
+    if not shown.any():
+        return clip
+    frames = pick_frames(clip.images, np.flatnonzero(shown).tolist())
+    area = find_inset(np.asarray(frames[choose_frames(frames)]))
+    if area is None:
+        return clip
+    top, left, bottom, right = area
+    share = (bottom - top) * (right - left) / (clip.size[0] * clip.size[1])
+    note = (
+        f"a picture in the picture covers {100 * share:.0f} % of it (rows {top} to {bottom}, columns {left} to {right} "
+        f"of {clip.size[1]} x {clip.size[0]}): it was painted over, and is no scene"
+    )
+    images = clip.images
+    filled = FrameArray(
+        images.shape,
+        torch.uint8,
+        lambda frame: torch.from_numpy(fill_area(np.asarray(images[frame]), area)),
+        at_hand=images.at_hand if isinstance(images, FrameArray) else None,
+    )
+    return replace(clip, images=filled, inset_area=area, warnings=(*clip.warnings, note))
 
 
 def _find_padding_of_shots(clip: Clip) -> Clip:
