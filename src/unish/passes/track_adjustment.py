@@ -22,7 +22,8 @@ from unish.export.scene_frames import SceneFrames
 
 LEAST_PARALLAX_DEG = 0.3
 """Median angle under which a point is seen, from which on points tell places of cameras."""
-_LEAST_SEEN = 12  # points of a camera that is adjusted: twice its unknowns
+_LEAST_SEEN = 100
+"""Points of a camera that is adjusted: with fewer, the noise of matches moves it farther than it is off."""
 _NUM_STEPS = 60
 _ENOUGH = 1e-6  # share of the cost by which a last step still lowers it
 _DAMPING, _MOST_DAMPING = 1e-4, 1e4  # relative to the diagonal
@@ -36,7 +37,7 @@ def adjust_tracks(
     """Cameras and points that explain the observations best; the first camera, the unit and all lenses stay.
 
     Observations that then miss by more are dropped, and points that fewer frames see. Where the camera only turned or
-    stood, nothing is changed, for nothing tells where cameras are.
+    stood, nothing is changed, for nothing tells where cameras are; cameras that see few points stay, too.
 
     Args:
         max_error_px: of an observation.
@@ -45,7 +46,10 @@ def adjust_tracks(
     if not len(points.xyz) or _measure_parallax(frames, points) < LEAST_PARALLAX_DEG:
         return frames, points
     for _ in range(2):  # what is dropped after the first round no longer pulls in the second
-        bundle = _solve(_Bundle.of(frames, points))
+        start = _Bundle.of(frames, points)
+        if not start.free.any():
+            break
+        bundle = _solve(start)
         frames = replace(frames, c2w=np.linalg.inv(bundle.w2c))
         points = _keep(replace(points, xyz=bundle.xyz, error_px=bundle.errors()), max_error_px, least_seen)
     return frames, points
@@ -158,7 +162,9 @@ def _solve(bundle: _Bundle) -> _Bundle:
             damping *= _MORE
             if damping > _MOST_DAMPING:
                 break
-    # Nothing but the first camera holds the unit: points are on the median as far as they were.
+    if not bundle.free[1:].all():
+        return bundle  # the cameras that stay hold the unit
+    # Nothing else does: points are on the median as far as they were.
     growth = float(np.exp(np.median(np.log(start.local()[:, 2] / bundle.local()[:, 2]))))
     w2c, centre = bundle.w2c.copy(), np.linalg.inv(bundle.w2c[0])[:3, 3]
     xyz = centre + growth * (bundle.xyz - centre)
