@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,12 @@ from test_oracle_rates import SparseOracle
 
 from oracle_world import SHOTS, SIZE, OracleNetwork, World, make_world
 from unish.body import load_body
-from unish.passes import conclude, concluded, open_observations, save_observations
+from unish.geometry.rigid import make_rigid
+from unish.geometry.rotation import axis_angle_to_matrix
+from unish.passes import conclude, concluded, network_pass, open_observations, save_observations
 from unish.pipeline import Result, Settings, run
+from unish.reconstruction import Loop, Window
+from unish.reconstruction.stitch import align_windows
 from unish.structs import FrameArray, Reconstruction
 from unish.structs.progress import StageClock
 
@@ -75,15 +80,32 @@ def write_cameras(world: World, folder: Path) -> Path:
     return path
 
 
+def pretend_loops(pictures: Any, people: Any, no_scene: Any, windows: list[Window], intrinsics: Any) -> list[Loop]:
+    """The last two frames stand to the first one as their windows say, but for four degrees."""
+    turned = make_rigid(axis_angle_to_matrix(torch.tensor([0.0, 0.07, 0.0])), torch.zeros(3))
+    last = align_windows(windows)[-1]
+    ends = last.move(windows[-1].c2w)
+    frames = windows[-1].frames
+    return [
+        Loop(first=0, second=frames[row], relative=ends[row] @ turned, log_ratio=math.log(last.scale), distance=3.0)
+        for row in (-2, -1)
+    ]
+
+
 @pytest.fixture(autouse=True)
 def no_quality(monkeypatch: pytest.MonkeyPatch) -> None:
     """The distances of bodies to points take longest of what a report says, and follow from all else."""
     monkeypatch.setattr(concluded, "measure_quality", lambda *args: {})
 
 
-@pytest.mark.parametrize("kind", ["bars", "two rates", "sky and errors", "cameras"])
-def test_settled_again_all_is_the_same(world: World, kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["bars", "two rates", "sky and errors", "cameras", "loops"])
+def test_settled_again_all_is_the_same(
+    world: World, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "loops":
+        monkeypatch.setattr(network_pass, "find_loops", pretend_loops)
     first = observe(world, kind, tmp_path)
+    assert (first.report["shots"][0]["loops_closed"] > 0) == (kind == "loops")
     known_as = save_observations(
         tmp_path / "kept", first.observations, first.report, shape_space=first.shape_space, body=first.body.name
     )

@@ -170,7 +170,9 @@ def _look(
     there = transform_points(moved, points)
     off_px = (there[..., :2] / there[..., 2:].clamp_min(1e-3) - target_rays).norm(dim=-1) * focal_px[:, None]
     explained = (off_px * unit < MAX_OFF_PX) & (there[..., 2] > 0) & (weights > 0)
-    deep = sample_maps(depth[second][:, None], matches.targets_px[0][:, None])[:, 0]
+    # One map after the other: there may be more pairs than maps fit into the memory.
+    looked_at = zip(second.tolist(), matches.targets_px[0], strict=True)
+    deep = torch.cat([sample_maps(depth[None, None, key], px[None, None])[0] for key, px in looked_at])
     ratio = (there[..., 2].clamp_min(1e-3) * distance[:, None] / deep).log()
     told = explained & torch.isfinite(ratio)
     return _Seen(
