@@ -52,7 +52,7 @@ def fuse(
     not heard then, and all points are in doubt. Where left and right are the other way round, the first one has taken
     the front for the back: seen along the ray that is a body with left and right exchanged and depth turned around. A
     point of which the second model is not sure stays where it is: MoveNet has to put legs that are cut off by the
-    border of the picture somewhere inside.
+    border of the picture somewhere inside. Key points are moved to the joints of the body first (``_HIGHER_M``).
 
     Args:
         px: x, y in pixels of the picture, and visibility.
