@@ -168,7 +168,7 @@ def _find_lock(
     ankle: Float64[ndarray, "K 3"],
 ) -> Float64[ndarray, "K 9"]:
     """How the ankle has to move, and foot and then toes to turn (rotation vectors), where heel or toe stands."""
-    both = planted.all(axis=1)[:, None]
+    both = np.logical_and(planted[:, 0], planted[:, 1])[:, None]
     # The toes bend until they are as far from the heel as their two spots are from each other (law of cosines).
     instep, toes, reach = ball - heel, toe - ball, np.linalg.norm(spots[1] - spots[0], axis=1)
     across = np.cross(instep, toes)
