@@ -92,7 +92,7 @@ def _draw_points(
     far_first = np.argsort(-z[ahead], kind="stable")
     winner = _nearest(ahead[far_first], pixels[far_first], sides[far_first], size)
     hit = winner >= 0
-    picture = np.tile(np.uint8(_BACKGROUND), (height, width, 1))
+    picture = np.tile(np.array(_BACKGROUND, np.uint8), (height, width, 1))
     depth = np.full(size, np.inf, np.float32)
     picture[hit], depth[hit] = splats.colours[winner[hit]], z[winner[hit]]
     return picture, depth
