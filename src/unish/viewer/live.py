@@ -333,23 +333,27 @@ class LiveViewer:
         if len(clicks.places) == most:
             clicks.clear()
         step = self._window(event.client).step
-        if not clicks.add(event, step, self.shown_points(step)):
+        if not clicks.add(event, step, self.shown_points(step, people=most == 2)):
             self._result.content = "There is no point there; click on the scene or on a body."
         elif most != 2:
             self._result.content = f"{len(clicks.places)} places; three or more say where the floor is."
         elif len(clicks.places) == 2:
             self._result.content = clicks.measure()
 
-    def shown_points(self, step: int) -> Float32[ndarray, "N 3"]:
-        """Everything of a step that a click can mean, world metres: scene, the frame's own points, bodies."""
+    def shown_points(self, step: int, *, people: bool = True) -> Float32[ndarray, "N 3"]:
+        """Everything of a step that a click can mean, world metres: scene, the frame's own points, bodies.
+
+        Args:
+            people: whether people can be meant; nobody is a place of the floor.
+        """
         choices, record = self.choices, self.record
-        parts = [person.posed_vertices(step) for person in record.people if person.shown[step]]
+        parts = [person.posed_vertices(step) for person in record.people if people and person.shown[step]]
         if choices.points != FRAME:
             shot = record.shots[int(record.shot_of_step[step])]
             parts.append((shot.points.xyz + shot.centre)[shot.points.confidence >= choices.confidence])
         if choices.points != WHOLE:
             found = record.frame_points(step, max_points=MAX_POINTS)
-            parts.append(found.xyz[found.confidence >= choices.confidence])
+            parts.append(found.xyz[(found.confidence >= choices.confidence) & (people | (found.person < 0))])
         return np.concatenate([np.zeros((0, 3)), *parts]).astype(np.float32)
 
     def _save_screenshot(self, client: Any) -> None:
