@@ -145,10 +145,9 @@ def _score_person(
         for side, view in ((found, shared.predicted), (true, shared.true))
     )
     says, rated = _rate_contacts(prediction, who[0], ours, valid)
-    by_foot = (either.reshape(-1, 2, 2).any(2) for either in (says, touching, rated))
     return MotionScores(
         contacts=_count(says, touching, rated),
-        feet=_count(*by_foot),
+        feet=_count(_join_feet(says), _join_feet(touching), _join_feet(rated)),
         slide_cm_s=_measure_slide(found, true, touching, regions, shared.fps),
         gap_cm=_measure_gap(found, touching, regions),
         sunk=(100 * found.height[valid].min(1) < -SUNK_CM).tolist(),
@@ -179,6 +178,11 @@ def _count(says: Bool[ndarray, "T C"], touching: Bool[ndarray, "T C"], rated: Bo
         false=int((says & ~touching & rated).sum()),
         missed=int((~says & touching & rated).sum()),
     )
+
+
+def _join_feet(heels_and_toes: Bool[ndarray, "T 4"]) -> Bool[ndarray, "T 2"]:
+    """Left and right foot, by their heel or toes."""
+    return heels_and_toes.reshape(-1, 2, 2).any(2)
 
 
 def _measure_slide(
