@@ -182,7 +182,7 @@ def _count(says: Bool[ndarray, "T C"], touching: Bool[ndarray, "T C"], rated: Bo
 
 def _join_feet(heels_and_toes: Bool[ndarray, "T 4"]) -> Bool[ndarray, "T 2"]:
     """Left and right foot, by their heel or toes."""
-    return heels_and_toes.reshape(-1, 2, 2).any(2)
+    return heels_and_toes[:, 0::2] | heels_and_toes[:, 1::2]
 
 
 def _measure_slide(
