@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from made_room import BOX_M, CAMERA_HEIGHT, FOCAL, STATURE, make_room, turn_world
-from unish.reconstruction.checks.ground import read_ground
+from small_record import make_figure, make_record
+from unish.geometry.plane import level_axes
+from unish.reconstruction.checks.ground import SUPPORT_REACH_M, read_ground, read_supports
 from unish.reconstruction.checks.people import (
     band_medians,
     box_overlap,
@@ -21,6 +24,7 @@ from unish.reconstruction.checks.people import (
     ray_jitter,
     size_in_picture,
 )
+from unish.reconstruction.height_map import BOTH_CONFIDENCE, FOOT_CONFIDENCE
 from unish.reconstruction.report import JOINT_PAIRS
 from unish.reconstruction.world_checks import MAX_POSED_FRAMES, measure_people, pose_some
 from unish.structs import Reconstruction
@@ -325,3 +329,26 @@ def test_somebody_who_was_never_seen_has_no_measures() -> None:
     assert found.frames == 0
     for value in (found.ray_jitter_cm, found.max_speed_m_s, found.foot_to_floor_cm, *found.distance_m):
         assert np.isnan(value)
+
+
+def test_what_carries_a_point_is_the_floor_or_what_feet_told_near_it_whichever_is_as_high() -> None:
+    """A wall 1.9 m high whose only place that feet told is at (2, 3) m; the floor is 1.4 m under the camera."""
+    record, step = make_record(make_figure()), 0.1
+    height, confidence = np.full((1, 60, 60), np.nan, np.float32), np.zeros((1, 60, 60), np.float32)
+    height[0, 30, 20], confidence[0, 30, 20] = 1.9, FOOT_CONFIDENCE
+    grid = np.array([[0.0, 0.0, step, -1.4]], np.float32)
+    record = replace(record, ground_height=height, ground_confidence=confidence, ground_grid=grid)
+    axes = level_axes(torch.from_numpy(record.gravity[0]).double()).numpy()
+    assert np.allclose(axes[1], [0, -1, 0])
+
+    def read(aside: float, over_floor: float) -> tuple[float, bool]:
+        place = np.array([(20.5 * step + aside), over_floor - 1.4, 30.5 * step]) @ axes
+        support, confirmed = read_supports(record, place[None], np.zeros(1, int))
+        return float(support[0]), bool(confirmed[0])
+
+    assert read(0.0, 1.9) == (pytest.approx(1.9), False)
+    assert read(0.9 * SUPPORT_REACH_M, 2.3) == (pytest.approx(1.9), False), "who jumps is over the wall"
+    assert read(0.3, 0.1) == (0.0, True), "who stands beside it is on the floor"
+    assert read(1.1 * SUPPORT_REACH_M, 1.9) == (0.0, True), "who floats elsewhere is over the floor"
+    confidence[0, 30, 20] = BOTH_CONFIDENCE
+    assert read(0.5, 1.7) == (pytest.approx(1.9), True)

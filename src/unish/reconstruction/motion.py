@@ -54,8 +54,16 @@ TOUCHES = 0.5
 SLIDE_M, SLIDE_M_S = 0.04, 0.08
 """A heel or toe that moves on steadily across the viewing ray, this far and fast, slides: it is not held."""
 
+LIFTED_M_S, LIFTED_TIMES = 0.2, 4.0
+"""What touches in two frames and moves faster than this across the viewing ray from one to the other, and so many times
+as fast as the person's feet mostly do while they touch, was lifted, or rolled off, in between."""
+
 ALONG_RAY = 2.0
 """Along the ray it may move so many times as far and as fast: bodies jitter there."""
+
+LONE = 2.5
+"""So many times as far and as fast, where most of a person's stances do not slide: a belt or a camera whose path is
+wrong moves all of them, and a short stance alone is moved by the smoothing of distances over time."""
 
 CONTACT_LANDMARKS = (29, 31, 30, 32)
 """BlazePose heel and toe of each side, in the order of ``contacts.REGIONS``: they move with the foot as these do."""
@@ -233,10 +241,11 @@ def _find_stances(
 ) -> _Touching:
     """Which heels and toes are held together; those that slide are let go, but for those of which a user says that they
     touch."""
-    stance = _number_stances(weights > 0, evidence.times)
     start, clearance = evidence.start, clearance.nan_to_num()
     points, _ = differentiate_landmarks(body, start.rotations, _every_frame(start.betas, start.position))
     points = points[..., CONTACT_LANDMARKS, :] + start.position[:, :, None]
+    ray = torch.nn.functional.normalize(points - evidence.centre[:, :, None], dim=-1)
+    stance = _number_stances(weights > 0, points, ray, evidence.times, given)
     height = (points @ floor[:3] - clearance).unflatten(-1, (2, 2))
     lower = (height == height.amin(-1, keepdim=True)).flatten(-2)
     found = _Touching(weights=weights, lower=lower, stance=stance, clearance=clearance, floor=floor, given=given)
@@ -247,21 +256,35 @@ def _find_stances(
     # Straight line over time by least squares; the means of the products are those of a stance.
     moments = _mean_of_stances(torch.cat([away * late, late.square()], dim=-1), found)
     speed = moments[..., :3] / moments[..., 3:].clamp_min(1e-9)
-    ray = torch.nn.functional.normalize(points - evidence.centre[:, :, None], dim=-1)
     along = (speed * ray).sum(-1, keepdim=True)
     speed = torch.maximum((speed - along * ray).norm(dim=-1), along[..., 0].abs() / ALONG_RAY)
     # Evenly timed frames of a span s have the variance s²/12.
-    slides = (speed > SLIDE_M_S) & (speed * (12 * moments[..., 3]).sqrt() > SLIDE_M)
-    return replace(found, weights=torch.where(slides & ~given, 0.0, weights))
+    slides = torch.minimum(speed / SLIDE_M_S, speed * (12 * moments[..., 3]).sqrt() / SLIDE_M)
+    touches = weights > 0
+    mostly = ((slides > 1) & touches).sum((1, 2)) > 0.5 * touches.sum((1, 2))
+    limit = torch.where(mostly, 1.0, LONE)[:, None, None]
+    return replace(found, weights=torch.where((slides > limit) & ~given, 0.0, weights))
 
 
 def _every_frame(betas: Float[Tensor, "S 10"], position: Float[Tensor, "S N 3"]) -> Float[Tensor, "S N 10"]:
     return betas[:, None].expand(-1, position.shape[1], -1)
 
 
-def _number_stances(touches: Bool[Tensor, "S N C"], times: Float[Tensor, "S N"]) -> Int64[Tensor, "S N C"]:
-    """A stance ends where the heel or toe is lifted, or was not seen for more than ``MAX_STEP_S``."""
-    goes_on = touches[:, 1:] & touches[:, :-1] & (times.diff(dim=1) <= MAX_STEP_S)[..., None]
+def _number_stances(
+    touches: Bool[Tensor, "S N C"],
+    points: Float[Tensor, "S N C 3"],
+    ray: Float[Tensor, "S N C 3"],
+    times: Float[Tensor, "S N"],
+    given: Bool[Tensor, "S N C"],
+) -> Int64[Tensor, "S N C"]:
+    """A stance ends where the heel or toe is lifted (``LIFTED_M_S``), or was not seen for more than ``MAX_STEP_S``."""
+    gaps = times.diff(dim=1)[..., None]
+    both = touches[:, 1:] & touches[:, :-1] & (gaps <= MAX_STEP_S)
+    steps, along = points.diff(dim=1), ray[:, 1:]
+    across = (steps - (steps * along).sum(-1, keepdim=True) * along).norm(dim=-1) / gaps.clamp_min(1e-9)
+    usual = torch.where(both, across, torch.nan).flatten(1).nanmedian(dim=1).values.nan_to_num()[:, None, None]
+    still = across < (LIFTED_TIMES * usual).clamp_min(LIFTED_M_S)
+    goes_on = both & (still | (given[:, 1:] & given[:, :-1]))
     return pad((~goes_on).long().cumsum(dim=1), (0, 0, 1, 0))
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unish.body import Body
 from unish.geometry.statistics import weighted_median
+from unish.reconstruction.contacts import FootPoints, pose_feet
 from unish.reconstruction.feet_plane import FOOT_SIGMA_M, allow_misfit
 from unish.reconstruction.ground import Ground
 from unish.reconstruction.height_map import TRUSTED, HeightMap, map_heights
@@ -22,13 +23,17 @@ MIN_STANCES = 4
 """Stances that have to confirm the heights that the scene shows before feet are held by them."""
 
 MIN_OFF_FLOOR = 0.25
-"""Share of them that have to be off the floor: else it is flat, and the plane is known better than any map."""
+"""Share of them that have to be off the floor by more than their own error: else it is flat, and the plane is known
+better than any map."""
 
 BETTER = 0.5
 """Share of what the floor leaves unexplained that these heights may leave."""
 
 LARGEST_M = 0.2
 """A stance that is farther off counts as much as one that is off by this."""
+
+SLOPE_M = 0.06
+"""By so much the ground under a heel may differ from that under the toes: more is the edge of something."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +77,13 @@ def survey_terrain(
     shown, confidence = heights.sample(stances.place)
     confirmed = (confidence >= TRUSTED) & ((shown - stances.height).abs() < allow_misfit(stances.camera_height))
     carried = find_supports(stances)
-    if trusts_map(stances, heights):
+    trusted = trusts_map(stances, heights)
+    if trusted:
         carried = torch.where(confirmed, shown, carried)
+    support = spread_supports(stances, carried)
     return Terrain(
         map=heights.stamp(stances.place, carried, confirmed),
-        support=spread_supports(stances, carried),
+        support=_follow_slope(support, pose_feet(shot, body, ground.floor[:3]), heights) if trusted else support,
         levels=carried[carried.abs() > FOOT_SIGMA_M],
     )
 
@@ -85,10 +92,18 @@ def trusts_map(stances: Stances, heights: HeightMap) -> bool:
     """Whether feet that stand confirm the local heights of the scene, and the floor alone does not explain them."""
     shown, confidence = heights.sample(stances.place)
     asked = (confidence >= TRUSTED) & stances.long
-    off_floor = asked & (stances.height.abs() > allow_misfit(stances.camera_height + stances.height))
+    off_floor = asked & (stances.height.abs() > FOOT_SIGMA_M)
     if int(asked.sum()) < MIN_STANCES or float(off_floor.sum()) < MIN_OFF_FLOOR * float(asked.sum()):
         return False
     by_floor = stances.height[asked].abs()
     by_map = (stances.height - shown)[asked].abs()
     close = weighted_median(by_map, torch.ones_like(by_map)) < FOOT_SIGMA_M
     return bool(close and by_map.clamp_max(LARGEST_M).sum() < BETTER * by_floor.clamp_max(LARGEST_M).sum())
+
+
+def _follow_slope(support: Float[Tensor, "P T 4"], feet: FootPoints, heights: HeightMap) -> Float[Tensor, "P T 4"]:
+    """What is under each heel and toe by itself, where the map shows it: on a ramp one is higher than the other."""
+    shown, confidence = heights.sample(feet.lowest.flatten(0, 2).nan_to_num())
+    shown, confidence = shown.view_as(support), confidence.view_as(support)
+    slopes = (confidence >= TRUSTED) & ((shown - support).abs() < SLOPE_M)
+    return torch.where(slopes, shown, support)

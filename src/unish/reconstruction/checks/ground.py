@@ -21,8 +21,9 @@ GROUND_BAND_M = 0.5
 MIN_GROUND_POINTS = 200
 MAX_GROUND_FRAMES = 8
 MAX_GROUND_POINTS = 20_000
-SUPPORT_REACH_M = 0.5
-"""So far along the floor from where a foot was found to stand, what it stood on goes on."""
+SUPPORT_REACH_M = 1.5
+"""So far along the floor from where a foot was found to stand, what it stood on may go on: a place is off by a tenth of
+the distance, and who jumps on a roof stands still on few places of it."""
 
 RADIUS_M = 0.05
 """Residual at which a point counts half in the robust plane: the thickness of a good floor."""
@@ -71,11 +72,11 @@ def read_supports(
     """Height over the floor (metres) of what feet were found to stand on at the places of points, and whether points of
     the scene show the same.
 
-    That of the nearest cell within ``SUPPORT_REACH_M`` that feet have told (``height_map``); 0, the floor itself, where
-    there is none.
+    Of the cells within ``SUPPORT_REACH_M`` that feet have told (``height_map``) and the floor itself, 0, the one whose
+    height is nearest to that of the point: who stands beside a wall is on the floor, who jumps on it is over the wall.
 
     Args:
-        points: world, metres.
+        points: lowest ones of people, world, metres.
         frames: of each point.
     """
     height, confirmed = np.zeros(len(points)), np.ones(len(points), bool)
@@ -92,11 +93,15 @@ def read_supports(
         axes = level_axes(torch.from_numpy(reconstruction.gravity[shot].astype(np.float64))).numpy()
         cells = np.stack([x + (columns + 0.5) * step, z + (rows + 0.5) * step], axis=1)
         distance = np.linalg.norm((points[own] @ axes[[0, 2]].T)[:, None] - cells, axis=-1)
-        nearest = distance.argmin(1)
-        near = distance[np.arange(len(own)), nearest] < SUPPORT_REACH_M
+        floor = reconstruction.floor[shot].astype(np.float64)
+        over_floor = points[own] @ floor[:3] + floor[3]
+        told = reconstruction.ground_height[shot, rows, columns].astype(np.float64)
+        off = np.where(distance < SUPPORT_REACH_M, np.abs(over_floor[:, None] - told), np.inf)
+        nearest = off.argmin(1)
+        carried = off[np.arange(len(own)), nearest] < np.abs(over_floor)
         at = (shot, rows[nearest], columns[nearest])
-        height[own] = np.where(near, reconstruction.ground_height[at], 0.0)
-        confirmed[own] = ~near | (reconstruction.ground_confidence[at] >= BOTH_CONFIDENCE)
+        height[own] = np.where(carried, reconstruction.ground_height[at], 0.0)
+        confirmed[own] = ~carried | (reconstruction.ground_confidence[at] >= BOTH_CONFIDENCE)
     return height, confirmed
 
 
