@@ -14,7 +14,9 @@ from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 from numpy import ndarray
 from scipy import ndimage
 
-from unish.video.borders.surround import FEWEST_FRAMES, LUMA, Area, find_changes
+from unish.video.borders.bars import Area
+from unish.video.borders.black_borders import FEWEST_FRAMES
+from unish.video.borders.surround import LUMA, find_changes
 
 _LONG_SIDE = 480
 """Pixels at which borders are looked for."""
