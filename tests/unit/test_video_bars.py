@@ -109,6 +109,26 @@ def test_blurred_sides(left: int, crf: int, upright: bool, tmp_path: Path) -> No
     assert found is not None and np.abs(np.subtract(found, area_of(coded, *widths))).max() <= 1
 
 
+def night_on_one_side(count: int = 8) -> np.ndarray:
+    """Lights to the left; to the right nothing is seen but a row of lamps in the upper half."""
+    pictures = scene(count).astype(np.float32)
+    pictures *= np.clip(np.linspace(2.0, -0.6, pictures.shape[2]), 0.01, 1)[:, None]
+    pictures[:, : pictures.shape[1] // 2, -60:] += 90
+    return np.clip(pictures, 0, 255).astype(np.uint8)
+
+
+def haze(count: int = 8) -> np.ndarray:
+    """A picture with hardly more detail than its blurred copy."""
+    soft = np.stack([ndimage.gaussian_filter(one.astype(np.float32), (3, 3, 0)) for one in scene(count)])
+    return np.clip(110 + 2 * (soft - 110), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("made", [night_on_one_side, haze])
+def test_blurred_sides_of_dark_and_of_smooth_pictures(made, tmp_path: Path) -> None:
+    framed = blur_sides(made(), 70)
+    assert find_bars(code(tmp_path, framed)) == area_of(framed, 0, 70, 0, 70)
+
+
 def test_a_dark_film_between_bars(tmp_path: Path) -> None:
     """Its luma stays below a third; one side of it is as black as the bar."""
     film = scene(light=0.35)

@@ -30,8 +30,8 @@ class Clip:
             and no scene. ``None`` where every picture fills its frame.
         source_area: (top, left, bottom, right) of what ``images`` show, pixels of the source: the picture inside of its
             bars. ``None`` where they show all of it.
-        inset_area: top, left, bottom, right of a picture in the picture, pixels: ``images`` are filled there from what is
-            around it, and it is no scene. ``None`` where there is none.
+        inset_area: top, left, bottom, right of a picture in the picture, pixels: ``images`` are filled there from what
+            is around it, and it is no scene. ``None`` where there is none.
         lens: what the source says of its lens; ``None`` where it says nothing.
         frame_names: file names of the used frames, where the source is a folder of pictures; ``None`` elsewhere.
         name: short name of the source, for messages and file names.

@@ -14,12 +14,16 @@ from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 from numpy import ndarray
 from scipy import ndimage
 
-from unish.video.borders.surround import FEWEST_FRAMES, LUMA, Area, find_changes
+from unish.video.borders.bars import Area
+from unish.video.borders.black_borders import FEWEST_FRAMES
+from unish.video.borders.surround import LUMA, find_changes
 
 _LONG_SIDE = 480
 """Pixels at which borders are looked for."""
 _STANDS_OUT, _STEP = 1.6, 2.0
 """Mean step of luma across the border, over that on either side of it, and levels by which it exceeds that."""
+_BESIDE = 6
+"""Pixels on either side of a border of which the farther four are compared with it."""
 _ABSENT = 0.34
 """Share of the frames in which the step may be smaller: two pictures are of one brightness there."""
 _SMOOTHED = 11
@@ -141,11 +145,10 @@ def _borders(small: Float32[ndarray, "N h w"]) -> Bool[ndarray, "h w"]:
     few = int(_ABSENT * len(small))
     lasting = np.partition(smooth, few, axis=0)[few]
     # A border that falls between two pixels, or has a width of its own, shows within three of them.
-    padded = np.pad(lasting, ((0, 0), (6, 6)), mode="edge")
-    width = lasting.shape[1]
-    beside = np.maximum(
-        *(sum(padded[:, 6 + at : 6 + at + width] for at in way) / 4 for way in (range(-6, -2), range(3, 7)))
-    )
+    padded = np.pad(lasting, ((0, 0), (_BESIDE, _BESIDE)), mode="edge")
+    means = ndimage.uniform_filter1d(padded, 4, axis=1)
+    # Means of four columns, from the third one on, to the left and to the right; an even filter begins one earlier.
+    beside = np.maximum(means[:, _BESIDE - 4 : -_BESIDE - 4], means[:, 2 * _BESIDE - 1 : padded.shape[1] - 1])
     return (lasting >= _STANDS_OUT * beside) & (lasting >= beside + _STEP)
 
 

@@ -11,11 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 from numpy import ndarray
 
-Area = tuple[int, int, int, int]
-"""(top, left, bottom, right), pixels."""
+from unish.video.borders.bars import Area
+from unish.video.borders.black_borders import FEWEST_FRAMES
 
-FEWEST_FRAMES = 6
-"""From which on it can be told what never changes."""
 _CHANGE = 10
 """Levels of luma, of 255, between the darkest and the lightest moment of a pixel that changes; coding stays below."""
 _LEAST_SHARE, _LEAST_SIDE = 0.1, 0.25
