@@ -10,7 +10,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from unish.video import read_clip
-from unish.video.shots.cuts import CutFinder, _describe, _difference, _shared_area
+from unish.video.shots.cuts import CutFinder, _describe, _difference
+from unish.video.shots.places import shared_area
 from unish.video.sources.files import FileSource
 from written_videos import write_video
 
@@ -99,13 +100,13 @@ def test_moved_squares_are_found_again() -> None:
     base = panoramas[0][12:48, 30:94]
     for down, right in ((0, 0), (8, 0), (-9, 5), (3, -30), (0, 31)):
         moved = panoramas[0][12 + down : 48 + down, 30 + right : 94 + right]
-        assert _shared_area(base, moved) > 0.8  # squares at the border of the overlap know less of one picture
+        assert shared_area(base, moved) > 0.8  # squares at the border of the overlap know less of one picture
     half = base.copy()
     half[:, :32] = panoramas[1][:36, :32]
-    assert _shared_area(base, half) == pytest.approx((32 - 3) / 64, abs=0.05)  # squares at the edge see both
-    assert _shared_area(base, panoramas[1][12:48, 30:94]) < 0.1
-    assert _shared_area(base, base + 0.3) < 0.1 and _shared_area(base, 0.5 + (base - 0.5) * 0.3) < 0.1
-    assert _shared_area(base, -base) < 0.1 and _shared_area(np.zeros_like(base), np.zeros_like(base)) == 0.0
+    assert shared_area(base, half) == pytest.approx((32 - 3) / 64, abs=0.05)  # squares at the edge see both
+    assert shared_area(base, panoramas[1][12:48, 30:94]) < 0.1
+    assert shared_area(base, base + 0.3) < 0.1 and shared_area(base, 0.5 + (base - 0.5) * 0.3) < 0.1
+    assert shared_area(base, -base) < 0.1 and shared_area(np.zeros_like(base), np.zeros_like(base)) == 0.0
 
 
 @pytest.mark.media

@@ -17,7 +17,7 @@ from unish.lab.synthetic import SynthConfig, make_clip
 from unish.people.protocols import Observation
 from unish.people.tracking import HungarianTracker
 from unish.video import read_clip
-from unish.video.shots.cuts import show_same_place
+from unish.video.shots.places import show_same_place
 from unish.video.shots.transition_network import TransitionNetwork, load_transition_model
 from unish.video.shots.transitions import CONTEXT, WINDOW, Change, ShotFinder
 from written_videos import write_video

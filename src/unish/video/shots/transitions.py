@@ -11,7 +11,9 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 from PIL import Image
 
-from unish.video.shots.cuts import CutFinder, show_same_place
+from unish.video.shots.cuts import CutFinder
+from unish.video.shots.passages import LONGEST_PASSAGE, camera_leaves
+from unish.video.shots.places import show_same_place
 
 TransitionModel = Callable[[UInt8[ndarray, "T 27 48 3"]], Float32[ndarray, "T"]]
 """Thumbnails of consecutive frames → probability of each that a transition is going on there."""
@@ -57,11 +59,12 @@ class ShotFinder:
     _positions: list[int] = field(default_factory=list)
     _probabilities: list[float] = field(default_factory=list)  # NaN: not judged
     _window: list[UInt8[ndarray, "27 48 3"]] = field(default_factory=list)
-    _thumbnails: list[UInt8[ndarray, "h w 3"]] = field(default_factory=list)  # of the frames of the window
-    _before: UInt8[ndarray, "h w 3"] | None = None  # the last thumbnail outside every run
+    _passed: list[UInt8[ndarray, "h w 3"]] = field(default_factory=list)  # thumbnails since the last judged frame
+    _thumbnails: list[list[UInt8[ndarray, "h w 3"]]] = field(default_factory=list)  # the same, for each of the window
+    _passage: list[UInt8[ndarray, "h w 3"]] = field(default_factory=list)  # since the last frame outside every run
     _opened: int | None = None  # first judged frame of the run that goes on
     _runs: list[tuple[int, int]] = field(default_factory=list)
-    _returns: list[tuple[int, int]] = field(default_factory=list)  # runs after which the same place is there
+    _same_shot: list[tuple[int, int]] = field(default_factory=list)  # runs that only look like a transition
 
     @property
     def look_ahead_s(self) -> float:
@@ -71,14 +74,18 @@ class ShotFinder:
     def push(self, time_s: float, thumbnail: UInt8[ndarray, "h w 3"]) -> None:
         self.cuts.push(time_s, thumbnail)
         self._count += 1
+        if self.model is None:
+            return
+        self._passed.append(thumbnail)
         # A millisecond is what times are rounded to in some files.
-        if self.model is None or (self._times and time_s - self._times[-1] < 1 / _HIGHEST_RATE - 1e-3):
+        if self._times and time_s - self._times[-1] < 1 / _HIGHEST_RATE - 1e-3:
             return
         self._times.append(time_s)
         self._positions.append(self._count - 1)
         small = np.asarray(Image.fromarray(thumbnail).resize(INPUT_SIZE[::-1], Image.Resampling.BOX))
         self._window.append(small)
-        self._thumbnails.append(thumbnail)
+        self._thumbnails.append(self._passed)
+        self._passed = []
         if len(self._window) == WINDOW:
             self._judge(WINDOW - CONTEXT)
 
@@ -98,30 +105,32 @@ class ShotFinder:
         times = self._times[-len(self._window) :]
         sparse = len(times) > 1 and (times[-1] - times[0]) * _LOWEST_RATE > len(times) - 1
         found = np.full(len(times), np.nan) if sparse else self.model(np.stack(self._window))
-        for probability, thumbnail in zip(found[start:stop].tolist(), self._thumbnails[start:stop], strict=True):
-            self._follow(probability, thumbnail)
+        for probability, thumbnails in zip(found[start:stop].tolist(), self._thumbnails[start:stop], strict=True):
+            self._follow(probability, thumbnails)
         del self._window[: WINDOW - 2 * CONTEXT], self._thumbnails[: WINDOW - 2 * CONTEXT]
 
-    def _follow(self, probability: float, thumbnail: UInt8[ndarray, "h w 3"]) -> None:
+    def _follow(self, probability: float, thumbnails: list[UInt8[ndarray, "h w 3"]]) -> None:
         """Open, go on with or close a run; what begins or ends within one opens no other shot."""
         index = len(self._probabilities)
         self._probabilities.append(probability)
+        self._passage += thumbnails[: max(LONGEST_PASSAGE + 1 - len(self._passage), 0)]
         if probability > _POSSIBLE:
             self._opened = index if self._opened is None else self._opened
             return
-        if self._opened is not None and self._before is not None:
-            if show_same_place(self._before, thumbnail):
-                self._returns.append((self._opened, index))
-            elif max(self._probabilities[self._opened : index]) > _SURE:
+        if self._opened:  # and there was a picture before it
+            sure = max(self._probabilities[self._opened : index]) > _SURE
+            if show_same_place(self._passage[0], thumbnails[-1]) or (sure and camera_leaves(self._passage)):
+                self._same_shot.append((self._opened, index))
+            elif sure:
                 self._runs.append((self._opened, index))
-        self._opened, self._before = None, thumbnail
+        self._opened, self._passage = None, thumbnails[-1:]
 
     def _is_denied(self, cut: int) -> bool:
-        """Whether the model saw nothing where pictures differ, or the same place after it: a light, or a zoom."""
+        """Whether the model saw nothing where pictures differ, or the same shot goes on: a light, a zoom, a turn."""
         place = bisect.bisect_left(self._positions, cut)
         beside = self._probabilities[max(place - _BESIDE, 0) : place + _BESIDE]
-        returned = any(start <= place <= stop for start, stop in self._returns)
-        return returned or bool(np.max(beside) < _DENIED)
+        goes_on = any(start <= place <= stop for start, stop in self._same_shot)
+        return goes_on or bool(np.max(beside) < _DENIED)
 
 
 def _join(cuts: list[int], soft: list[tuple[int, int]], positions: list[int]) -> list[Change]:

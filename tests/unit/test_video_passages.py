@@ -1,0 +1,112 @@
+"""Between two pictures that share nothing: a camera that moves on is no transition, a slide and a wipe are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter, uniform_filter1d
+
+from unish.video.shots.passages import LONGEST_PASSAGE, camera_leaves
+from unish.video.shots.transitions import Change, ShotFinder
+
+HEIGHT, WIDTH = 36, 64
+Pictures = list[np.ndarray]
+
+
+def place(seed: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """Soft spots of all colours, with detail of a few pixels."""
+    noise = np.random.default_rng(seed).normal(size=(height, width, 3))
+    return (gaussian_filter(noise, (1.5, 1.5, 0)) * 220 + 128).clip(0, 255).astype(np.uint8)
+
+
+def eased(count: int) -> np.ndarray:
+    share = np.linspace(0, 1, count)
+    return share * share * (3 - 2 * share)
+
+
+def pan(*, widths: float = 1.2, count: int = 12, upright: bool = False, smear: int = 1) -> Pictures:
+    """The camera turns by so many picture widths (heights where ``upright``)."""
+    side = HEIGHT if upright else WIDTH
+    distance = round(widths * side)
+    wide = place(1, HEIGHT + distance * upright, WIDTH + distance * (not upright))
+    seen = uniform_filter1d(wide, smear, axis=0 if upright else 1)
+    shifts = (eased(count) * distance).round().astype(int)
+    return [seen[s : s + HEIGHT, :WIDTH] if upright else seen[:, s : s + WIDTH] for s in shifts]
+
+
+def slide(*, count: int = 12, upright: bool = False, back: bool = False) -> Pictures:
+    """The second place pushes the first one out."""
+    axis = 0 if upright else 1
+    both, side = np.concatenate([place(2), place(3)], axis=axis), (HEIGHT if upright else WIDTH)
+    shifts = (eased(count) * side).round().astype(int)
+    pictures = [np.take(both, np.arange(s, s + side), axis=axis) for s in shifts]
+    return [np.flip(picture, axis) for picture in pictures] if back else pictures
+
+
+def zoom(*, size: float = 3.0, count: int = 12) -> Pictures:
+    view, pictures = Image.fromarray(place(4, 4 * HEIGHT, 4 * WIDTH)), []
+    for now in np.geomspace(1, size, count):
+        left, top = (2 * side * (1 - 1 / now) for side in (WIDTH, HEIGHT))
+        box = (left, top, 4 * WIDTH - left, 4 * HEIGHT - top)
+        pictures.append(np.asarray(view.resize((WIDTH, HEIGHT), Image.Resampling.BOX, box=box)))
+    return pictures
+
+
+def wipe(*, count: int = 12) -> Pictures:
+    edges = np.linspace(0, WIDTH, count).round()
+    return [np.where(np.arange(WIDTH)[:, None] < edge, place(3), place(2)) for edge in edges]
+
+
+def dissolve(*, count: int = 12) -> Pictures:
+    return [(place(2) * (1 - share) + place(3) * share).astype(np.uint8) for share in np.linspace(0, 1, count)]
+
+
+@pytest.mark.parametrize("smear", [1, 6])
+@pytest.mark.parametrize("upright", [False, True])
+def test_a_pan_that_leaves_the_view_is_a_movement_of_the_camera(upright: bool, smear: int) -> None:
+    pictures = pan(upright=upright, smear=smear)
+    assert camera_leaves(pictures) and camera_leaves(pictures[::-1])
+
+
+@pytest.mark.parametrize("size", [2.5, 3.0, 3.8])
+def test_a_zoom_that_leaves_the_view_is_one(size: float) -> None:
+    assert camera_leaves(zoom(size=size)) and camera_leaves(zoom(size=size)[::-1])
+
+
+@pytest.mark.parametrize("upright", [False, True])
+@pytest.mark.parametrize("back", [False, True])
+def test_a_slide_brings_an_edge(upright: bool, back: bool) -> None:
+    assert not camera_leaves(slide(upright=upright, back=back))
+
+
+@pytest.mark.parametrize("pictures", [wipe(), dissolve(), dissolve(count=30), [place(2)] * 4 + [place(3)] * 4])
+def test_what_stays_where_it_is_while_it_changes_is_none(pictures: Pictures) -> None:
+    assert not camera_leaves(pictures)
+
+
+def test_a_short_way_or_a_long_time_is_none() -> None:
+    assert not camera_leaves(pan(widths=0.4))
+    assert camera_leaves(pan(count=LONGEST_PASSAGE)) and not camera_leaves(pan(count=LONGEST_PASSAGE + 1))
+
+
+def changes(passage: Pictures, chance: float) -> list[Change]:
+    """Of a video that stands, shows the passage, and stands, with a model that gives the passage this probability."""
+    film = [passage[0]] * 30 + passage + [passage[-1]] * 30
+    first, last = 31, 30 + len(passage) - 1
+
+    def model(thumbnails: np.ndarray) -> np.ndarray:
+        assert len(thumbnails) == len(film)
+        return np.where((np.arange(len(film)) >= first) & (np.arange(len(film)) < last), chance, 0.0).astype(np.float32)
+
+    finder = ShotFinder(model=model)
+    for index, picture in enumerate(film):
+        finder.push(index / 12.5, picture)
+    return finder.finish()
+
+
+@pytest.mark.parametrize(
+    ("passage", "expected"), [(wipe(), 1), (slide(), 1), (dissolve(), 1), (pan(), 0), (pan(smear=6), 0), (zoom(), 0)]
+)
+def test_what_the_model_takes_for_a_transition_is_one_unless_the_camera_moved(passage: Pictures, expected: int) -> None:
+    assert len(changes(passage, 0.9)) == expected
