@@ -40,7 +40,7 @@ NOT_RUN = {
     "docs/export.md": "test_export_page.py runs it",
     "docs/refine.md: import unish": "needs what a run keeps beside its result; test_refine_command.py has that",
     "docs/how-to/licensed-smpl.md: from unish.body import load_body": "needs a licensed file",
-    "docs/live.md: from unish import pipeline": "needs a process that films; test_live.py has one",
+    "docs/live.md: from unish.into_folder import reconstruct_into": "needs a process that films; test_live.py has one",
     "docs/training.md: fit(model, compute_loss": "names are the reader's own; test_training_trainer.py runs fit",
     "docs/weights.md: from unish.network import UniSH": "needs weights of other networks",
     "docs/evaluation.md: from unish.lab.evaluation.metrics": "needs joints of the reader's own; see test_metrics.py",
