@@ -148,7 +148,20 @@ def poster() -> np.ndarray:
     return lay(still(contrast(8, 48, 84, seed=4, light=40)), walker(), 10, 210)
 
 
-@pytest.mark.parametrize("made", [busy, lambda: still(busy()), walker, sea, window, poster, lambda: busy(5)])
+def ticker() -> np.ndarray:
+    """A strip whose text changes, over a moving view."""
+    return lay(contrast(8, 34, 190, seed=4, light=40), contrast(light=-40), 4, 120)
+
+
+def tiny() -> np.ndarray:
+    """Marks of a few pixels that change, in a frame without room for another picture."""
+    return lay(contrast(8, 22, 30, seed=4, light=40), contrast(8, 96, 128, light=-40), 6, 90)
+
+
+NO_INSET = [busy, lambda: still(busy()), walker, sea, window, poster, ticker, tiny, lambda: busy(5)]
+
+
+@pytest.mark.parametrize("made", NO_INSET)
 def test_what_is_no_inset(made) -> None:
     assert find_inset(made()) is None
 

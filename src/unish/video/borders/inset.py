@@ -18,8 +18,8 @@ from unish.video.borders.bars import Area
 from unish.video.borders.black_borders import FEWEST_FRAMES
 from unish.video.borders.surround import LUMA, find_changes
 
-_LONG_SIDE = 480
-"""Pixels at which borders are looked for."""
+_LONG_SIDE, _LEAST_LONG_SIDE = 480, 160
+"""Pixels at which borders are looked for, and of the smallest frames that have room for a picture in the picture."""
 _STANDS_OUT, _STEP = 1.6, 2.0
 """Mean step of luma across the border, over that on either side of it, and levels by which it exceeds that."""
 _BESIDE = 6
@@ -30,6 +30,8 @@ _SMOOTHED = 11
 """Pixels along a line over which steps are averaged."""
 _LEAST_SIDE, _SMALLEST, _LARGEST = 0.1, 0.012, 0.35
 """Share of the frame's side that a side takes up at least; share of the frame that the inset takes up."""
+_LONGEST = 3.0
+"""Times its shorter side: what is longer is a strip of text, which ``overlays.py`` looks for."""
 _NUM_LINES = 12
 """The clearest ones of each direction, from which rectangles are put together."""
 _COVERED, _LEAST_COVERED, _BEYOND = 0.8, 0.6, 0.5
@@ -72,7 +74,7 @@ class _Steps:
 
 def find_inset(frames: UInt8[ndarray, "N H W 3"]) -> Area | None:
     """The largest inset picture that all frames have at one place; ``None`` where there is none, or nobody can tell."""
-    if len(frames) < FEWEST_FRAMES:
+    if len(frames) < FEWEST_FRAMES or max(frames.shape[1:3]) < _LEAST_LONG_SIDE:
         return None
     factor = max(1, round(max(frames.shape[1:3]) / _LONG_SIDE))
     steps = _measure(np.stack([_shrink(picture, factor) for picture in frames]))
@@ -163,7 +165,8 @@ def _rectangles(steps: _Steps) -> list[Area]:
     for top, bottom in _pairs(rows, height):
         for left, right in _pairs(columns, width):
             share = (bottom - top) * (right - left) / (height * width)
-            if not _SMALLEST <= share <= _LARGEST:
+            sides_px = sorted((bottom - top, right - left))
+            if not _SMALLEST <= share <= _LARGEST or sides_px[1] > _LONGEST * sides_px[0]:
                 continue
             turned = ((down_to, (left, right), top, bottom), (along_to, (top, bottom), left, right))
             sides = [_side_seen(sums, at, first, last) for sums, places, first, last in turned for at in places]
