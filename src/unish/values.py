@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import suppress
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -33,9 +34,12 @@ def check_number(
         wanted += f", at most {at_most:g}"
     if below is not None:
         wanted += f", below {below:g}"
-    if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+    number = math.nan
+    if isinstance(value, Real) and not isinstance(value, bool):
+        with suppress(OverflowError):  # a whole number can have any number of digits
+            number = float(value)
+    if not math.isfinite(number):
         raise InputError(f"{name} is {shorten(value)}; give {wanted}")
-    number = float(value)
     too_small = (above is not None and number <= above) or (at_least is not None and number < at_least)
     if too_small or (at_most is not None and number > at_most) or (below is not None and number >= below):
         raise InputError(f"{name} is {number:g}; give {wanted}")

@@ -97,6 +97,7 @@ def test_what_costs_more_is_said_to_cost_more() -> None:
     assert estimate(twice).seconds > usual.seconds and estimate(twice).result_mb > usual.result_mb
     assert estimate(size=(576, 1024)).memory_mb > usual.memory_mb
     assert estimate(people=0).seconds[0] < usual.seconds[0] and len(set(estimate(people=0).seconds)) == 1
+    assert estimate(sky=True).seconds > usual.seconds
     assert estimate(threads=2).seconds < usual.seconds
     assert estimate(dataclasses.replace(HEADERS, rate=1.0)).seconds > usual.seconds
     both = dataclasses.replace(HEADERS, used_s=np.arange(240) / 30.0)

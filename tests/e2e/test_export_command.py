@@ -117,8 +117,9 @@ def test_known_cameras_stay_as_they_are(
     monkeypatch.setattr("unish.passes.sparse_model.write_colmap", note)
     scene.save(tmp_path / "reconstruction.npz")
     (tmp_path / "report.json").write_text(json.dumps({"settings": settings}))
-    export(tmp_path, "--to", "colmap", *arguments, "--quiet")
+    said = export(tmp_path, "--to", "colmap", "--to", "ply", *arguments, "--quiet")
     assert chosen == [refines]
+    assert bool(arguments) == any("--refine-cameras" in note for note in said["formats"]["ply"][0]["notes"])
 
 
 def test_slow_files_of_motion_are_named(folder: Path, tmp_path: Path) -> None:

@@ -43,10 +43,12 @@ def film(*, turn_only: bool = False) -> Reconstruction:
         # Somebody in a checked shirt, on which key points are found and matched.
         images[frame][block] = 255 * (np.indices((140, 70)) // 7).sum(0)[..., None] % 2
     size = np.array(images.shape[1:3], np.int32)
+    confidence = np.full(masks.shape, 0.9, np.float16)
+    confidence[:, :6] = 0  # a bar
     return replace(
         record, images=images, person_masks=masks, image_size=size, source_size=size,
         intrinsics=clip.intrinsics.numpy(), c2w=invert_rigid(clip.w2c).numpy().astype(np.float32),
-        depth=clip.depth.numpy().astype(np.float32), point_conf=np.full(masks.shape, 0.9, np.float16),
+        depth=clip.depth.numpy().astype(np.float32), point_conf=confidence,
     )  # fmt: skip
 
 
@@ -105,7 +107,7 @@ def test_no_point_is_on_a_person_and_no_two_are_one(written: tuple[Reconstructio
 
 
 @pytest.mark.slow
-def test_masks_are_black_where_people_are_in_both_conventions(
+def test_masks_are_black_at_people_and_at_what_is_no_scene_in_both_conventions(
     written: tuple[Reconstruction, Path, dict[str, Any]],
 ) -> None:
     record, folder, _ = written
@@ -116,8 +118,9 @@ def test_masks_are_black_where_people_are_in_both_conventions(
         same = np.array(Image.open(folder / "masks_same_stem" / f"{Path(name).stem}.png"))
         assert np.array_equal(mask, same) and set(np.unique(mask)) == {0, 255}
         person = record.person_masks[frame] >= 0
-        assert (mask[person] == 0).all()
-        margin = (mask == 0) & ~person
+        nowhere = record.point_conf[frame] == 0
+        assert (mask[person] == 0).all() and nowhere.any() and (mask[nowhere] == 0).all()
+        margin = (mask == 0) & ~person & ~nowhere
         assert 0 < margin.sum() < 0.3 * person.sum()
         assert Image.open(folder / "images" / name).size == mask.shape[::-1]
 

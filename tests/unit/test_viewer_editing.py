@@ -181,6 +181,31 @@ def test_what_does_not_fit_is_said_and_not_added(record: SceneRecord) -> None:
     gui.press("contact begins at this frame", step=3)
     gui.press("contact ends at this frame", step=1)
     assert "before it begins" in panel._say.content and panel.edits.wanted == ()
+    gui.set("person", "4")
+    gui.press("contact ends at this frame", step=3)
+    (contact,) = panel.edits.wanted
+    assert contact == Contact(
+        person=3, point="left_heel", from_s=float(record.times_s[3]), to_s=float(record.times_s[3]), touches=True
+    ), "what was begun is kept, for whom it was begun"
+
+
+def test_places_of_another_shot_are_refused(record: SceneRecord) -> None:
+    gui, panel, clicks = make_panel(replace(record, shot_of_step=np.array([0, 0, 1, 1])))
+    ends = [record.c2w[1, :3, 3] + [x, 1.4, 4.0] for x in (0, 0.5)]
+    for steps, at in (((1, 1), 2), ((1, 2), 1), ((1, 2), 2)):
+        clicks.places = [
+            Clicked(place=Place(xyz=xyz, sigma_m=0.0), step=step) for xyz, step in zip(ends, steps, strict=True)
+        ]
+        gui.press("the two measured points are so far apart", step=at)
+        assert "world of its own" in panel._say.content and panel.edits.wanted == ()
+
+
+def test_a_floor_place_that_was_clicked_on_in_another_view_is_named(record: SceneRecord) -> None:
+    gui, panel, clicks = make_panel(record)
+    floor = [record.c2w[1, :3, 3] + [x, 1.4, z] for x, z in ((0, 4.0), (0.5, 4.0), (0, -5.0))]
+    clicks.places = [Clicked(place=Place(xyz=place, sigma_m=0.0), step=1) for place in floor]
+    gui.press("the clicked places are floor", step=1)
+    assert "place 3 of 3" in panel._say.content and panel.edits.wanted == ()
 
 
 def test_applying_waits_for_its_end(record: SceneRecord) -> None:

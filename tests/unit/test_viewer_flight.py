@@ -54,6 +54,19 @@ def test_a_flight_is_smooth_and_level(record: SceneRecord, kind: str) -> None:
     assert len({round(view.fov, 6) for view in views}) == 1
 
 
+def test_a_camera_that_has_left_the_film_does_not_zoom_with_it(body: Body) -> None:
+    film = make_record(body, num_frames=8)
+    film.intrinsics[:, [0, 1], [0, 1]] *= np.linspace(1, 2, 8, dtype=np.float32)[:, None]
+    zooming = build_record(film, body, title="x", max_points=500)
+    last = zooming.num_steps - 1
+    for kind in ("orbit", "follow"):
+        assert len({round(fly(zooming, kind, person=1).view(share, share * last).fov, 6) for share in (0, 0.4, 1)}) == 1
+    rise = fly(zooming, "rise")
+    assert rise.view(0.0, last).fov < 0.6 * rise.view(0.0, 0).fov  # in the film
+    assert rise.view(1.0, last).fov == pytest.approx(rise.view(0.0, 0).fov)
+    assert rise.view(0.0, 2.5).fov == pytest.approx((rise.view(0.0, 2).fov + rise.view(0.0, 3).fov) / 2)
+
+
 def test_rise_begins_in_the_film_and_ends_above_the_people(record: SceneRecord) -> None:
     flight = fly(record, "rise")
     for step in (0, 1):

@@ -31,6 +31,7 @@ class Rates:
         detect: of a used frame more, in which people are looked for.
         person: of a person in a used frame.
         network: of a frame in a window: depth and cameras.
+        sky: of a frame with depth more, where the sky is looked for; measured by itself (docs/research/sky.md).
         far: of a frame in a window more, where frames are so far apart that they have to be matched once more.
     """
 
@@ -40,6 +41,7 @@ class Rates:
     detect: float = 0.17
     person: float = 0.17
     network: float = 0.25
+    sky: float = 0.36
     far: float = 3.3
 
 
@@ -139,6 +141,7 @@ def estimate_run(
     people = (0, 0) if settings.people == 0 else (SHORT, min(LONG, settings.people or LONG))
     far = rates.far if found.rate < _SPARSE_FPS and num_used > 1 else 0.0
     scene = (rates.network + far) * num_windowed * pixels + rates.used * num_dense * pixels
+    scene += rates.sky * num_dense if settings.sky else 0.0
     found_s = 0.0 if settings.people == 0 else rates.detect * num_used
     whole = [fixed + scene + found_s + rates.person * count * num_used for count in people]
     faster = SECOND_CORE if threads > 1 else 1.0

@@ -71,23 +71,26 @@ def run(args: argparse.Namespace) -> None:
             raise InputError(f"the reconstruction has the body {reconstruction.body_model}; give its file as --body")
         asked = {name: getattr(args, name) for name in _OPTIONS if hasattr(args, name)}
         names = list(dict.fromkeys(args.to))
+        asked_of = dict.fromkeys(names, asked)
         if "colmap" in names and settings.get("cameras") is not None and not settings.get("refine_cameras"):
-            asked.setdefault("refine_cameras", False)  # what was known stays, here too
-        _write(out, names, asked, reconstruction, body, quiet=args.quiet)
+            asked_of["colmap"] = {"refine_cameras": False} | asked  # what was known stays, here too
+        _write(out, asked_of, reconstruction, body, quiet=args.quiet)
 
 
 def _write(
-    out: Path, names: list[str], asked: dict[str, Any], reconstruction: Reconstruction, body: Body, *, quiet: bool
+    out: Path, asked_of: dict[str, dict[str, Any]], reconstruction: Reconstruction, body: Body, *, quiet: bool
 ) -> None:
-    """All formats, or none where one fails."""
+    """All formats, with the options that were asked of each; none where one fails."""
     from unish.export.sidecar import FILE, write_sidecar
     from unish.io import replaced_whole
 
     # What is missing is said before the work begins.
-    for name in names:
+    for name in asked_of:
         FORMATS[name].load()
     with replaced_whole(out) as work:
-        written = {name: _write_format(work.making, name, asked, reconstruction, body) for name in names}
+        written = {
+            name: _write_format(work.making, name, asked, reconstruction, body) for name, asked in asked_of.items()
+        }
         write_sidecar(work.making, written, reconstruction, body, earlier=out / FILE)
     if quiet:
         return

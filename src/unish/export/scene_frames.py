@@ -77,6 +77,12 @@ class SceneFrames:
         mask = torch.from_numpy(self.record.person_masks[int(self.rows[number])] >= 0)
         return dilate(mask, 1 + max(self.size) // _MARGIN).numpy()
 
+    def no_scene(self, number: int) -> Bool[ndarray, "H W"]:
+        """Pixels of one of the D frames that show no place: bars, a page around the film, pictures laid over it."""
+        row = int(self.rows[number])
+        unknown = self.record.point_conf[row] == 0
+        return unknown if self.record.sky is None else unknown & ~self.record.sky[row]
+
 
 def open_scene(reconstruction: Reconstruction, body: Body, options: ExportOptions) -> SceneFrames:
     """The shot that ``options`` name.
@@ -127,8 +133,12 @@ def write_pictures(frames: SceneFrames, folder: Path) -> None:
 
 
 def write_masks(frames: SceneFrames, folder: Path, pattern: str) -> None:
-    """Pictures that are black where people are and white elsewhere; ``pattern`` names them, with ``{}`` for NNNNNN."""
+    """Pictures that are black at people and at what is no scene, white elsewhere.
+
+    Args:
+        pattern: of their names, with ``{}`` for NNNNNN.
+    """
     folder.mkdir(exist_ok=True)
     for number, name in enumerate(frames.names):
-        mask = np.where(frames.people(number), 0, 255).astype(np.uint8)
+        mask = np.where(frames.people(number) | frames.no_scene(number), 0, 255).astype(np.uint8)
         Image.fromarray(mask).save(folder / pattern.format(name))

@@ -30,7 +30,7 @@ class EditPanel:
         self.edits, self._record, self._clicks, self._step_of = edits, record, clicks, step_of
         self.asked: tuple[Edit, ...] | None = None
         self.asked_by: Any = None
-        self._contact_from: float | None = None
+        self._contact: tuple[int, str, float] | None = None
         with gui.add_folder("Correct", expand_by_default=False):
             ids = tuple(str(person.person_id) for person in record.people)
             if ids:
@@ -83,17 +83,18 @@ class EditPanel:
         touches = gui.add_dropdown("from here to there it", (_TOUCHES, _FREE), initial_value=_TOUCHES)
 
         def begin(event: Any) -> None:
-            self._contact_from = self._time(self._step_of(event.client))
-            self.say(f"From {self._contact_from:.2f} s; go to the frame where it ends.")
+            self._contact = int(person.value), point.value, self._time(self._step_of(event.client))
+            self.say(f"From {self._contact[2]:.2f} s; go to the frame where it ends.")
 
         def end(at: int) -> Edit:
-            if self._contact_from is None:
+            if self._contact is None:
                 raise InputError("say first at which frame the contact begins")
-            begun, self._contact_from = self._contact_from, None
-            return Contact(
-                person=int(person.value), point=point.value, from_s=begun, to_s=self._time(at),
-                touches=touches.value == _TOUCHES,
-            )  # fmt: skip
+            whose, where, begun = self._contact
+            edit = Contact(
+                person=whose, point=where, from_s=begun, to_s=self._time(at), touches=touches.value == _TOUCHES
+            )
+            self._contact = None
+            return edit
 
         gui.add_button("contact begins at this frame").on_click(begin)
         self._adder(gui, "contact ends at this frame", end)
@@ -109,6 +110,8 @@ class EditPanel:
     def _known_distance(self, at: int, metres: float) -> Edit:
         if len(self._clicks.places) != 2:
             raise InputError("measure first: two clicks on what you know the distance of")
+        if {self._shot(at)} != {self._shot(one.step) for one in self._clicks.places}:
+            raise InputError("click on both ends in the shot that is shown: each shot has a world of its own")
         (first, time_s), (second, _) = (
             find_source_pixel(self._record, at, one.place.xyz) for one in self._clicks.places
         )
@@ -121,8 +124,14 @@ class EditPanel:
         shots = {self._shot(one.step) for one in places}
         if len(shots) > 1:
             raise InputError("these places are of different shots, which have floors of their own")
-        found = (find_source_pixel(self._record, one.step, one.place.xyz) for one in places)
-        return Floor(shot=shots.pop(), points=tuple((*pixel, time_s) for pixel, time_s in found))
+        points = []
+        for number, one in enumerate(places, start=1):
+            try:
+                pixel, time_s = find_source_pixel(self._record, one.step, one.place.xyz)
+            except InputError as error:
+                raise InputError(f"place {number} of {len(places)}, clicked on in another view: {error}") from None
+            points.append((*pixel, time_s))
+        return Floor(shot=shots.pop(), points=tuple(points))
 
     def _apply(self, event: Any) -> None:
         if self.edits.wanted == self.edits.applied:

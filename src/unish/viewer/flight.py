@@ -79,7 +79,6 @@ class Flight:
         first = float(self._steps.start)
         target = _between(self._targets, step - first)
         film = self._film(step)
-        fov, _ = fit_window(self._record.intrinsics[int(step)], self._record.image_size, self._aspect)
         at = film if self._kind == RISE else self._film(first)
         origin = target if self._kind == RISE else self._targets[0]
         radius, azimuth, elevation = self._polar(at[:3, 3] - origin)
@@ -101,6 +100,8 @@ class Flight:
         turned = way([_ease(_SOONER * left)])[0]
         c2w = np.eye(4)
         c2w[:3, :3], c2w[:3, 3] = turned.as_matrix(), position
+        # Whoever has left the film does not zoom with it.
+        fov = left * self._fov(first) + (1 - left) * self._fov(step)
         return View(c2w=c2w, fov=fov, from_film=1.0 - left)
 
     def _find_targets(self, person: int | None) -> Float64[ndarray, "N 3"]:
@@ -121,10 +122,23 @@ class Flight:
         filled = np.stack([np.interp(np.arange(count), known, found[known, axis]) for axis in range(3)], axis=1)
         return _smooth(filled, _SMOOTH_S * record.fps)
 
+    def _fov(self, step: float) -> float:
+        """Of the film between two steps, in a picture of another aspect; vertical, radians."""
+        low, high = self._beside(step)
+        first, second = (
+            fit_window(self._record.intrinsics[at], self._record.image_size, self._aspect)[0] for at in (low, high)
+        )
+        return first + (step - low) * (second - first) if high > low else first
+
+    def _beside(self, step: float) -> tuple[int, int]:
+        """The steps of the shot before and after."""
+        last = int(self._steps.stop) - 1
+        low = min(int(step), last)
+        return low, min(low + 1, last)
+
     def _film(self, step: float) -> Float64[ndarray, "4 4"]:
         """The camera of the film between two steps."""
-        low = min(int(step), self._steps.stop - 1)
-        high = min(low + 1, self._steps.stop - 1)
+        low, high = self._beside(step)
         first, second = self._record.c2w[low], self._record.c2w[high]
         share = step - low
         if share <= 0 or high == low:

@@ -92,8 +92,9 @@ def _await_result(viewer: LiveViewer, apply: Apply | None) -> tuple[Reconstructi
             continue
         try:
             return apply(panel.asked, panel.tell_progress)
-        except InputError as error:
-            panel.fail(f"{error}")
+        except (InputError, OSError, MemoryError) as error:
+            # The list of edits is in this process alone: it outlives a full disk, too.
+            panel.fail(f"{error}" or "the memory is not enough")
 
 
 @dataclass(frozen=True, kw_only=True)

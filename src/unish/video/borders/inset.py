@@ -240,10 +240,12 @@ def _moves_around(steps: _Steps, area: Area) -> bool:
 
 
 def _lives_within(steps: _Steps, area: Area) -> bool:
-    """It changes along all of its sides, and what is around it does not."""
+    """It changes along all of its sides, and what is around it does not, yet more of the frame does: where nothing else
+    lives, it is the film."""
     top, left, bottom, right = area
     within = steps.changes[top:bottom, left:right]
     strips = (within[2:6], within[-6:-2], within[:, 2:6].T, within[:, -6:-2].T)
     if min(float(strip.any(axis=0).mean()) for strip in strips) < _LIVES or within.mean() < _LIVES:
         return False
-    return bool((~steps.changes[_ring(steps, area, _RING)]).mean() >= _STILL)
+    elsewhere = steps.changes.sum() - within.sum()
+    return bool((~steps.changes[_ring(steps, area, _RING)]).mean() >= _STILL and elsewhere >= within.sum())
