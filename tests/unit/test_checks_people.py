@@ -13,6 +13,7 @@ from small_record import make_figure, make_record
 from unish.geometry.plane import level_axes
 from unish.reconstruction.checks.ground import SUPPORT_REACH_M, read_ground, read_supports
 from unish.reconstruction.checks.people import (
+    FEET,
     band_medians,
     box_overlap,
     find_runs,
@@ -189,6 +190,26 @@ def test_hidden_cut_and_lifted_feet_are_left_out() -> None:
     assert np.isfinite(_ratio(replace(record, person_masks=masks))).all()
     hidden = replace(record, person_valid=np.arange(20)[None] >= 10)
     assert np.isfinite(_ratio(hidden)).sum() == 10
+
+
+@pytest.mark.parametrize(("over_floor", "stands"), [(0.0, True), (0.3, False)])
+def test_whoever_stands_beside_a_step_with_a_lifted_foot_is_on_the_floor(over_floor: float, stands: bool) -> None:
+    """Somewhat nearer to the step's height than to the floor lies the middle between the feet, which tells nothing."""
+    record, _ = make_room(num_frames=4)
+    up = -record.gravity[0]
+    joints = record.joints.copy()
+    low = joints[0, 0, list(FEET)].astype(np.float64) @ up
+    lifted = FEET[1 - int(low.argmin())]
+    joints[0, :, lifted] += (0.4 + low.min() - low.max()) * up
+    joints[0] += over_floor * up
+    axes = level_axes(torch.from_numpy(record.gravity[0]).double()).numpy()
+    x, _, z = joints[0, 0, FEET[int(low.argmin())]] @ axes.T
+    step, height = 0.1, np.full((1, 5, 5), np.nan, np.float32)
+    confidence, height[0, 2, 2] = np.zeros((1, 5, 5), np.float32), 0.3
+    confidence[0, 2, 2] = FOOT_CONFIDENCE
+    grid = np.array([[x - 2.5 * step, z - 2.5 * step, step, 0.0]], np.float32)
+    record = replace(record, joints=joints, ground_height=height, ground_confidence=confidence, ground_grid=grid)
+    assert np.isfinite(_ratio(record)).all() == stands
 
 
 @pytest.mark.parametrize(("lift", "stands"), [(0.1, True), (0.14, False)])

@@ -179,7 +179,8 @@ def floor_over_foot_depth(
     up = np.where(np.isfinite(ground.up), ground.up, -reconstruction.c2w[:, :3, 1])
     height = np.einsum("ti,tki->tk", up, world)
     standing = _standing(height.min(1), reconstruction.timestamps_s, ground.shot)
-    support, _ = read_supports(reconstruction, world.mean(1), np.arange(num_frames))
+    lower = np.take_along_axis(world, height.argmin(1)[:, None, None], axis=1)[:, 0]
+    support, _ = read_supports(reconstruction, lower, np.arange(num_frames))
     standing &= np.abs(support) <= LIFTED_M
     for frame in np.flatnonzero(reconstruction.person_valid[person] & standing):
         side = int(np.argmax(pixels[frame, :, 1]))
