@@ -93,12 +93,15 @@ def people(result: Path, shown: Path) -> int:
     """In place of ``unish.app.people``."""
     rows = json.loads((result / "report.json").read_text())["people"]
     table = [
-        {"id": row["id"], "colour": "#ff0000", "has_picture": False, "places": [[row["id"], 0, 3]]} for row in rows
+        {"id": row["id"], "colour": "#ff0000", "has_picture": False, "places": [[row["id"], 0, 3]] * 4} for row in rows
     ]
-    pictures = [{"time_s": 0.0, "shot": 0}, {"time_s": 0.5, "shot": 0}, {"time_s": 1.0, "shot": 1}]
+    pictures = [{"time_s": 0.0}, {"time_s": 0.5}, {"time_s": 1.0}]
     for number in range(len(pictures)):
         (shown / f"frame-{number}.jpg").write_bytes(PICTURE)
-    told = {"times_s": [0.0], "shots": [0], "people": table, "pictures": pictures, "source_size": SOURCE_SIZE}
+    told = {
+        "times_s": [0.0, 0.5, 0.6, 1.0], "shots": [0, 0, 1, 1], "people": table, "pictures": pictures,
+        "source_size": SOURCE_SIZE,
+    }  # fmt: skip
     (shown / "people.json").write_text(json.dumps(told))
     return 0
 

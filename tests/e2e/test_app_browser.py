@@ -197,6 +197,8 @@ def test_what_else_is_known_is_said_in_a_form(browser: Any, app: RunningApp, vid
     refuse("three or more places")
     choose("floor", places="100,100@0.5 300,50@0 40,180@1")
     refuse("in different shots")
+    choose("floor", places="100,100@0.5 300,50@0 40,180@0.6")  # the nearest picture is before the cut
+    refuse("in different shots")
     choose("floor", places="100,100@0.5 300;50@0")
     refuse("300;50@0 is no place")
     choose("floor", places="100,100@0.5 300,50@0 40,180@0")

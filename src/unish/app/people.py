@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, UInt8
+from jaxtyping import Bool, Float64, UInt8
 from numpy import ndarray
 from PIL import Image
 
@@ -35,7 +35,7 @@ def write_people(result: Path, shown: Path, *, blurred: bool = False) -> None:
 
     ``people.json`` has ``times_s`` (N), ``shots`` (N), and for every person ``id``, ``colour`` and ``places``: for each
     time (x, y, z) of the pelvis in the world of its shot in metres, or null where the person has no body. ``pictures``
-    has ``time_s`` and ``shot`` of each ``frame-NUMBER.jpg``, and ``source_size`` the (height, width) of the source that
+    has ``time_s`` of each ``frame-NUMBER.jpg``, and ``source_size`` the (height, width) of the source that
     these show.
 
     Args:
@@ -71,21 +71,21 @@ def write_people(result: Path, shown: Path, *, blurred: bool = False) -> None:
             "times_s": record.timestamps_s[::step].round(3),
             "shots": shots[::step],
             "people": people,
-            "pictures": _write_pictures(seen, shots, shown),
+            "pictures": _write_pictures(seen, shown),
             "source_size": record.source_size,
         },
         indent=0,
     )
 
 
-def _write_pictures(record: Reconstruction, shots: Int64[ndarray, "T"], shown: Path) -> list[dict[str, object]]:
-    """Pictures of the video, named by their order; time and shot of each."""
+def _write_pictures(record: Reconstruction, shown: Path) -> list[dict[str, object]]:
+    """Pictures of the video, named by their order; the time of each."""
     step = -(-max(1, len(record.dense_frames)) // _MAX_PICTURES)
     chosen = range(0, len(record.dense_frames), step)
     for number, place in enumerate(chosen):
         Image.fromarray(np.asarray(record.images[place])).save(shown / f"frame-{number}.jpg", quality=85)
     frames = [int(record.dense_frames[place]) for place in chosen]
-    return [{"time_s": round(float(record.timestamps_s[frame]), 3), "shot": int(shots[frame])} for frame in frames]
+    return [{"time_s": round(float(record.timestamps_s[frame]), 3)} for frame in frames]
 
 
 def _list_places(pelvis: Float64[ndarray, "N 3"], known: Bool[ndarray, "N"]) -> list[list[float] | None]:

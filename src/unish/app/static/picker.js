@@ -46,14 +46,16 @@ export class Picker {
     return this.pictures[Number(this.time.value)];
   }
 
-  /** The shot of the picture that is nearest to a time. */
+  /** The shot of the used frame that is nearest to a time: between two pictures there may be a cut. */
   shotAt(time) {
-    const gap = (one) => Math.abs(one.time_s - time);
-    return this.pictures.reduce((best, one) => (gap(one) < gap(best) ? one : best)).shot;
+    const gaps = this.times.map((one) => Math.abs(one - time));
+    return this.shots[gaps.indexOf(Math.min(...gaps))];
   }
 
   setResult(people, mark) {
     this.pictures = people?.pictures || [];
+    this.times = people?.times_s || [];
+    this.shots = people?.shots || [];
     this.size = people?.source_size;
     this.mark = mark;
     this.time.max = String(Math.max(0, this.pictures.length - 1));
