@@ -224,7 +224,7 @@ def test_poses_are_fused_with_the_points_of_a_second_model():
     assert model.asked == [(level, 1) for level in range(5)]
     for (alone,), (both,) in zip(trackers[0].told, trackers[1].told, strict=True):
         assert alone.pose.sigma_px is None and both.pose.sigma_px.shape == (33,)
-        assert both.pose.px[[0, 13, 28], 1] == pytest.approx(alone.pose.px[[0, 13, 28], 1] + 3, abs=1e-3)
+        assert both.pose.px[[0, 13, 16], 1] == pytest.approx(alone.pose.px[[0, 13, 16], 1] + 3, abs=1e-3)
     tracks, landmarks = _find(
         _clip(6), tracker=Notes([{t: _seen(20.0) for t in range(6)}]), keypoints=model, notes=("only half of it",)
     )
