@@ -57,7 +57,9 @@ def reconstruct(params: BodyParams, fps: float, scene_fps: float) -> Reconstruct
         valid = torch.ones(1, num_frames, dtype=torch.bool)
         return Tracks(person_ids=torch.tensor([0]), valid=valid, boxes_xyxy=boxes, masks=nobody), landmarks
 
-    settings = Settings(fps=fps, scene_fps=scene_fps, intrinsics=(FOCAL, FOCAL, SIZE[1] / 2, SIZE[0] / 2))
+    settings = Settings(
+        person_points=False, fps=fps, scene_fps=scene_fps, intrinsics=(FOCAL, FOCAL, SIZE[1] / 2, SIZE[0] / 2)
+    )
     return run(clip, settings=settings, people_finder=find).reconstruction
 
 

@@ -98,7 +98,7 @@ def write_cameras(folder: Path, world: World, *, unit: float) -> Path:
 
 
 def reconstruct(world: World, network: OracleNetwork, path: Path, **settings: object) -> Result:
-    chosen = Settings(window=5, overlap=2, cameras=path, **settings)  # type: ignore[arg-type]
+    chosen = Settings(person_points=False, window=5, overlap=2, cameras=path, **settings)  # type: ignore[arg-type]
     people = world.tracks, world.landmarks
     return run(world.clip, settings=chosen, people_finder=lambda clip, size: people, network=network)
 

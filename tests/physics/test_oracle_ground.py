@@ -70,7 +70,7 @@ def reconstruct(
     network = ErringNetwork(world=world, config=CONFIG, betas=world.betas)
     network.factor, network.bowl = factor, bowl
     given = (2 * FOCAL, 2 * FOCAL, float(CLIP_SIZE[1]), float(CLIP_SIZE[0]))
-    settings = Settings(window=5, overlap=2, intrinsics=given, settle=settle)
+    settings = Settings(person_points=False, window=5, overlap=2, intrinsics=given, settle=settle)
     landmarks = world.landmarks
     if sigma_px is not None:
         landmarks = replace(landmarks, sigma_px=torch.full(landmarks.px.shape[:3], sigma_px))

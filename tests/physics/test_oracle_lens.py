@@ -57,7 +57,7 @@ def world() -> World:
 def reconstruct(world: World, lens: Lens | None = None, **settings: Any) -> Result:
     network = GuessingNetwork(world=world, config=CONFIG, betas=world.betas)
     people = (world.tracks, world.landmarks)
-    chosen = Settings(window=5, overlap=2, **settings)
+    chosen = Settings(person_points=False, window=5, overlap=2, **settings)
     return run(
         replace(world.clip, lens=lens), settings=chosen, people_finder=lambda clip, size: people, network=network
     )

@@ -115,8 +115,8 @@ def test_people_come_back(finished: tuple[Case, World, OracleNetwork, Result]) -
         np.repeat(found.betas[:, None], NUM_FRAMES, 1)[valid], found.global_orient_aa[valid],
         found.body_pose_aa[valid], found.transl[valid],
     )  # fmt: skip
-    # These people glide by 1.5 cm a frame, as nobody who stands does: a foot that is held for three frames is off by that
-    # at either end. Measured 1.6 cm in two bodies, where the camera is unknown, and .75 in all others.
+    # These people glide by 1.5 cm a frame, as nobody who stands does: a foot that is held for three frames is off by as
+    # much at either end. Measured 1.6 cm in two bodies, where the camera is unknown, and .75 in all others.
     off = np.abs(turned - world.body.vertices(truth).numpy()[valid]).max(axis=(1, 2))
     assert off.max() < 0.02 and (off < 0.015).sum() >= len(off) - 2
     for name in (

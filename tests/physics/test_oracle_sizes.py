@@ -41,7 +41,7 @@ def reconstruct(world: World, *, work: Path | None = None, **settings: Any) -> R
     people = (world.tracks, world.landmarks)
     return run(
         world.clip,
-        settings=Settings(window=5, overlap=2, intrinsics=given, **settings),
+        settings=Settings(person_points=False, window=5, overlap=2, intrinsics=given, **settings),
         people_finder=lambda clip, size: people,
         network=network,
         work=work,

@@ -36,7 +36,7 @@ def reconstruct(profile: str, *, moving: bool) -> tuple[World, Result]:
     network = OracleNetwork(world=world, config=CONFIG, betas=world.betas)
     camera = (2 * FOCAL_PX, 2 * FOCAL_PX, float(CLIP_SIZE[1]), float(CLIP_SIZE[0]))
     people = (world.tracks, world.landmarks)
-    settings = Settings(window=12, overlap=4, intrinsics=camera)
+    settings = Settings(person_points=False, window=12, overlap=4, intrinsics=camera)
     return world, run(world.clip, settings=settings, people_finder=lambda clip, size: people, network=network)
 
 
