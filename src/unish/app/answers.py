@@ -15,20 +15,22 @@ _LONGEST_TEXT = 2**18
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """JSON values, a file, or a stream of events.
+    """JSON values, a file, a picture, or a stream of events.
 
     Attributes:
         status: HTTP status.
         value: for JSON.
         file: is sent instead of ``value``; parts of it, too, when they are asked for.
+        picture: a JPEG file, already read, is sent instead of ``value``: files of a job can be deleted at any moment.
         name: the file is to be saved under this name; empty for one that the browser shows.
         policy: Content Security Policy of the file.
-        events: is sent instead of both.
+        events: is sent instead of all of them.
     """
 
     status: int = 200
     value: Any = None
     file: Path | None = None
+    picture: bytes | None = None
     name: str = ""
     policy: str = APP_POLICY
     events: AsyncIterator[str] | None = None

@@ -28,17 +28,17 @@ class Pages:
         return _send(known.get(request.path_params["name"]))
 
     async def poster(self, request: Any) -> Answer:
-        return _send(self.store.folder(self._find(request)) / "poster.jpg")
+        return _send_picture(self.store.folder(self._find(request)) / "poster.jpg")
 
     async def picture(self, request: Any) -> Answer:
         """A picture of a person; the number comes as a whole number from the route."""
         shown = self.store.shown(self._find(request))
-        return _send(shown / f"person-{request.path_params['person']}.jpg")
+        return _send_picture(shown / f"person-{request.path_params['person']}.jpg")
 
     async def frame(self, request: Any) -> Answer:
         """A picture of the video; the number comes as a whole number from the route."""
         shown = self.store.shown(self._find(request))
-        return _send(shown / f"frame-{request.path_params['number']}.jpg")
+        return _send_picture(shown / f"frame-{request.path_params['number']}.jpg")
 
     async def page(self, request: Any) -> Answer:
         job = self._find(request)
@@ -76,6 +76,13 @@ class Pages:
     def _save_as(job: Job, request: Any, suffix: str) -> str:
         """Under which name a file is saved that is shown unless ``?save`` is asked for."""
         return f"{Path(job.name).stem}{suffix}" if "save" in request.query_params else ""
+
+
+def _send_picture(path: Path) -> Answer:
+    try:
+        return Answer(picture=path.read_bytes())
+    except FileNotFoundError:
+        raise Refused(404, "there is no such picture") from None
 
 
 def _send(path: Path | None, **how: Any) -> Answer:

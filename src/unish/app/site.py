@@ -95,10 +95,12 @@ def _make_endpoint(handler: Handler, log: Path) -> Callable[[Any], Awaitable[Any
 
 
 def _to_response(answer: Answer) -> Any:
-    from starlette.responses import FileResponse, JSONResponse, StreamingResponse
+    from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
     if answer.events is not None:
         return StreamingResponse(answer.events, media_type="text/event-stream")
+    if answer.picture is not None:
+        return Response(answer.picture, media_type="image/jpeg", headers={"content-security-policy": answer.policy})
     if answer.file is not None:
         headers = {"content-security-policy": answer.policy}
         return FileResponse(answer.file, filename=answer.name or None, headers=headers)
