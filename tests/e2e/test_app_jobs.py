@@ -69,7 +69,7 @@ def test_a_video_becomes_a_result(app: RunningApp, video: bytes) -> None:
     assert "error" not in log
     result = app.ask("GET", f"/api/jobs/{job['id']}/result").value
     assert [person["id"] for person in result["report"]["people"]] == [0, 1, 2]
-    assert result["people"]["people"][2]["places"] == [[2, 0, 3]]
+    assert result["people"]["people"][2]["places"] == [[2, 0, 3]] * 4
     assert set(result["files"]) == {"scene.glb", "preview.mp4", "report.html", "report.json", "reconstruction.npz"}
     assert str(app.work) not in json.dumps([result, job])
 
