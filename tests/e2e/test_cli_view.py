@@ -14,7 +14,7 @@ import pytest
 from small_record import make_record
 from unish.body import load_body
 from unish.cli import main
-from unish.edits import Drop, Edit, read_edits
+from unish.edits import Drop, Edit
 from unish.structs import Reconstruction
 
 
@@ -77,16 +77,19 @@ def test_exports_blur_faces_when_asked_or_when_the_run_did(run_folder: Path, tmp
 
 @pytest.mark.slow
 def test_edits_of_the_viewer_are_those_of_refine(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the panel applies goes through ``refine``, is written as a file of edits, and keeps faces blurred."""
-    from unish import refinement
+    """What the panel applies goes through ``refine``, touches no file of the user's, and keeps faces blurred."""
+    from unish import passes, refinement
     from unish.viewer import live
 
     served: list[dict[str, Any]] = []
     refined: list[tuple[Path, tuple[Edit, ...]]] = []
     monkeypatch.setattr(live, "serve", lambda reconstruction, body, **options: served.append(options))
     monkeypatch.setattr(refinement, "refine", lambda folder, edits, *, progress: refined.append((folder, edits)))
-    (run_folder / "report.json").write_text(json.dumps({"observations": None}))
+    (run_folder / "report.json").write_text(json.dumps({"observations": "1"}))
     assert main(["view", str(run_folder), "--no-browser"]) == 0
+    there: list[tuple[Path, str]] = []
+    monkeypatch.setattr(passes, "can_be_edited", lambda *of: there.append(of) or True)
+    (run_folder / "edits.json").write_text("mine")
     (run_folder / "report.json").write_text(json.dumps({"observations": "1", "edits": []}))
     assert main(["view", str(run_folder), "--no-browser", "--no-edits"]) == 0
     for options in (served[0], served.pop(1)):  # it cannot be corrected, or must not be
@@ -97,7 +100,8 @@ def test_edits_of_the_viewer_are_those_of_refine(run_folder: Path, monkeypatch: 
     assert served[1]["edits"].applied == (Drop(person=1),)
     wanted = (Drop(person=2),)
     shown, report = served[1]["apply"](wanted, lambda *step: None)
-    assert refined == [(run_folder, wanted)] and read_edits(run_folder / "edits.json") == wanted
+    assert refined == [(run_folder, wanted)] and (run_folder / "edits.json").read_text() == "mine"
+    assert set(there) == {(run_folder / ".unish-observations", "1")}
     assert report["edits"] == has and (np.asarray(shown.images) != Reconstruction.load(run_folder).images).any()
 
 

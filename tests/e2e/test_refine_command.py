@@ -13,7 +13,7 @@ from input_place import Place
 
 from unish import refinement
 from unish.cli import main
-from unish.passes import OBSERVATIONS
+from unish.passes import OBSERVATIONS, can_be_edited
 from unish.structs import Reconstruction
 
 pytestmark = pytest.mark.slow
@@ -97,6 +97,9 @@ def test_results_that_cannot_be_edited(
     assert "no such file" in refuse(capsys, str(out), str(tmp_path / "missing.json"))
     before, kept = files(out), out / OBSERVATIONS
     report = json.loads((out / "report.json").read_text())
+    known_as = report["observations"]
+    assert can_be_edited(kept, known_as)
+    assert not can_be_edited(kept, None) and not can_be_edited(kept, "0" * 64)
     for change, said in (
         ({"observations": None}, "made with --keep-observations off"),
         ({"observations": "0" * 64}, "belongs to another result"),
@@ -110,11 +113,13 @@ def test_results_that_cannot_be_edited(
     facts = json.loads((kept / "observations.json").read_text())
     (kept / "observations.json").write_text(json.dumps(facts | {"format": "unish-observations/0"}))
     assert "format is 'unish-observations/0', this version reads" in refuse(capsys, str(out), file)
+    assert not can_be_edited(kept, known_as)
     (kept / "observations.json").write_text(json.dumps(facts))
     (kept / "frames" / "00000001.npz").write_bytes(b"broken")
     assert "cannot be read" in refuse(capsys, str(out), file)
     shutil.rmtree(kept)
     assert "it is missing, and edits need it" in refuse(capsys, str(out), file)
+    assert not can_be_edited(kept, known_as)
     assert files(out) == before and not (out / ".unish-run").exists()
 
 

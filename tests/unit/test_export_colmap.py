@@ -22,9 +22,12 @@ from unish.body import Body
 from unish.cli import main
 from unish.errors import InputError
 from unish.export.options import ExportOptions
+from unish.export.scene_frames import SceneFrames, open_scene
 from unish.geometry.alignment import align_similarity
 from unish.geometry.rigid import invert_rigid
 from unish.passes.sparse_model import write_colmap
+from unish.passes.track_adjustment import adjust_tracks
+from unish.passes.tracks import find_tracks
 from unish.structs import Reconstruction
 
 NUM_FRAMES = 5
@@ -214,6 +217,27 @@ def test_cameras_are_adjusted_to_the_points(body: Body, tmp_path: Path) -> None:
         np.testing.assert_allclose(c2w[0], np.eye(4), atol=1e-9)
     assert found[True][0] < 0.5 * found[False][0] and found[True][1] < 0.7 * found[False][1], found
     assert found[True][2] >= found[False][2] > 100, found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left_out", [None, 2])
+def test_the_unit_stays_where_cameras_are_adjusted(body: Body, left_out: int | None) -> None:
+    """Points are as far as they were, in the median, also where one camera sees none of them."""
+    frames = open_scene(shake(film()), body, ExportOptions())
+    points = find_tracks(frames)
+    seen = points.frame != left_out
+    kept = {name: getattr(points, name)[seen] for name in ("point", "frame", "px", "error_px")}
+    points = replace(points, **kept)
+    moved, adjusted = adjust_tracks(frames, points, max_error_px=np.inf, least_seen=0)
+
+    def depths(where: SceneFrames, xyz: ndarray) -> ndarray:
+        w2c = np.linalg.inv(where.c2w)[points.frame]
+        return (w2c[:, 2, :3] * xyz[points.point]).sum(1) + w2c[:, 2, 3]
+
+    assert np.abs(moved.c2w - frames.c2w).max() > 1e-4
+    assert np.median(np.log(depths(moved, adjusted.xyz) / depths(frames, points.xyz))) == pytest.approx(0, abs=2e-7)
+    if left_out is not None:
+        np.testing.assert_allclose(moved.c2w[left_out, :3, :3], frames.c2w[left_out, :3, :3], atol=1e-9)
 
 
 @pytest.mark.slow

@@ -106,11 +106,12 @@ def _announce(args: argparse.Namespace, path: Path) -> None:
 
 
 def _serve(args: argparse.Namespace) -> None:
+    from unish.passes import OBSERVATIONS, can_be_edited
     from unish.viewer.live import serve
 
     reconstruction, body, report = _read(args)
-    # Results of earlier versions, and those that keep no observations, can be looked at but not corrected.
-    editable = report.get("observations") is not None and not args.no_edits
+    # Results of earlier versions, and those without their observations, can be looked at but not corrected.
+    editable = not args.no_edits and can_be_edited(args.folder / OBSERVATIONS, report.get("observations"))
     serve(
         reconstruction, body, title=_title(args, report), report=report, port=args.port,
         open_browser=not args.no_browser, edits=_read_edits(report) if editable else None,
@@ -128,13 +129,10 @@ def _read_edits(report: Mapping[str, Any]) -> EditList:
 def _apply(
     args: argparse.Namespace, edits: Sequence[Edit], progress: Progress
 ) -> tuple[Reconstruction, dict[str, Any]]:
-    """Bring the folder to these edits, as ``unish refine`` does, and write them beside the result."""
-    from unish.edits import describe_edits
-    from unish.io import write_json
+    """Bring the folder to these edits, as ``unish refine`` does; report.json then lists them."""
     from unish.refinement import refine
 
     refine(args.folder, edits, progress=progress)
-    write_json(args.folder / "edits.json", describe_edits(edits))
     reconstruction, _, report = _read(args)
     return reconstruction, report
 

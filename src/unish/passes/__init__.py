@@ -12,7 +12,7 @@ from unish.passes.outputs import FILE, MAX_FRAMES_IN_FILE, keep_dense, write_fil
 from unish.passes.run_folder import RunFolder, describe_run, identify_task
 from unish.passes.settled import Settled, settle
 from unish.passes.stored_observations import FOLDER as OBSERVATIONS
-from unish.passes.stored_observations import StoredRun, open_observations, save_observations
+from unish.passes.stored_observations import StoredRun, can_be_edited, open_observations, save_observations
 
 __all__ = [
     "FILE",
@@ -26,6 +26,7 @@ __all__ = [
     "Settled",
     "StoredRun",
     "apply_edits",
+    "can_be_edited",
     "conclude",
     "describe_run",
     "identify_task",

@@ -34,7 +34,7 @@ def write_colmap(
 
     Cameras are adjusted to the points (``refine_cameras``), so that programs which do so themselves find nothing to do.
     ``masks/NNNNNN.jpg.png`` is how COLMAP names the mask of ``images/NNNNNN.jpg``; trainers ask for the same stem, as
-    ``masks_same_stem/NNNNNN.png``. Both are black where people are.
+    ``masks_same_stem/NNNNNN.png``. Both are black at people and at what is no scene.
     """
     options = options or ExportOptions()
     found = open_scene(reconstruction, body, options).pick(max_pictures)

@@ -138,6 +138,15 @@ def identify_observations(folder: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def can_be_edited(folder: Path, known_as: str | None) -> bool:
+    """Whether ``open_observations`` finds in ``folder`` what this version reads, of the result that is ``known_as``."""
+    try:
+        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        return bool(facts["format"] == FORMAT and identify_observations(folder) == known_as)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def open_observations(folder: Path, pictures: FrameArray, known_as: str, scratch: Path) -> StoredRun:
     """What was kept in ``folder``.
 

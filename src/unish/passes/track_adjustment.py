@@ -22,7 +22,7 @@ from unish.export.scene_frames import SceneFrames
 
 LEAST_PARALLAX_DEG = 0.3
 """Median angle under which a point is seen, from which on points tell places of cameras."""
-_LEAST_SEEN = 100
+_LEAST_POINTS = 100
 """Points of a camera that is adjusted: with fewer, the noise of matches moves it farther than it is off."""
 _NUM_STEPS = 60
 _ENOUGH = 1e-6  # share of the cost by which a last step still lowers it
@@ -102,7 +102,7 @@ class _Bundle:
     @classmethod
     def of(cls, frames: SceneFrames, points: SparsePoints) -> _Bundle:
         order = np.argsort(points.frame, kind="stable")
-        free = np.bincount(points.frame, minlength=len(frames.c2w)) >= _LEAST_SEEN
+        free = np.bincount(points.frame, minlength=len(frames.c2w)) >= _LEAST_POINTS
         free[0] = False
         return cls(
             w2c=np.linalg.inv(frames.c2w), lenses=frames.intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]], free=free,
@@ -162,7 +162,8 @@ def _solve(bundle: _Bundle) -> _Bundle:
             damping *= _MORE
             if damping > _MOST_DAMPING:
                 break
-    if not bundle.free[1:].all():
+    seeing = np.bincount(bundle.frame, minlength=len(bundle.free)) > 0
+    if (~bundle.free & seeing)[1:].any():
         return bundle  # the cameras that stay hold the unit
     # Nothing else does: points are on the median as far as they were.
     growth = float(np.exp(np.median(np.log(start.local()[:, 2] / bundle.local()[:, 2]))))

@@ -7,6 +7,8 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from unish.video.luma import measure_luma
+
 _NARROWEST, _WIDEST = 0.03, 0.45
 """Share of the side that one bar may take up."""
 _NUM_BLOCKS = 12
@@ -72,7 +74,7 @@ def _measure_rows(
     steps = np.zeros((height, _NUM_BLOCKS), np.float32)
     columns = width // _NUM_BLOCKS * _NUM_BLOCKS
     for picture in frames:
-        luma = picture[:, :columns].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+        luma = measure_luma(picture[:, :columns])
         bend = np.zeros_like(luma)
         bend[:, 1:-1] = np.abs(luma[:, :-2] - 2 * luma[:, 1:-1] + luma[:, 2:])
         detail += bend.reshape(height, _NUM_BLOCKS, -1).mean(axis=-1) / count
@@ -111,7 +113,7 @@ def _are_smooth(detail: Float32[ndarray, "H"], first: int, last: int, *, sure: b
 def _shows_copy(frames: UInt8[ndarray, "N H W 3"], first: int, last: int, *, alike: float) -> bool:
     """Whether the bars look like the picture between them: that tells them from smooth walls at both sides."""
     stride = max(1, frames.shape[1] // _COARSE)
-    luma = frames[:, ::stride, ::stride].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    luma = measure_luma(frames[:, ::stride, ::stride])
     height, width = luma.shape[1:]
     first, last = -(-first // stride), -(-last // stride)
     picture = np.stack([gaussian_filter(one, height / 50) for one in luma[:, first : height - last]])

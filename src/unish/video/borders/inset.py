@@ -16,7 +16,8 @@ from scipy import ndimage
 
 from unish.video.borders.bars import Area
 from unish.video.borders.black_borders import FEWEST_FRAMES
-from unish.video.borders.surround import LUMA, find_changes
+from unish.video.borders.surround import find_changes
+from unish.video.luma import measure_luma
 
 _LONG_SIDE, _LEAST_LONG_SIDE = 480, 160
 """Pixels at which borders are looked for, and of the smallest frames that have room for a picture in the picture."""
@@ -123,7 +124,7 @@ def _soften(line: UInt8[ndarray, "n 3"]) -> Float32[ndarray, "n 3"]:
 def _shrink(picture: UInt8[ndarray, "H W 3"], factor: int) -> Float32[ndarray, "h w"]:
     """Luma, means of squares; what is left over at the end is dropped."""
     height, width = (side // factor for side in picture.shape[:2])
-    cut = picture[: height * factor, : width * factor].astype(np.float32) @ LUMA
+    cut = measure_luma(picture[: height * factor, : width * factor])
     return cut.reshape(height, factor, width, factor).mean(axis=(1, 3))
 
 

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from unish.structs import FrameArray, Frames, cut_frames, join_frames
 from unish.video.borders.black_borders import FEWEST_FRAMES, find_black_borders
+from unish.video.luma import measure_luma
 
 _NUM_FRAMES = 24
 """Of a shot, evenly spread, that are looked at."""
@@ -73,7 +74,7 @@ def find_static_overlay(images: UInt8[Frames, "N H W 3"], people: Bool[Frames, "
     if len(images) < FEWEST_FRAMES:
         return nothing
     chosen = np.linspace(0, len(images) - 1, min(len(images), _NUM_FRAMES)).round().astype(int)
-    luma = images[chosen].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    luma = measure_luma(np.asarray(images[chosen]))
     dy, dx = np.gradient(luma, axis=(1, 2))
     strength = np.hypot(dx, dy).mean(axis=0)
     mean_x, mean_y = dx.mean(axis=0), dy.mean(axis=0)

@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from unish.video.borders.bars import Area
 from unish.video.borders.black_borders import FEWEST_FRAMES
+from unish.video.luma import measure_luma
 
 _CHANGE = 10
 """Levels of luma, of 255, between the darkest and the lightest moment of a pixel that changes; coding stays below."""
@@ -30,14 +31,13 @@ _STANDS_OUT, _STEP = 1.6, 2.0
 _NUM_BLOCKS, _CLEAR = 12, 0.5
 """Parts of an edge, and the share of them at which the change begins there."""
 _ROUNDS = 4
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def find_surroundings(frames: UInt8[ndarray, "N H W 3"]) -> Area | None:
     """Where the picture lies amid what never changes; ``None`` where nothing surrounds it, or nobody can tell."""
     if len(frames) < FEWEST_FRAMES:
         return None
-    luma = np.stack([picture.astype(np.float32) @ LUMA for picture in frames])
+    luma = np.stack([measure_luma(picture) for picture in frames])
     changes = find_changes(luma)
     area = _fit_rectangle(changes)
     height, width = changes.shape

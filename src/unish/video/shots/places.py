@@ -9,6 +9,8 @@ from jaxtyping import Float32, Float64, UInt8
 from numpy import ndarray
 from scipy.ndimage import map_coordinates, uniform_filter
 
+from unish.video.luma import measure_luma
+
 SAME_PLACE = 0.2
 """Share of the textured area (see ``shared_area``) from which on two pictures show the same place. Of 29 real clips,
 pictures of different ones shared at most 0.11, consecutive ones at least 0.32, a cut inside one of them 0.08."""
@@ -44,7 +46,7 @@ class Match:
 
 def luma_of(thumbnail: UInt8[ndarray, "h w 3"]) -> Float32[ndarray, "h w"]:
     """Rec. 601 luma, 0 to 1."""
-    return thumbnail.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255.0
+    return measure_luma(thumbnail) / 255.0
 
 
 def show_same_place(first: UInt8[ndarray, "h w 3"], second: UInt8[ndarray, "h w 3"]) -> bool:
