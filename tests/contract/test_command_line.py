@@ -23,8 +23,8 @@ PROMISED = {
     "refine": {"--quiet"},
     "batch": {"--out", "--workers", "--threads", "--engine", "--shard", "--quiet"},
     "export": {
-        "--to", "--out", "--fps", "--up", "--gravity", "--people", "--rig", "--in-place", "--lock-feet", "--per-person",
-        "--refine-cameras", "--blur-faces", "--quiet",
+        "--to", "--out", "--fps", "--up", "--gravity", "--people", "--rig", "--in-place", "--lock-feet",
+        "--no-lock-feet", "--per-person", "--refine-cameras", "--blur-faces", "--quiet",
     },
     "view": {
         "--static", "--fly-through", "--flight", "--follow", "--title", "--credit", "--blur-faces", "--port",

@@ -77,7 +77,7 @@ class Window:
         self.page.evaluate(f"(() => {{ const player = window.__VISER4D__.controller.player; {code} }})()")
 
     def settle(self, wait_ms: int = 0) -> None:
-        """Wait until so many pictures have been drawn through a camera that rests; on a busy machine it takes longer."""
+        """Wait until so many pictures were drawn through a camera that rests; a busy machine takes longer."""
         self.page.wait_for_timeout(wait_ms)
         self.page.evaluate("""(count) => new Promise((done) => {
             let drawn = 0, before = "";

@@ -160,23 +160,24 @@ def test_feet_stay_on_other_skeletons(tmp_path: Path, body: Body, rig: str, heig
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("rig", "height_m"), [("mixamo", 2.0), ("vrm", 1.2)])
-def test_feet_of_who_walks_stay_on_other_skeletons(tmp_path: Path, body: Body, rig: str, height_m: float) -> None:
-    """What stands moves by less than 3 cm/s in this walk, of people of 1.7 m; with locked feet, it does not at all."""
+@pytest.mark.parametrize("rig", ["mixamo", "vrm"])
+def test_feet_of_who_walks_stay_on_other_skeletons(tmp_path: Path, body: Body, rig: str) -> None:
+    """Small and large ones, as nobody asked otherwise. As the result has them, they move by up to 2.1 cm/s at 2 m."""
     found = {}
-    for sway_m, lock in ((0.0, False), (0.0, True), (0.03, False), (0.03, True)):
+    for sway_m, lock in ((0.0, False), (0.0, None), (0.03, False), (0.03, None)):
         record = make_stride(body, sway_m=sway_m)
         write_glb(tmp_path / "scene.glb", record, body, replace(LEVEL, fps=SMOOTH, rig=rig, lock_feet=lock))
-        times, points = retarget(tmp_path / "scene.glb", int(record.person_ids[0]), rig, height_m)
-        keys = np.abs(times[:, None] - (record.timestamps_s - record.timestamps_s[0])).argmin(axis=0)
         stances = list_stances(record, 0)
         assert len(stances) > 8
-        found[sway_m, lock] = max(
-            np.linalg.norm(np.diff(points[keys[first] : keys[last] + 1, part], axis=0), axis=-1).max() / times[1]
-            for part, first, last in stances
-        )
-    assert found[0.0, False] < 0.025 and found[0.03, False] > 0.1, found
-    assert found[0.0, True] < 1e-3 and found[0.03, True] < 1e-3, found
+        for height_m in (1.2, 2.0):
+            times, points = retarget(tmp_path / "scene.glb", int(record.person_ids[0]), rig, height_m)
+            keys = np.abs(times[:, None] - (record.timestamps_s - record.timestamps_s[0])).argmin(axis=0)
+            found[sway_m, lock, height_m] = max(
+                np.linalg.norm(np.diff(points[keys[first] : keys[last] + 1, part], axis=0), axis=-1).max() / times[1]
+                for part, first, last in stances
+            )
+    assert found[0.0, False, 2.0] < 0.025 and found[0.03, False, 1.2] > 0.06 and found[0.03, False, 2.0] > 0.1, found
+    assert max(speed for (_, lock, _), speed in found.items() if lock is None) < 1e-3, found  # 0.02 would be seen
 
 
 @pytest.mark.parametrize("rig", RIGS)

@@ -16,7 +16,7 @@ from striding_record import list_stances, make_stride
 from unish.body import Body, load_body
 from unish.errors import InputError
 from unish.export.feet import PLANTED
-from unish.export.options import SMOOTH, SOURCE, WHOLE, ExportOptions
+from unish.export.options import RIGS, SMOOTH, SOURCE, WHOLE, ExportOptions
 from unish.export.take import Take, make_take
 from unish.export.timeline import choose_smooth_fps, find_runs, make_timeline, measure_source_fps
 from unish.structs import Reconstruction
@@ -123,6 +123,17 @@ def test_locked_feet_have_one_spot(body: Body, fps: str | None) -> None:
         assert (0.01 < person.moved_m < 0.05) if lock else person.moved_m == 0
         assert any("locked" in note for note in take.notes) == lock
     assert slides[True] < 1e-6 < 0.01 < slides[False], slides
+
+
+@pytest.mark.parametrize("rig", RIGS)
+def test_feet_are_locked_for_rigs_of_other_programs(body: Body, rig: str) -> None:
+    """SMPL's own skeleton keeps the joints of the result, and who says so has it otherwise."""
+    record = make_stride(body, sway_m=0.03)
+    moved = {
+        lock: make_take(record, body, ExportOptions(rig=rig, lock_feet=lock)).people[0].moved_m
+        for lock in (None, False, True)
+    }
+    assert moved[False] == 0 < moved[True] and moved[None] == moved[rig != "smpl"]
 
 
 def test_what_moves_fast_does_not_stand(squat: Reconstruction, body: Body) -> None:

@@ -42,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--people", type=people_ids, metavar="all|IDS", help="identities as in report.json, such as 1,3", **unset)
     add("--rig", choices=RIGS, help="names and rest pose of skeletons", **unset)
     add("--in-place", action="store_true", help="people stay over the origin", **unset)
-    add("--lock-feet", action="store_true", help="feet that stand stay on one spot, whatever the result says", **unset)
+    add(
+        "--lock-feet", action=argparse.BooleanOptionalAction,
+        help="feet that stand stay on one spot, whatever the result says (default: with every rig but smpl)", **unset,
+    )  # fmt: skip
     add("--per-person", action="store_true", help="a file for each person", **unset)
     add(
         "--refine-cameras", type=on_or_off, metavar="on|off",

@@ -28,7 +28,8 @@ class ExportOptions:
         people: ``person_ids`` to write; ``None`` for all.
         in_place: people stay over the origin; only their height changes.
         lock_feet: what stands is on one spot for as long as it stands, also where the reconstruction lets it slide;
-            joints at its frames are then no longer its own.
+            joints at its frames are then no longer its own. ``None``: for every rig but ``smpl``, as those go to
+            skeletons of other sizes, on which people look at feet.
         refine_cameras: adjust cameras to the points that are written; off for cameras that are known.
         shot: which shot, counted from 0. Each is a world of its own.
         rig: names and rest pose of the skeleton, one of ``RIGS``.
@@ -40,7 +41,7 @@ class ExportOptions:
     gravity: bool = False
     people: tuple[int, ...] | None = None
     in_place: bool = False
-    lock_feet: bool = False
+    lock_feet: bool | None = None
     refine_cameras: bool = True
     shot: int = 0
     rig: str = "smpl"
@@ -59,3 +60,8 @@ class ExportOptions:
         if self.rig not in RIGS:
             raise InputError(f"rig is {self.rig!r}; give one of {', '.join(RIGS)}")
         check_count("shot", self.shot, at_least=0)
+
+    @property
+    def locks_feet(self) -> bool:
+        """Whether feet that stand are put on one spot."""
+        return self.rig != "smpl" if self.lock_feet is None else self.lock_feet

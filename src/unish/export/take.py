@@ -146,7 +146,7 @@ def make_take(reconstruction: Reconstruction, body: Body, options: ExportOptions
     frames = reconstruction.shot_frames()[options.shot]
     timeline = make_timeline(reconstruction, frames, options.fps)
     people = [
-        _retime_person(reconstruction, body, person, frames, timeline, lock=options.lock_feet)
+        _retime_person(reconstruction, body, person, frames, timeline, lock=options.locks_feet)
         for person in _choose_people(reconstruction, options.people)
         if _is_shown(reconstruction, person, frames).any()
     ]
@@ -323,7 +323,7 @@ def _note_rate(fps: float, used_fps: float, source_fps: float) -> list[str]:
 def _note_feet(reconstruction: Reconstruction, people: list[TakePerson], options: ExportOptions) -> list[str]:
     if reconstruction.contact_prob is None and people:
         return ["The reconstruction says nothing about contacts, so feet were not held in place between its frames."]
-    if options.lock_feet and people:
+    if options.locks_feet and people:
         most = 100 * max(person.moved_m for person in people)
         return [f"Feet that stand were locked to one spot: joints are up to {most:.1f} cm off the reconstruction."]
     return []
