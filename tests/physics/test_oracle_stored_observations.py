@@ -81,7 +81,13 @@ def write_cameras(world: World, folder: Path) -> Path:
 
 
 def pretend_loops(pictures: Any, people: Any, no_scene: Any, windows: list[Window], intrinsics: Any) -> list[Loop]:
-    """The last two frames stand to the first one as their windows say, but for four degrees."""
+    """The last two frames stand to the first one as their windows say, but for four degrees.
+
+    Who looks for loops is told where people are: they belong to no place.
+    """
+    shape = (windows[-1].frames.stop, *windows[-1].depth.shape[1:])
+    assert people.shape == no_scene.shape == shape and (people[shape[0] - 1] >= 0).any()
+    assert len(pictures) == len(intrinsics) == shape[0] and windows[0].frames.start == 0
     turned = make_rigid(axis_angle_to_matrix(torch.tensor([0.0, 0.07, 0.0])), torch.zeros(3))
     last = align_windows(windows)[-1]
     ends = last.move(windows[-1].c2w)

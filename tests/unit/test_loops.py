@@ -275,6 +275,7 @@ def test_pictures_of_one_place_tell_how_the_camera_came_back() -> None:
         assert float((loop.relative[:3, 3] / unit - true[:3, 3]).norm()) < 0.03
         assert loop.log_ratio == pytest.approx(math.log(unit / other), abs=0.02)
     assert find_loops(shown, nobody + 1, nothing, windows, intrinsics) == [], "people do not stay where they are"
+    assert find_loops(shown, nobody, ~nothing, windows, intrinsics) == [], "nor does the sky"
     assert find_loops(shown, nobody, nothing, windows[:2], intrinsics) == [], "neighbours share frames"
 
 
