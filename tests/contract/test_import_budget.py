@@ -15,7 +15,7 @@ def _loaded(code: str) -> set[str]:
     """Modules that a new interpreter has loaded after some code."""
     told = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys\nprint(chr(10), *sys.modules, sep=chr(10))"],
-        capture_output=True, text=True, check=True, timeout=120,
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
     return set(told.stdout.split())
 
@@ -23,6 +23,11 @@ def _loaded(code: str) -> set[str]:
 @pytest.mark.parametrize("words", [["--help"], ["reconstruct", "--help"]], ids=" ".join)
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     assert not _loaded(f"from unish.cli import main\nmain({words})") & set(HEAVY)
+
+
+def test_a_wrong_name_is_told_before_anything_heavy_is_loaded() -> None:
+    words = ["reconstruct", "no such film.mp4", "--out", "out"]
+    assert not _loaded(f"from unish.cli import main\nassert main({words}) == 2") & (set(HEAVY) - {"numpy"})
 
 
 def test_the_package_alone_loads_nothing_heavy() -> None:

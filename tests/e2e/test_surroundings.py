@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import av
@@ -209,9 +210,9 @@ def interrupt_at(stage: str, number: int, monkeypatch: pytest.MonkeyPatch) -> li
     return begun
 
 
+# All signals have one handler, and stages differ: each stage has one of them, each of them three stages or more.
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("stage", "number"), zip(STAGES, cycle((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))))
 def test_a_signal_at_every_stage(
     stage: str,
     number: int,
@@ -273,10 +274,11 @@ def read_all_files(folder: Path) -> dict[str, bytes]:
 
 def test_a_folder_in_which_a_run_is_writing(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     """Refused before anything is read, and also through the Python API."""
-    out = place.folder / "out"
+    out, unreadable = place.folder / "out", place.folder / "words.mp4"
     out.mkdir()
+    unreadable.write_text("no film")
     with replaced_whole(out):
-        assert main(place.command(place.folder / "missing.mp4")) == 2
+        assert main(place.command(unreadable)) == 2
         assert "another run is writing there" in capsys.readouterr().err
     assert list(out.iterdir()) == []
 

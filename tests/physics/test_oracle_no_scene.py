@@ -50,7 +50,9 @@ def reconstruct(
     # The pictures are noise; whoever looks is told. People are in front, whatever is said behind them.
     monkeypatch.setattr(observations, "find_sky", lambda images: rows.expand(len(images), *SIZE) & seen)
     fx, fy, cx, cy = (case.cameras[0, i, j].item() * 2 for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
-    settings = Settings(sky=True, window=5, overlap=2, intrinsics=(fx, fy, cx, cy) if case.known else None)
+    settings = Settings(
+        sky=True, window=5, overlap=2, intrinsics=(fx, fy, cx, cy) if case.known else None, person_points=False
+    )
     result = run(
         world.clip, settings=settings, people_finder=lambda clip, size: (world.tracks, world.landmarks),
         network=network,
@@ -134,7 +136,7 @@ def test_what_lies_beside_a_picture_spoils_nothing(people: int) -> None:
     fx, fy, cx, cy = (case.cameras[0, i, j].item() * 2 for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
     found = run(
         replace(world.clip, picture_area=areas),
-        settings=Settings(window=5, overlap=2, intrinsics=(fx, fy, cx, cy)),
+        settings=Settings(window=5, overlap=2, intrinsics=(fx, fy, cx, cy), person_points=False),
         people_finder=lambda clip, size: (world.tracks, world.landmarks),
         network=network,
     ).reconstruction

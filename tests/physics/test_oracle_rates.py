@@ -21,7 +21,7 @@ from unish.pipeline import Result, Settings, run
 from unish.structs import Clip, HumanInputs, Reconstruction
 
 DENSE = [0, 3, 6, 7, 10]
-SETTINGS = Settings(window=5, overlap=2, fps=6.0, scene_fps=2.0)
+SETTINGS = Settings(window=5, overlap=2, fps=6.0, scene_fps=2.0, person_points=False)
 
 
 @dataclass

@@ -23,6 +23,9 @@ from unish.structs import FrameArray, Prediction, Reconstruction
 
 CASE: Case = CASES["small, unknown camera"]
 SETTINGS = Settings(window=5, overlap=2)
+PLAIN = replace(SETTINGS, person_points=False)
+"""Without people's own points, which are read after all windows and take a third of the time."""
+
 ENDS = (5, 7, 11)
 """Of the windows: frames that are done when each has been kept."""
 
@@ -65,6 +68,11 @@ def whole(world: World) -> Result:
     return go(world, None)[0]
 
 
+@pytest.fixture(scope="module")
+def plain(world: World) -> Result:
+    return go(world, None, settings=PLAIN)[0]
+
+
 def assert_same(found: Result, wanted: Result) -> None:
     for one in fields(Reconstruction):
         if one.name not in ("extra", "dense", "person_points"):
@@ -98,14 +106,14 @@ def test_points_of_people_lie_on_their_bodies(whole: Result) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("last", range(3))
-def test_ended_before_any_window(last: int, world: World, whole: Result, tmp_path: Path) -> None:
+def test_ended_before_any_window(last: int, world: World, plain: Result, tmp_path: Path) -> None:
     with pytest.raises(Ended):
-        go(world, tmp_path, last=last)
+        go(world, tmp_path, last=last, settings=PLAIN)
     said: list[str] = []
-    result, network = go(world, tmp_path, done=last, announce=said.append)
+    result, network = go(world, tmp_path, done=last, announce=said.append, settings=PLAIN)
     assert len(network.calls) == 3, "no window is seen twice, and none is left out"
     assert said == ([f"resuming at frame {ENDS[last - 1]}"] if last else [])
-    assert_same(result, whole)
+    assert_same(result, plain)
 
 
 @pytest.mark.slow
@@ -126,26 +134,26 @@ def test_ended_after_the_last_window(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["images", "masks", "windows"])
-def test_files_that_are_gone_are_made_again(name: str, world: World, whole: Result, tmp_path: Path) -> None:
+def test_files_that_are_gone_are_made_again(name: str, world: World, plain: Result, tmp_path: Path) -> None:
     """A process that is killed may leave any of them out; those that are whole are used."""
     with pytest.raises(Ended):
-        go(world, tmp_path, last=2)
+        go(world, tmp_path, last=2, settings=PLAIN)
     for path in sorted((tmp_path / name).iterdir(), reverse=True)[:1]:
         path.unlink()
     lost_window = name == "windows"
-    result, _ = go(world, tmp_path, done=1 if lost_window else 2)
-    assert_same(result, whole)
+    result, _ = go(world, tmp_path, done=1 if lost_window else 2, settings=PLAIN)
+    assert_same(result, plain)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", [{"window": 6}, {"seed": 3}, {"fps": 5.0}])
 def test_another_run_does_not_go_on_there(change: dict[str, Any], world: World, tmp_path: Path) -> None:
     with pytest.raises(Ended):
-        go(world, tmp_path, last=2)
+        go(world, tmp_path, last=2, settings=PLAIN)
     (tmp_path / "of the old run").write_text("")
     said: list[str] = []
     with pytest.raises(Ended):
-        go(world, tmp_path, last=0, announce=said.append, settings=replace(SETTINGS, **change))
+        go(world, tmp_path, last=0, announce=said.append, settings=replace(PLAIN, **change))
     assert said == [] and not (tmp_path / "of the old run").exists()
 
 
@@ -163,7 +171,7 @@ def test_a_file_of_the_user_that_was_edited_makes_another_run(name: str, tmp_pat
 
 def test_a_run_that_got_nowhere_leaves_nothing(world: World, tmp_path: Path) -> None:
     with pytest.raises(Ended):
-        go(world, tmp_path / "work", last=0)
+        go(world, tmp_path / "work", last=0, settings=PLAIN)
     assert not (tmp_path / "work").exists()
 
 
@@ -196,16 +204,16 @@ def test_too_many_frames_for_one_file(
 
 @pytest.mark.slow
 def test_a_long_result_without_a_folder_lives_as_long_as_it_is_used(
-    world: World, whole: Result, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    world: World, plain: Result, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(outputs, "MAX_FRAMES_IN_FILE", 10)
     monkeypatch.setattr(pipeline.tempfile, "mkdtemp", lambda prefix: str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
-    result, _ = go(world, None)
-    np.testing.assert_array_equal(result.reconstruction.depth[7], whole.reconstruction.depth[7])
+    result, _ = go(world, None, settings=PLAIN)
+    np.testing.assert_array_equal(result.reconstruction.depth[7], plain.reconstruction.depth[7])
     result.reconstruction.save(tmp_path / "copy.npz")
     del result
     assert not (tmp_path / "temporary").exists()
     copied = Reconstruction.load(tmp_path / "copy.npz")
     assert copied.dense == "" and isinstance(copied.depth, np.ndarray)
-    np.testing.assert_array_equal(copied.depth, whole.reconstruction.depth)
+    np.testing.assert_array_equal(copied.depth, plain.reconstruction.depth)

@@ -72,11 +72,11 @@ def test_batches_are_the_same_from_any_number_of_processes(tmp_path: Path) -> No
     mixture = MixedSource([LiveClips(SHARDS, seed=3, steps_per_window=2), ShardClips(tmp_path)], [2, 1])
     batches = SceneBatches(mixture, CONFIG, seed=1)
     assert batches.steps_per_window == 2
-    alone = [batches(step) for step in range(8)]
+    alone = {step: batches(step) for step in range(1, 5)}
     with BatchWorkers(batches, workers=2, ahead=2) as made:
         processes = []
-        for start in (3, 1):  # in order from there; another start begins anew
-            for step in range(start, start + 4):
+        for start in (2, 1):  # in order from there; another start begins anew
+            for step in range(start, start + 3):
                 assert_same(made(step), alone[step])
             processes += made._processes
     assert len(processes) == 4 and not any(process.is_alive() for process in processes)

@@ -44,7 +44,7 @@ def reconstruct(
     network = network or OracleNetwork(world=world, config=CONFIG, betas=world.betas)
     found = landmarks or world.landmarks
     given = (2 * FOCAL, 2 * FOCAL, float(CLIP_SIZE[1]), float(CLIP_SIZE[0])) if known else None
-    settings = Settings(window=5, overlap=2, intrinsics=given, settle=settle)
+    settings = Settings(window=5, overlap=2, intrinsics=given, settle=settle, person_points=False)
     return run(world.clip, settings=settings, people_finder=lambda clip, size: (world.tracks, found), network=network)
 
 

@@ -53,6 +53,10 @@ def run(args: argparse.Namespace) -> None:
         from unish.cli.dry_run import print_plan
 
         return print_plan(args.input, args.out, settings)
+    if args.input is not None and args.input != Path("-"):
+        from unish.io.input_paths import check_place
+
+        check_place(args.input)  # a wrong name is told at once, before seconds of loading
     announce = _make_announce(args)
     with output_folder(args.out) as out:
         from unish import into_folder

@@ -11,13 +11,13 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from unish.errors import InputError
+from unish.io.input_paths import check_place
 from unish.structs import Lens
 from unish.values import check_path, check_sampling
 from unish.video.read import open_source
 from unish.video.sampling import TickSampler
 from unish.video.sources.files import FileSource
 from unish.video.sources.folders import FolderSource
-from unish.video.sources.names import check_place
 
 _STRETCHED = 1.1
 """Declared length over number of frames times their usual distance, from which on the length is believed."""

@@ -14,6 +14,7 @@ from numpy import ndarray
 
 from unish import assets
 from unish.errors import InputError
+from unish.io.input_paths import check_place
 from unish.structs import Clip, FrameArray, FrameTensor
 from unish.structs.progress import Progress, announce_in
 from unish.values import check_count, check_path, check_sampling
@@ -26,7 +27,6 @@ from unish.video.shots.transitions import Change, ShotFinder, TransitionModel
 from unish.video.sources.clock import describe_gaps
 from unish.video.sources.files import FileSource
 from unish.video.sources.folders import FolderSource, ImageFrame, list_images
-from unish.video.sources.names import check_place
 from unish.video.sources.photos import IMAGE_SUFFIXES
 
 LONG_SIDE = 1280
