@@ -55,7 +55,7 @@ class RunningApp:
     def ask(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, *, chunked: bool = False
     ) -> Reply:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=240)
         try:
             connection.request(method, path, body=body, headers=headers or {}, encode_chunked=chunked)
             answer = connection.getresponse()
@@ -69,7 +69,7 @@ class RunningApp:
 
     def jobs(self) -> dict[str, dict[str, Any]]:
         """What a page that opens is told."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=240)
         try:
             connection.request("GET", "/api/events")
             answer = connection.getresponse()
@@ -78,7 +78,7 @@ class RunningApp:
         finally:
             connection.close()
 
-    def wait(self, job_id: str, *states: str, seconds: float = 30) -> dict[str, Any]:
+    def wait(self, job_id: str, *states: str, seconds: float = 240) -> dict[str, Any]:
         """The job, once it is in one of these states and nothing is being done with it."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

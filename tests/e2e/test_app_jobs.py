@@ -40,7 +40,7 @@ def app(tmp_path: Path) -> Iterator[RunningApp]:
         yield app
 
 
-def until(holds: Callable[[], object], seconds: float = 10) -> float:
+def until(holds: Callable[[], object], seconds: float = 240) -> float:
     """Seconds until it holds."""
     begin = time.monotonic()
     while not holds():

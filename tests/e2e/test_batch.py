@@ -179,7 +179,7 @@ def test_what_is_done_stays_when_the_batch_is_ended(place: Place, videos: Path, 
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    told = process.communicate(timeout=60)[1]
+    told = process.communicate(timeout=240)[1]
     assert process.returncode == 130 and len(told.splitlines()) >= 1
     before = changed_at(out)
     assert before and not status(out)["finished"]

@@ -46,6 +46,7 @@ def fixture_tools(parity_dir: Path) -> ModuleType:
     return load_rule(parity_dir, "fixture_tools")
 
 
+@pytest.mark.timeout(1800)
 def test_error_is_that_of_the_published_rounding(parity_case, model, fixture_tools, parity_dir: Path) -> None:
     name = parity_case.removeprefix("case_")
     published = json.loads((parity_dir / "tolerances.json").read_text()).get(f"{name}_bf16_vs_f32")

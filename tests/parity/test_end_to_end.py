@@ -109,6 +109,7 @@ def test_every_case_of_the_named_folder_is_collected(tmp_path: Path, repository:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_whole_call(parity_case: str, run_case, fixture_tools: ModuleType, tolerances) -> None:
     name = parity_case.removeprefix("case_")
     _, expected = fixture_tools.load_case(name)

@@ -124,7 +124,7 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
             os._exit(1)  # as if killed: nothing is tidied up
         """)
     )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
     worker = int(done.stdout)
     for _ in range(100):
         if not is_running(worker):

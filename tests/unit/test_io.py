@@ -59,7 +59,7 @@ def test_writers_of_one_file_do_not_disturb_one_another(tmp_path: Path) -> None:
         try:
             with written_beside(path) as beside:
                 beside.write_text(text)
-                both_wrote.wait(timeout=10)
+                both_wrote.wait(timeout=240)
                 assert beside.read_text() == text
         except BaseException as error:
             failures.append(error)

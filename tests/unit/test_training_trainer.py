@@ -69,7 +69,7 @@ def test_the_next_batch_is_made_meanwhile_and_every_batch_once(tmp_path: Path) -
         return make_batch(step)
 
     def wait_for_the_second(model: nn.Module, batch: torch.Tensor):
-        assert second_is_made.wait(timeout=30.0), "the second batch waits for the first step to end"
+        assert second_is_made.wait(timeout=240), "the second batch waits for the first step to end"
         return compute_loss(model, batch)
 
     fit(make_model(), wait_for_the_second, batches, config=CONFIG, run_dir=tmp_path / "run", progress=False)
