@@ -212,7 +212,7 @@ def interrupt_at(stage: str, number: int, monkeypatch: pytest.MonkeyPatch) -> li
 
 # All signals have one handler, and stages differ: each stage has one of them, each of them three stages or more.
 @pytest.mark.slow
-@pytest.mark.parametrize(("stage", "number"), zip(STAGES, cycle((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))))
+@pytest.mark.parametrize(("stage", "number"), list(zip(STAGES, cycle((signal.SIGINT, signal.SIGTERM, signal.SIGHUP)))))
 def test_a_signal_at_every_stage(
     stage: str,
     number: int,

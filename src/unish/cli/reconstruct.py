@@ -53,16 +53,12 @@ def run(args: argparse.Namespace) -> None:
         from unish.cli.dry_run import print_plan
 
         return print_plan(args.input, args.out, settings)
-    if args.input is not None and args.input != Path("-"):
-        from unish.io.input_paths import check_place
-
-        check_place(args.input)  # a wrong name is told at once, before seconds of loading
     announce = _make_announce(args)
     with output_folder(args.out) as out:
-        from unish import into_folder
-
         lines = JsonLines() if args.follow else None
         source = _choose_source(args, lines, announce)
+        from unish import into_folder
+
         progress = ProgressLines() if args.progress == JSON else make_progress(quiet=args.quiet)
         try:
             result, paths = into_folder.reconstruct_into(
@@ -80,7 +76,7 @@ def _choose_source(args: argparse.Namespace, lines: JsonLines | None, announce: 
     """What is to be reconstructed: a path, or a source of ``unish.live``.
 
     Raises:
-        InputError: none or two of them are given, or ``--follow`` for what is no stream.
+        InputError: none or two of them are given, ``--follow`` for what is no stream, or no such file.
     """
     piped = args.input == Path("-")
     if (args.input is None) == (args.camera is None):
@@ -88,6 +84,9 @@ def _choose_source(args: argparse.Namespace, lines: JsonLines | None, announce: 
     if args.follow and not piped and args.camera is None:
         raise InputError("--follow is for a pipe (-) or a --camera; the result of a file is there when all of it is")
     if args.camera is None and not piped:
+        from unish.io.input_paths import check_place
+
+        check_place(args.input)  # a wrong name is told at once, before seconds of loading
         return args.input
     from unish import live
 
