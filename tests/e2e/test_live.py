@@ -24,6 +24,7 @@ from unish.cli.reconstruct import JsonLines
 from unish.errors import InputError
 from unish.live import CameraSource, PipeSource, camera
 from unish.live.camera import RECORDING
+from unish.refinement import refine
 from unish.settings import Settings
 from unish.structs import Reconstruction
 from written_videos import numbered_pictures, read_number, write_video
@@ -134,6 +135,9 @@ def test_pictures_that_come_too_fast_are_left_out_whole(place: Place, monkeypatc
     note = f"{30 - len(kept)} of 30 pictures"
     assert any(note in warning for warning in json.loads((out / "report.json").read_text())["warnings"])
     assert_same_files(out, run(place, out / RECORDING, "file"))
+    refine(out, [])
+    told = json.loads((out / "report.json").read_text())["warnings"]
+    assert any(note in warning for warning in told), "what is settled again was filmed as badly"
 
 
 def test_ctrl_c_ends_the_recording_and_not_the_run(place: Place) -> None:
