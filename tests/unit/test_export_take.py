@@ -125,6 +125,22 @@ def test_locked_feet_have_one_spot(body: Body, fps: str | None) -> None:
     assert slides[True] < 1e-6 < 0.01 < slides[False], slides
 
 
+@pytest.mark.parametrize("end", [0, 1], ids=["first", "last"])
+def test_heel_and_toes_that_stand_for_a_while_together_are_both_locked(body: Body, end: int) -> None:
+    """A heel that touches in one frame of its toes alone: their spots are farther apart than a foot is long."""
+    record = make_stride(body, sway_m=0.1)
+    contacts = record.contact_prob.copy()
+    contacts[..., [0, 2]] = 0.0
+    stances = [(toe, *run) for toe in (1, 3) for run in find_runs(contacts[0, :, toe] > PLANTED)]
+    for toe, *run in stances:
+        contacts[0, run[end], toe - 1] = 1.0
+    take = make_take(replace(record, contact_prob=contacts), body, ExportOptions(lock_feet=True))
+    (person,) = take.people
+    points = find_sole_points(body, person.betas, person.rotations, person.pelvis)
+    slides = [np.ptp(points[first : last + 1, toe], axis=0).max() for toe, first, last in stances]
+    assert len(slides) > 4 and max(slides) < 1e-6, slides
+
+
 @pytest.mark.parametrize("rig", RIGS)
 def test_feet_are_locked_for_rigs_of_other_programs(body: Body, rig: str) -> None:
     """SMPL's own skeleton keeps the joints of the result, and who says so has it otherwise."""

@@ -27,6 +27,12 @@ _SIDES = ("left", "right")
 _FADE_S = 0.2
 """A foot that is lifted is back where the reconstruction has it after so long: a fifth of a stride."""
 
+_BENT_RAD = 1.0
+"""Toes that are held beside a heel bend by no more than this."""
+
+_SWEEPS = 20
+"""Spots of one foot overlap in chains: heel, toes, the next heel. Each sweep brings all pairs within reach."""
+
 _PULLS = 4
 """How often the pelvis is pulled towards feet out of reach; two feet that pull in turns agree after a few."""
 
@@ -112,8 +118,9 @@ def lock_feet(
     """The frames of a reconstruction, changed so that what stands is on one spot for as long as it stands.
 
     The spot of a heel or of toes is the mean of its places from the first to the last frame in which it stands without
-    a break. The foot is moved there, and turned where both have a spot; leg and pelvis follow as in ``hold_feet``. In
-    the frames before and after, the change fades away.
+    a break; where both stand, their spots are moved until the foot reaches from one to the other. The foot is moved
+    there, and turned where both have a spot; leg and pelvis follow as in ``hold_feet``. In the frames before and after,
+    the change fades away.
 
     Args:
         rotations, pelvis: joint rotations and places of the root joint, finite.
@@ -124,7 +131,7 @@ def lock_feet(
     for side in (0, 1):
         ankle, foot = _joint(side, "ankle"), _joint(side, "foot")
         heel, toe = _place_soles(side, turned, placed, soles)
-        spots = [_stay(places, planted[:, side, part]) for part, places in enumerate((heel, toe))]
+        spots = _find_spots((heel, toe), placed[:, foot], planted[:, side])
         lock = _find_lock(heel, placed[:, foot], toe, spots, planted[:, side], placed[:, ankle])
         change = _fade(lock, moves[:, side], times_s)
         shift, turn, bend = change[:, :3], *(Rotation.from_rotvec(change[:, at : at + 3]).as_matrix() for at in (3, 6))
@@ -151,11 +158,38 @@ def _find_slips(places: list[Float64[ndarray, "K 3"]], times_s: Float64[ndarray,
     return np.concatenate([ways > SLIP_M_S * np.diff(times_s)[:, None], np.zeros((1, 2), bool)])
 
 
-def _stay(places: Float64[ndarray, "K 3"], stands: Bool[ndarray, "K"]) -> Float64[ndarray, "K 3"]:
-    """Places, in every unbroken stretch in which the point stands their mean."""
-    out = places.copy()
-    for first, last in find_runs(stands):
-        out[first : last + 1] = places[first : last + 1].mean(axis=0)
+def _find_spots(
+    places: tuple[Float64[ndarray, "K 3"], Float64[ndarray, "K 3"]],
+    ball: Float64[ndarray, "K 3"],
+    planted: Bool[ndarray, "K 2"],
+) -> list[Float64[ndarray, "K 3"]]:
+    """Where heel and toes are to be: of every unbroken stretch one spot, in all other frames where they are.
+
+    Of two spots that are too far from or too close to each other for the foot, the one that counts for fewer frames
+    moves the more.
+    """
+    runs = [find_runs(planted[:, part]) for part in (0, 1)]
+    spots = [np.array([places[part][a : b + 1].mean(axis=0) for a, b in runs[part]]) for part in (0, 1)]
+    # Both lengths are those of bones: heel and ball hang on the ankle, toes on the ball.
+    instep, toes = (float(np.linalg.norm(part - ball, axis=1).mean()) for part in places)
+    near, far = np.sqrt(instep**2 + toes**2 + 2 * instep * toes * np.cos(_BENT_RAD)), _REACH * (instep + toes)
+    together = [
+        (one, other, (b - a + 1) / (b - a + 1 + d - c + 1))
+        for one, (a, b) in enumerate(runs[0])
+        for other, (c, d) in enumerate(runs[1])
+        if max(a, c) <= min(b, d)
+    ]
+    for _ in range(_SWEEPS):
+        for one, other, share in together:
+            way = spots[1][other] - spots[0][one]
+            length = np.linalg.norm(way)
+            change = way / max(length, 1e-9) * (np.clip(length, near, far) - length)
+            spots[0][one] -= (1 - share) * change
+            spots[1][other] += share * change
+    out = [part.copy() for part in places]
+    for part in (0, 1):
+        for spot, (first, last) in zip(spots[part], runs[part], strict=True):
+            out[part][first : last + 1] = spot
     return out
 
 
