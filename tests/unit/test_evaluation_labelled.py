@@ -127,6 +127,20 @@ def move_people(record: Reconstruction) -> Reconstruction:
     return replace(record, joints=moved.astype(np.float32))
 
 
+def squeeze_rows(record: Reconstruction) -> Reconstruction:
+    """Processed at three quarters of the height and the same width, as sides are rounded, but by more."""
+    height = int(record.image_size[0]) * 3 // 4
+    rows = np.float32([1, height / record.image_size[0]])
+    return replace(
+        record,
+        image_size=np.int32([height, record.image_size[1]]),
+        intrinsics=record.intrinsics * np.float32([1, rows[1], 1])[:, None],
+        boxes_xyxy=record.boxes_xyxy * np.tile(rows, 2),
+        landmarks_px=record.landmarks_px * np.float32([*rows, 1]),
+        **{name: getattr(record, name)[:, :height] for name in ("images", "depth", "point_conf", "person_masks")},
+    )
+
+
 def lift_arms(record: Reconstruction) -> Reconstruction:
     pose = record.body_pose_aa.copy()
     pose[..., 45:51] += 0.5
@@ -213,6 +227,7 @@ def grow(record: Reconstruction) -> Reconstruction:
         ("coco/7.jpg", lift_arms, {"joint_error_percent": None}, {"people_found": 2}),
         ("coco/7.jpg", lambda r: replace(r, boxes_xyxy=r.boxes_xyxy + np.float32([[[0]], [[100]]])),
          {"people_found": 1, "people_extra": 1}, {}),
+        ("coco/7.jpg", squeeze_rows, {}, {"joint_error_percent": 0.0, "people_found": 2}),
         ("davis_masks/walk", lambda r: replace(r, person_masks=np.roll(r.person_masks, 5, 1)),
          {"mask_iou": 0.6, "mask_inside_share": 0.75}, {}),
     ],

@@ -6,7 +6,7 @@ import torch
 
 from unish.geometry.rigid import exp_twist, invert_rigid, make_rigid
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.geometry.view_graph import find_cycles, join_frames
+from unish.geometry.view_graph import find_contradicted, find_cycles, join_frames
 
 TRIANGLE = [(0, 1), (1, 2), (0, 2)]
 
@@ -50,6 +50,15 @@ def closes(**options: object) -> bool:
 def test_a_pair_that_may_not_take_part_closes_nothing() -> None:
     usable = torch.tensor([True, False, True])
     assert not find_cycles(pose_pairs(), usable, TRIANGLE).any()
+
+
+def test_the_pair_with_the_least_support_is_contradicted() -> None:
+    """Of three that do not close; a small rest, or a pair that may not take part, contradicts nothing."""
+    support, every = torch.tensor([300.0, 35.0, 50.0]), torch.ones(3, dtype=torch.bool)
+    wrong = pose_pairs(turned_deg=20.0)
+    assert find_contradicted(wrong, support, every, TRIANGLE).tolist() == [False, True, False]
+    assert not find_contradicted(pose_pairs(turned_deg=5.0), support, every, TRIANGLE).any()
+    assert not find_contradicted(wrong, support, torch.tensor([True, True, False]), TRIANGLE).any()
 
 
 def path(num_frames: int) -> torch.Tensor:

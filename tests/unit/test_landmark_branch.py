@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from unish.body import load_body
+from unish.body.population import AGE_BETA
 from unish.geometry.camera import project
 from unish.geometry.rotation import axis_angle_to_matrix, rotation_angle
 from unish.geometry.ruler import solve_translation
 from unish.network.human.analytic_pose import rotations_from_landmarks
 from unish.network.human.landmark_branch import MIRRORED_JOINTS, LandmarkBranch, LandmarkBranchConfig
+from unish.network.human.solver import MAX_LOG_STATURE, limit_statures
 from unish.network.human.viewing_ray import image_aligned_points, turn_to, view_person
 from unish.structs import BodyParams, HumanInputs
 
@@ -151,6 +153,19 @@ def test_landmarks_with_huge_errors_leave_the_networks_pose(humans: HumanInputs)
         sigma = torch.full((2, 3, 1, 33), sigma_px)
         solved = run(make_branch(), replace(one, landmarks_sigma_px=sigma), TIMES[:, :1]).rotations
         assert (rotation_angle(solved.mT @ alone).max() < 1e-3) == same
+
+
+def test_a_stature_that_no_detector_tells_is_not_believed(humans: HumanInputs) -> None:
+    """A pose that is misread looks like a child; statures as they are read of people are left to the bit."""
+    body, branch = load_body(), make_branch(replace(SMALL, solver_steps=1))
+    with torch.no_grad():
+        branch.stages[-1].shape.bias[AGE_BETA] = -2.0
+    heights = body.standing_height(run(branch, humans, TIMES).betas.flatten(0, 1))
+    mean = body.standing_height(torch.zeros(1, 10))
+    # The solver holds the stature to 1.7 cm.
+    assert (heights / mean).log().abs().max() < MAX_LOG_STATURE + 0.03
+    usual = 0.5 * torch.eye(10)[:2]
+    assert torch.equal(limit_statures(body, usual), usual)
 
 
 def test_one_person_alone_gives_what_the_batch_gives(humans: HumanInputs) -> None:

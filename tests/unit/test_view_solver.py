@@ -10,13 +10,14 @@ import torch
 from furnished_room import RoomClip, bend, film_room, turn_errors, walk
 from unish.geometry.bundle import Bundle, Observations, adjust_bundle
 from unish.geometry.camera import make_intrinsics, project, unproject
-from unish.geometry.rigid import invert_rigid, transform_points
+from unish.geometry.rigid import invert_rigid, make_rigid, transform_points
+from unish.geometry.rotation import axis_angle_to_matrix
 from unish.network.matching.records import SparseMatches
 from unish.network.outputs import SceneOutput
 from unish.network.view_config import ViewSolverConfig
 from unish.network.view_scene import refine_scene
 from unish.network.view_solver import SolvedViews, _list_pairs, arrange_observations, solve_views
-from unish.network.view_start import ViewStart, find_start
+from unish.network.view_start import ViewStart, _judge, find_start
 
 CONFIG = ViewSolverConfig(num_keypoints=512, num_anchors=200)
 
@@ -124,6 +125,20 @@ def test_a_frame_of_another_place_is_named_and_does_no_harm() -> None:
     assert found.joined[0].tolist() == [True] * 4 + [False]
     assert turn_errors(found.bundle.w2c[0, :4], clip.w2c[:4]).max() < 0.15
     assert torch.isfinite(found.bundle.w2c).all()
+
+
+@pytest.mark.parametrize(("off_deg", "beyond_doubt"), [(1.0, True), (25.0, False)])
+def test_few_matches_are_not_beyond_doubt_against_more(off_deg: float, beyond_doubt: bool) -> None:
+    """A wrong pose may explain nearly all of few matches; two pairs with more of them turn otherwise then."""
+    turns = axis_angle_to_matrix(
+        torch.deg2rad(torch.tensor([[0.0, 9.0, 0.0], [0.0, 15.0, 0.0], [0.0, 24 + off_deg, 0.0]]))
+    )
+    relative = make_rigid(turns, torch.tensor([1.0, 0.0, 0.0]).expand(3, 3))
+    sure, support = _judge(
+        relative[None], torch.tensor([[295, 50, 35]]), torch.tensor([[330, 68, 39]]), [(0, 1), (1, 2), (0, 2)],
+        ViewSolverConfig(),
+    )  # fmt: skip
+    assert sure.tolist() == [[True, False, beyond_doubt]] and (support > 0).all()
 
 
 def test_all_frames_alike_and_grey_are_no_error() -> None:

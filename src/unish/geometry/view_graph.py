@@ -19,6 +19,9 @@ _MOST = 1e6
 MAX_CYCLE_DEG = 3.0
 """Largest rotation that remains after going round three pairs."""
 
+CONTRADICTION_DEG = 10.0
+"""Rotation that remains after going round three pairs of which one is wrong."""
+
 MAX_OUT_OF_PLANE_DEG = 10.0
 """The three translations of a cycle lie in one plane; one of them may leave it by this."""
 
@@ -80,27 +83,66 @@ def find_cycles(
         usable: pairs that may take part.
         pairs: (i, j) with i < j.
     """
-    number_of = {pairs[number]: number for number in usable.nonzero()[:, 0].tolist()}
-    # Small, and many devices lack a least-squares solver.
-    poses = first_to_second.cpu()
-    rotations, translations = poses[:, :3, :3], torch.nn.functional.normalize(poses[:, :3, 3], dim=-1)
+    rotations, translations = _read_poses(first_to_second)
     closed = torch.zeros(len(pairs), dtype=torch.bool)
+    for three in _list_triangles(usable, pairs):
+        if not closed[three].all() and _closes(rotations[three], translations[three]):
+            closed[three] = True
+    return closed.to(usable.device)
+
+
+@torch.no_grad()
+def find_contradicted(
+    first_to_second: Float[Tensor, "E 4 4"],
+    support: Float[Tensor, "E"],
+    usable: Bool[Tensor, "E"],
+    pairs: Sequence[tuple[int, int]],
+) -> Bool[Tensor, "E"]:
+    """Pairs that turn otherwise than two others that close a cycle with them, and that both are better supported.
+
+    Where a camera hardly moves, directions of translations mean little: only turns are compared.
+
+    Args:
+        support: how far each can be trusted.
+        usable, pairs: as in ``find_cycles``.
+    """
+    rotations, _ = _read_poses(first_to_second)
+    contradicted = torch.zeros(len(pairs), dtype=torch.bool)
+    for three in _list_triangles(usable, pairs):
+        weakest = three[int(support[three].argmin())]
+        if _left_deg(rotations[three]) > CONTRADICTION_DEG:
+            contradicted[weakest] = True
+    return contradicted.to(usable.device)
+
+
+def _read_poses(first_to_second: Float[Tensor, "E 4 4"]) -> tuple[Float[Tensor, "E 3 3"], Float[Tensor, "E 3"]]:
+    """Turns and directions, on the CPU: they are few, and many devices lack a least-squares solver."""
+    poses = first_to_second.cpu()
+    return poses[:, :3, :3], torch.nn.functional.normalize(poses[:, :3, 3], dim=-1)
+
+
+def _list_triangles(usable: Bool[Tensor, "E"], pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """Numbers of the pairs i→j, j→k and i→k of all triangles of usable pairs."""
+    number_of = {pairs[number]: number for number in usable.nonzero()[:, 0].tolist()}
     later: dict[int, list[int]] = {}
     for first, second in number_of:
         later.setdefault(first, []).append(second)
-    for (i, j), number in number_of.items():
-        for k in later.get(j, []):
-            if (i, k) in number_of:
-                three = [number, number_of[j, k], number_of[i, k]]
-                if not closed[three].all() and _closes(rotations[three], translations[three]):
-                    closed[three] = True
-    return closed.to(usable.device)
+    return [
+        [number, number_of[j, k], number_of[i, k]]
+        for (i, j), number in number_of.items()
+        for k in later.get(j, [])
+        if (i, k) in number_of
+    ]
+
+
+def _left_deg(rotation: Float[Tensor, "3 3 3"]) -> float:
+    """The turn that is left after going i→j→k and back."""
+    return float(rotation_angle(rotation[1] @ rotation[0] @ rotation[2].T).rad2deg())
 
 
 def _closes(rotation: Float[Tensor, "3 3 3"], translation: Float[Tensor, "3 3"]) -> bool:
     """Whether the poses i→j, j→k and i→k agree: R_ik = R_jk R_ij, and t_ik between the other two translations."""
-    left = rotation[1] @ rotation[0] @ rotation[2].T
-    if rotation_angle(left).rad2deg() > MAX_CYCLE_DEG:
+    if _left_deg(rotation) > MAX_CYCLE_DEG:
         return False
     # In frame k: t_ik = a R_jk t_ij + b t_jk with a, b > 0.
     sides = torch.stack([rotation[1] @ translation[0], translation[1]], dim=-1)

@@ -16,7 +16,7 @@ from unish.geometry.rigid import make_rigid
 from unish.geometry.rotation import rotation_angle
 from unish.geometry.statistics import weighted_median
 from unish.geometry.two_view import compose_essential, sampson_errors, solve_two_views
-from unish.geometry.view_graph import find_cycles, join_frames
+from unish.geometry.view_graph import find_contradicted, find_cycles, join_frames
 from unish.network.camera_solve import PosePrior, fuse_pairs, solve_pairs
 from unish.network.matching.records import SparseMatches
 from unish.network.view_config import ViewSolverConfig
@@ -129,7 +129,8 @@ def _judge(
     """Which pairs are beyond doubt, and how far each can be trusted: 0 of those that are left out.
 
     Neither the number of inliers nor their share tells right poses from wrong ones that look plausible, where a scene
-    repeats itself; both together, and three poses that were found independently and agree, do better.
+    repeats itself; both together, and three poses that were found independently and agree, do better. Of few matches a
+    wrong pose may explain nearly all, so such a pair is in doubt where two that explain more contradict it.
 
     Args:
         found: matches of each pair.
@@ -138,6 +139,11 @@ def _judge(
     doubtful = inliers >= config.doubtful_inliers
     cycles = torch.stack([find_cycles(relative[clip], doubtful[clip], pairs) for clip in range(len(inliers))])
     support = torch.where(plain | doubtful, inliers.to(relative.dtype), 0.0)
+    against = [
+        find_contradicted(relative[clip], support[clip], plain[clip] | doubtful[clip], pairs)
+        for clip in range(len(inliers))
+    ]
+    plain = plain & ~torch.stack(against)
     return plain | (inliers > config.sure_inliers) | cycles, support
 
 

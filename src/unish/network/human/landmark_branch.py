@@ -23,7 +23,7 @@ from unish.body.joints import MIRRORED_JOINTS, NUM_BETAS, NUM_JOINTS
 from unish.geometry.rotation import matrix_to_rot6d, nearest_rotation, rot6d_to_matrix
 from unish.network.geometry_tokens import NUM_PLACE, describe_place
 from unish.network.human.analytic_pose import rotations_from_landmarks
-from unish.network.human.solver import solve_bodies
+from unish.network.human.solver import limit_statures, solve_bodies
 from unish.network.human.unseen_legs import complete_legs
 from unish.network.human.viewing_ray import PersonView, image_aligned_points, place_landmarks, view_person
 from unish.network.layers import Mlp
@@ -177,8 +177,9 @@ class LandmarkBranch(nn.Module):
         with torch.autocast(rotations.device.type, enabled=False):
             certainty = joint_certainty((view.visibility / _SEEN_AT).clamp_max(1.0))
             completed = complete_legs(rotations.float(), certainty, timestamps)
+            body = self._body_on(rotations.device)
             return solve_bodies(
-                self._body_on(rotations.device), completed, betas.float(), view, timestamps,
+                body, completed, limit_statures(body, betas.float()), view, timestamps,
                 steps=self.config.solver_steps, sigma=sigma, camera_rotations=camera_rotations,
             )  # fmt: skip
 

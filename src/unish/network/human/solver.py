@@ -62,6 +62,9 @@ _LIMB_SIGMA_RAD = 0.3
 TURN_SIGMAS_RAD = tuple(_TURN_SIGMA_RAD.get(name, _LIMB_SIGMA_RAD) for name in JOINT_NAMES)
 """How far joints turn away from the network's, standard deviations."""
 
+MAX_LOG_STATURE = 0.1
+"""Logarithm of a stature over that of the mean shape, beyond which no network that reads landmarks is believed."""
+
 _VISIBLE = 0.5  # visibility below which a landmark is a guess, and counts for nothing
 _KNEES_AND_ANKLES = tuple(index for index, name in enumerate(LANDMARK_NAMES) if name.endswith(("knee", "ankle")))
 _UNSEEN_LEGS, _SEEN_LEGS = 0.5, 0.9  # mean visibility of knees and ankles below which a shape is a guess; above, none
@@ -132,6 +135,17 @@ def solve_bodies(
     place = order[:, : view.observed.shape[1], None, None, None].expand_as(rotations)
     found = torch.zeros_like(rotations).scatter(1, place, poses.rotations[:, : view.observed.shape[1]])
     return _turn_root(camera_rotations.mT, found), poses.betas
+
+
+def limit_statures(body: Body, betas: Float[Tensor, "S 10"]) -> Float[Tensor, "S 10"]:
+    """Shapes that a network has read from landmarks, drawn to the mean shape where they are of no plausible stature.
+
+    Detectors draw everybody as an adult: children of 0.9 m and men of 1.85 m are read as 1.61 to 1.80 m tall
+    (docs/research/bodies.md). So a stature far outside of that does not tell a child, but a pose that was misread.
+    """
+    height, mean = body.standing_height(betas), body.standing_height(torch.zeros_like(betas))
+    off = (height / mean).log().abs()
+    return betas * (MAX_LOG_STATURE / off.clamp_min(MAX_LOG_STATURE))[:, None]
 
 
 def _observed_first(observed: Bool[Tensor, "S N"]) -> tuple[Int64[Tensor, "S M"], Bool[Tensor, "S M"]]:

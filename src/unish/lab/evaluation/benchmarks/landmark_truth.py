@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float64
 from numpy import ndarray
 
 from unish.lab.evaluation.metrics import joint_error, joint_error_procrustes
@@ -18,6 +18,14 @@ HIP_LANDMARKS = [23, 24]
 HIP_JOINTS = [1, 2]
 SAME_PERSON_DEG = 10.0
 """Somebody whose hips are seen farther from the true ones is somebody else: half a metre at three metres."""
+
+
+def source_pixels(found: Reconstruction) -> Float64[ndarray, "2"]:
+    """How many pixels of the source one pixel of the processed picture is wide and high.
+
+    The sides of processed pictures are rounded to whole cells of the network, each by itself: by up to 2 % unalike.
+    """
+    return (found.source_size[::-1] / found.image_size[::-1]).astype(np.float64)
 
 
 def score_against_landmarks(

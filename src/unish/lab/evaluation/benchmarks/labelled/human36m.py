@@ -17,6 +17,7 @@ from unish.body import Body
 from unish.body.restricted_pickle import read_pickled_arrays
 from unish.errors import InputError
 from unish.geometry.rotation import axis_angle_to_matrix
+from unish.lab.evaluation.benchmarks.landmark_truth import source_pixels
 from unish.lab.evaluation.metrics import find_root, joint_error, joint_error_procrustes, match_people
 from unish.lab.evaluation.predictor import Answer, Predictor, Request
 from unish.lab.evaluation.results import Row, mean_of_rows
@@ -120,8 +121,8 @@ def _score_person(answer: Answer, truth: _Truth) -> Row:
 
 def _find_person(found: Reconstruction, truth: _Truth) -> int:
     """The person whose box overlaps most with that of the true joints."""
-    factor = float(found.image_size[1] / found.source_size[1])
-    box = np.concatenate([truth.pixels.min(0), truth.pixels.max(0)]).astype(np.float32) * factor
+    corners = np.stack([truth.pixels.min(0), truth.pixels.max(0)]) / source_pixels(found)
+    box = corners.reshape(-1).astype(np.float32)
     pairs = match_people(
         torch.from_numpy(found.boxes_xyxy[:, :1]),
         torch.from_numpy(box)[None, None],

@@ -17,6 +17,7 @@ from unish.body import JOINT_NAMES, LANDMARK_NAMES
 from unish.errors import InputError
 from unish.geometry.camera import project
 from unish.geometry.rigid import invert_rigid, transform_points
+from unish.lab.evaluation.benchmarks.landmark_truth import source_pixels
 from unish.lab.evaluation.metrics import match_people
 from unish.lab.evaluation.predictor import Predictor, Request
 from unish.lab.evaluation.results import Row, mean_of_rows
@@ -112,10 +113,10 @@ def _read_people(annotations: list[dict[str, Any]], names: tuple[str, ...]) -> _
 
 
 def _score_people(found: Reconstruction, people: _Annotated) -> Row:
-    factor = float(found.source_size[1] / found.image_size[1])
+    factor = source_pixels(found)
     seen = found.person_valid[:, :1]
     pairs = match_people(
-        torch.from_numpy(found.boxes_xyxy[:, :1] * np.float32(factor)),
+        torch.from_numpy(found.boxes_xyxy[:, :1] * np.tile(factor, 2).astype(np.float32)),
         torch.from_numpy(people.boxes)[:, None],
         torch.from_numpy(seen),
         torch.ones(len(people.boxes), 1, dtype=torch.bool),

@@ -13,7 +13,7 @@ import torch
 
 from unish.errors import InputError
 from unish.lab.datasets.sequences import read_image, read_numbers
-from unish.lab.evaluation.benchmarks.landmark_truth import joints_in_camera
+from unish.lab.evaluation.benchmarks.landmark_truth import joints_in_camera, source_pixels
 from unish.lab.evaluation.benchmarks.pictures import clip_of_pictures
 from unish.lab.evaluation.metrics import match_people
 from unish.lab.evaluation.predictor import Predictor, Request
@@ -47,10 +47,10 @@ class StreetBenchmark:
         settings = {"intrinsics": (fx, fy, cx, cy)} if self.give_camera else {}
         answer = predictor.predict(Request(name=sequence, source=clip, settings=settings))
         found = answer.reconstruction
-        factor = float(found.image_size[1] / found.source_size[1])
+        box = np.array(truth["bbox_px"]).reshape(2, 2) / source_pixels(found)
         pairs = match_people(
             torch.from_numpy(found.boxes_xyxy[:, :1]),
-            torch.tensor(truth["bbox_px"], dtype=torch.float32)[None, None] * factor,
+            torch.from_numpy(box.reshape(1, 1, 4).astype(np.float32)),
             torch.from_numpy(found.person_valid[:, :1]),
             torch.ones(1, 1, dtype=torch.bool),
         )

@@ -14,6 +14,7 @@ from unish.errors import InputError
 from unish.geometry.rigid import invert_rigid, transform_points
 from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from unish.lab.evaluation.benchmarks.depth.video import score_cameras
+from unish.lab.evaluation.benchmarks.landmark_truth import source_pixels
 from unish.lab.evaluation.benchmarks.motion.resampling import (
     bracket_times,
     resample_points,
@@ -151,7 +152,7 @@ def _match(found: Reconstruction, truth: MotionTruth) -> list[tuple[int, int]]:
     used = np.flatnonzero(found.frame_indices < len(truth.c2w))
     if not truth.people or not found.num_people or not len(used):
         return []
-    to_source = np.tile(found.source_size[::-1] / found.image_size[::-1], 2).astype(np.float32)
+    to_source = np.tile(source_pixels(found), 2).astype(np.float32)
     pictures = torch.from_numpy(found.frame_indices[used]).long()
     return match_people(
         torch.from_numpy(found.boxes_xyxy[:, used] * to_source),
