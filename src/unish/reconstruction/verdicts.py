@@ -129,7 +129,7 @@ def judge(reconstruction: Reconstruction, body: Body, facts: Sequence[ShotFacts]
 
 def judge_shots(reconstruction: Reconstruction, body: Body, facts: Sequence[ShotFacts]) -> list[dict[str, Any]]:
     """The ``shots`` of report.json."""
-    shots = measure_shots(reconstruction, body)
+    shots = measure_shots(reconstruction, body, [known.camera_still is True for known in facts])
     return [
         _describe_shot(shot, known) | _conclude(judge_shot(shot, known) + judge_pictures(shot))
         for shot, known in zip(shots, facts, strict=True)
