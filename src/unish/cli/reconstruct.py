@@ -40,12 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="read headers alone and print what would be used, fetched and taken: frames, time, memory, disk",
     )
     add_settings(parser)
-    parser.add_argument(
-        "--title",
-        default=argparse.SUPPRESS,
-        metavar="TEXT",
-        help="what the report and pages call the video (default: the name of its file)",
-    )
     add_progress(parser)
     add_quiet(parser)
 
