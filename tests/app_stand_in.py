@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import os
 import signal
@@ -27,7 +28,7 @@ GO = "go"
 """A file of this name in the work folder lets a run go on that waits."""
 
 
-def reconstruct(video: Path, out: Path, fps: int) -> int:
+def reconstruct(video: Path, out: Path, fps: int, title: str | None) -> int:
     for done in range(3):
         tell("read video", done, 2)
     tell("network", 0, None)
@@ -46,7 +47,7 @@ def reconstruct(video: Path, out: Path, fps: int) -> int:
         time.sleep(0.02)
     people = [] if fps == NOBODY else [describe(0, 1.7), describe(1, 1.8), describe(2, 1.6)]
     write_result(out, people)
-    (out / "report.html").write_text("<title>report</title>")
+    (out / "report.html").write_text(f"<title>{html.escape(title or video.name)}</title>", encoding="utf-8")
     (out / "preview.mp4").write_bytes(video.read_bytes())
     (out / "reconstruction.npz").write_bytes(b"npz")
     (out / "scene.glb").write_bytes(b"glTF")
@@ -143,14 +144,15 @@ def fail(sentence: str, code: int) -> int:
 
 
 def value_of(words: list[str], flag: str) -> str | None:
-    return words[words.index(flag) + 1] if flag in words else None
+    joined = [word.removeprefix(f"{flag}=") for word in words if word.startswith(f"{flag}=")]
+    return joined[0] if joined else words[words.index(flag) + 1] if flag in words else None
 
 
 def main(words: list[str]) -> int:
     command, folder = words[0], Path(words[1])
     out = Path(value_of(words, "--out") or ".")
     if command == "reconstruct":
-        return reconstruct(folder, out, int(float(value_of(words, "--fps") or FINE)))
+        return reconstruct(folder, out, int(float(value_of(words, "--fps") or FINE)), value_of(words, "--title"))
     if command == "refine":
         return refine(folder, Path(words[2]))
     if command == "view":

@@ -28,22 +28,24 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("videos", type=Path, nargs="+")
     parser.add_argument("--max-frames", type=int, required=True)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--fast", action="store_true", help="runs with --fast")
     arguments = parser.parse_args(argv)
     print("| video | frames | people | time, said | measured | memory, said | measured | disk, said | measured |")
     print("|---|---|---|---|---|---|---|---|---|")
     for video in arguments.videos:
-        print(measure(video, arguments.max_frames, arguments.work / video.stem), flush=True)
+        print(measure(video, arguments.max_frames, arguments.work / video.stem, fast=arguments.fast), flush=True)
     return 0
 
 
-def measure(video: Path, max_frames: int, out: Path) -> str:
+def measure(video: Path, max_frames: int, out: Path, *, fast: bool = False) -> str:
     """The row of one video: seconds, MiB and 10⁶ bytes."""
-    settings = Settings(max_frames=max_frames)
+    settings = Settings(max_frames=max_frames, fast=fast)
     headers = read_headers(video, max_frames=max_frames)
     size = find_working_size(headers.size, settings)
     assert size is not None
     said = estimate_run(headers, size, settings, threads=1)
     command = [sys.executable, "-m", "unish", "reconstruct", video, "--out", out, "--max-frames", str(max_frames)]
+    command += ["--fast"] if fast else []
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([*command, "--quiet"], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -81,7 +81,7 @@ def refine_into(
         with _as_many_threads(run.threads):
             found, concluded = conclude(
                 applied.seen, body, applied.settings, clock, work.scratch / "result", network=run.report["model"],
-                shape_space=run.shape_space, constraints=applied.constraints,
+                shape_space=run.shape_space, constraints=applied.constraints, like=out / FILE,
             )  # fmt: skip
         described = describe_edits(edits)
         if edits:
@@ -97,7 +97,9 @@ def refine_into(
         )
         result.report["warnings"] += _warn_of_version(run)
         found.with_report(result.report)
-        names = write_files(found, body, result.report, work.making, kept=result.kept, progress=progress)
+        names = write_files(
+            found, body, result.report, work.making, kept=result.kept, like=out / FILE, progress=progress
+        )
     return result.moved_to(out), [out / name for name in names]
 
 
@@ -131,7 +133,12 @@ def _read_report(out: Path) -> dict[str, Any]:
 
 def _open_pictures(out: Path) -> FrameArray:
     """The processed frames of the result, which no edit changes."""
-    images = Reconstruction.load(out).images
+    try:
+        # Nothing else of a file that holds all is needed, and to unpack the rest takes as long again.
+        with np.load(out / FILE, allow_pickle=False) as file:
+            images = file["images"]
+    except Exception:
+        images = Reconstruction.load(out).images  # they lie beside the file; or it says why they cannot be read
     return FrameArray(images.shape, np.dtype(np.uint8), lambda frame: images[frame])
 
 

@@ -65,6 +65,7 @@ class Settings:
             leaves the pixels of the depth maps.
         depth_prior, people_detector, keypoints, masks: models in place of the shipped ones, each ``NAME``,
             ``NAME:WEIGHTS`` or the folder of weights; see ``slots`` and docs/experts.md.
+        title: what the report and pages call the video; the name of its file if ``None``.
         seed: of everything random; results repeat bit for bit on the same machine.
 
     Raises:
@@ -107,6 +108,7 @@ class Settings:
     people_detector: str = "yolo"
     keypoints: str = "movenet"
     masks: str = "blazepose"
+    title: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -130,6 +132,8 @@ class Settings:
                 raise InputError(f"{name.replace('_', ' ')} is {shorten(getattr(self, name))}; give True or False")
         for name in ("model", "body"):
             check_path(name, getattr(self, name))
+        if self.title is not None and (not isinstance(self.title, str) or not self.title.strip()):
+            raise InputError(f"title is {shorten(self.title)}; give a text that is not empty")
         if self.tracks is not None:
             object.__setattr__(self, "tracks", check_path("tracks", self.tracks))
         if self.cameras is not None:

@@ -18,7 +18,7 @@ PROMISED = {
         "--window", "--overlap", "--settle", "--seed", "--quiet", "--blur-faces", "--fov", "--focal-35mm",
         "--person-height", "--known-distance", "--camera", "--follow", "--cameras",
         "--refine-cameras", "--camera-unit", "--depth-prior", "--people-detector", "--keypoints", "--masks",
-        "--dry-run", "--progress", "--keep-observations", "--person-points",
+        "--dry-run", "--progress", "--keep-observations", "--person-points", "--fast", "--title",
     },
     "refine": {"--quiet"},
     "batch": {"--out", "--workers", "--threads", "--engine", "--shard", "--quiet"},

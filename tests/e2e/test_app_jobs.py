@@ -77,7 +77,9 @@ def test_a_video_becomes_a_result(app: RunningApp, video: bytes) -> None:
     page = app.ask("GET", f"{base}/page")
     assert b"it runs" in page.body and "sandbox allow-scripts" in page.headers["content-security-policy"]
     assert "content-disposition" not in page.headers
-    assert "script" not in app.ask("GET", f"{base}/report").headers["content-security-policy"]
+    report = app.ask("GET", f"{base}/report")
+    assert "script" not in report.headers["content-security-policy"]
+    assert "<title>Tänzer &lt;b&gt;.mp4</title>" in report.body.decode(), "not what the app calls the file"
     assert app.ask("GET", f"{base}/poster.jpg").body.startswith(b"\xff\xd8")
     part = app.ask("GET", f"{base}/preview.mp4", headers={"Range": "bytes=0-9"})
     assert part.status == 206 and part.body == video[:10]

@@ -108,6 +108,8 @@ def test_edits_of_the_viewer_are_those_of_refine(run_folder: Path, monkeypatch: 
 def test_a_film_is_asked_for(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["view", str(run_folder), "--fly-through", str(tmp_path / "fly.avi")]) == 2
     assert ".mp4" in said(capsys)
+    assert main(["view", str(run_folder), "--flight", "orbit"]) == 2
+    assert "add --fly-through FILE.mp4" in said(capsys)
     for options in (["--follow", "3"], ["--follow", "3", "--fly-through", str(tmp_path / "fly.mp4")]):
         assert main(["view", str(run_folder), *options]) == 2
         assert "--flight follow" in said(capsys)

@@ -98,6 +98,11 @@ def test_what_costs_more_is_said_to_cost_more() -> None:
     assert estimate(size=(576, 1024)).memory_mb > usual.memory_mb
     assert estimate(people=0).seconds[0] < usual.seconds[0] and len(set(estimate(people=0).seconds)) == 1
     assert estimate(sky=True).seconds > usual.seconds
+    fast = estimate(fast=True)
+    assert all(some < all_of_it for some, all_of_it in zip(fast.seconds, usual.seconds, strict=True))
+    assert (fast.memory_mb, fast.result_mb, fast.work_mb) == (usual.memory_mb, usual.result_mb, usual.work_mb)
+    sparse = dataclasses.replace(HEADERS, rate=1.0)
+    assert estimate(sparse, fast=True).seconds[0] < 0.5 * estimate(sparse).seconds[0]
     assert estimate(threads=2).seconds < usual.seconds
     assert estimate(dataclasses.replace(HEADERS, rate=1.0)).seconds > usual.seconds
     both = dataclasses.replace(HEADERS, used_s=np.arange(240) / 30.0)

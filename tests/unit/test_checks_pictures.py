@@ -53,6 +53,14 @@ def enlarged(record: Reconstruction) -> float:
     return measure_pictures(record, np.arange(record.num_frames)).enlarged
 
 
+def test_nothing_is_enlarged_in_pictures_that_are_known_to_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unish.reconstruction.checks.pictures._measure_zoom", lambda record, frames: 1.5)
+    record = record_of([look(texture(1), 1.0)] * 3, np.full((HEIGHT, WIDTH), 3.0))
+    found, still = (measure_pictures(record, np.arange(3), still=known) for known in (False, True))
+    assert (found.enlarged, still.enlarged) == (1.5, 1.0)
+    assert replace(found, enlarged=1.0) == still
+
+
 @pytest.mark.parametrize("growth", [1.04, 1.02, 0.97])
 @pytest.mark.parametrize("right", [0.0, 1.0])
 def test_a_zoom_enlarges_near_and_far_alike(growth: float, right: float) -> None:

@@ -17,7 +17,7 @@ from made_report import make_report
 from small_record import make_figure, make_record
 from unish.body import Body
 from unish.export.report_charts import Curve, draw_curves
-from unish.export.report_page import _foot_speeds, write_report_page
+from unish.export.report_page import _foot_speeds, name_of_video, write_report_page
 from unish.io import to_json_values
 from unish.structs import Reconstruction
 
@@ -115,6 +115,8 @@ def test_every_shot_has_a_map_and_a_row(tmp_path: Path, body: Body) -> None:
     record = make_golden(body)
     text = write(tmp_path, record, body, make_report(record))
     assert text.count("ways of camera and people from above") == 2 and text.count("<h3>Shot ") == 2
+    for number in (1, 2):
+        assert f"<h3>Shot {number}</h3>" in text and f">shot {number}, " in text
     assert "the film cuts" in text
 
 
@@ -132,6 +134,15 @@ def test_a_name_of_bytes_that_are_no_letters_is_shown(tmp_path: Path, body: Body
     record = make_record(body)
     text = write(tmp_path, record, body, make_report(record, input="clips/w\udcffalk.mp4"))
     assert "w\\udcffalk" in text
+
+
+def test_what_the_user_calls_the_video_is_its_name() -> None:
+    known = {"input": "work/jobs/1/video.mp4", "settings": {"title": "Our walk"}}
+    assert name_of_video(known) == "Our walk"
+    assert (
+        name_of_video(known | {"settings": {"title": None}}) == name_of_video({"input": "a/video.mp4"}) == "video.mp4"
+    )
+    assert name_of_video({}) == ""
 
 
 def test_curves_break_where_nothing_is_known() -> None:

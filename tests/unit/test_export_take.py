@@ -17,7 +17,7 @@ from unish.body import Body, load_body
 from unish.errors import InputError
 from unish.export.feet import PLANTED
 from unish.export.options import RIGS, SMOOTH, SOURCE, WHOLE, ExportOptions
-from unish.export.take import Take, make_take
+from unish.export.take import Take, _note_feet, make_take
 from unish.export.timeline import choose_smooth_fps, find_runs, make_timeline, measure_source_fps
 from unish.structs import Reconstruction
 
@@ -161,6 +161,14 @@ def test_what_moves_fast_does_not_stand(squat: Reconstruction, body: Body) -> No
     free = make_take(replace(jumping, contact_prob=None, contact_names=None), body, ExportOptions(fps=30))
     between = slice(4 * STEP + 1, 5 * STEP)
     np.testing.assert_allclose(take.people[0].joints[between], free.people[0].joints[between], atol=1e-4)
+
+
+def test_a_note_tells_of_feet_that_were_locked_alone(squat: Reconstruction, body: Body) -> None:
+    """Not that joints are up to 0.0 cm off."""
+    person, *_ = make_take(squat, body, ExportOptions()).people
+    for moved_m, said in ((0.0004, "Nothing had to be locked"), (0.012, "up to 1.2 cm off")):
+        (note,) = _note_feet(squat, [replace(person, moved_m=moved_m)], ExportOptions(lock_feet=True))
+        assert said in note
 
 
 def test_locking_changes_nothing_of_feet_that_stand(squat: Reconstruction, body: Body) -> None:

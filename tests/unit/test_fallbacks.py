@@ -56,7 +56,7 @@ def test_a_run_without_any_guess_has_no_warning(world: World) -> None:
 @pytest.mark.slow
 def test_a_guessed_camera_is_said_with_its_angle(world: World) -> None:
     warnings = reconstruct(world, known=False).report["warnings"]
-    assert [("shot 0: " in w, "59 degrees" in w) for w in warnings] == [(True, True), (False, True)]
+    assert [("shot 1: " in w, "59 degrees" in w) for w in warnings] == [(True, True), (False, True)]
 
 
 @pytest.mark.slow
@@ -66,7 +66,7 @@ def test_nothing_confident_is_no_crash_but_three_sentences(world: World) -> None
             return replace(prediction, point_conf_logits=torch.full_like(prediction.point_conf_logits, -6.0))
 
     result = reconstruct(world, Blind(world=world, config=CONFIG, betas=world.betas))
-    said = [w.removeprefix("shot 0: ") for w in result.report["warnings"] if w.startswith("shot 0: ")]
+    said = [w.removeprefix("shot 1: ") for w in result.report["warnings"] if w.startswith("shot 1: ")]
     assert not result.reconstruction.depth.any()
     for part in ("scale is unknown", "without a confident point in common: 1;", "no point of the scene is confident"):
         assert any(part in sentence for sentence in said), part
@@ -78,7 +78,7 @@ def test_people_placed_by_the_network_are_named_and_counted(world: World) -> Non
     px[1, :3, :, 2] = 0.0
     warnings = reconstruct(world, landmarks=replace(world.landmarks, px=px)).report["warnings"]
     assert warnings == [
-        "shot 0: person 9 is placed by the network in 3 of 6 frames: too few landmarks were seen",
+        "shot 1: person 9 is placed by the network in 3 of 6 frames: too few landmarks were seen",
     ]
 
 
@@ -98,7 +98,7 @@ def test_where_nobody_is_upright_the_surfaces_tell_gravity_in_that_shot_alone(wo
     known = [bool(torch.isfinite(torch.from_numpy(row)).all()) for row in result.reconstruction.gravity]
     assert known == [True, True]
     said = [warning for warning in result.report["warnings"] if "directions of the scene's surfaces" in warning]
-    assert len(said) == 1 and said[0].startswith("shot 1: nobody was seen standing upright")
+    assert len(said) == 1 and said[0].startswith("shot 2: nobody was seen standing upright")
 
 
 @pytest.mark.slow

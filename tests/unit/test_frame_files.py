@@ -6,11 +6,12 @@ import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
 
-from unish.io import FramePile, read_frame, read_part, write_array, write_frame, write_npz
+from unish.io import FramePile, frame_files, read_frame, read_part, write_array, write_frame, write_npz
 from unish.io.frame_files import FRAMES_PER_FILE
 from unish.structs import FrameArray
 
@@ -30,6 +31,31 @@ def test_the_bytes_are_those_of_numpy(tmp_path: Path) -> None:
     alone = io.BytesIO()
     np.save(alone, ARRAYS["half"])
     assert (tmp_path / "ours.npy").read_bytes() == alone.getvalue()
+
+
+def test_what_an_older_file_has_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the byte, and without compressing it again."""
+    large = {"noise": RNG.random((300, 300)), "mask": np.zeros((300, 300), bool), "changed": np.arange(1000)}
+    now = large | {"changed": np.arange(1000)[::-1], "new": np.ones(1000)}
+    write_npz(tmp_path / "old.npz", large)
+    write_npz(tmp_path / "wanted.npz", now)
+    compressed: list[np.ndarray] = []
+    write = frame_files._write_npy
+
+    def count(file: IO[bytes], array: np.ndarray) -> None:
+        compressed.append(array)
+        write(file, array)
+
+    monkeypatch.setattr(frame_files, "_write_npy", count)
+    write_npz(tmp_path / "new.npz", now, like=tmp_path / "old.npz")
+    assert [id(array) for array in compressed] == [id(now["changed"]), id(now["new"])]
+    assert (tmp_path / "new.npz").read_bytes() == (tmp_path / "wanted.npz").read_bytes()
+    write_npz(tmp_path / "same.npz", large, like=tmp_path / "old.npz")
+    assert (tmp_path / "same.npz").read_bytes() == (tmp_path / "old.npz").read_bytes()
+    (tmp_path / "broken.npz").write_bytes((tmp_path / "old.npz").read_bytes()[:-50])
+    for name in ("missing.npz", "broken.npz"):
+        write_npz(tmp_path / "first.npz", large, like=tmp_path / name)
+        assert (tmp_path / "first.npz").read_bytes() == (tmp_path / "old.npz").read_bytes()
 
 
 def test_frames_are_written_one_by_one(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from unish.geometry.surfaces import dilate
 from unish.lab.evaluation.compared_clouds import score_person_points
 from unish.lab.evaluation.compared_views import share_frames
 from unish.reconstruction.person_points import place_people
-from unish.structs import PeopleCloud, PersonPoints, Reconstruction
+from unish.structs import FrameArray, PeopleCloud, PersonPoints, Reconstruction
 
 STILL = torch.eye(4)
 
@@ -192,6 +192,33 @@ def test_a_file_without_its_folder_has_no_points_of_people(record: Reconstructio
     alone = tmp_path / "elsewhere" / "reconstruction.npz"
     alone.write_bytes((tmp_path / "reconstruction.npz").read_bytes())
     assert Reconstruction.load(alone).person_points is None
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_depth_of_a_frame_is_computed_once_for_maps_and_points(
+    record: Reconstruction, tmp_path: Path, beside: bool
+) -> None:
+    computed: list[int] = []
+
+    def compute(frame: int) -> np.ndarray:
+        computed.append(frame)
+        return np.asarray(record.depth[frame])
+
+    depth = FrameArray(record.depth.shape, record.depth.dtype, compute)
+
+    def find_points(frame: int) -> PeopleCloud:
+        assert record.person_points is not None and depth[frame].any()
+        return record.person_points[frame]
+
+    lazy = replace(record, depth=depth, person_points=PersonPoints(6, find_points))
+    if beside:
+        lazy.save(tmp_path / "reconstruction.npz", beside=True)
+        found = Reconstruction.load(tmp_path)
+    else:
+        found = lazy.in_memory(people=tmp_path / "reconstruction.people")
+    assert computed == list(range(6))
+    np.testing.assert_array_equal(np.asarray(found.depth), record.depth)
+    assert found.person_points is not None and len(found.person_points[3].points) == 8
 
 
 def test_saving_replaces_older_points_and_keeps_those_it_reads(record: Reconstruction, tmp_path: Path) -> None:

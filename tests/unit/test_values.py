@@ -95,6 +95,7 @@ WRONG_SETTINGS: dict[str, list[Any]] = {
     "blur_faces": [None, 0, 1, "yes"],
     "keep_observations": [None, 0, 1, "off"],
     "fast": [None, 0, 1, "yes"],
+    "title": ["", " ", 3, ["walk"]],
     "refine_cameras": [None, 0, 1, "yes"],
     "camera_unit": ["feet", "", 1, ["m"]],
     "cameras": [value for value in NO_PATHS if value is not None],

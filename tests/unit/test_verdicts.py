@@ -308,7 +308,7 @@ def test_shots_are_named_where_there_are_several() -> None:
     )  # fmt: skip
     found = judge(two, body, [ShotFacts(), ShotFacts(scale_source="none")])
     assert [row["verdict"] for row in found.shots] == ["good", "doubtful"]
-    assert found.warnings == ["shot 1: nobody measures the scene, so its size is a guess"]
+    assert found.warnings == ["shot 2: nobody measures the scene, so its size is a guess"]
     assert found.people == []
 
 

@@ -131,6 +131,18 @@ def test_bodies_between_steps_are_on_the_way(record: SceneRecord) -> None:
         assert np.linalg.norm(between - ends[0], axis=-1).max() > 0.01
 
 
+def test_a_picture_is_drawn_where_it_was_taken(record: SceneRecord) -> None:
+    """Of the frames between two that have pictures: the camera of the film, and what the film goes over from."""
+    film, some = record.reconstruction, np.array([0, 3, 6])
+    maps = {name: np.asarray(getattr(film, name))[some] for name in ("images", "depth", "point_conf", "person_masks")}
+    sparse = replace(record, reconstruction=replace(film, dense_frames=some, **maps))
+    whole, older = fly_through._film_camera(record, 3), fly_through._film_camera(sparse, 5)
+    np.testing.assert_array_equal(older.xyz, whole.xyz)
+    np.testing.assert_array_equal(older.colours, whole.colours)
+    assert np.abs(fly_through._film_camera(record, 5).xyz - whole.xyz).max() > 1e-3
+    assert [fly_through._with_picture(sparse, step) for step in (3.0, 3.5, 4.0, 5.5)] == [3.0, 3.5, 3.0, 3.0]
+
+
 def test_a_film_is_written(tmp_path: Path, body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
     """It lasts as long as it should, begins with the picture of the film, and shows one shot after the other."""
     monkeypatch.setattr(fly_through, "_LEAST_S", 2.0)

@@ -113,6 +113,7 @@ def test_pictures_and_points_are_those_of_the_newest_dense_frame(body: Body) -> 
     maps = {name: np.asarray(getattr(whole, name))[some] for name in ("images", "depth", "point_conf", "person_masks")}
     record = build_record(replace(whole, dense_frames=some, **maps), body, title="x")
     assert [record.dense_frame(step) for step in range(6)] == [0, 0, 0, 0, 1, 1]
+    assert [record.step_of_picture(step) for step in range(6)] == [1, 1, 1, 1, 4, 4]
     np.testing.assert_array_equal(record.picture(5), whole.images[4])
     assert max(record.picture(5, side=32).shape) == 32
     points = record.frame_points(5, max_points=100)

@@ -157,7 +157,10 @@ class Worker:
         job = store.update(job, state=RUNNING, started=job.started + 1, error="")
         self.limits.check_disk(store.work)
         store.result(job).mkdir(exist_ok=True)
-        words = ["reconstruct", str(store.folder(job) / job.video), "--out", str(store.result(job))]
+        # A name may begin with a dash: as a part of the option it is no option of its own.
+        words = [
+            "reconstruct", str(store.folder(job) / job.video), "--out", str(store.result(job)), f"--title={job.name}",
+        ]  # fmt: skip
         ended = await self._command(job, [*self.program, *words, *write_options(job.options), "--progress", "json"])
         if ended.code:
             return self._fail(job, ended)
@@ -173,7 +176,6 @@ class Worker:
         people = [*self.people_program, str(result), str(shown)]
         if job.options.get("blur_faces"):
             people.append("--blur-faces")
-        # A name may begin with a dash: as a part of the option it is no option of its own.
         page = [
             *self.program, "view", str(result), "--static", str(shown / "page.html"), f"--title={job.name}", "--quiet",
         ]  # fmt: skip

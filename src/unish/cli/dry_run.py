@@ -45,6 +45,11 @@ class Rates:
     far: float = 3.3
 
 
+FAST_RATES = Rates(person=0.11, network=0.17, far=1.2)
+"""With ``--fast``, measured beside the same runs without it, as processor time of one thread: people in 24 frames of
+``sam2_juggle`` and ``glamr_pexels-walking-dynamic`` (docs/speed.md), the network on the latter, whose camera moves,
+and on 6 frames of ``pi3_man_walking_long``, which are a second apart. One that stands still takes as long as usual."""
+
 SECOND_CORE = 1.5
 """How much faster a run is with two threads or more; most of it uses no more than two."""
 _BASE_MB, _WINDOW_MB, _FRAME_MB, _MOST_FRAMES, _MOST_PICTURES_MB = 850.0, 12.0, 1.7, 360, 256.0
@@ -128,12 +133,12 @@ def estimate_run(
     Args:
         found: with a known length.
         size: (height, width) of the network's pictures.
-        rates: measured ones, if others than those of ``Rates`` are to count.
+        rates: measured ones, if others than those of ``Rates`` or ``FAST_RATES`` are to count.
     """
     from unish.reconstruction.window import plan_windows
 
     assert found.used_s is not None and found.num_decoded is not None
-    rates = rates or Rates()
+    rates = rates or (FAST_RATES if settings.fast else Rates())
     num_used, num_dense = len(found.used_s), _count_dense(found, settings)
     num_windowed = sum(len(window) for window in plan_windows(num_dense, settings.window, settings.overlap))
     pixels = size[0] * size[1] / _USUAL_PIXELS

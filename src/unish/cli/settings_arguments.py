@@ -45,6 +45,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="on|off",
         help="keep beside the result what `unish refine` works with, about half as large as the result (default on)",
     )
+    parser.add_argument(
+        "--title",
+        default=_UNSET,
+        metavar="TEXT",
+        help="what the report and pages call the video (default: the name of its file)",
+    )
     parser.add_argument("--seed", type=at_least(0), default=_UNSET, help="of everything random (default 0)")
 
 

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fly-through", type=Path, metavar="FILE.mp4", help="write a film of a camera that flies through the scene"
     )
     parser.add_argument(
-        "--flight", choices=("rise", "orbit", "follow"), default="rise",
+        "--flight", choices=("rise", "orbit", "follow"),
         help="of --fly-through: from the film's camera to above (default), around people, or along with a person",
     )  # fmt: skip
     parser.add_argument(
@@ -56,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     if not args.folder.is_dir():
         raise InputError(f"{args.folder}: no such folder; give the --out folder of `unish reconstruct`")
+    if args.flight is not None and args.fly_through is None:
+        raise InputError("--flight says how --fly-through flies; add --fly-through FILE.mp4")
     if args.follow is not None and (args.fly_through is None or args.flight != "follow"):
         raise InputError("--follow says whom a flight follows; add --fly-through FILE.mp4 --flight follow")
     if args.fly_through is not None:
@@ -77,8 +79,8 @@ def _fly_through(args: argparse.Namespace) -> None:
         progress = make_progress(quiet=args.quiet)
         try:
             write_fly_through(
-                args.fly_through, reconstruction, body, kind=args.flight, person_id=args.follow, report=report,
-                progress=progress,
+                args.fly_through, reconstruction, body, kind=args.flight or "rise", person_id=args.follow,
+                report=report, progress=progress,
             )  # fmt: skip
         finally:
             progress.close()
@@ -151,4 +153,6 @@ def _read(args: argparse.Namespace) -> tuple[Any, Any, dict[str, Any]]:
 
 
 def _title(args: argparse.Namespace, report: dict[str, Any]) -> str:
-    return args.title or Path(str(report.get("input", ""))).name or args.folder.resolve().name
+    from unish.export.report_page import name_of_video
+
+    return args.title or name_of_video(report) or args.folder.resolve().name

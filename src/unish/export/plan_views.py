@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int, UInt8
@@ -13,7 +12,7 @@ from scipy.ndimage import binary_closing, binary_erosion
 
 from unish.export.axes import upright
 from unish.export.fusion import far_limit, fuse_scene
-from unish.export.points import lift_pixels, select_pixels
+from unish.export.points import lift_pixels, select_some_pixels
 from unish.render.colours import person_colour
 from unish.structs import Reconstruction
 
@@ -108,10 +107,10 @@ class PlanViews:
     def draw(self, frame: int, bodies: list[PlacedBody]) -> list[UInt8[ndarray, "h w 3"]]:
         """The panels from above and from the side of one frame."""
         record = self._record
-        keep = select_pixels(record, frame) & (record.depth[frame] <= self._far)
-        rows, columns = np.nonzero(keep)
-        every = max(1, len(rows) // _POINTS_PER_FRAME)
-        rows, columns = rows[::every], columns[::every]
+        height, width = record.depth.shape[1:]
+        rows, columns = select_some_pixels(record, frame, max(1, round((height * width / _POINTS_PER_FRAME) ** 0.5)))
+        near_enough = record.depth[frame][rows, columns] <= self._far
+        rows, columns = rows[near_enough], columns[near_enough]
         points, colours = lift_pixels(record, frame, rows, columns), record.images[frame][rows, columns]
         panels = []
         for number, (view, background) in enumerate(zip(self._views, self._backgrounds, strict=True)):
@@ -166,8 +165,7 @@ class PlanViews:
     def _draw_camera(self, draw: ImageDraw.ImageDraw, view: Projection, frame: int) -> None:
         """The way up to this frame, and how far the picture reaches to each side (above) or up and down (side)."""
         way = view.pixels(self._centres[: frame - self._first + 1])
-        for start, end in pairwise(way):
-            draw.line((*start, *end), fill=_CAMERA_COLOUR, width=1)
+        draw.line(way.ravel().tolist(), fill=_CAMERA_COLOUR, width=1)
         record = self._record
         height, width = record.image_size.tolist()
         middles = [(0, height / 2), (width, height / 2), (width / 2, 0), (width / 2, height)]

@@ -21,7 +21,8 @@ from unish.body import Body
 from unish.export.plan_views import PlacedBody, PlanViews
 from unish.io import written_beside
 from unish.render.colours import depth_colours, depth_range, person_colour
-from unish.render.plain import render_mesh
+from unish.render.plain import interpolate, rasterize
+from unish.render.scene import SmoothNormals
 from unish.structs import Reconstruction
 from unish.structs.progress import Progress
 
@@ -114,6 +115,7 @@ class _Painter:
         self.range = depth_range(reconstruction.depth)
         self.zoom = np.array([self.panel[1] / width, self.panel[0] / height])
         self.faces = reconstruction.faces.astype(np.int64)
+        self._normals = SmoothNormals(reconstruction.faces, body.num_vertices)
         self.background = Image.new("RGB", self.size[::-1], (16, 16, 16))
         self._draw_scale(self.background)
 
@@ -191,11 +193,13 @@ class _Painter:
             shifted = intrinsics.copy()
             shifted[:2, 2] -= region[1].start, region[0].start
             faces = self.faces[_facing(camera, self.faces)]
-            depth, normals = render_mesh(camera.astype(np.float32), faces, shifted, size)
-            edge = _outline(depth > 0)
-            opacity = np.where(edge, _OUTLINE_OPACITY, _BODY_OPACITY * (depth > 0)) * body.strength
-            colour = np.where(edge[..., None], person_colour(body.person_id), _shade(normals, body.person_id))
-            layers.append((region, opacity.astype(np.float32), colour.astype(np.float32)))
+            fragments = rasterize(camera, faces, shifted, size)
+            covered = fragments.face >= 0
+            edge = _outline(covered)
+            opacity = np.where(edge, _OUTLINE_OPACITY, _BODY_OPACITY * covered) * body.strength
+            lit = interpolate(fragments, faces, _light(self._normals(camera.astype(np.float32))))
+            shade = np.where(edge[..., None], 1.0, lit) * person_colour(body.person_id)
+            layers.append((region, opacity.astype(np.float32), shade.astype(np.float32)))
         return layers
 
     def _draw_boxes(self, draw: ImageDraw.ImageDraw, frame: int) -> None:
@@ -269,11 +273,10 @@ def _outline(covered: Bool[ndarray, "H W"]) -> Bool[ndarray, "H W"]:
     return covered & ~binary_erosion(covered, iterations=2, border_value=1)
 
 
-def _shade(normals: Float[ndarray, "H W 3"], person_id: int) -> Float32[ndarray, "H W 3"]:
-    """The person's colour under a light at the camera and slightly above it."""
+def _light(normals: Float[ndarray, "V 3"]) -> Float[ndarray, "V 1"]:
+    """Share of a person's colour that is seen under a light at the camera and slightly above it; both sides are lit."""
     light = np.array([0.0, -0.3, -1.0]) / np.hypot(0.3, 1.0)
-    lit = 0.35 + 0.65 * np.maximum(normals @ light, 0.0)
-    return (lit[..., None] * person_colour(person_id)).astype(np.float32)
+    return 0.35 + 0.65 * np.abs(normals @ light)[:, None]
 
 
 def _blend(

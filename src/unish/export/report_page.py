@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,7 @@ def write_report_page(path: Path, reconstruction: Reconstruction, body: Body, re
     """
     known: dict[str, Any] = to_json_values(report)
     dense = reconstruction.at_dense_frames()
-    # The name alone: folders of somebody's machine are nobody's business.
-    name = html.escape(Path(str(known["input"])).name)
+    name = html.escape(name_of_video(known))
     parts = [
         f"<h1>{name}</h1>",
         describe_findings(known, reconstruction),
@@ -95,6 +95,14 @@ def write_report_page(path: Path, reconstruction: Reconstruction, body: Body, re
     with written_beside(path) as beside:
         # A name need not be text: bytes that are none are shown by their numbers.
         beside.write_text(page, encoding="utf-8", errors="backslashreplace")
+
+
+def name_of_video(report: Mapping[str, Any]) -> str:
+    """What a report calls its video: what the user does, or the name of the file; empty where it says neither.
+
+    The name alone: folders of somebody's machine are nobody's business.
+    """
+    return str(report.get("settings", {}).get("title") or Path(str(report.get("input", ""))).name)
 
 
 def _strip(dense: Reconstruction, body: Body) -> str:
@@ -148,7 +156,7 @@ def _maps(record: Reconstruction, dense: Reconstruction) -> list[str]:
             for person_id, places in zip(record.person_ids.tolist(), record.joints[:, frames, 0], strict=True)
         ]
         if len(shots) > 1:
-            parts.append(f"<h3>Shot {shot}</h3>")
+            parts.append(f"<h3>Shot {shot + 1}</h3>")
         parts.append(
             f"<figure>{draw_map(background, view, ways, label='ways of camera and people from above')}</figure>"
         )

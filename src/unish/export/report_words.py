@@ -59,7 +59,7 @@ def describe_shot_trust(report: dict[str, Any]) -> str:
     for index, shot in enumerate(report["shots"]):
         if len(report["shots"]) > 1:
             frames = show(report, f"shots.{index}.frames", 0, "frames")
-            rows.append(f"<tr><th colspan='2'>shot {index}, {frames}</th></tr>")
+            rows.append(f"<tr><th colspan='2'>shot {index + 1}, {frames}</th></tr>")
         rows += [
             f"<tr><th scope='row'>{part}</th><td>{words}</td></tr>"
             for part, words in (

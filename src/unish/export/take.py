@@ -21,6 +21,9 @@ from unish.export.options import ExportOptions
 from unish.export.timeline import Timeline, find_runs, make_timeline, measure_source_fps, measure_used_fps
 from unish.structs import Reconstruction
 
+_SEEN_CM = 0.05
+"""Less is 0.0 where centimetres are written with one decimal."""
+
 _LOW_SHARE = 5
 """Percentile of the heights of the lowest joint at which the floor is assumed where none was found."""
 
@@ -325,5 +328,7 @@ def _note_feet(reconstruction: Reconstruction, people: list[TakePerson], options
         return ["The reconstruction says nothing about contacts, so feet were not held in place between its frames."]
     if options.locks_feet and people:
         most = 100 * max(person.moved_m for person in people)
+        if most < _SEEN_CM:
+            return ["Nothing had to be locked: no foot stands long enough, or those that do keep their spots anyway."]
         return [f"Feet that stand were locked to one spot: joints are up to {most:.1f} cm off the reconstruction."]
     return []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from unish.io.atomic import written_beside
+from unish.io.zip_members import OldMembers
 
 FRAMES_PER_FILE = 24
 COMPRESSION = 1
@@ -76,38 +79,59 @@ def read_part(path: Path, index: int | slice) -> ndarray:
     return np.array(np.load(path, mmap_mode="r", allow_pickle=False)[index])
 
 
-def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
+def write_npz(path: Path, arrays: Mapping[str, Any], *, like: Path | None = None) -> None:
     """What ``numpy.savez_compressed`` writes, whole or not at all; of frames, one is in memory at a time.
 
     Args:
         arrays: arrays, or what has ``shape``, ``dtype`` and frames to iterate over.
+        like: an older file, if it is there and can be read; arrays that it holds, too, are copied from it, and what is
+            written is the same to the byte.
     """
-    with (
-        written_beside(path) as beside,
-        zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION) as archive,
-    ):
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+    with ExitStack() as opened:
+        beside = opened.enter_context(written_beside(path))
+        old: OldMembers | None = None
+        if like is not None:
+            with suppress(zipfile.BadZipFile, OSError):
+                old = opened.enter_context(OldMembers(like))
+        archive = opened.enter_context(zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION))
+        for key, array in arrays.items():
+            name = f"{key}.npy"
+            in_memory = not hasattr(array, "shape") or isinstance(array, ndarray)
+            if old is not None and in_memory and old.take_over(archive, name, _npy_parts(array)):
+                continue
+            with archive.open(name, "w", force_zip64=True) as file:
                 _write_npy(file, array)
 
 
 def _write_npy(file: Any, array: Any) -> None:
     """A plain array file. ``numpy.save`` would say no reason when the disk is full."""
+    for part in _npy_parts(array):
+        file.write(part)
+
+
+def _npy_parts(array: Any) -> Iterator[bytes | memoryview]:
+    """The bytes of a plain array file, piece by piece."""
     whole = array if hasattr(array, "shape") else np.asanyarray(array)
-    header = {"descr": np.lib.format.dtype_to_descr(whole.dtype), "fortran_order": False, "shape": whole.shape}
-    np.lib.format.write_array_header_1_0(file, header)
+    header = io.BytesIO()
+    described = {"descr": np.lib.format.dtype_to_descr(whole.dtype), "fortran_order": False, "shape": whole.shape}
+    np.lib.format.write_array_header_1_0(header, described)
+    yield header.getvalue()
     parts: Iterable[ndarray] = [whole] if isinstance(whole, ndarray) else whole
     for part in parts:
         values = np.ascontiguousarray(part)
-        file.write(values.reshape(-1).view(np.uint8).data if values.dtype.kind in "biuf" else values.tobytes())
+        yield values.reshape(-1).view(np.uint8).data if values.dtype.kind in "biuf" else values.tobytes()
 
 
-def write_frame(folder: Path, frame: int, arrays: Mapping[str, ndarray]) -> None:
-    """All arrays of one frame as a compressed npz of the folder, which is made if need be; one that is there stays."""
+def write_frame(folder: Path, frame: int, arrays: Mapping[str, ndarray], *, like: Path | None = None) -> None:
+    """All arrays of one frame as a compressed npz of the folder, which is made if need be; one that is there stays.
+
+    Args:
+        like: a folder with the same frame of an older result, see ``write_npz``.
+    """
     path = _frame_path(folder, frame)
     if not path.exists():
         folder.mkdir(exist_ok=True)
-        write_npz(path, arrays)
+        write_npz(path, arrays, like=None if like is None else _frame_path(like, frame))
 
 
 def has_frame(folder: Path, frame: int) -> bool:

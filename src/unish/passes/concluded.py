@@ -40,12 +40,14 @@ def conclude(
     network: str,
     shape_space: str,
     constraints: Sequence[ShotConstraints] | None = None,
+    like: Path | None = None,
 ) -> tuple[Reconstruction, dict[str, Any]]:
     """What follows from observations: the reconstruction, and what the report says of it.
 
     Args:
         kept: a folder for dense arrays that are too many for the memory.
         network, shape_space, constraints: see ``settle``.
+        like: the npz of an older result of these observations, see ``Reconstruction.save``.
 
     Raises:
         InputError: what the settings say of sizes does not fit what was seen.
@@ -55,7 +57,7 @@ def conclude(
             seen, network, shape_space, body, feet=settings.settle, seed=settings.seed,
             person_height=settings.person_height, known_distance=settings.known_distance, constraints=constraints,
         )  # fmt: skip
-        found = keep_dense(settled.in_whole_frames(), kept)
+        found = keep_dense(settled.in_whole_frames(), kept, like=like)
     with clock.stage("measure"):
         measured, judged = _measure(settled, found, body)
     fallbacks = describe_fallbacks(settled.shots, settled.grounds, seen.tracks.person_ids.tolist())

@@ -23,20 +23,19 @@ MAX_FRAMES_IN_FILE = 360
 """Used frames, a minute of them at the default rate: dense arrays of more lie in a folder beside reconstruction.npz."""
 
 
-def keep_dense(reconstruction: Reconstruction, folder: Path) -> Reconstruction:
+def keep_dense(reconstruction: Reconstruction, folder: Path, *, like: Path | None = None) -> Reconstruction:
     """The same, its dense arrays computed once: in memory where they are few, else in files of the folder.
 
     Points of people are in files of the folder in any case.
+
+    Args:
+        like: see ``Reconstruction.save``.
     """
-    if reconstruction.person_points is not None:
-        folder.mkdir(exist_ok=True)
-        reconstruction = replace(reconstruction, person_points=reconstruction.person_points.save(folder / PEOPLE_STORE))
+    folder.mkdir(exist_ok=True)
     if len(reconstruction.dense_frames) > MAX_FRAMES_IN_FILE:
-        folder.mkdir(exist_ok=True)
-        reconstruction.save(folder / FILE, beside=True)
+        reconstruction.save(folder / FILE, beside=True, like=like)
         return Reconstruction.load(folder / FILE)
-    in_memory = replace(reconstruction, person_points=None).in_memory()
-    return replace(in_memory, person_points=reconstruction.person_points)
+    return reconstruction.in_memory(people=folder / PEOPLE_STORE, like=like)
 
 
 def write_files(
@@ -46,6 +45,7 @@ def write_files(
     folder: Path,
     *,
     kept: Path | None = None,
+    like: Path | None = None,
     progress: Progress | None = None,
 ) -> list[str]:
     """The files of a result in an existing folder; their names. The film is drawn beside the others.
@@ -54,6 +54,7 @@ def write_files(
 
     Args:
         kept: the folder of ``keep_dense``, if its files are no longer needed there: they are moved.
+        like: see ``Reconstruction.save``.
     """
     clock = StageClock(progress)
     names = ["preview.mp4", "scene.glb", FILE, "report.json", "report.html"]
@@ -66,7 +67,9 @@ def write_files(
     moves = bool(reconstruction.dense) and kept is not None
     with ThreadPoolExecutor(1) as beside:
         # Compressing and drawing keep a core each busy. Frames that are moved would be gone from under the film.
-        saving = None if moves else beside.submit(reconstruction.save, result, beside=bool(reconstruction.dense))
+        saving = (
+            None if moves else beside.submit(reconstruction.save, result, beside=bool(reconstruction.dense), like=like)
+        )
         with clock.stage("preview"):
             fps = min(report["settings"]["fps"], report["settings"]["scene_fps"])
             write_preview(preview, shown.at_dense_frames(), body, fps=fps, progress=progress)

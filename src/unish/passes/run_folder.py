@@ -27,7 +27,7 @@ from unish.version import __version__
 from unish.video import list_camera_files
 
 _DENSE = ("depth", "conf_logits", "samples", "sampled")
-AFTERWARDS = frozenset({"settle", "fill_gaps", "person_height", "known_distance", "keep_observations"})
+AFTERWARDS = frozenset({"settle", "fill_gaps", "person_height", "known_distance", "keep_observations", "title"})
 """Settings that only matter once everything was observed: a run that is given others goes on with what it has."""
 
 _OF_CHOSEN = ("masks", "sky", "windows", "poses", "cameras", "relief", "result")

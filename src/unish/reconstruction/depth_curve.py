@@ -52,7 +52,7 @@ class DepthCurve:
         """What is added to a log depth; NaN stays NaN."""
         offsets = self.offsets.to(log_depth)
         left, share = _place(log_depth, self.knots.to(log_depth))
-        return torch.lerp(offsets[left], offsets[left + 1], share)
+        return torch.lerp(offsets[left], offsets[1:][left], share)
 
     def slope(self, log_depth: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Change of the offset per unit of log depth there."""
@@ -127,4 +127,4 @@ def hat_weights(values: Float[Tensor, "N"], knots: Float[Tensor, "K"]) -> Float[
 def _place(values: Float[Tensor, "*shape"], knots: Float[Tensor, "K"]) -> tuple[Tensor, Float[Tensor, "*shape"]]:
     """Index of the knot at the left of each value (another one is at its right), and how far it is between the two."""
     left = (torch.searchsorted(knots, values.contiguous(), right=True) - 1).clamp(0, len(knots) - 2)
-    return left, ((values - knots[left]) / (knots[left + 1] - knots[left])).clamp(0.0, 1.0)
+    return left, ((values - knots[left]) / knots.diff()[left]).clamp(0.0, 1.0)

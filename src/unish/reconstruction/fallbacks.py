@@ -19,9 +19,9 @@ clocks of camera and markers differ."""
 
 
 def describe_fallbacks(shots: Sequence[MetricShot], grounds: Sequence[Ground], person_ids: Sequence[int]) -> list[str]:
-    """Sentences for the warnings of the report; those of several shots begin with the number of the shot."""
+    """Sentences for the warnings of the report; those of several shots begin with the shot, counted from 1."""
     found = []
-    for number, (shot, ground) in enumerate(zip(shots, grounds, strict=True)):
+    for number, (shot, ground) in enumerate(zip(shots, grounds, strict=True), start=1):
         where = f"shot {number}: " if len(shots) > 1 else ""
         sentences = [*_of_camera(shot), *_of_scale(shot), *_of_ground(ground), *_of_people(shot, person_ids)]
         found += [where + sentence for sentence in sentences]

@@ -168,14 +168,17 @@ def correct_people(
     the person's median level alone is taken. What is returned is computed when a frame is read.
     """
     usual = comparison.level.nanmedian(dim=1).values
-    known = torch.isfinite(usual).nonzero()[:, 0]
+    known = torch.isfinite(usual).nonzero()[:, 0].tolist()
     grid = pixel_grid(int(depth.shape[1]), int(depth.shape[2]), like=comparison.level)
 
     def corrected(row: int) -> Float[Tensor, "H W"]:
         frame, mask, before = int(dense[row]), masks[row], depth[row]
         after = before.clone()
-        for person in known[torch.isin(known.to(mask.dtype), mask.unique())].tolist():
-            own = (mask == person) & (before > 0)
+        for person in known:
+            own = mask == person
+            if not own.any():
+                continue
+            own &= before > 0
             log_depth = before[own].log()
             if not torch.isfinite(comparison.level[person, frame]):
                 after[own] = (log_depth + usual[person]).exp()

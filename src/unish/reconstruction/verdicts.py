@@ -120,7 +120,7 @@ def judge(reconstruction: Reconstruction, body: Body, facts: Sequence[ShotFacts]
     shots, people = judge_shots(reconstruction, body, facts), judge_people(reconstruction, body, facts)
     warnings = [
         (f"shot {number}: " if len(shots) > 1 else "") + reason
-        for number, row in enumerate(shots)
+        for number, row in enumerate(shots, start=1)  # people count from 1, files from 0
         for reason in row["reasons"]
     ]
     warnings += [reason for row in people for reason in row["reasons"]]
@@ -129,7 +129,7 @@ def judge(reconstruction: Reconstruction, body: Body, facts: Sequence[ShotFacts]
 
 def judge_shots(reconstruction: Reconstruction, body: Body, facts: Sequence[ShotFacts]) -> list[dict[str, Any]]:
     """The ``shots`` of report.json."""
-    shots = measure_shots(reconstruction, body)
+    shots = measure_shots(reconstruction, body, [known.camera_still is True for known in facts])
     return [
         _describe_shot(shot, known) | _conclude(judge_shot(shot, known) + judge_pictures(shot))
         for shot, known in zip(shots, facts, strict=True)

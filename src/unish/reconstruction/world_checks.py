@@ -6,6 +6,7 @@ the functions of ``unish.reconstruction.checks`` that are named here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,8 +144,12 @@ def measure_people(reconstruction: Reconstruction, body: Body) -> list[PersonMea
     ]
 
 
-def measure_shots(reconstruction: Reconstruction, body: Body) -> list[ShotMeasures]:
-    """``ShotMeasures`` of every shot, in order."""
+def measure_shots(reconstruction: Reconstruction, body: Body, still: Sequence[bool] = ()) -> list[ShotMeasures]:
+    """``ShotMeasures`` of every shot, in order.
+
+    Args:
+        still: of each shot, whether its pictures are known to agree wherever no people are; none where nobody looked.
+    """
     ground = read_ground(reconstruction)
     rest = body.rest_joints(torch.from_numpy(reconstruction.betas)).numpy()
     found = []
@@ -162,7 +167,7 @@ def measure_shots(reconstruction: Reconstruction, body: Body) -> list[ShotMeasur
                 ground=measure_ground(reconstruction, ground, rest, frames),
                 gravity_known=bool(np.isfinite(ground.up[frames[0]]).all()),
                 floor_known=bool(np.isfinite(ground.floor[frames[0]]).all()),
-                pictures=measure_pictures(reconstruction, frames),
+                pictures=measure_pictures(reconstruction, frames, still=any(still[shot : shot + 1])),
                 trunk_down=trunk_down(reconstruction, frames),
                 zoom=zoom_factor(reconstruction, frames),
             )

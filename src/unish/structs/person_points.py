@@ -99,15 +99,25 @@ class PersonPoints:
             raise InputError(f"{folder}: does not hold {num_frames} frames; copy it together with the npz beside it")
         return cls(num_frames, partial(_read_cloud, folder), folder)
 
-    def save(self, folder: Path) -> PersonPoints:
-        """The same in files of the folder, which takes the place of an older one when all are written."""
+    def save(
+        self, folder: Path, *, before: Callable[[int], None] = lambda frame: None, like: Path | None = None
+    ) -> PersonPoints:
+        """The same in files of the folder, which takes the place of an older one when all are written.
+
+        Args:
+            before: called before each frame; what it reads of the frame need not be computed again for the points.
+            like: a folder of an older result; what is the same in it is copied.
+        """
         if self.folder is not None and folder.exists() and self.folder.samefile(folder):
+            for frame in range(len(self)):
+                before(frame)
             return self
         beside = folder.with_name(f".{folder.name}.new")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
-        for frame, cloud in enumerate(self):
-            write_frame(beside, frame, vars(cloud))
+        for frame in range(len(self)):
+            before(frame)
+            write_frame(beside, frame, vars(self._read(frame)), like=like)
         shutil.rmtree(folder, ignore_errors=True)
         beside.rename(folder)
         return self.open(folder, len(self))

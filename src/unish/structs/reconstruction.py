@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from importlib import import_module
@@ -189,13 +190,14 @@ class Reconstruction:
         """Row of ``gravity`` and ``floor`` that each frame belongs to."""
         return np.unique(self.segment, return_inverse=True)[1].astype(np.int64)
 
-    def save(self, path: str | Path, *, beside: bool = False) -> None:
+    def save(self, path: str | Path, *, beside: bool = False, like: Path | None = None) -> None:
         """Write the npz, whole or not at all.
 
         Args:
             beside: dense arrays go into the folder ``reconstruction.frames`` beside the npz, which is written last;
                 frames that are there already are taken for those of this record. Points of people always go into
                 the folder ``reconstruction.people``, in place of those that are there.
+            like: the npz of an older result: what is the same in it is copied as it is, which takes less time.
         """
         path = check_path("the reconstruction", path)
         arrays: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
@@ -204,14 +206,19 @@ class Reconstruction:
         if clash:
             raise ValueError(f"extra keys {clash} would overwrite keys of the format")
         arrays["dense"] = STORE if beside else ""
+        dense = {name: arrays.pop(name) for name in DENSE if beside and name in arrays}
+
+        old_store = None if like is None else like.with_name(STORE)
+
+        def write_dense(frame: int) -> None:
+            if beside:
+                arrays_of_frame = {name: frames[frame] for name, frames in dense.items()}
+                write_frame(path.with_name(STORE), frame, arrays_of_frame, like=old_store)
+
+        self._each_frame(write_dense, path.with_name(PEOPLE_STORE), like)
         if self.person_points is not None:
-            self.person_points.save(path.with_name(PEOPLE_STORE))
             arrays["person_points"] = PEOPLE_STORE
-        if beside:
-            dense = {name: arrays.pop(name) for name in DENSE if name in arrays}
-            for frame in range(len(self.dense_frames)):
-                write_frame(path.with_name(STORE), frame, {name: frames[frame] for name, frames in dense.items()})
-        write_npz(path, arrays | self.extra)
+        write_npz(path, arrays | self.extra, like=like)
 
     @classmethod
     def load(cls, path: str | Path) -> Reconstruction:
@@ -254,12 +261,34 @@ class Reconstruction:
         report = _read_report(path.with_name("report.json")) if path.name == "reconstruction.npz" else None
         return record if report is None else record.with_report(report)
 
-    def in_memory(self) -> Reconstruction:
-        """The same with every dense array read."""
+    def in_memory(self, *, people: Path | None = None, like: Path | None = None) -> Reconstruction:
+        """The same with every dense array read.
+
+        Args:
+            people: a folder into whose files points of people go; without it they are read, too.
+            like: see ``save``.
+        """
         lazy = {name: getattr(self, name) for name in DENSE if isinstance(getattr(self, name), FrameArray)}
-        read: dict[str, Any] = {name: np.asarray(frames) for name, frames in lazy.items()}
-        people = None if self.person_points is None else self.person_points.in_memory()
-        return replace(self, **read, person_points=people)
+        read: dict[str, Any] = {name: np.empty(frames.shape, frames.dtype) for name, frames in lazy.items()}
+
+        def read_dense(frame: int) -> None:
+            for name, frames in lazy.items():
+                read[name][frame] = frames[frame]
+
+        points = self._each_frame(read_dense, people, like)
+        if points is not None and people is None:
+            points = points.in_memory()
+        return replace(self, **read, person_points=points)
+
+    def _each_frame(self, do: Callable[[int], None], people: Path | None, like: Path | None) -> PersonPoints | None:
+        """Frame after frame ``do``, and the points of its people into the folder ``people``: what several arrays of a
+        frame are computed from, its depth above all, is computed once so."""
+        if self.person_points is not None and people is not None:
+            old = None if like is None else like.with_name(PEOPLE_STORE)
+            return self.person_points.save(people, before=do, like=old)
+        for frame in range(len(self.dense_frames)):
+            do(frame)
+        return self.person_points
 
     def at_dense_frames(self) -> Reconstruction:
         """The frames with dense arrays alone; this very record where these are all."""

@@ -78,9 +78,9 @@ def describe_edit(edit: Edit) -> str:
             return f"{name} of person {edit.person} {touches} from {edit.from_s:.2f} to {edit.to_s:.2f} s"
         case Floor():
             places = "a plane" if edit.points is None else f"{len(edit.points)} places"
-            return f"the floor of shot {edit.shot} is given by {places}"
+            return f"the floor of shot {edit.shot + 1} is given by {places}"
         case ClosedLoop():
-            return f"the camera of shot {edit.shot} ends where it began"
+            return f"the camera of shot {edit.shot + 1} ends where it began"
         case KnownDistance():
             return f"two places at {edit.at_s:.2f} s are {edit.metres:.2f} m apart"
 

@@ -118,6 +118,9 @@ def _draw_shot(
     for index, step in enumerate(steps.tolist()):
         share = index / max(1, len(steps) - 1)
         view = flight.view(share, step)
+        if share < _FADE_SHARE and view.from_film > 0:
+            step = _with_picture(record, step)
+            view = flight.view(share, step)
         solids = [
             Solid(vertices=person.posed_vertices(_shown_step(person.shown, step)), faces=person.faces.astype(np.int64),
                   colour=person.colour)
@@ -127,6 +130,12 @@ def _draw_shot(
         moving = [] if view.from_film > 0.5 else [_film_camera(record, int(step))]  # it would cover what it sees
         drawn = draw_view(join_splats([standing, *moving]), solids, view.c2w, view.intrinsics(size), size)
         yield _fade(drawn, record, view, int(step), share, size)
+
+
+def _with_picture(record: SceneRecord, step: float) -> float:
+    """A step that has a picture of its own: this one, or the one before it whose picture would be shown at this one."""
+    own = record.step_of_picture(int(step))
+    return step if own == int(step) else float(own)
 
 
 def _shown_step(shown: ndarray, step: float) -> float:
@@ -178,7 +187,8 @@ def _line_splats(lines: Float[ndarray, "M 2 3"], colour: UInt8[ndarray, "3"]) ->
 
 
 def _film_camera(record: SceneRecord, step: int) -> Splats:
-    """The camera of the film as a pyramid, with its picture in the base."""
+    """The camera of the film as a pyramid, with its picture in the base, where it was when it took that."""
+    step = record.step_of_picture(step)
     shot = record.shots[int(record.shot_of_step[step])]
     reach = float(np.median(shot.distance)) if len(shot.distance) else 3.0
     depth = _CAMERA_SHARE * reach

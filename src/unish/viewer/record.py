@@ -96,6 +96,15 @@ class SceneRecord:
         found = np.searchsorted(self.reconstruction.dense_frames, self.frames[step], side="right") - 1
         return max(0, int(found))
 
+    def step_of_picture(self, step: int) -> int:
+        """The step whose frame ``picture`` shows at a step: an earlier one where not every frame has dense arrays.
+
+        Where the frame itself is no step, the nearest step that is not earlier.
+        """
+        frame = self.reconstruction.dense_frames[self.dense_frame(step)]
+        found = int(np.searchsorted(self.frames, frame))
+        return min(found, self.num_steps - 1)
+
     def picture(self, step: int, *, side: int | None = None) -> UInt8[ndarray, "h w 3"]:
         """The frame of a step, made smaller where its long side is above ``side`` pixels."""
         image = Image.fromarray(np.ascontiguousarray(self.reconstruction.images[self.dense_frame(step)]))

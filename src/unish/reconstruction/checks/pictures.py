@@ -57,8 +57,14 @@ class PictureMeasures:
     enlarged: float
 
 
-def measure_pictures(reconstruction: Reconstruction, frames: Integer[ndarray, "K"]) -> PictureMeasures:
-    """``PictureMeasures`` of the shot that consists of ``frames``."""
+def measure_pictures(
+    reconstruction: Reconstruction, frames: Integer[ndarray, "K"], *, still: bool = False
+) -> PictureMeasures:
+    """``PictureMeasures`` of the shot that consists of ``frames``.
+
+    Args:
+        still: the pictures are known to agree wherever no people are, so that nothing is enlarged.
+    """
     some = frames[np.unique(np.linspace(0, len(frames) - 1, min(len(frames), MAX_FRAMES)).round().astype(int))]
     grey = np.stack([average_blocks(reconstruction.images[frame], 1) for frame in some])
     lit = grey.max(0) >= BLACK_LEVEL
@@ -66,7 +72,7 @@ def measure_pictures(reconstruction: Reconstruction, frames: Integer[ndarray, "K
     return PictureMeasures(
         brightness=float(np.median(np.percentile(values, BRIGHT_PERCENTILE, axis=1))),
         is_round=_is_round(lit),
-        enlarged=_measure_zoom(reconstruction, frames),
+        enlarged=1.0 if still else _measure_zoom(reconstruction, frames),
     )
 
 
@@ -106,8 +112,9 @@ def _measure_zoom(reconstruction: Reconstruction, frames: Integer[ndarray, "K"])
     """
     step = matching_step(reconstruction)
     log_sizes, errors = list[float](), list[tuple[float, float]]()
-    for source, target in pairwise(frames.tolist()):
-        places, moves, depth = _follow(reconstruction, source, target, step)
+    pictures = (average_blocks(reconstruction.images[frame], step) for frame in frames.tolist())
+    for frame, pair in zip(frames.tolist(), pairwise(pictures), strict=False):
+        places, moves, depth = _follow(reconstruction, frame, *pair, step)
         if len(places) < MIN_MATCHES:
             continue
         zoom, zoom_error = _fit_growth(places, moves, np.ones(len(places)))
@@ -122,10 +129,18 @@ def _measure_zoom(reconstruction: Reconstruction, frames: Integer[ndarray, "K"])
 
 
 def _follow(
-    reconstruction: Reconstruction, source: int, target: int, step: int
+    reconstruction: Reconstruction,
+    source: int,
+    first: Float[ndarray, "h w"],
+    second: Float[ndarray, "h w"],
+    step: int,
 ) -> tuple[Float[ndarray, "N 2"], Float[ndarray, "N 2"], Float[ndarray, "N"]]:
-    """Patches that are found again: place (x, y) about the middle, displacement, both in steps, and depth."""
-    first, second = (average_blocks(reconstruction.images[frame], step) for frame in (source, target))
+    """Patches of a frame that are found again: place (x, y) about the middle, displacement, both in steps, and depth.
+
+    Args:
+        source: the frame.
+        first, second: averaged blocks of its picture, and of that in which to look.
+    """
     height, width = first.shape
     depth = reconstruction.depth[source, step // 2 :: step, step // 2 :: step][:height, :width]
     rows, columns = choose_patches((depth > 0) & away_from_people(reconstruction, source, step), first)
