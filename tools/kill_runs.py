@@ -2,15 +2,17 @@
 
     python tools/kill_runs.py VIDEO OUT [--times 30] [--seed 0] [-- options of unish reconstruct]
 
-Every run has other settings than the one before, so its files differ from the older ones. After each kill (SIGKILL,
-SIGTERM and SIGINT in turn) the files in OUT must be those of one whole result, and at most one work folder may stay.
-Prints one line a run and exits with 1 if any was wrong.
+Every run has other settings than the one before, so its files differ from the older ones. The moments are drawn in
+seconds of processor time, so that other programs do not move them (Linux). After each kill (SIGKILL, SIGTERM and SIGINT
+in turn) all that is in OUT must be of one whole result, what `unish refine` needs included, and at most one work folder
+may stay. Prints one line a run and exits with 1 if any was wrong.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import random
 import signal
 import subprocess
@@ -19,8 +21,8 @@ import time
 from pathlib import Path
 
 from unish.io import WORK_FOLDER
+from unish.passes import OBSERVATIONS
 
-NAMES = ("reconstruction.npz", "preview.mp4", "scene.glb", "report.json")
 ENDS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
@@ -34,42 +36,55 @@ def main() -> int:
     args = parser.parse_args()
     draw = random.Random(args.seed)
     command = [sys.executable, "-m", "unish", "reconstruct", str(args.video), "--out", str(args.out), *args.options]
-    start = time.monotonic()
+    before = os.times()
     subprocess.run([*command, "--quiet"], check=True)
-    lasts = time.monotonic() - start
-    known, wrong = {_marks(args.out): "first"}, 0
+    lasts = sum(os.times()[2:4]) - sum(before[2:4])
+    known, names, wrong = {_marks(args.out): "first"}, {path.name for path in args.out.iterdir()}, 0
     for attempt in range(args.times):
-        after, number = draw.uniform(0, 1.1 * lasts), ENDS[attempt % len(ENDS)]
+        after, number, started = draw.uniform(0, 1.1 * lasts), ENDS[attempt % len(ENDS)], time.time()
         process = subprocess.Popen([*command, "--seed", str(attempt + 1), "--quiet"], stderr=subprocess.PIPE, text=True)
-        try:
-            _, said = process.communicate(timeout=after)
-            how = "ended before"
-        except subprocess.TimeoutExpired:
-            process.send_signal(number)
-            _, said = process.communicate()
-            how = number.name
-        left = sorted(path.name for path in args.out.iterdir() if path.name not in NAMES)
-        marks = _marks(args.out)
-        seen = known.get(marks, "new" if _is_whole(args.out, attempt + 1) else "MIXED")
-        known[marks] = f"run {attempt}"
-        right = seen != "MIXED" and left in ([], [WORK_FOLDER]) and said.count("\n") <= 1
+        how = "ended before"
+        while process.poll() is None:
+            if _processor_seconds(process.pid) > after:
+                process.send_signal(number)
+                how = number.name
+                break
+            time.sleep(0.01)
+        _, said = process.communicate()
+        marks, left = _marks(args.out), {path.name for path in args.out.iterdir()} - {WORK_FOLDER}
+        new = "new" if left == names and _is_whole(args.out, attempt + 1, started) else "MIXED"
+        seen = known.setdefault(marks, f"run {attempt}")
+        seen = new if seen == f"run {attempt}" else seen
+        right = seen != "MIXED" and said.count("\n") <= 1
         wrong += not right
+        kept = WORK_FOLDER if (args.out / WORK_FOLDER).exists() else "nothing"
         print(
-            f"{'right' if right else 'WRONG'}  {how:12} after {after:5.2f} s: {seen:8} {left} {said.strip()}",
+            f"{'right' if right else 'WRONG'}  {how:12} after {after:5.2f} s: {seen:8} {kept} kept  {said.strip()}",
             flush=True,
         )
     return int(wrong > 0)
 
 
-def _marks(folder: Path) -> tuple[str, ...]:
-    return tuple(hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in NAMES if (folder / name).exists())
+def _processor_seconds(pid: int) -> float:
+    """Of a process of ours that has not been waited for."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _is_whole(folder: Path, seed: int) -> bool:
-    """All files, the report among them naming the settings of this run, all moved in at one time."""
-    report = folder / "report.json"
-    times = [(folder / name).stat().st_mtime for name in NAMES if (folder / name).exists()]
-    return len(times) == len(NAMES) and f'"seed": {seed}' in report.read_text() and max(times) - min(times) < 60
+def _files(folder: Path) -> list[Path]:
+    """All that is shown of a result, which the work folder is not."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and WORK_FOLDER not in path.parts)
+
+
+def _marks(folder: Path) -> tuple[tuple[str, str], ...]:
+    return tuple((path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in _files(folder))
+
+
+def _is_whole(folder: Path, seed: int, started: float) -> bool:
+    """Every file is of this run, and both places that name its settings name these."""
+    told = [folder / "report.json", *(folder / OBSERVATIONS).glob("*.json")]
+    names_it = [f'"seed": {seed}' in path.read_text() for path in told]
+    return len(told) > 1 and all(names_it) and all(path.stat().st_mtime > started - 1 for path in _files(folder))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,16 @@
 """What bars beside the picture change: the same clips with and without, through the whole pipeline.
 
-python tools/measure_bars.py --videos VIDEOS --out out/bars [--clips 20] [--frames 12] [--method found] [--only-find]
+python tools/measure_bars.py --videos VIDEOS --out out/bars [--clips 20] [--frames 12] [--method found]
+    [--lossless] [--kinds blurred] [--only-find] [--only-pictures]
 
 Some frames of each video are written anew, without bars and with four kinds of them: above and below, at the sides,
 both, and a blurred copy of the picture at the sides. Rows are kept in OUT/METHOD.json; a second call goes on where the
-first was cut off. ``--only-find`` runs no network: it asks, of coarser coding, whether bars are found. Videos in the
-order of their names; half A is every other one from the first, on which rules were chosen.
+first was cut off. Videos in the order of their names; half A is every other one from the first, on which rules were
+chosen.
+
+Two ways run no network. ``--only-find`` asks, of coarser coding, whether bars are found. ``--only-pictures`` asks, of
+coding without loss, whether people and network are handed the very pictures that they are handed without bars: then all
+that is found is the same, but for how the widths of bars are rounded when it is put back.
 """
 
 from __future__ import annotations
@@ -148,6 +153,29 @@ def find_only(videos: list[Path], frames: int, out: Path) -> None:
         print(f"| {kind} | {len(far)} | " + " | ".join(str(count) for count in counts) + " |")
 
 
+def compare_pictures(videos: list[Path], kinds: list[str], frames: int, out: Path) -> None:
+    """Print of each kind: how many clips, with the same pictures inside, and the names of the others."""
+    same: dict[str, int] = dict.fromkeys(kinds, 0)
+    others: dict[str, list[str]] = {kind: [] for kind in kinds}
+    for number, video in enumerate(videos):
+        pictures = read_clip(video, fps=FPS, max_frames=frames).images.numpy()
+        height, width = (side // 2 * 2 for side in pictures.shape[1:3])
+        shown = {}
+        for kind in ("none", *kinds):
+            made = [add_bars(picture[:height, :width], kind, number)[0] for picture in pictures]
+            write_video(out / "made.mp4", made, 0)
+            shown[kind] = np.asarray(read_inside_bars(out / "made.mp4", fps=FPS)[1].images)
+        for kind in kinds:
+            if np.array_equal(shown["none"], shown[kind]):
+                same[kind] += 1
+            else:
+                others[kind].append(f"{video.stem} {shown['none'].shape[1:3]} {shown[kind].shape[1:3]}")
+                print(kind, others[kind][-1], flush=True)
+    print("| kind | clips | same pictures | others |\n|---|---|---|---|")
+    for kind in kinds:
+        print(f"| {kind} | {len(videos)} | {same[kind]} | {', '.join(others[kind])} |")
+
+
 def change(before: float | None, after: float | None) -> float:
     """Per cent; NaN where either is unknown (``None`` in the file)."""
     return float("nan") if before is None or after is None else 100 * abs(after / before - 1)
@@ -182,6 +210,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--method", choices=METHODS, default="found")
     parser.add_argument("--only-find", action="store_true")
+    parser.add_argument("--only-pictures", action="store_true")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS[1:-1], default=list(KINDS[1:-1]))
     parser.add_argument("--lossless", action="store_true", help="of coding, so that bars are all that differs")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -189,11 +219,14 @@ def main() -> None:
     if arguments.only_find:
         find_only(videos, arguments.frames, arguments.out)
         return
+    if arguments.only_pictures:
+        compare_pictures(videos, arguments.kinds, arguments.frames, arguments.out)
+        return
     path = arguments.out / f"{arguments.method}{'-lossless' * arguments.lossless}.json"
     rows: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
     model = UniSH.from_pretrained("small").eval()
     crf = 0 if arguments.lossless else CRF
-    for kinds in (KINDS[:-1], () if arguments.lossless else KINDS[-1:]):
+    for kinds in (("none", *arguments.kinds), () if arguments.lossless else KINDS[-1:]):
         for number, video in enumerate(videos):
             for kind in kinds:
                 name = f"{video.stem}/{kind}"

@@ -50,9 +50,10 @@ def published_model(sure: float, possible: float) -> TransitionModel:
     network.load_state_dict(torch.load(assets.fetch("transnetv2"), weights_only=True))
 
     @torch.inference_mode()
-    def judge(thumbnails: UInt8[ndarray, "T 27 48 3"]) -> Float32[ndarray, "T"]:
+    def judge(thumbnails: UInt8[ndarray, "T 27 48 3"]) -> Float32[ndarray, "T 2"]:
         found = network(torch.from_numpy(thumbnails))[1].sigmoid().numpy()
-        return np.interp(found, [0, possible, sure, 1], [0, 0.2, 0.5, 1]).astype(np.float32)
+        sure_of = np.interp(found, [0, possible, sure, 1], [0, 0.2, 0.5, 1]).astype(np.float32)
+        return np.stack([sure_of, np.zeros_like(sure_of)], axis=-1)
 
     return judge
 

@@ -44,7 +44,8 @@ class Settings:
         fill_gaps: longest gap of a person, seconds, over which poses are interpolated; 0 fills none.
         tracks: npz with the user's own boxes instead of the detector.
         intrinsics: (fx, fy, cx, cy) of the source in pixels, when known.
-        fov: the angle in degrees that the longer side of the source's picture spans, bars included, when known.
+        fov: the angle in degrees that the longer side of the source's picture spans, bars included, when known; that
+            of the film, where one is cut out of a recorded screen.
         focal_35mm: focal length in millimetres as if on 35 mm film, when known (``geometry.lens``). At most one of
             these three; without any, what the file says of its lens counts, then what the pictures tell.
         person_height: standing height in metres of people whose height is known, by their id in the result.

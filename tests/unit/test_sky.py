@@ -16,7 +16,7 @@ from joined import join
 from standing_shots import HEIGHT as SHOT_HEIGHT
 from standing_shots import WIDTH as SHOT_WIDTH
 from unish.lab.synthetic import SynthConfig, make_clip
-from unish.network.sky import STRIDE, SkyHead, find_sky, refine
+from unish.network.sky import STRIDE, SkyHead, find_sky, refine, walk
 from unish.reconstruction import camera_stood_still, leave_out
 from unish.structs import Reconstruction
 
@@ -89,6 +89,27 @@ def test_the_mask_ends_where_the_picture_has_its_edge() -> None:
     refined = refine(blurred, small, pictures)[0] > 0.5
     wrong = [int((mask != sky).sum()) for mask in (plain, refined)]
     assert wrong[1] < 150 and wrong[1] < wrong[0] / 2, wrong
+
+
+def test_a_smooth_sky_is_sky_up_to_its_edges() -> None:
+    """It grows lighter downwards; the head knows its lower half, and says next to nothing of the rest."""
+    colours = torch.full((3, 24, 32), 0.25)
+    colours[:, :16] = torch.linspace(0.5, 0.9, 16)[None, :, None]
+    given = torch.full((24, 32), 0.02)
+    given[:16], given[8:16] = 0.4, 0.95
+    sky = torch.zeros(24, 32, dtype=torch.bool)
+    sky[:16] = True
+    assert torch.equal(walk(given, colours) > 0.5, sky)
+
+
+def test_a_patch_of_sky_amid_much_that_is_none_is_none() -> None:
+    """Snow of one colour, of which a part was taken for sky; beyond an edge the same share is a sky."""
+    given = torch.full((24, 32), 0.1)
+    given[14:20, 3:11] = 0.9
+    snow = torch.full((3, 24, 32), 0.9)
+    assert not (walk(given, snow) > 0.5).any()
+    snow[:, 14:20, 3:11] = 0.6
+    assert torch.equal(walk(given, snow) > 0.5, given > 0.5)
 
 
 def test_the_head_is_light() -> None:

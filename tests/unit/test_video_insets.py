@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,16 @@ from test_video_overlays import busy
 
 from unish.network import UniSH
 from unish.network.config import tiny_config
+from unish.passes.known_camera import find_known_camera
 from unish.pipeline import run
 from unish.reconstruction.no_scene import find_padding
 from unish.settings import Settings
-from unish.video import show_inside_bars
+from unish.structs import Clip
+from unish.video import read_inside_bars, show_inside_bars
+from unish.video.borders import inside as inside_module
 from unish.video.borders.inset import fill_area, find_inset
 from unish.video.borders.surround import find_surroundings
+from written_videos import write_images
 
 HEIGHT, WIDTH = 180, 320
 
@@ -217,6 +222,77 @@ def test_a_recorded_screen_is_cut_to_its_film() -> None:
     np.testing.assert_array_equal(np.asarray(inside.images), pictures[:, 30:140, 50:250])
     (note,) = [warning for warning in inside.warnings if "never changes" in warning]
     assert "50 at the left, 70 at the right, 30 at the top, 40 at the bottom" in note
+
+
+def recorded_screen() -> tuple[Clip, Clip]:
+    """The page of 320 x 180 pixels, and its film of 200 x 110."""
+    return show_inside_bars(clip_of(lay(contrast(8, 110, 200), page(), 30, 50)))
+
+
+def test_a_lens_that_is_told_is_that_of_the_film_alone() -> None:
+    """Nobody filmed the page. A given matrix is in pixels of the source all the same."""
+    whole, film = recorded_screen()
+    wide = find_known_camera(Settings(fov=60.0), whole, film)
+    assert wide is not None and wide.size == (110, 200)
+    matrix = wide.matrix.numpy()
+    np.testing.assert_allclose(matrix[:2, 2], [100, 55])
+    np.testing.assert_allclose(matrix[0, 0], 100 / np.tan(np.radians(30)), rtol=1e-5)
+    equivalent = find_known_camera(Settings(focal_35mm=30.0), whole, film)
+    alone = clip_of(np.asarray(film.images))
+    same = find_known_camera(Settings(focal_35mm=30.0), alone, alone)
+    assert equivalent is not None and same is not None
+    torch.testing.assert_close(equivalent.matrix, same.matrix)
+    given = find_known_camera(Settings(intrinsics=(300.0, 300.0, 160.0, 90.0)), whole, film)
+    assert given is not None and given.matrix[:2, 2].tolist() == [110, 60]
+
+
+def chequered(count: int, height: int, width: int) -> np.ndarray:
+    """A still picture of squares."""
+    squares = np.random.default_rng(3).integers(40, 220, (height // 10, width // 10, 1), np.uint8)
+    return np.repeat(np.kron(squares, np.ones((10, 10, 3), np.uint8))[None], count, axis=0)
+
+
+@pytest.mark.parametrize("surrounded", [True, False])
+def test_what_a_small_picture_shows_holds_where_a_large_one_shows_nothing(surrounded: bool) -> None:
+    """Edges of large pictures may be blurred over many rows; what was found is not forgotten without a word."""
+    large = replace(clip_of(chequered(6, 120, 160)), source_size=(60, 80))
+    before = replace(large, source_area=(10.0, 20.0, 50.0, 70.0), surrounded=surrounded)
+    assert show_inside_bars(large)[1] is large
+    inside = show_inside_bars(large, before=before)[1]
+    assert inside.source_area == before.source_area and inside.size == (80, 100)
+    assert inside.surrounded == surrounded
+    assert ("never changes" if surrounded else "bars beside") in inside.warnings[0]
+
+
+def test_a_second_look_at_more_pixels_knows_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 1280 pixels a film amid a page is found, and at the 1400 of the source none."""
+    path = write_images(tmp_path / "page", chequered(1, 140, 1400))
+    areas = [(20, 457, 110, 823), None]
+    monkeypatch.setattr(inside_module, "find_surroundings", lambda frames: areas.pop(0))
+    whole, inside = read_inside_bars(path, fps=6.0, source_fps=6.0)
+    assert whole.size == (140, 1400) and inside.surrounded and not areas
+    assert inside.source_area is not None
+    np.testing.assert_allclose(inside.source_area, [22, 500, 120, 900], atol=1)
+
+
+def test_nothing_is_drawn_around_the_film_of_a_recorded_screen() -> None:
+    """Of a large page with a small film, next to nothing is stored but the film."""
+    torch.manual_seed(0)
+    model = UniSH(tiny_config()).eval()
+    pictures = lay(contrast(6, 110, 200), page(6), 30, 50)
+    settings = Settings(people=0, size=56, fov=60.0, person_points=False)
+    found = run(clip_of(pictures), settings=settings, network=model).reconstruction
+    height, width = found.image_size.tolist()
+    rows, columns = (
+        slice(height * 32 // HEIGHT, height * 138 // HEIGHT),
+        slice(width * 52 // WIDTH, width * 248 // WIDTH),
+    )
+    images = np.asarray(found.images)
+    assert images[:, rows, columns].mean() > 60
+    around = np.ones((height, width), bool)
+    around[height * 28 // HEIGHT : height * 142 // HEIGHT + 2, width * 48 // WIDTH : width * 252 // WIDTH + 2] = False
+    assert (images[:, around] == 0).all()
+    np.testing.assert_allclose(found.intrinsics[0, :2, 2], [width * 150 / WIDTH, height * 85 / HEIGHT], atol=2)
 
 
 def test_an_inset_has_no_depth() -> None:

@@ -90,14 +90,15 @@ def test_a_short_way_or_a_long_time_is_none() -> None:
     assert camera_leaves(pan(count=LONGEST_PASSAGE)) and not camera_leaves(pan(count=LONGEST_PASSAGE + 1))
 
 
-def changes(passage: Pictures, chance: float) -> list[Change]:
+def changes(passage: Pictures, chance: float, suspicion: float = 0.0) -> list[Change]:
     """Of a video that stands, shows the passage, and stands, with a model that gives the passage this probability."""
     film = [passage[0]] * 30 + passage + [passage[-1]] * 30
     first, last = 31, 30 + len(passage) - 1
 
     def model(thumbnails: np.ndarray) -> np.ndarray:
         assert len(thumbnails) == len(film)
-        return np.where((np.arange(len(film)) >= first) & (np.arange(len(film)) < last), chance, 0.0).astype(np.float32)
+        inside = (np.arange(len(film)) >= first) & (np.arange(len(film)) < last)
+        return (inside[:, None] * np.array([chance, suspicion])).astype(np.float32)
 
     finder = ShotFinder(model=model)
     for index, picture in enumerate(film):
@@ -110,3 +111,12 @@ def changes(passage: Pictures, chance: float) -> list[Change]:
 )
 def test_what_the_model_takes_for_a_transition_is_one_unless_the_camera_moved(passage: Pictures, expected: int) -> None:
     assert len(changes(passage, 0.9)) == expected
+
+
+@pytest.mark.parametrize(
+    ("passage", "expected"), [(wipe(), 1), (slide(), 1), (dissolve(), 0), (pan(), 0), (pan(smear=6), 0), (zoom(), 0)]
+)
+def test_a_suspicion_counts_where_the_pictures_were_drawn_of_two_views(passage: Pictures, expected: int) -> None:
+    """A dissolve is nowhere divided: the published network knows it without a suspicion."""
+    assert len(changes(passage, 0.1, 0.8)) == expected
+    assert not changes(passage, 0.1, 0.6)

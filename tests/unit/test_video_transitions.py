@@ -72,7 +72,7 @@ def told(spans: list[tuple[int, int]], *, high: float = 0.9, low: float = 0.3):
         for first, last in spans:
             found[(numbers >= first) & (numbers < last)] = low
             found[numbers == (first + last) // 2] = high
-        return found
+        return np.stack([found, np.zeros_like(found)], axis=-1)
 
     return judge
 
@@ -98,7 +98,8 @@ def test_windows_join_without_a_seam(count: int) -> None:
         ends = (numbers[0] > 0, numbers[-1] < count - 1)
         before, after = np.arange(len(numbers)), np.arange(len(numbers))[::-1]
         enough = (before >= CONTEXT * ends[0]) & (after >= CONTEXT * ends[1])
-        return (numbers / 1000 * enough - (~enough)).astype(np.float32)
+        verdict = numbers / 1000 * enough - (~enough)
+        return np.stack([verdict, 0 * verdict], axis=-1).astype(np.float32)
 
     finder = ShotFinder(model=model)
     for index, picture in enumerate(numbered(count)):
@@ -175,7 +176,8 @@ def test_frames_of_a_transition_are_left_out_and_said(tmp_path: Path, monkeypatc
 
     def model(thumbnails: np.ndarray) -> np.ndarray:
         numbers = np.arange(len(thumbnails))
-        return ((numbers >= 30) & (numbers < 42)).astype(np.float32)
+        inside = (numbers >= 30) & (numbers < 42)
+        return np.stack([inside, 0 * inside], axis=-1).astype(np.float32)
 
     path = film(tmp_path)
     whole = read_clip(path, fps=6.25)

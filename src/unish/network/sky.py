@@ -1,7 +1,7 @@
 """Which pixels show the sky: a small head on frozen features of photographs, refined to the edges of the picture.
 
     images at three sizes ──> EfficientNet-Lite0 (strides 4, 8, 16) ──> SkyHead ──> mean ──> probability at stride 4
-    ──> grown over what looks like the sky of this very picture ──> guided filter ──> mask
+    ──> grown over what looks like the sky of this very picture ──> random walk between edges ──> guided filter ──> mask
 
 The smallest size tells a sky from a white wall, for it sees the whole room at once; the largest sees slits between
 roofs.
@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
-from scipy import ndimage
+from scipy import ndimage, sparse
+from scipy.sparse.linalg import spsolve
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -44,6 +45,10 @@ LOOKS_LIKE, COLOUR_SIGMA, SMOOTH = 6.0, 0.03, 0.06
 largest mean step between neighbouring pixels."""
 
 MIN_SEEDS, GROWN = 6, 0.9
+TRUST, EDGE, LEAK = 0.003, 0.03, 1e-4
+"""Of the random walk: pull of what is sure towards itself, step of colour (0..1) over which neighbours part, and the
+least of both, so that every cell hangs on something."""
+
 _ENCODER_PREFIX = "scene.encoder."
 _FRAMES_AT_ONCE = 4
 
@@ -88,7 +93,9 @@ def find_sky(images: UInt8[Tensor, "T H W 3"]) -> Bool[Tensor, "T H W"]:
             logits = [head(*encoder(small), mean_colours(small))[:, None] for small in sizes]
             shape, small = logits[-1].shape[-2:], sizes[-1]
             mean = torch.stack([_resize(one, shape) for one in logits]).mean(0)[:, 0]
-            found.append(refine(grow(mean.sigmoid(), small), small, pictures) > THRESHOLD)
+            grown = grow(mean.sigmoid(), small)
+            walked = torch.stack([walk(*one) for one in zip(grown, mean_colours(small), strict=True)])
+            found.append(refine(walked, small, pictures) > THRESHOLD)
     return torch.cat(found)
 
 
@@ -130,6 +137,28 @@ def grow(probability: Float[Tensor, "F h4 w4"], small: Float[Tensor, "F 3 h w"])
         joined = torch.from_numpy(np.isin(parts, np.unique(parts[seeds])))
         grown[frame] = torch.where(joined, chance.clamp_min(GROWN), chance)
     return grown
+
+
+def walk(probability: Float[Tensor, "h4 w4"], colours: Float[Tensor, "3 h4 w4"]) -> Float[Tensor, "h4 w4"]:
+    """The probability that a walk from each cell, which crosses edges of colour seldom, first ends in sky.
+
+    Random walker with priors (Grady, "Multilabel random walker image segmentation using prior models", 2005): cells
+    agree with their neighbours of the same colour, and with the given probability where that is far from one half. A
+    smooth sky is sky to its edges, and a patch that was taken for sky amid more of the like that is none is none.
+    """
+    height, width = probability.shape
+    number = np.arange(height * width).reshape(height, width)
+    shown, given = colours.double().numpy(), probability.double().numpy().ravel()
+    links = []
+    for one, other in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1, :], np.s_[1:, :])):
+        step = ((shown[:, *one] - shown[:, *other]) ** 2).sum(axis=0)
+        links.append((number[one].ravel(), number[other].ravel(), np.exp(-step / EDGE**2).ravel() + LEAK))
+    first, second, weight = (np.concatenate(part) for part in zip(*links, strict=True))
+    graph = sparse.coo_matrix((weight, (first, second)), (number.size, number.size)).tocsr()
+    graph = graph + graph.T
+    pull = TRUST * (2 * given - 1) ** 2 + LEAK
+    laplacian = sparse.diags(np.asarray(graph.sum(axis=1)).ravel() + pull) - graph
+    return torch.from_numpy(spsolve(laplacian.tocsc(), pull * given).reshape(height, width)).float()
 
 
 def refine(

@@ -23,12 +23,12 @@ def find_known_camera(
 
     Args:
         whole: the source's pictures, bars included.
-        clip: what is inside of their bars.
+        clip: what is inside of their bars, or the film that is cut out of a recorded screen.
         cameras: given poses, which may come with their lens.
     """
     if settings.intrinsics is not None:
         return know_camera(settings.intrinsics, clip)
-    lens = _given_lens(settings, whole)
+    lens = _given_lens(settings, clip.size if clip.surrounded else whole.size)
     if lens is None and cameras is not None and cameras.intrinsics is not None:
         return know_camera(cameras.intrinsics, clip)
     lens = lens or clip.lens
@@ -62,11 +62,12 @@ def know_poses(settings: Settings, whole: Clip, clip: Clip, *, takes_cameras: bo
     return known
 
 
-def _given_lens(settings: Settings, whole: Clip) -> Lens | None:
+def _given_lens(settings: Settings, size: tuple[int, int]) -> Lens | None:
+    """What the user says of the lens that took a picture of (height, width) ``size``."""
     if settings.fov is not None:
-        focal = focal_of_field_of_view(settings.fov, whole.size)
+        focal = focal_of_field_of_view(settings.fov, size)
         return Lens(focal=focal, log_sigma=FIELD_OF_VIEW_SIGMA, source="given", told_by="--fov")
     if settings.focal_35mm is not None:
-        focal = focal_of_equivalent(settings.focal_35mm, whole.size)
+        focal = focal_of_equivalent(settings.focal_35mm, size)
         return Lens(focal=focal, log_sigma=EQUIVALENT_SIGMA, source="given", told_by="--focal-35mm")
     return None

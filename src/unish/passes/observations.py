@@ -205,7 +205,11 @@ def _store_pictures(
     def read(frame: int) -> UInt8[Tensor, "H W 3"]:
         picture = clip.images[frame]
         if pile.next_frame < len(chosen) and frame == chosen[pile.next_frame]:
-            processed = resize_images(whole.images[frame][None], placement.size)[0].numpy().copy()
+            if clip.surrounded:
+                # A page may be many times as large as its film. What is flat takes no room in the file.
+                processed = np.zeros((*placement.size, 3), np.uint8)
+            else:
+                processed = resize_images(whole.images[frame][None], placement.size)[0].numpy().copy()
             if placement.size != placement.inner:
                 processed[placement.region] = resize_images(picture[None], placement.inner)[0].numpy()
             pile.add(processed)

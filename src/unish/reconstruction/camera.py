@@ -32,10 +32,15 @@ def know_camera(intrinsics: tuple[float, float, float, float], clip: Clip) -> Ca
 
 
 def know_lens(lens: Lens, clip: Clip) -> Camera:
-    """The camera with this lens, of what the clip shows of the source; its principal point is the source's middle."""
-    height, width = clip.source_size
-    top, left, bottom, right = clip.source_area or (0.0, 0.0, float(height), float(width))
+    """The camera with this lens, of what the clip shows of the source.
+
+    Its principal point is the middle of the source, or of the film that is cut out of a recorded screen.
+    """
+    height, width = float(clip.source_size[0]), float(clip.source_size[1])
+    top, left, bottom, right = clip.source_area or (0.0, 0.0, height, width)
     rows, columns = clip.size[0] / (bottom - top), clip.size[1] / (right - left)
+    if clip.surrounded:
+        height, width, top, left = bottom - top, right - left, 0.0, 0.0
     focal = torch.tensor(lens.focal * math.hypot(height * rows, width * columns), dtype=torch.float32)
     matrix = make_intrinsics(focal, *clip.size)
     matrix[0, 2], matrix[1, 2] = (width / 2 - left) * columns, (height / 2 - top) * rows

@@ -30,6 +30,8 @@ class Clip:
             and no scene. ``None`` where every picture fills its frame.
         source_area: (top, left, bottom, right) of what ``images`` show, pixels of the source: the picture inside of its
             bars. ``None`` where they show all of it.
+        surrounded: that picture is a film amid what never changes, as in a recording of a screen: another camera than
+            the recorder filmed it, so whatever is told of a lens is about the film alone.
         inset_area: top, left, bottom, right of a picture in the picture, pixels: ``images`` are filled there from what
             is around it, and it is no scene. ``None`` where there is none.
         lens: what the source says of its lens; ``None`` where it says nothing.
@@ -45,6 +47,7 @@ class Clip:
     source_size: tuple[int, int]
     picture_area: Int64[Tensor, "T 4"] | None = None
     source_area: tuple[float, float, float, float] | None = None
+    surrounded: bool = False
     inset_area: tuple[int, int, int, int] | None = None
     lens: Lens | None = None
     frame_names: tuple[str, ...] | None = None

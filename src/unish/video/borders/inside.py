@@ -42,16 +42,20 @@ def read_inside_bars(path: str | Path, **options: Any) -> tuple[Clip, Clip]:
     if larger >= _NEARLY * max(whole.source_size):
         # Shrinking by less than that would cost more than the pixels that it saves.
         larger = max(whole.source_size)
-    return show_inside_bars(read_clip(path, **options, long_side=larger))
+    return show_inside_bars(read_clip(path, **options, long_side=larger), before=inside)
 
 
-def show_inside_bars(clip: Clip) -> tuple[Clip, Clip]:
+def show_inside_bars(clip: Clip, *, before: Clip | None = None) -> tuple[Clip, Clip]:
     """The frames that show something, whole, and what they show inside of bars; twice the same where there are none.
 
     Bars that all shots share are cut off, and so is what never changes around a recorded film. What one shot has more
     of bars becomes padding (``Clip.picture_area``). A picture in the picture is painted over in both
     (``Clip.inset_area``), so that nobody takes its people for people of the scene. A clip that already knows padding is
     taken as it is, and so is one that is blank from end to end.
+
+    Args:
+        before: what was found in the same frames at another resolution. It holds where nothing is found now, for an
+            edge that is sharp in a small picture may be blurred over many rows of a large one.
     """
     if clip.picture_area is not None:
         return clip, clip
@@ -59,10 +63,13 @@ def show_inside_bars(clip: Clip) -> tuple[Clip, Clip]:
     if blank.all():
         return clip, clip
     shown = pick_frames(clip.images, np.flatnonzero(~blank).tolist())
-    area, note = find_bars(shown), _BARS
+    area, surrounded = find_bars(shown), False
     if area is None:
-        area, note = find_surroundings(np.asarray(shown[choose_frames(shown)])), _SURROUNDINGS
-    inside = clip if area is None else _crop(clip, area, note)
+        area = find_surroundings(np.asarray(shown[choose_frames(shown)]))
+        surrounded = area is not None
+    if area is None and before is not None and before.source_area is not None:
+        area, surrounded = _rescale(before.source_area, clip), before.surrounded
+    inside = clip if area is None else _crop(clip, area, surrounded)
     if area is not None:
         blank |= find_blank(inside.images)
     inside = _fill_inset(inside, ~blank)
@@ -149,8 +156,15 @@ def put_back(found: Reconstruction, placement: Placement, images: UInt8[Frames, 
     )
 
 
-def _crop(clip: Clip, area: Area, note: str) -> Clip:
-    """The clip that shows this area (clip pixels) only; says so with ``note``, where the widths are filled in."""
+def _rescale(area: tuple[float, float, float, float], clip: Clip) -> Area:
+    """Pixels of the source → of the clip, to whole ones."""
+    rows, columns = clip.size[0] / clip.source_size[0], clip.size[1] / clip.source_size[1]
+    top, left, bottom, right = area
+    return round(top * rows), round(left * columns), round(bottom * rows), round(right * columns)
+
+
+def _crop(clip: Clip, area: Area, surrounded: bool) -> Clip:
+    """The clip that shows this area (clip pixels) only; says so."""
     top, left, bottom, right = area
     factor = np.array([clip.source_size[0] / clip.size[0], clip.source_size[1] / clip.size[1]] * 2)
     shown = np.array(area) * factor
@@ -168,7 +182,8 @@ def _crop(clip: Clip, area: Area, note: str) -> Clip:
         clip,
         images=images[:, top:bottom, left:right] if isinstance(images, Tensor) else inner,
         source_area=(y0, x0, y1, x1),
-        warnings=(*clip.warnings, note.format(told)),
+        surrounded=surrounded,
+        warnings=(*clip.warnings, (_SURROUNDINGS if surrounded else _BARS).format(told)),
     )
 
 

@@ -118,12 +118,13 @@ def _brings_edge(pictures: list[Float32[ndarray, "h w"]], right: list[float]) ->
         for contrast, moved in zip(contrasts[1:-1], right[1:-1], strict=True):
             gap = round(entry + moved + inwards * off) - 1  # between this column and the next
             if 3 <= gap < width - 4:
-                found.append(_stands_out(contrast, gap))
+                found.append(stands_out(contrast, gap))
         if len(found) >= 2 and np.mean(found) >= _EDGE:
             return True
     return False
 
 
-def _stands_out(contrast: Float64[ndarray, "w"] | Float32[ndarray, "w"], gap: int) -> float:
+def stands_out(contrast: Float64[ndarray, "w"] | Float32[ndarray, "w"], gap: int) -> float:
+    """Contrast across the line in this gap between two columns, over that of the columns beside it."""
     beside = np.concatenate([contrast[gap - 3 : gap - 1], contrast[gap + 2 : gap + 4]])
     return float(contrast[gap - 1 : gap + 2].max() / (beside.mean() + _NOISE))

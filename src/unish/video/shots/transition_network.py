@@ -183,7 +183,7 @@ def _histograms(thumbnails: UInt8[Tensor, "T h w 3"]) -> Float[Tensor, "T 512"]:
 
 @lru_cache(maxsize=1)
 def load_transition_model(path: Path) -> TransitionModel:
-    """The larger of two verdicts: that of the published network, and that of our head on its features.
+    """The larger of two verdicts: that of the published network, and that of our head on its features; and the latter.
 
     Raises:
         InputError: the file holds other weights.
@@ -196,9 +196,10 @@ def load_transition_model(path: Path) -> TransitionModel:
     head.load_state_dict(load_file(HEAD))
 
     @torch.inference_mode()
-    def judge(thumbnails: UInt8[ndarray, "T 27 48 3"]) -> Float32[ndarray, "T"]:
+    def judge(thumbnails: UInt8[ndarray, "T 27 48 3"]) -> Float32[ndarray, "T 2"]:
         described = network.describe(torch.from_numpy(thumbnails))
         published = network.cls_layer2(described.hidden)[:, 0].sigmoid()
-        return torch.maximum(published, head(described).sigmoid() ** OURS_POWER).numpy()
+        ours = head(described).sigmoid()
+        return torch.stack([torch.maximum(published, ours**OURS_POWER), ours], dim=-1).numpy()
 
     return judge

@@ -12,11 +12,13 @@ from numpy import ndarray
 from PIL import Image
 
 from unish.video.shots.cuts import CutFinder
+from unish.video.shots.drawn import is_drawn
 from unish.video.shots.passages import LONGEST_PASSAGE, camera_leaves
 from unish.video.shots.places import show_same_place
 
-TransitionModel = Callable[[UInt8[ndarray, "T 27 48 3"]], Float32[ndarray, "T"]]
-"""Thumbnails of consecutive frames → probability of each that a transition is going on there."""
+TransitionModel = Callable[[UInt8[ndarray, "T 27 48 3"]], Float32[ndarray, "T 2"]]
+"""Thumbnails of consecutive frames → probability of each that a transition is going on there; and a suspicion of that,
+which counts where the pictures themselves bear it out."""
 
 WINDOW, CONTEXT = 100, 25
 """Frames that the model sees at once, and how many of them at an end only help to judge the others, unless the video
@@ -27,6 +29,10 @@ _HIGHEST_RATE, _LOWEST_RATE = 16.0, 7.5
 """Frames per second that are judged at most, and at least: sparser ones show another picture each time."""
 _SURE, _POSSIBLE = 0.5, 0.2
 """Probability that one frame of a transition has, and that all of them have."""
+_SUSPECTED, _DOUBTED = 0.7, 0.3
+"""The same for the suspicion."""
+_LONGEST_DRAWN = 48
+"""Judged frames at most, three seconds and more, of what an editor draws."""
 _LOOK_AHEAD_S = 2.0
 _DENIED = 0.25
 """A hard cut beside which no frame has this probability is none."""
@@ -58,12 +64,17 @@ class ShotFinder:
     _times: list[float] = field(default_factory=list)
     _positions: list[int] = field(default_factory=list)
     _probabilities: list[float] = field(default_factory=list)  # NaN: not judged
+    _suspicions: list[float] = field(default_factory=list)
     _window: list[UInt8[ndarray, "27 48 3"]] = field(default_factory=list)
     _passed: list[UInt8[ndarray, "h w 3"]] = field(default_factory=list)  # thumbnails since the last judged frame
     _thumbnails: list[list[UInt8[ndarray, "h w 3"]]] = field(default_factory=list)  # the same, for each of the window
     _passage: list[UInt8[ndarray, "h w 3"]] = field(default_factory=list)  # since the last frame outside every run
     _opened: int | None = None  # first judged frame of the run that goes on
     _runs: list[tuple[int, int]] = field(default_factory=list)
+    _drawing: list[UInt8[ndarray, "h w 3"]] = field(
+        default_factory=list
+    )  # of judged frames, since the last unsuspected
+    _drawn: list[tuple[int, int]] = field(default_factory=list)  # runs of suspicion that the pictures bear out
     _same_shot: list[tuple[int, int]] = field(default_factory=list)  # runs that only look like a transition
 
     @property
@@ -96,7 +107,11 @@ class ShotFinder:
         # Where pictures are stored again and again, each of the few is another view, and no model has seen that.
         if self.model is None or self.cuts.new_pictures() is not None:
             return [Change(first=cut, last=cut) for cut in cuts]
-        return _join([cut for cut in cuts if not self._is_denied(cut)], self._runs, self._positions)
+        drawn = [one for one in self._drawn if not any(_overlap(one, run) for run in self._runs)]
+        # What of a drawn change looked like the same shot, was a part of it.
+        self._same_shot = [one for one in self._same_shot if not any(_overlap(one, run) for run in drawn)]
+        runs = sorted([*self._runs, *drawn])
+        return _join([cut for cut in cuts if not self._is_denied(cut)], runs, self._positions)
 
     def _judge(self, stop: int) -> None:
         """Judge what is new in the window up to its frame ``stop``, and make room for what follows."""
@@ -104,9 +119,12 @@ class ShotFinder:
         start = len(self._probabilities) - (len(self._positions) - len(self._window))
         times = self._times[-len(self._window) :]
         sparse = len(times) > 1 and (times[-1] - times[0]) * _LOWEST_RATE > len(times) - 1
-        found = np.full(len(times), np.nan) if sparse else self.model(np.stack(self._window))
-        for probability, thumbnails in zip(found[start:stop].tolist(), self._thumbnails[start:stop], strict=True):
+        found = np.full((len(times), 2), np.nan) if sparse else self.model(np.stack(self._window))
+        for (probability, suspicion), thumbnails in zip(
+            found[start:stop].tolist(), self._thumbnails[start:stop], strict=True
+        ):
             self._follow(probability, thumbnails)
+            self._suspect(suspicion, thumbnails[-1])
         del self._window[: WINDOW - 2 * CONTEXT], self._thumbnails[: WINDOW - 2 * CONTEXT]
 
     def _follow(self, probability: float, thumbnails: list[UInt8[ndarray, "h w 3"]]) -> None:
@@ -125,12 +143,30 @@ class ShotFinder:
                 self._runs.append((self._opened, index))
         self._opened, self._passage = None, thumbnails[-1:]
 
+    def _suspect(self, suspicion: float, thumbnail: UInt8[ndarray, "h w 3"]) -> None:
+        """The same for what is suspected, where an editor's drawing is seen between two places."""
+        index = len(self._suspicions)
+        self._suspicions.append(suspicion)
+        if suspicion > _DOUBTED:
+            self._drawing += [thumbnail] * (len(self._drawing) <= _LONGEST_DRAWN)
+            return
+        pictures, start = [*self._drawing, thumbnail], index - len(self._drawing) + 1
+        self._drawing = [thumbnail]
+        if not 2 < len(pictures) <= _LONGEST_DRAWN or start < 1 or max(self._suspicions[start:index]) <= _SUSPECTED:
+            return
+        if is_drawn(pictures) and not show_same_place(pictures[0], thumbnail):
+            self._drawn.append((start, index))
+
     def _is_denied(self, cut: int) -> bool:
         """Whether the model saw nothing where pictures differ, or the same shot goes on: a light, a zoom, a turn."""
         place = bisect.bisect_left(self._positions, cut)
         beside = self._probabilities[max(place - _BESIDE, 0) : place + _BESIDE]
         goes_on = any(start <= place <= stop for start, stop in self._same_shot)
         return goes_on or bool(np.max(beside) < _DENIED)
+
+
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] < other[1] and other[0] < one[1]
 
 
 def _join(cuts: list[int], soft: list[tuple[int, int]], positions: list[int]) -> list[Change]:
