@@ -2,16 +2,20 @@
 """How memory and time grow with the length of a video: a made film, a network and people models that cost little.
 
     python tools/measure_memory.py --frames 10800 --size 1280x720 --out /tmp/long
-    python tools/measure_memory.py --frames 30000 --size 64x48 --window 8 --overlap 2 --long-side 64 --out /tmp/many
+    python tools/measure_memory.py --frames 5001 --size 64x48 --window 2 --overlap 1 --long-side 64 --out OUT \\
+        --nobody --no-files  # five thousand windows
+    python tools/measure_memory.py --video VIDEO --end 40 --out /tmp/start  # a real film, the network that ships
 
-Prints the resident memory of this process and its children over five equal parts of the time, the peak, seconds per
-frame of each stage, and the size of the result.
+Prints the resident memory of this process and its children over five equal parts of the processor time, the peak,
+processor milliseconds per frame of each stage and of the five fifths of its steps (what a stage does after the last of
+them, as the network's looks for loops, is in the former alone), and the size of the result.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import threading
 import time
 from dataclasses import replace
@@ -128,23 +132,31 @@ def make_film(path: Path, num_frames: int, size: tuple[int, int]) -> None:
         film.mux(stream.encode(None))
 
 
-class MemoryLog(threading.Thread):
-    """(seconds, MB) of this process and its children, twice a second; and when each stage began."""
+class Log(threading.Thread):
+    """(processor seconds, MB) of this process and its children, twice a second; and how far each stage was when."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.samples: list[tuple[float, float]] = []
         self.stages: list[tuple[float, str]] = []
+        self.steps: dict[str, list[tuple[float, int, int]]] = {}
         self.running = True
 
     def run(self) -> None:
         while self.running:
-            self.samples.append((time.monotonic(), _resident_mb()))
+            self.samples.append((_processor_s(), _resident_mb()))
             time.sleep(0.5)
 
     def note(self, stage: str, done: int, total: int | None) -> None:
         if done == 0 and total is None:
-            self.stages.append((time.monotonic(), stage))
+            self.stages.append((_processor_s(), stage))
+        elif total is not None and (done, total) != (1, 1):  # that is the end of a stage
+            self.steps.setdefault(stage, []).append((_processor_s(), done, total))
+
+
+def _processor_s() -> float:
+    ended = os.times()
+    return time.process_time() + ended.children_user + ended.children_system
 
 
 def _resident_mb() -> float:
@@ -169,59 +181,73 @@ def _anonymous_kb(process: str) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--video", help="measure this film with the network that ships, instead of a made one")
+    parser.add_argument("--end", type=float, help="seconds of the film to use")
     parser.add_argument("--frames", type=int, default=10800)
     parser.add_argument("--size", default="1280x720")
     parser.add_argument("--long-side", type=int, default=512)
     parser.add_argument("--window", type=int, default=30)
     parser.add_argument("--overlap", type=int, default=6)
+    parser.add_argument("--nobody", action="store_true", help="look for no people")
+    parser.add_argument("--no-files", action="store_true", help="end before the third pass, which writes the files")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))
     args.out.mkdir(parents=True, exist_ok=True)
-    film = args.out / "film.mp4"
-    if not film.exists():
-        make_film(film, args.frames, (height, width))
-    log = MemoryLog()
+    film, network, models = args.video or args.out / "film.mp4", None, None
+    if not args.video:
+        network, models = FlatNetwork(args.long_side), OneWalkerModels((height, width))
+        if not film.exists():
+            make_film(film, args.frames, (height, width))
+    log = Log()
     log.start()
-    start = time.monotonic()
-    settings = Settings(window=args.window, overlap=args.overlap)
+    start = _processor_s()
+    settings = Settings(window=args.window, overlap=args.overlap, end=args.end, people=0 if args.nobody else None)
     (args.out / "result").mkdir(exist_ok=True)
     result = run(
-        film, settings=settings, progress=log.note, network=FlatNetwork(args.long_side),
-        models=OneWalkerModels((height, width)), work=args.out / "work",
+        film, settings=settings, progress=log.note, network=network, models=models, work=args.out / "work"
     )  # fmt: skip
-    write_files(
-        result.reconstruction, result.body, result.report, args.out / "result", kept=result.kept, progress=log.note
-    )
+    if not args.no_files:
+        write_files(
+            result.reconstruction, result.body, result.report, args.out / "result", kept=result.kept, progress=log.note
+        )
     log.running = False
-    end = time.monotonic()
-    _report(log, start, end, args)
+    print(json.dumps(_report(log, start, result.reconstruction.num_frames, args.out / "result"), indent=1))
 
 
-def _report(log: MemoryLog, start: float, end: float, args: argparse.Namespace) -> None:
+def _report(log: Log, start: float, num_frames: int, folder: Path) -> dict[str, object]:
+    end = _processor_s()
     times, values = map(np.array, zip(*log.samples, strict=True))
-    edges = np.linspace(start, end, 6)
-    fifths = [float(values[(times >= low) & (times <= high)].max()) for low, high in pairwise(edges)]
-    begins = [*log.stages, (end, "end")]
     stages: dict[str, dict[str, object]] = {}
-    for (begin, name), (stop, _) in pairwise(begins):
-        inside = values[(times >= begin) & (times < stop)]
+    for (begin, name), (stop, _) in pairwise([*log.stages, (end, "end")]):
+        inside = values[(times >= begin) & (times <= stop)]
         stages[name] = {
-            "ms_per_frame": round(1000 * (stop - begin) / args.frames, 2),
+            "cpu_ms_per_frame": round(1000 * (stop - begin) / num_frames, 2),
             "peak_mb": round(float(inside.max()), 1) if len(inside) else 0.0,
             "fifths_mb": [round(float(part.max())) for part in np.array_split(inside, 5) if len(part)],
+            "fifths_cpu_ms_per_step": _fifths_of_steps(begin, log.steps.get(name, [])),
         }
-    size = sum(path.stat().st_size for path in (args.out / "result").rglob("*") if path.is_file())
-    print(
-        json.dumps(
-            {
-                "frames": args.frames, "fifths_mb": [round(one, 1) for one in fifths],
-                "peak_mb": round(float(values.max()), 1), "seconds": round(end - start, 1), "stages": stages,
-                "result_mb": round(size / 2**20, 1),
-            },
-            indent=1,
-        )
-    )  # fmt: skip
+    edges = np.linspace(start, end, 6)
+    fifths = [values[(times >= low) & (times <= high)] for low, high in pairwise(edges)]
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return {
+        "frames": num_frames,
+        "fifths_mb": [round(float(part.max()), 1) if len(part) else 0.0 for part in fifths],
+        "peak_mb": round(float(values.max()), 1),
+        "cpu_seconds": round(end - start, 1),
+        "stages": stages,
+        "result_mb": round(size / 2**20, 1),
+    }
+
+
+def _fifths_of_steps(begin: float, steps: list[tuple[float, int, int]]) -> list[float]:
+    """Processor milliseconds of a step (a frame, or what the stage counts) in each fifth of them."""
+    if not steps:
+        return []
+    total = steps[-1][2]
+    at, done = np.array([begin, *(when for when, _, _ in steps)]), np.array([0, *(count for _, count, _ in steps)])
+    edges = np.interp(np.linspace(0, total, 6), done, at)
+    return [round(1000 * float(spent) / (total / 5), 2) for spent in np.diff(edges)]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """Kill `unish reconstruct` at random moments, start it again, and compare what it ends with to a run that was let be.
 
     python tools/resume_runs.py VIDEO OUT [--kills 20] [--seed 0] [--options "--max-frames 60 --window 8 --overlap 2"]
+    python tools/resume_runs.py VIDEO OUT --tiny  # a network that is small and knows nothing, and no people: cheap
 
 A run is killed (SIGKILL, SIGTERM and SIGINT in turn) and started again until it ends by itself; then the next one
-begins in an empty folder, until as many were killed as asked for. reconstruction.npz, scene.glb and report.json (but
-for times, memory and the place of the input) must be those of the run that was let be. Prints a line for each kill and
-exits with 1 if any result differs.
+begins in an empty folder, until as many were killed as asked for. All files but preview.mp4 must be those of the run
+that was let be (times and memory in JSON files apart), and a window that was kept must not be computed again, so that a
+kill loses one at most. Prints a line for each kill and exits with 1 if any result differs or a window was lost.
 """
 
 from __future__ import annotations
@@ -20,8 +21,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from unish.io import WORK_FOLDER
+from unish.network import UniSH
+from unish.network.config import tiny_config
 
 ENDS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
@@ -33,24 +39,41 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--options", default="--max-frames 60 --window 8 --overlap 2")
+    parser.add_argument("--tiny", action="store_true", help="a tiny network without weights, and no people")
     args = parser.parse_args()
+    # A shell that runs this in the background has SIGINT ignored, and so would have the runs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if args.tiny:
+        torch.manual_seed(0)
+        UniSH(tiny_config()).save_pretrained(args.out / "tiny")
+        args.options += f" --people 0 --model {shlex.quote(str(args.out / 'tiny'))}"
     draw, options = random.Random(args.seed), shlex.split(args.options)
     whole = args.out / "whole"
     start = time.monotonic()
     subprocess.run(_command(args.video, whole, options), check=True, stdout=subprocess.DEVNULL)
     lasts, wanted = time.monotonic() - start, _content(whole)
     print(f"a run that is let be takes {lasts:.1f} s", flush=True)
-    kills = runs = wrong = 0
+    kills = runs = wrong = lost = 0
     while kills < args.kills:
         folder = args.out / f"run-{runs}"
         shutil.rmtree(folder, ignore_errors=True)
+        before = dict[str, int]()
         while _killed(args.video, folder, options, draw.uniform(0.05, 0.9) * lasts, ENDS[kills % len(ENDS)]):
             kills += 1
+            kept = _windows(folder)
+            lost += len(before.items() - kept.items())
+            before = kept
         same = _content(folder) == wanted and not (folder / WORK_FOLDER).exists()
         print(f"{'same' if same else 'OTHER'} result after {kills} kills in {runs + 1} runs", flush=True)
         wrong += not same
         runs += 1
-    return int(wrong > 0)
+    print(f"{lost} windows that were kept were computed again", flush=True)
+    return int(wrong > 0 or lost > 0)
+
+
+def _windows(folder: Path) -> dict[str, int]:
+    """The windows that a run has kept, and when each was written."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob(f"{WORK_FOLDER}/kept/windows/*.npz")}
 
 
 def _command(video: Path, out: Path, options: list[str]) -> list[str]:
@@ -68,19 +91,24 @@ def _killed(video: Path, folder: Path, options: list[str], after_s: float, numbe
         said, _ = process.communicate()
         how = number.name if process.returncode else "ended"
     begun = next((line for line in said.splitlines() if line.startswith("resuming")), "from the beginning")
-    windows = len(list(folder.glob(f"{WORK_FOLDER}/kept/windows/*.npz")))
-    print(f"{how:8} after {after_s:5.1f} s, {begun}; {windows} windows are kept", flush=True)
+    print(f"{how:8} after {after_s:5.1f} s, {begun}; {len(_windows(folder))} windows are kept", flush=True)
     return how != "ended"
 
 
 def _content(folder: Path) -> dict[str, object]:
-    content: dict[str, object] = {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name not in ("preview.mp4", "report.json") and WORK_FOLDER not in path.parts
-    }
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    return content | {"report": {key: report[key] for key in report if key not in ("seconds", "peak_memory_mb")}}
+    content: dict[str, object] = {}
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and path.name != "preview.mp4" and WORK_FOLDER not in path.parts:
+            content[name] = _untimed(json.loads(path.read_bytes())) if path.suffix == ".json" else path.read_bytes()
+    return content
+
+
+def _untimed(part: Any) -> Any:
+    """A report, or what is kept of one, without what no two runs have alike."""
+    if not isinstance(part, dict):
+        return part
+    return {key: _untimed(value) for key, value in part.items() if key not in ("seconds", "peak_memory_mb")}
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ GIVEN_UP = (
     "_fetch_from_afar",
     # statistics of shapes
     "settle_shapes",
+    # pictures are degraded; a variable says whose
+    "_SPOILED", "mine =",
 )  # fmt: skip
 """Private words of before; each has a term of the field in its place."""
 

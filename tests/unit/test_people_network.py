@@ -24,7 +24,7 @@ from unish.people.blazepose import (
     shrink_mask,
 )
 from unish.people.regions import Region
-from unish.people.yolo import ConvUnit, CrossStage, YoloDetector, YoloV4Tiny, decode
+from unish.people.yolo import BOX_STEP_PX, ConvUnit, CrossStage, YoloDetector, YoloV4Tiny, decode
 
 # Of the published yolov4-tiny.cfg: stride, then width and height of the three anchors, in pixels of the input.
 GRIDS = (32, [(81, 82), (135, 169), (344, 319)]), (16, [(23, 27), (37, 58), (81, 82)])
@@ -142,6 +142,14 @@ def test_the_shipped_thresholds_of_the_detector():
     # 10/20.1 is below the limit of overlap, 10/19.9 above (and it overlaps the third).
     assert [one.score for one in found] == pytest.approx([0.9, 0.8, 0.25])
     assert detector._select(boxes, np.full(4, 0.24, np.float32), (200, 200)) == []
+
+
+def test_last_digits_of_sums_do_not_reach_the_boxes():
+    """What two threads add up in another order, people who are followed would make pixels of within ten frames."""
+    detector, score = YoloDetector(_Recorder()), np.array([0.9], np.float32)
+    box = np.array([[20.51, 31.27, 80.02, 120.76]], np.float32)
+    (one,), (other,) = (detector._select(box + noise, score, (200, 200)) for noise in (0.0, np.float32(2e-4)))
+    assert np.array_equal(one.box_xyxy, other.box_xyxy) and np.abs(one.box_xyxy - box).max() <= BOX_STEP_PX / 2
 
 
 # ----------------------------------------------------------------------------------------------------- BlazePose

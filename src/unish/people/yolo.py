@@ -24,6 +24,10 @@ _NUM_CLASSES = 80
 _PERSON = 0
 _BATCH_NORM_EPS = 1e-6
 
+BOX_STEP_PX = 1 / 4
+"""Boxes are rounded to it. Another number of threads changes the last digits of sums, and people who are followed by
+landmarks, read where the last ones were, make a pixel of a thousandth within ten frames."""
+
 
 class ConvUnit(nn.Module):
     """Convolution, batch norm already folded in, and (unless ``linear``) a leaky ReLU of slope 0.1."""
@@ -167,7 +171,8 @@ class YoloDetector:
         likely = scores >= self.min_score
         boxes, scores = boxes[likely], scores[likely]
         kept = suppress(boxes, scores, max_iou=self.max_iou)
-        return [Detection(box_xyxy=clip_box(boxes[i], size), score=float(scores[i])) for i in kept]
+        rounded = BOX_STEP_PX * np.round(boxes / BOX_STEP_PX)
+        return [Detection(box_xyxy=clip_box(rounded[i], size), score=float(scores[i])) for i in kept]
 
 
 def decode(

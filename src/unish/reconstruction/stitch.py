@@ -147,9 +147,9 @@ def stitch_windows(
         loops: frames that show the same place; of no use where the cameras stood still or are given.
     """
     owner = choose_owner([window.frames for window in windows])
-    mine = [(owner == index).nonzero()[0] - window.frames.start for index, window in enumerate(windows)]
+    own_rows = [(owner == index).nonzero()[0] - window.frames.start for index, window in enumerate(windows)]
     alignments = align_windows(windows, still=still) if given is None else align_to_cameras(windows, given)
-    alignments, c2w, num_loops = _close_path(windows, alignments, owner, mine, loops)
+    alignments, c2w, num_loops = _close_path(windows, alignments, owner, own_rows, loops)
     curves = bend_windows(windows, [math.log(one.scale) for one in alignments])
     alignments = [replace(one, curve=curve) for one, curve in zip(alignments, curves, strict=True)]
     units = [1 / one.scale for one, window in zip(alignments, windows, strict=True) if window.in_given_unit]
@@ -178,16 +178,16 @@ def stitch_windows(
         conf=FrameArray(shape, torch.float32, conf),
         # Joining windows would round.
         c2w=given if given is not None else torch.eye(4).repeat(num_frames, 1, 1) if still else c2w,
-        rotations=_gather([window.rotations for window in windows], mine),
-        transl=_gather([window.transl for window in windows], mine),
+        rotations=_gather([window.rotations for window in windows], own_rows),
+        transl=_gather([window.transl for window in windows], own_rows),
         betas=_average_betas(windows, valid),
         camera=camera,
         intrinsics=intrinsics,
         shift=shift,
         network_scale=float(torch.tensor(scales).median()) if scales else None,
         residual=max(one.residual for one in alignments),
-        unplaced=torch.cat([window.unplaced[rows] for window, rows in zip(windows, mine, strict=True)]),
-        doubtful=torch.cat([window.doubtful[rows] for window, rows in zip(windows, mine, strict=True)]),
+        unplaced=torch.cat([window.unplaced[rows] for window, rows in zip(windows, own_rows, strict=True)]),
+        doubtful=torch.cat([window.doubtful[rows] for window, rows in zip(windows, own_rows, strict=True)]),
         seen=valid.sum(1),
         still=still,
         unjoined=sum(window.link is not None and not window.link.joined for window in windows),
@@ -291,15 +291,17 @@ def _close_path(
     windows: list[Window],
     alignments: list[Alignment],
     owner: Int64[np.ndarray, "T"],
-    mine: list[np.ndarray],
+    own_rows: list[np.ndarray],
     loops: Sequence[Loop],
 ) -> tuple[list[Alignment], Float[Tensor, "T 4 4"], int]:
     """Cameras of all frames, after loops were closed with so many of them; windows have the scale that goes with it.
 
     Args:
-        mine: rows of each window that are taken from it.
+        own_rows: rows of each window that are taken from it.
     """
-    c2w = torch.cat([one.move(window.c2w)[rows] for one, window, rows in zip(alignments, windows, mine, strict=True)])
+    c2w = torch.cat(
+        [one.move(window.c2w)[rows] for one, window, rows in zip(alignments, windows, own_rows, strict=True)]
+    )
     closed = close_loops(c2w, owner, [math.log(one.scale) for one in alignments], loops)
     if closed is None:
         return alignments, c2w, 0
@@ -316,9 +318,9 @@ def _average_motion(motions: Float[Tensor, "K 4 4"]) -> Float[Tensor, "4 4"]:
     return make_rigid(rotation, motions[:, :3, 3].mean(0))
 
 
-def _gather(values: list[Tensor | None], mine: list[np.ndarray]) -> Tensor | None:
+def _gather(values: list[Tensor | None], own_rows: list[np.ndarray]) -> Tensor | None:
     """Of (P, N, …) of every window the frames that are taken from it, along time."""
-    known = [(value, torch.from_numpy(rows)) for value, rows in zip(values, mine, strict=True) if value is not None]
+    known = [(value, torch.from_numpy(rows)) for value, rows in zip(values, own_rows, strict=True) if value is not None]
     return torch.cat([value[:, rows] for value, rows in known], dim=1) if known else None
 
 

@@ -1,4 +1,4 @@
-"""What is done to a clip on its way into a batch: mirrored truth, and pictures spoiled like cameras and codecs do."""
+"""What is done to a clip on its way into a batch: mirrored truth, and pictures degraded like cameras and codecs do."""
 
 from __future__ import annotations
 

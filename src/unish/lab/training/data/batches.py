@@ -46,7 +46,7 @@ class SceneDataConfig:
             ``num_frames`` frames in all; empty: always ``num_frames``.
         long_sides: working sizes, one is drawn per batch.
         max_stride: frames are taken 1 … this many apart.
-        degrade: spoil the renders like cameras and codecs do.
+        degrade: worsen the renders like cameras and codecs do.
         first, last: only the clips whose running number modulo 20 lies in [first, last): 19 is for validation. Of a
             stream, whole windows.
     """

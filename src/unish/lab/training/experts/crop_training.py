@@ -34,7 +34,7 @@ _SAME_SURFACE = 0.04
 _WHOLE = 0.9
 _TRIES = 20
 _MARGINS = (1.05, 1.5)
-_SPOILED = 0.5
+_DEGRADED = 0.5
 _WRONG_MASKS = 0.5
 """Share of crops whose masks have the faults of a detector's."""
 _OUTLINE_CELLS, _OUTLINE_BLUR, _OUTLINE_NOISE = 12, 9, 0.35
@@ -83,7 +83,7 @@ class CropBatch:
 
 
 class CropBatches:
-    """``CropBatches(source, …)(step)`` is batch ``step``; half of the crops are mirrored, half are spoiled, and half of
+    """``CropBatches(source, …)(step)`` is batch ``step``; half of the crops are mirrored, half degraded, and half of
     the masks are wrong as those of detectors are.
 
     Raises:
@@ -120,7 +120,7 @@ class CropBatches:
         image = torch.from_numpy(arrays["images"][0]).permute(2, 0, 1).float()
         crop = box.cut(torch.cat([image, mask[None]]), self.size)
         picture = crop[:3].permute(1, 2, 0).round().byte().numpy()
-        if not self.validates and rng.random() < _SPOILED:
+        if not self.validates and rng.random() < _DEGRADED:
             picture = degrade_images(picture[None], rng)[0]
         found = {
             "images": torch.from_numpy(picture).permute(2, 0, 1).float() / 255,

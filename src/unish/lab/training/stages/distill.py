@@ -145,7 +145,7 @@ def run_distill_stage(
     """Train the dense head of ``model`` in place on the clips of a source, as the expert sees them.
 
     Args:
-        degrade: spoil the pictures before anybody sees them.
+        degrade: worsen the pictures before anybody sees them.
         described: folder of the described clips, beside the run by default. They belong to the weights that ``model``
             comes with.
     """

@@ -106,7 +106,7 @@ def cache_clips(
     """Describe the first clips of a source into ``clip-*.safetensors``; those that are there are kept.
 
     Args:
-        degrade: spoil the pictures first, for network and expert alike.
+        degrade: worsen the pictures first, for network and expert alike.
 
     Raises:
         InputError: the source has no person masks, or the folder holds clips described by another network or expert.

@@ -1,7 +1,7 @@
 """Synthetic worlds of clips with people: the one that coarse learns in, a strange one that fine adapts to, close ones.
 
 They differ in seed, places, lenses, distances, camera heights and clothes; besides, pictures of the strange world are
-spoiled further (``degrade``). What differs was fixed before anything was measured on it.
+degraded further (``degrade``). What differs was fixed before anything was measured on it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Domain:
         seed: of everything in it.
         places: shard s shows place s modulo their number.
         clip: what its clips look like.
-        degrade: spoil the pictures further (exposure, colours, textures, blur, noise, JPEG) when they are used.
+        degrade: worsen the pictures further (exposure, colours, textures, blur, noise, JPEG) when they are used.
         exact_depth: see ``ShardConfig``; for what looks at surfaces closely.
     """
 
@@ -84,7 +84,7 @@ class Domain:
 
 
 def open_clips(world: Domain, num_clips: int, data: Path, progress: Progress | None = None) -> tuple[ClipSource, bool]:
-    """Clips by the name of their data, and whether their pictures are to be spoiled.
+    """Clips by the name of their data, and whether their pictures are to be degraded.
 
     Args:
         data: a name that ``open_source`` knows, a folder of shards, or a folder to render ``world`` into.

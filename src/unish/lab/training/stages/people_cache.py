@@ -80,7 +80,7 @@ def cache_people(
     """Describe the clips of a source into ``piece-*.safetensors``; pieces that are there are kept.
 
     Args:
-        degrade: spoil the pictures first.
+        degrade: worsen the pictures first.
         know_camera: see ``describe_clips``.
         num_clips: only so many, from the first.
 
