@@ -21,7 +21,7 @@ LOW_M, STILL_M_S = 0.02, 0.03
 """What touches in the truth: so near to the ground, and so slow from one frame to the next."""
 
 SLIDE_CM_S = 2.5
-"""1.6 to 1.7 of what touches when this was written."""
+"""1.6 to 2.1 of what touches when this was written."""
 
 
 class Feet(NamedTuple):
