@@ -1,5 +1,7 @@
 """How people of the shipped model move beside the truth of synthetic clips, with and without what feet tell.
 
+The last column is told which heels and toes truly touch, as a user can tell it: what better contacts could bring.
+
     python tools/measure_motion.py WORK --seed 20260101 --clips 12
 
 Renders short clips, of which every third one has somebody who jumps and the rest somebody who walks, runs, turns or
@@ -18,14 +20,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from unish.body import Body, load_body
 from unish.io import write_json
+from unish.lab.evaluation.compared_people import match_boxes
+from unish.lab.evaluation.compared_views import share_frames
 from unish.lab.evaluation.motion_truth import Counts, MotionScores, measure_world_size, score_motion
 from unish.lab.synthetic import HELD_BACK_SEED, SynthConfig, clip_from_truth, make_clip
 from unish.lab.synthetic.clip import plan_clip
 from unish.passes import Models, Observations, open_observations, save_observations, settle
 from unish.pipeline import run
+from unish.reconstruction import ShotConstraints
+from unish.reconstruction.contacts import REGIONS
 from unish.settings import Settings
 from unish.structs import FrameArray, Reconstruction
 
@@ -88,7 +96,7 @@ def observe_clip(folder: Path, seed: int, index: int, size: int, models: Models)
 
 
 def score_clip(folder: Path, truth: Reconstruction, body: Body) -> dict[str, ClipScores]:
-    """With the feet (``on``) and without (``off``)."""
+    """With the feet (``on``), without (``off``), and with true contacts (``told``)."""
     told = json.loads((folder / "seen.json").read_text())
     pictures = np.load(folder / "pictures.npy")
     shutil.rmtree(folder / "maps", ignore_errors=True)
@@ -96,15 +104,35 @@ def score_clip(folder: Path, truth: Reconstruction, body: Body) -> dict[str, Cli
         folder / "observations", FrameArray(pictures.shape, pictures.dtype, lambda frame: pictures[frame]),
         told["known_as"], folder / "maps",
     )  # fmt: skip
-    return {
-        name: _score(settle_again(stored.seen, told["network"], stored.shape_space, body, feet=feet), truth, body)
-        for name, feet in (("off", False), ("on", True))
-    }
+    as_seen = (stored.seen, told["network"], stored.shape_space, body)
+    found = {name: settle_again(*as_seen, feet=feet) for name, feet in (("off", False), ("on", True))}
+    contacts = find_true_contacts(found["on"], truth)
+    found["told"] = settle_again(*as_seen, feet=True, constraints=[ShotConstraints(contacts=contacts)])
+    return {name: _score(one, truth, body) for name, one in found.items()}
 
 
-def settle_again(seen: Observations, network: str, shape_space: str, body: Body, *, feet: bool) -> Reconstruction:
+def find_true_contacts(found: Reconstruction, truth: Reconstruction) -> Float[Tensor, "P T 4"]:
+    """Which heels and toes truly touch, for the people of a result of one shot; NaN where nobody matches."""
+    shared = share_frames(found, truth)
+    names = truth.extra["truth_contact_names"].tolist()
+    touching = truth.extra["truth_contacts"][:, shared.theirs][..., [names.index(name) for name in REGIONS]]
+    contacts = torch.full((*found.person_valid.shape, len(REGIONS)), torch.nan)
+    for ours, theirs in match_boxes(found, truth, shared.ours, shared.theirs):
+        contacts[ours, shared.ours] = torch.from_numpy(touching[theirs]).float()
+    return contacts
+
+
+def settle_again(
+    seen: Observations,
+    network: str,
+    shape_space: str,
+    body: Body,
+    *,
+    feet: bool,
+    constraints: list[ShotConstraints] | None = None,
+) -> Reconstruction:
     """The result in whole frames."""
-    return settle(seen, network, shape_space, body, feet=feet).in_whole_frames()
+    return settle(seen, network, shape_space, body, feet=feet, constraints=constraints).in_whole_frames()
 
 
 def _score(found: Reconstruction, truth: Reconstruction, body: Body) -> ClipScores:
@@ -112,11 +140,14 @@ def _score(found: Reconstruction, truth: Reconstruction, body: Body) -> ClipScor
 
 
 def write_table(scores: list[dict[str, ClipScores]]) -> str:
-    """Markdown: one row for each measure, without and with the feet."""
-    columns = [_summarise([clip[name] for clip in scores]) for name in ("off", "on")]
+    """Markdown: one row for each measure; without and with the feet, and with true contacts."""
+    columns = [_summarise([clip[name] for clip in scores]) for name in ("off", "on", "told")]
     people = sum(len(clip["on"].people) for clip in scores)
-    lines = [f"| {len(scores)} clips, {people} people | `--settle off` | default |", "|---|---|---|"]
-    return "\n".join(lines + [f"| {row} | {columns[0][row]} | {columns[1][row]} |" for row in columns[0]])
+    lines = [
+        f"| {len(scores)} clips, {people} people | `--settle off` | default | true contacts |",
+        "|---|---|---|---|",
+    ]
+    return "\n".join(lines + [" | ".join([f"| {row}", *(one[row] for one in columns)]) + " |" for row in columns[0]])
 
 
 def _summarise(clips: list[ClipScores]) -> dict[str, str]:

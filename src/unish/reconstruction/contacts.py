@@ -31,7 +31,7 @@ MAX_STEP_S = 0.5
 MAX_SIGMA = 0.1
 """Relative error of a person's distance from which on their feet are not asked."""
 
-TOUCH_M, TOUCH_M_S = 0.07, 0.3
+TOUCH_M, TOUCH_M_S = 0.08, 0.5
 """Height over the floor and speed across the ray at which a heel or toe touches with probability one half each."""
 
 TOUCH_SPREAD = 0.25

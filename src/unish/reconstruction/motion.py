@@ -18,7 +18,7 @@ Legend: S pieces, N frames of each, C = 4 heels and toes (``contacts.REGIONS``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -42,31 +42,12 @@ from unish.geometry.block_tridiagonal import solve_second_order
 from unish.geometry.rigid import transform_points
 from unish.geometry.rotation import axis_angle_to_matrix
 from unish.reconstruction.anchor import landmark_weights
-from unish.reconstruction.contacts import MAX_STEP_S, pose_feet
 from unish.reconstruction.ground import Ground
 from unish.reconstruction.shot import MetricShot, ShotEvidence, replace_people
+from unish.reconstruction.touching import CONTACT_LANDMARKS, TOUCHES, Touching, find_touching
 from unish.structs import BodyParams
 
 STEPS = 4
-TOUCHES = 0.5
-"""Probability from which on a heel or toe is held."""
-
-SLIDE_M, SLIDE_M_S = 0.04, 0.08
-"""A heel or toe that moves on steadily across the viewing ray, this far and fast, slides: it is not held."""
-
-LIFTED_M_S, LIFTED_TIMES = 0.2, 4.0
-"""What touches in two frames and moves faster than this across the viewing ray from one to the other, and so many times
-as fast as the person's feet mostly do while they touch, was lifted, or rolled off, in between."""
-
-ALONG_RAY = 2.0
-"""Along the ray it may move so many times as far and as fast: bodies jitter there."""
-
-LONE = 2.5
-"""So many times as far and as fast, where most of a person's stances do not slide: a belt or a camera whose path is
-wrong moves all of them, and a short stance alone is moved by the smoothing of distances over time."""
-
-CONTACT_LANDMARKS = (29, 31, 30, 32)
-"""BlazePose heel and toe of each side, in the order of ``contacts.REGIONS``: they move with the foot as these do."""
 
 PIECE, OVERLAP = 128, 16
 _PIECES_AT_ONCE = 8
@@ -85,28 +66,6 @@ _OTHER_SIGMA_RAD = 0.05
 _TURN_SIGMAS_RAD = tuple(_TURN_SIGMA_RAD.get(name, _OTHER_SIGMA_RAD) for name in JOINT_NAMES)
 _DAMPING = 1e-5
 _UNKNOWNS = 75
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Touching:
-    """Heels and toes of S pieces.
-
-    Attributes:
-        weights: probability that it touches, 0 below ``TOUCHES``.
-        lower: of each foot, whether heel or toe is the lower one: it is what the floor holds at its height.
-        stance: number of the stance that it belongs to, in each piece and for each heel or toe by itself.
-        clearance: height of the landmark, metres, over the floor when its heel or toe touches what is under it: the
-            landmark is higher than the lowest point, and what is under it may be higher than the floor.
-        floor: of the shot.
-        given: a user says that it touches: it is held wherever it is, and however it moves.
-    """
-
-    weights: Float[Tensor, "S N C"]
-    lower: Bool[Tensor, "S N C"]
-    stance: Int64[Tensor, "S N C"]
-    clearance: Float[Tensor, "S N C"]
-    floor: Float[Tensor, "4"]
-    given: Bool[Tensor, "S N C"]
 
 
 def settle_motion(
@@ -128,23 +87,18 @@ def settle_motion(
     people = touches.any(-1).any(-1)
     if not ground.floor.isfinite().all() or not people.any():
         return shot
+    weights = torch.where(touches, contact, 0.0)
+    stood = find_touching(shot, evidence, ground, weights, solved, body, support)
     person, frames, kept = _cut_into_pieces(solved & people[:, None])
-    clearance = _measure_clearance(shot, ground, body)
-    if support is not None:
-        clearance = clearance + support
     rotations = torch.cat([shot.params.global_orient[:, :, None], shot.params.body_pose], dim=2)
     pelvis = shot.joints[..., 0, :].clone()
     # A foot that is held weighs so much more than its distance that float32 loses the latter.
-    exact_body, exact_floor = body.to(dtype=torch.float64), ground.floor.double()
+    exact_body = body.to(dtype=torch.float64)
     for block in torch.arange(len(person)).split(_PIECES_AT_ONCE):
         at = (person[block, None].expand_as(frames[block]), frames[block].clamp_min(0))
         observed = frames[block] >= 0
         held = _gather_evidence(shot, evidence, body, at, observed)
-        weights = torch.where(touches[at], contact[at], 0.0) * observed[..., None]
-        given = torch.zeros_like(weights) if evidence.given_contacts is None else evidence.given_contacts[at]
-        touching = _find_stances(
-            weights.double(), clearance[at].double(), exact_floor, exact_body, held, (given > 0) & (weights > 0)
-        )
+        touching = stood.pick(at, observed)
         found = held.start
         for _ in range(STEPS):
             found = _step(exact_body, found, held, touching)
@@ -183,13 +137,6 @@ def _cut_into_pieces(
     longest = max(4, int(max((piece >= 0).sum() for piece in pieces)))
     longest += longest % 2
     return torch.tensor(people), torch.stack(pieces)[:, :longest], torch.stack(kept)[:, :longest]
-
-
-def _measure_clearance(shot: MetricShot, ground: Ground, body: Body) -> Float[Tensor, "P T C"]:
-    """How much higher the landmark of each heel and toe lies than its lowest point, metres."""
-    lowest = pose_feet(shot, body, ground.floor[:3]).lowest
-    landmarks = body.landmarks(shot.params)[..., CONTACT_LANDMARKS, :]
-    return (landmarks - lowest) @ ground.floor[:3]
 
 
 def _gather_evidence(
@@ -231,64 +178,11 @@ def _in_camera(c2w: Float[Tensor, "S N 4 4"], points: Float[Tensor, "S N K 3"]) 
     return transform_points(torch.linalg.inv(c2w), points)
 
 
-def _find_stances(
-    weights: Float[Tensor, "S N C"],
-    clearance: Float[Tensor, "S N C"],
-    floor: Float[Tensor, "4"],
-    body: Body,
-    evidence: Evidence,
-    given: Bool[Tensor, "S N C"],
-) -> _Touching:
-    """Which heels and toes are held together; those that slide are let go, but for those of which a user says that they
-    touch."""
-    start, clearance = evidence.start, clearance.nan_to_num()
-    points, _ = differentiate_landmarks(body, start.rotations, _every_frame(start.betas, start.position))
-    points = points[..., CONTACT_LANDMARKS, :] + start.position[:, :, None]
-    ray = torch.nn.functional.normalize(points - evidence.centre[:, :, None], dim=-1)
-    stance = _number_stances(weights > 0, points, ray, evidence.times, given)
-    height = (points @ floor[:3] - clearance).unflatten(-1, (2, 2))
-    lower = (height == height.amin(-1, keepdim=True)).flatten(-2)
-    found = _Touching(weights=weights, lower=lower, stance=stance, clearance=clearance, floor=floor, given=given)
-    times = evidence.times[..., None, None].expand(*weights.shape, 1).to(points)
-    both = torch.cat([points, times], dim=-1)
-    mean = _mean_of_stances(both, found)
-    away, late = (both - mean)[..., :3], (both - mean)[..., 3:]
-    # Straight line over time by least squares; the means of the products are those of a stance.
-    moments = _mean_of_stances(torch.cat([away * late, late.square()], dim=-1), found)
-    speed = moments[..., :3] / moments[..., 3:].clamp_min(1e-9)
-    along = (speed * ray).sum(-1, keepdim=True)
-    speed = torch.maximum((speed - along * ray).norm(dim=-1), along[..., 0].abs() / ALONG_RAY)
-    # Evenly timed frames of a span s have the variance s²/12.
-    slides = torch.minimum(speed / SLIDE_M_S, speed * (12 * moments[..., 3]).sqrt() / SLIDE_M)
-    touches = weights > 0
-    mostly = ((slides > 1) & touches).sum((1, 2)) > 0.5 * touches.sum((1, 2))
-    limit = torch.where(mostly, 1.0, LONE)[:, None, None]
-    return replace(found, weights=torch.where((slides > limit) & ~given, 0.0, weights))
-
-
 def _every_frame(betas: Float[Tensor, "S 10"], position: Float[Tensor, "S N 3"]) -> Float[Tensor, "S N 10"]:
     return betas[:, None].expand(-1, position.shape[1], -1)
 
 
-def _number_stances(
-    touches: Bool[Tensor, "S N C"],
-    points: Float[Tensor, "S N C 3"],
-    ray: Float[Tensor, "S N C 3"],
-    times: Float[Tensor, "S N"],
-    given: Bool[Tensor, "S N C"],
-) -> Int64[Tensor, "S N C"]:
-    """A stance ends where the heel or toe is lifted (``LIFTED_M_S``), or was not seen for more than ``MAX_STEP_S``."""
-    gaps = times.diff(dim=1)[..., None]
-    both = touches[:, 1:] & touches[:, :-1] & (gaps <= MAX_STEP_S)
-    steps, along = points.diff(dim=1), ray[:, 1:]
-    across = (steps - (steps * along).sum(-1, keepdim=True) * along).norm(dim=-1) / gaps.clamp_min(1e-9)
-    usual = torch.where(both, across, torch.nan).flatten(1).nanmedian(dim=1).values.nan_to_num()[:, None, None]
-    still = across < (LIFTED_TIMES * usual).clamp_min(LIFTED_M_S)
-    goes_on = both & (still | (given[:, 1:] & given[:, :-1]))
-    return pad((~goes_on).long().cumsum(dim=1), (0, 0, 1, 0))
-
-
-def _step(body: Body, poses: Poses, evidence: Evidence, touching: _Touching) -> Poses:
+def _step(body: Body, poses: Poses, evidence: Evidence, touching: Touching) -> Poses:
     """One Gauss–Newton step of all frames; shapes stay as they are."""
     matrix, gradient = picture_term(body, poses, evidence)
     matrix, gradient = _free_distance(matrix[..., :_UNKNOWNS, :_UNKNOWNS], gradient[..., :_UNKNOWNS], poses, evidence)
@@ -334,7 +228,7 @@ class _FeetTerm(NamedTuple):
     to_next: Float[Tensor, "S N-1 75 75"]
 
 
-def _feet_term(body: Body, poses: Poses, touching: _Touching) -> _FeetTerm:
+def _feet_term(body: Body, poses: Poses, touching: Touching) -> _FeetTerm:
     """Heels and toes that touch do not move over the floor and are at its height; no other is under it."""
     points, moves = differentiate_landmarks(body, poses.rotations, _every_frame(poses.betas, poses.position))
     points = points[..., CONTACT_LANDMARKS, :] + poses.position[:, :, None]
@@ -367,11 +261,3 @@ def _feet_term(body: Body, poses: Poses, touching: _Touching) -> _FeetTerm:
         + pad((after @ moved)[..., 0], (0, 0, 1, 0)),
         to_next=-before @ aside[:, 1:],
     )
-
-
-def _mean_of_stances(values: Float[Tensor, "S N C K"], touching: _Touching) -> Float[Tensor, "S N C K"]:
-    """Of each heel and toe over its stance, by the probability that it touches."""
-    weighted = torch.cat([values, torch.ones_like(values[..., :1])], dim=-1) * touching.weights[..., None]
-    index = touching.stance[..., None].expand_as(weighted)
-    summed = torch.zeros_like(weighted).scatter_add(1, index, weighted).gather(1, index)
-    return summed[..., :-1] / summed[..., -1:].clamp_min(1e-9)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from unish.body import Body
 from unish.geometry.statistics import weighted_median
-from unish.reconstruction.contacts import FootPoints, pose_feet
 from unish.reconstruction.feet_plane import FOOT_SIGMA_M, allow_misfit
 from unish.reconstruction.ground import Ground
 from unish.reconstruction.height_map import TRUSTED, HeightMap, map_heights
@@ -31,9 +30,6 @@ BETTER = 0.5
 
 LARGEST_M = 0.2
 """A stance that is farther off counts as much as one that is off by this."""
-
-SLOPE_M = 0.06
-"""By so much the ground under a heel may differ from that under the toes: more is the edge of something."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +73,11 @@ def survey_terrain(
     shown, confidence = heights.sample(stances.place)
     confirmed = (confidence >= TRUSTED) & ((shown - stances.height).abs() < allow_misfit(stances.camera_height))
     carried = find_supports(stances)
-    trusted = trusts_map(stances, heights)
-    if trusted:
+    if trusts_map(stances, heights):
         carried = torch.where(confirmed, shown, carried)
-    support = spread_supports(stances, carried)
     return Terrain(
         map=heights.stamp(stances.place, carried, confirmed),
-        support=_follow_slope(support, pose_feet(shot, body, ground.floor[:3]), heights) if trusted else support,
+        support=spread_supports(stances, carried),
         levels=carried[carried.abs() > FOOT_SIGMA_M],
     )
 
@@ -99,11 +93,3 @@ def trusts_map(stances: Stances, heights: HeightMap) -> bool:
     by_map = (stances.height - shown)[asked].abs()
     close = weighted_median(by_map, torch.ones_like(by_map)) < FOOT_SIGMA_M
     return bool(close and by_map.clamp_max(LARGEST_M).sum() < BETTER * by_floor.clamp_max(LARGEST_M).sum())
-
-
-def _follow_slope(support: Float[Tensor, "P T 4"], feet: FootPoints, heights: HeightMap) -> Float[Tensor, "P T 4"]:
-    """What is under each heel and toe by itself, where the map shows it: on a ramp one is higher than the other."""
-    shown, confidence = heights.sample(feet.lowest.flatten(0, 2).nan_to_num())
-    shown, confidence = shown.view_as(support), confidence.view_as(support)
-    slopes = (confidence >= TRUSTED) & ((shown - support).abs() < SLOPE_M)
-    return torch.where(slopes, shown, support)
