@@ -31,7 +31,7 @@ from unish.viewer.live import LiveViewer
 from unish.viewer.record import build_record
 from unish.viewer.stage import open_stage
 
-SIZE, WINDOW, MAX_POINTS = (360, 640), {"width": 900, "height": 600}, 60_000
+SIZE, WINDOW, MAX_POINTS = (360, 640), (900, 600), 60_000
 GROWTH = 7.5
 """From the small record's pixels to these."""
 
@@ -43,13 +43,13 @@ def make_result(num_frames: int) -> Reconstruction:
     small = make_record(load_body("free"), num_people=4, num_frames=num_frames)
     rows, columns = ((np.arange(side) / GROWTH).astype(int) for side in SIZE)
     columns = columns.clip(max=small.images.shape[2] - 1)
-    larger = {
-        name: FrameArray(
-            (num_frames, *SIZE, *values.shape[3:]), values.dtype, lambda frame, v=values: v[frame][rows][:, columns]
+
+    def enlarge(values: np.ndarray) -> FrameArray:
+        return FrameArray(
+            (num_frames, *SIZE, *values.shape[3:]), values.dtype, lambda frame: values[frame][rows][:, columns]
         )
-        for name in ("images", "depth", "point_conf", "person_masks")
-        for values in [getattr(small, name)]
-    }
+
+    larger = {name: enlarge(getattr(small, name)) for name in ("images", "depth", "point_conf", "person_masks")}
     intrinsics = small.intrinsics * np.array([GROWTH, GROWTH, 1], np.float32)[:, None]
     # The camera comes back every two seconds, so that all stays before it.
     steps = np.arange(num_frames)
@@ -93,7 +93,7 @@ def look(address: str, num_frames: int) -> None:
     program = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as running:
         browser = running.chromium.launch(executable_path=program, args=OPTIONS)
-        page = browser.new_context(viewport=WINDOW).new_page()
+        page = browser.new_context(viewport={"width": WINDOW[0], "height": WINDOW[1]}).new_page()
         page.set_default_timeout(240_000)
         begin = time.monotonic()
         page.goto(address + "?fixedDpr=1")

@@ -271,11 +271,11 @@ class Reconstruction:
         lazy = {name: getattr(self, name) for name in DENSE if isinstance(getattr(self, name), FrameArray)}
         read: dict[str, Any] = {name: np.empty(frames.shape, frames.dtype) for name, frames in lazy.items()}
 
-        def read_dense(frame: int) -> None:
+        def fill_in(frame: int) -> None:
             for name, frames in lazy.items():
                 read[name][frame] = frames[frame]
 
-        points = self._each_frame(read_dense, people, like)
+        points = self._each_frame(fill_in, people, like)
         if points is not None and people is None:
             points = points.in_memory()
         return replace(self, **read, person_points=points)
