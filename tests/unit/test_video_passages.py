@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter, uniform_filter1d
 
+from unish.video.shots.drawn import is_drawn
 from unish.video.shots.passages import LONGEST_PASSAGE, camera_leaves
 from unish.video.shots.transitions import Change, ShotFinder
 
@@ -56,6 +57,13 @@ def zoom(*, size: float = 3.0, count: int = 12) -> Pictures:
 def wipe(*, count: int = 12) -> Pictures:
     edges = np.linspace(0, WIDTH, count).round()
     return [np.where(np.arange(WIDTH)[:, None] < edge, place(3), place(2)) for edge in edges]
+
+
+def step_aside(*, count: int = 12) -> Pictures:
+    """As ``wipe``, but both views are of one place, seen from a little farther to the right."""
+    wide = place(1, HEIGHT, WIDTH + 8)
+    edges = np.linspace(0, WIDTH, count).round()
+    return [np.where(np.arange(WIDTH)[:, None] < edge, wide[:, 8:], wide[:, :WIDTH]) for edge in edges]
 
 
 def dissolve(*, count: int = 12) -> Pictures:
@@ -114,9 +122,16 @@ def test_what_the_model_takes_for_a_transition_is_one_unless_the_camera_moved(pa
 
 
 @pytest.mark.parametrize(
-    ("passage", "expected"), [(wipe(), 1), (slide(), 1), (dissolve(), 0), (pan(), 0), (pan(smear=6), 0), (zoom(), 0)]
+    ("passage", "expected"),
+    [(wipe(), 1), (slide(), 1), (dissolve(), 0), (pan(), 0), (pan(smear=6), 0), (zoom(), 0), (step_aside(), 0)],
 )
 def test_a_suspicion_counts_where_the_pictures_were_drawn_of_two_views(passage: Pictures, expected: int) -> None:
     """A dissolve is nowhere divided: the published network knows it without a suspicion."""
     assert len(changes(passage, 0.1, 0.8)) == expected
     assert not changes(passage, 0.1, 0.6)
+
+
+def test_an_edge_that_one_picture_alone_shows_is_no_slide() -> None:
+    """Nobody saw it move."""
+    assert is_drawn(slide(count=5)) and not is_drawn(slide(count=3))
+    assert is_drawn(step_aside()), "whether both views are of one place is asked besides"
