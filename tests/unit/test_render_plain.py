@@ -117,3 +117,11 @@ def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> Non
     parts = rasterize(vertices, faces, INTRINSICS, SIZE)
     np.testing.assert_array_equal(whole.face, parts.face)
     np.testing.assert_array_equal(whole.depth, parts.depth)
+
+
+def test_of_faces_at_one_depth_the_first_is_seen() -> None:
+    """In every pixel, so that a picture does not depend on the order in which faces are drawn."""
+    corners = np.array([(-1, -1, 4), (1, -1, 4), (0, 1, 4)], np.float32)
+    intrinsics = np.array([[20, 0, 16], [0, 20, 16], [0, 0, 1]], np.float32)
+    seen = rasterize(np.tile(corners, (3, 1)), np.arange(9).reshape(3, 3), intrinsics, (32, 32)).face
+    assert set(np.unique(seen)) == {-1, 0}

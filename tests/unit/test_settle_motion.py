@@ -113,6 +113,13 @@ def test_a_stance_that_moves_alone_is_held_and_feet_that_move_alike_are_not() ->
     assert (_touch(_move(still, 0.15 * time * ASIDE), contact).weights == 0).all()
 
 
+def test_what_the_other_foot_did_long_before_tells_nothing() -> None:
+    """Feet that moved alike, but with four seconds between them: each is moved by an error of its own."""
+    time, contact = torch.arange(36)[None, :, None] / 6, torch.zeros(1, 36, 4)
+    contact[:, :6, :2] = contact[:, 30:, 2:] = 1.0
+    assert _touch(_move(make_shot(num_frames=36), 0.15 * time * ASIDE), contact).weights.equal(contact)
+
+
 def test_a_stance_goes_on_over_frames_that_do_not_count() -> None:
     shot = make_shot(num_people=2, num_frames=8)
     solved, contact = torch.ones(2, 8, dtype=torch.bool), torch.ones(2, 8, 4)

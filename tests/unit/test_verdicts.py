@@ -10,6 +10,7 @@ import pytest
 
 from made_room import make_room
 from unish.body.joints import MIRRORED_JOINTS
+from unish.reconstruction import world_checks
 from unish.reconstruction.checks.ground import GroundAgreement
 from unish.reconstruction.checks.pairs import PairOverlap, Swap
 from unish.reconstruction.checks.pictures import PictureMeasures
@@ -300,13 +301,19 @@ def test_the_worst_finding_decides_and_every_reason_is_a_warning() -> None:
     assert doubtful.shots[0]["verdict"] == "doubtful"
 
 
-def test_shots_are_named_where_there_are_several() -> None:
+def test_shots_are_named_where_there_are_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the pictures of one that is known to stand still are not compared with one another."""
     record, body = make_room(num_people=0, num_frames=12)
     two = replace(
         record, segment=np.repeat([0, 1], 6).astype(np.int32), gravity=record.gravity.repeat(2, 0),
         floor=record.floor.repeat(2, 0),
     )  # fmt: skip
-    found = judge(two, body, [ShotFacts(), ShotFacts(scale_source="none")])
+    measure, known = world_checks.measure_pictures, list[bool]()
+    monkeypatch.setattr(
+        world_checks, "measure_pictures", lambda *args, still: known.append(still) or measure(*args, still=still)
+    )
+    found = judge(two, body, [ShotFacts(camera_still=True), ShotFacts(scale_source="none")])
+    assert known == [True, False]
     assert [row["verdict"] for row in found.shots] == ["good", "doubtful"]
     assert found.warnings == ["shot 2: nobody measures the scene, so its size is a guess"]
     assert found.people == []
