@@ -12,7 +12,7 @@ from scipy.ndimage import binary_closing, binary_erosion
 
 from unish.export.axes import upright
 from unish.export.fusion import far_limit, fuse_scene
-from unish.export.points import lift_pixels, select_some_pixels
+from unish.export.points import lift_pixels, select_pixels
 from unish.render.colours import person_colour
 from unish.structs import Reconstruction
 
@@ -108,7 +108,8 @@ class PlanViews:
         """The panels from above and from the side of one frame."""
         record = self._record
         height, width = record.depth.shape[1:]
-        rows, columns = select_some_pixels(record, frame, max(1, round((height * width / _POINTS_PER_FRAME) ** 0.5)))
+        stride = max(1, round((height * width / _POINTS_PER_FRAME) ** 0.5))
+        rows, columns = stride * np.stack(np.nonzero(select_pixels(record, frame, stride=stride)))
         near_enough = record.depth[frame][rows, columns] <= self._far
         rows, columns = rows[near_enough], columns[near_enough]
         points, colours = lift_pixels(record, frame, rows, columns), record.images[frame][rows, columns]

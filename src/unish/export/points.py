@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 import torch
@@ -98,31 +97,16 @@ def _take_cloud(
     )
 
 
-def select_pixels(reconstruction: Reconstruction, frame: int) -> Bool[ndarray, "H W"]:
-    """Pixels of a frame with a depth to rely on: defined, confident, and not on a depth edge."""
+def select_pixels(reconstruction: Reconstruction, frame: int, *, stride: int = 1) -> Bool[ndarray, "h w"]:
+    """Pixels of a frame with a depth to rely on: defined, confident, and not on a depth edge.
+
+    Args:
+        stride: only every so many pixels along both sides are asked, from the first on.
+    """
     depth = torch.from_numpy(np.ascontiguousarray(reconstruction.depth[frame]))
-    edges = depth_edges(depth, depth > 0, relative_step=_EDGE_STEP)
-    return ((depth > 0) & ~edges).numpy() & (reconstruction.point_conf[frame] >= RELIABLE)
-
-
-def select_some_pixels(
-    reconstruction: Reconstruction, frame: int, step: int
-) -> tuple[Int[ndarray, "N"], Int[ndarray, "N"]]:
-    """Rows and columns of those of every ``step``-th pixel along both that ``select_pixels`` would select."""
-    depth, confidence = reconstruction.depth[frame], reconstruction.point_conf[frame]
-    first, (height, width) = step // 2, depth.shape
-    around = np.pad(depth, 1)
-    around = np.where(around > 0, around, np.nan)
-    windows = [
-        around[first + row : height + row : step, first + column : width + column : step]
-        for row in range(3)
-        for column in range(3)
-    ]
-    far, near = reduce(np.fmax, windows), reduce(np.fmin, windows)
-    here = (slice(first, None, step),) * 2
-    keep = (depth[here] > 0) & (far - near <= _EDGE_STEP * near) & (confidence[here] >= RELIABLE)
-    rows, columns = np.nonzero(keep)
-    return rows * step + first, columns * step + first
+    edges = depth_edges(depth, depth > 0, relative_step=_EDGE_STEP, stride=stride)
+    confident = reconstruction.point_conf[frame][::stride, ::stride] >= RELIABLE
+    return ((depth > 0)[::stride, ::stride] & ~edges).numpy() & confident
 
 
 def lift_pixels(

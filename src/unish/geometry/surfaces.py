@@ -60,12 +60,20 @@ def link_neighbours(
 
 
 def depth_edges(
-    depth: Float[Tensor, "*batch H W"], valid: Bool[Tensor, "*batch H W"], *, relative_step: float = 0.04
-) -> Bool[Tensor, "*batch H W"]:
-    """Pixels whose 3×3 neighbourhood spans more than ``relative_step`` of its nearest valid depth."""
-    far = highest_around(torch.where(valid, depth, -torch.inf), 1)
-    near = -highest_around(torch.where(valid, -depth, -torch.inf), 1)
-    return valid & (far - near > relative_step * near)
+    depth: Float[Tensor, "*batch H W"],
+    valid: Bool[Tensor, "*batch H W"],
+    *,
+    relative_step: float = 0.04,
+    stride: int = 1,
+) -> Bool[Tensor, "*batch h w"]:
+    """Pixels whose 3×3 neighbourhood spans more than ``relative_step`` of its nearest valid depth.
+
+    Args:
+        stride: only every so many pixels along both sides are asked, from the first on.
+    """
+    far = highest_around(torch.where(valid, depth, -torch.inf), 1, stride=stride)
+    near = -highest_around(torch.where(valid, -depth, -torch.inf), 1, stride=stride)
+    return valid[..., ::stride, ::stride] & (far - near > relative_step * near)
 
 
 def dilate(mask: Bool[Tensor, "*batch H W"], radius: int) -> Bool[Tensor, "*batch H W"]:
@@ -154,18 +162,19 @@ def _rasterize_mesh(
     return torch.where(buffer.isinf(), 0.0, buffer).reshape(size)
 
 
-def highest_around(values: Real[Tensor, "*batch H W"], radius: int) -> Real[Tensor, "*batch H W"]:
+def highest_around(values: Real[Tensor, "*batch H W"], radius: int, *, stride: int = 1) -> Real[Tensor, "*batch h w"]:
     """Maximum over a (2·``radius`` + 1)² square, of what lies in the picture: many times as fast as torch's on a CPU.
 
     Args:
         values: real numbers, or whole ones ≥ 0.
+        stride: only every so many pixels along both sides are asked, from the first on.
     """
     outside = -torch.inf if values.is_floating_point() else 0
     padded = torch.nn.functional.pad(values, (radius,) * 4, value=outside)
     for dim in (-1, -2):
         length = values.shape[dim]
-        highest = padded.narrow(dim, 0, length)
+        highest = padded[..., 0:length:stride]
         for shift in range(1, 2 * radius + 1):
-            highest = torch.maximum(highest, padded.narrow(dim, shift, length))
-        padded = highest
+            highest = torch.maximum(highest, padded[..., shift : shift + length : stride])
+        padded = highest.mT  # columns, then rows
     return padded
