@@ -169,6 +169,21 @@ def test_a_file_of_the_user_that_was_edited_makes_another_run(name: str, tmp_pat
     assert describe_run(source, settings, "weights", "body") != before
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"title": "Our walk"}, {"settle": False}, {"fill_gaps": 0.5}, {"keep_observations": False},
+        {"person_height": {0: 1.7}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_matters_only_afterwards_makes_no_other_run(change: dict[str, Any], tmp_path: Path) -> None:
+    source = tmp_path / "video.mp4"
+    source.write_bytes(b"film")
+    runs = [describe_run(source, one, "weights", "body") for one in (SETTINGS, replace(SETTINGS, **change))]
+    assert runs[0] == runs[1]
+
+
 def test_a_run_that_got_nowhere_leaves_nothing(world: World, tmp_path: Path) -> None:
     with pytest.raises(Ended):
         go(world, tmp_path / "work", last=0, settings=PLAIN)

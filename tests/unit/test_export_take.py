@@ -147,6 +147,8 @@ def test_heel_and_toes_that_stand_for_a_while_together_are_both_locked(body: Bod
         for parts in [((toe, slice(run[0], run[1] + 1)), (toe - 1, slice(run[end], run[end] + 1)))]
     ]
     toes, heels = np.sum(moved, axis=0)
+    lengths = [np.linalg.norm(points[:, toe] - points[:, toe - 1], axis=-1) for toe in (1, 3)]
+    assert np.min(lengths) > 0.96 * np.median(lengths), "toes bend a little, but do not fold under the foot"
     assert toes < 0.6 * heels, "what stands in one frame gives way to what stands in several"
 
 
