@@ -118,7 +118,7 @@ def changes(passage: Pictures, chance: float, suspicion: float = 0.0) -> list[Ch
     ("passage", "expected"), [(wipe(), 1), (slide(), 1), (dissolve(), 1), (pan(), 0), (pan(smear=6), 0), (zoom(), 0)]
 )
 def test_what_the_model_takes_for_a_transition_is_one_unless_the_camera_moved(passage: Pictures, expected: int) -> None:
-    assert len(changes(passage, 0.9)) == expected
+    assert len(changes(passage, 0.9)) == len(changes(passage, 0.9, 0.8)) == expected, "a suspicion adds no second one"
 
 
 @pytest.mark.parametrize(
@@ -129,6 +129,15 @@ def test_a_suspicion_counts_where_the_pictures_were_drawn_of_two_views(passage: 
     """A dissolve is nowhere divided: the published network knows it without a suspicion."""
     assert len(changes(passage, 0.1, 0.8)) == expected
     assert not changes(passage, 0.1, 0.6)
+
+
+def test_what_changes_here_and_there_is_not_divided() -> None:
+    """Point after point, as in a wipe, but in no order: an editor's halves hang together."""
+    turn = np.random.default_rng(5).random((HEIGHT, WIDTH, 1))
+    scattered = [np.where(turn < share, place(3), place(2)) for share in np.linspace(0, 1, 12)]
+    blocks = [np.where(np.kron(turn[::12, ::16], np.ones((12, 16, 1))) < share, place(3), place(2))
+              for share in np.linspace(0, 1, 12)]  # fmt: skip
+    assert not is_drawn(scattered) and is_drawn(blocks)
 
 
 def test_an_edge_that_one_picture_alone_shows_is_no_slide() -> None:
