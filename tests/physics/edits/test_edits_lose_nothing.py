@@ -6,9 +6,11 @@ import json
 import re
 import shlex
 import shutil
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,6 +43,7 @@ from unish.edits import (
     parse_edits,
 )
 from unish.errors import InputError
+from unish.io.zip_members import OldMembers
 from unish.passes import concluded
 from unish.pipeline import Result
 from unish.structs import Reconstruction
@@ -48,8 +51,19 @@ from unish.structs import Reconstruction
 pytestmark = pytest.mark.slow
 
 
-def test_undoing_all_edits_gives_the_first_files(first: tuple[Path, Result], tmp_path: Path) -> None:
+def test_undoing_all_edits_gives_the_first_files(
+    first: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stays as it is, pictures above all, is copied as it was compressed, by every writer."""
     shutil.copytree(first[0], tmp_path, dirs_exist_ok=True)
+    copied, take_over = set[str](), OldMembers.take_over
+
+    def watch(members: OldMembers, archive: zipfile.ZipFile, name: str, parts: Any) -> bool:
+        taken = take_over(members, archive, name, parts)
+        copied.update([name] * taken)
+        return taken
+
+    monkeypatch.setattr(OldMembers, "take_over", watch)
     before, edits = files(tmp_path), [Drop(person=4), PersonHeight(person=9, metres=1.5), ClosedLoop(shot=0)]
     results = {"reconstruction.npz", "scene.glb", "preview.mp4", "report.html"}
     assert results == {name for name in before if "/" not in name}
@@ -63,6 +77,7 @@ def test_undoing_all_edits_gives_the_first_files(first: tuple[Path, Result], tmp
         np.testing.assert_array_equal(cloud.colours, then.of(1).colours)
     refinement.refine(tmp_path, edits)
     assert files(tmp_path) == edited, "the same edits again give the same bytes"
+    assert {"images.npy", "depth.npy", "points.npy"} <= copied
     refinement.refine(tmp_path, [])
     assert files(tmp_path) == before
 

@@ -108,8 +108,6 @@ class ShotFinder:
         if self.model is None or self.cuts.new_pictures() is not None:
             return [Change(first=cut, last=cut) for cut in cuts]
         drawn = [one for one in self._drawn if not any(_overlap(one, run) for run in self._runs)]
-        # What of a drawn change looked like the same shot, was a part of it.
-        self._same_shot = [one for one in self._same_shot if not any(_overlap(one, run) for run in drawn)]
         runs = sorted([*self._runs, *drawn])
         return _join([cut for cut in cuts if not self._is_denied(cut)], runs, self._positions)
 
