@@ -4,21 +4,25 @@
     python tools/resume_runs.py VIDEO OUT --tiny  # a network that is small and knows nothing, and no people: cheap
 
 A run is killed (SIGKILL, SIGTERM and SIGINT in turn) and started again until it ends by itself; then the next one
-begins in an empty folder, until as many were killed as asked for. All files but preview.mp4 must be those of the run
-that was let be (times and memory in JSON files apart), and a window that was kept must not be computed again, so that a
-kill loses one at most. Prints a line for each kill and exits with 1 if any result differs or a window was lost.
+begins in an empty folder, until as many were killed as asked for. Moments are drawn by the processor time that the run
+has taken, which other work on the machine changes little (read from ``/proc``, so on Linux). All files but preview.mp4
+must be those of the run that was let be (times and memory in JSON files apart), and a window that was kept must not be
+computed again, so that a kill loses one at most. Prints a line for each kill and exits with 1 if any result differs or
+a window was lost.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -49,10 +53,10 @@ def main() -> int:
         args.options += f" --people 0 --model {shlex.quote(str(args.out / 'tiny'))}"
     draw, options = random.Random(args.seed), shlex.split(args.options)
     whole = args.out / "whole"
-    start = time.monotonic()
+    before_s = _children_s()
     subprocess.run(_command(args.video, whole, options), check=True, stdout=subprocess.DEVNULL)
-    lasts, wanted = time.monotonic() - start, _content(whole)
-    print(f"a run that is let be takes {lasts:.1f} s", flush=True)
+    lasts, wanted = _children_s() - before_s, _content(whole)
+    print(f"a run that is let be takes {lasts:.1f} s of processor time", flush=True)
     kills = runs = wrong = lost = 0
     while kills < args.kills:
         folder = args.out / f"run-{runs}"
@@ -81,18 +85,36 @@ def _command(video: Path, out: Path, options: list[str]) -> list[str]:
 
 
 def _killed(video: Path, folder: Path, options: list[str], after_s: float, number: signal.Signals) -> bool:
-    """Start a run and kill it unless it ends before; whether it was killed."""
-    process = subprocess.Popen(_command(video, folder, options), stdout=subprocess.PIPE, text=True)
-    try:
-        said, _ = process.communicate(timeout=after_s)
+    """Start a run and kill it unless it ends before; whether work of it was left to do."""
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(_command(video, folder, options), stdout=said)
         how = "ended"
-    except subprocess.TimeoutExpired:
-        process.send_signal(number)
-        said, _ = process.communicate()
-        how = number.name if process.returncode else "ended"
-    begun = next((line for line in said.splitlines() if line.startswith("resuming")), "from the beginning")
+        while process.poll() is None:
+            if _processor_s(process.pid) >= after_s:
+                process.send_signal(number)
+                how = number.name if process.wait() else "ended"
+            time.sleep(0.02)
+        said.seek(0)
+        lines = said.read().splitlines()
+    begun = next((line for line in lines if line.startswith("resuming")), "from the beginning")
     print(f"{how:8} after {after_s:5.1f} s, {begun}; {len(_windows(folder))} windows are kept", flush=True)
-    return how != "ended"
+    # A signal that arrives after the last file was put in its place ends a run that has ended.
+    complete = (folder / "reconstruction.npz").exists() and not (folder / WORK_FOLDER).exists()
+    return how != "ended" and not complete
+
+
+def _processor_s(pid: int) -> float:
+    """Processor time that a process of ours has taken, its finished children's included."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has just ended
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _children_s() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _content(folder: Path) -> dict[str, object]:

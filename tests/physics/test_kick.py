@@ -1,4 +1,4 @@
-"""A kick that lasts a third of a second, through the shipped network: what the rate of the people is for."""
+"""A kick that lasts a fifth of a second, through the shipped network: what the rate of the people is for."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ RIGHT_HIP, RIGHT_ANKLE = 1, 8
 
 
 def make_kick() -> BodyParams:
-    """Somebody who stands with hanging arms and swings the straight right leg up and back within .3 s."""
+    """Somebody who stands with hanging arms and swings the straight right leg up and back within .2 s."""
     time_s = torch.arange(NUM_FRAMES) / FPS
-    phase = ((time_s - 0.6) / 0.3 + 0.5).clamp(0, 1)
+    phase = ((time_s - 0.6) / 0.2 + 0.5).clamp(0, 1)
     pose = torch.zeros(NUM_FRAMES, 23, 3)
     pose[:, RIGHT_HIP, 0] = -1.4 * (1 - torch.cos(2 * math.pi * phase)) / 2
     pose[:, 15, 2], pose[:, 16, 2] = -1.2, 1.2
@@ -70,11 +70,11 @@ def peak_speed(joints: np.ndarray, fps: float) -> float:
 
 @pytest.mark.slow
 def test_people_at_thirty_frames_a_second_keep_the_peak_of_a_kick() -> None:
-    """Depth at six frames a second costs the motion nothing. The human branch itself keeps .83 of the peak."""
+    """Depth at six frames a second costs the motion nothing. Nine tenths of the true peak are asked for; .95 is kept."""
     params = make_kick()
     true = peak_speed(load_body().joints(params)[0].numpy(), FPS)
     every, some, slow = (reconstruct(params, fps, scene_fps) for fps, scene_fps in ((FPS, FPS), (FPS, 6.0), (6.0, 6.0)))
     assert every.num_frames == some.num_frames == NUM_FRAMES and len(some.dense_frames) == 8
     peaks = [peak_speed(record.joints[0], fps) for record, fps in ((every, FPS), (some, FPS), (slow, 6.0))]
-    assert peaks[1] == pytest.approx(peaks[0], rel=0.02) and 0.78 * true < peaks[1] < 1.1 * true
+    assert peaks[1] == pytest.approx(peaks[0], rel=0.02) and 0.9 * true < peaks[1] < 1.1 * true
     assert peaks[2] < 0.6 * true, "at six frames a second most of it is lost"

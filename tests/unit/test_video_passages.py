@@ -9,6 +9,7 @@ from scipy.ndimage import gaussian_filter, uniform_filter1d
 
 from unish.video.shots.drawn import is_drawn
 from unish.video.shots.passages import LONGEST_PASSAGE, camera_leaves
+from unish.video.shots.places import show_same_place
 from unish.video.shots.transitions import Change, ShotFinder
 
 HEIGHT, WIDTH = 36, 64
@@ -98,10 +99,23 @@ def test_a_short_way_or_a_long_time_is_none() -> None:
     assert camera_leaves(pan(count=LONGEST_PASSAGE)) and not camera_leaves(pan(count=LONGEST_PASSAGE + 1))
 
 
-def changes(passage: Pictures, chance: float, suspicion: float = 0.0) -> list[Change]:
-    """Of a video that stands, shows the passage, and stands, with a model that gives the passage this probability."""
+def panned(*shifts: int) -> Pictures:
+    """Parts of one wide place, so many pixels from its left end."""
+    wide = place(6, width=600)
+    return [wide[:, shift : shift + WIDTH] for shift in shifts]
+
+
+def changes(
+    passage: Pictures, chance: float, suspicion: float = 0.0, *, rate: float = 12.5, sure: slice = slice(1, -1)
+) -> list[Change]:
+    """Of a video that stands, shows the passage, and stands, with a model that gives the passage this probability.
+
+    Args:
+        sure: pictures of the passage that have it.
+    """
     film = [passage[0]] * 30 + passage + [passage[-1]] * 30
-    first, last = 31, 30 + len(passage) - 1
+    first, last, _ = sure.indices(len(passage))
+    first, last = 30 + first, 30 + last
 
     def model(thumbnails: np.ndarray) -> np.ndarray:
         assert len(thumbnails) == len(film)
@@ -110,7 +124,7 @@ def changes(passage: Pictures, chance: float, suspicion: float = 0.0) -> list[Ch
 
     finder = ShotFinder(model=model)
     for index, picture in enumerate(film):
-        finder.push(index / 12.5, picture)
+        finder.push(index / rate, picture)
     return finder.finish()
 
 
@@ -119,6 +133,30 @@ def changes(passage: Pictures, chance: float, suspicion: float = 0.0) -> list[Ch
 )
 def test_what_the_model_takes_for_a_transition_is_one_unless_the_camera_moved(passage: Pictures, expected: int) -> None:
     assert len(changes(passage, 0.9)) == len(changes(passage, 0.9, 0.8)) == expected, "a suspicion adds no second one"
+
+
+def test_a_whip_pan_is_none_though_the_pictures_in_its_midst_share_nothing() -> None:
+    """Nothing that an editor slides moves as fast; the same pictures, shown more slowly, may be two shots."""
+    whip = panned(0, 0, 28, 56, 200, 228, 256, 256)
+    assert not camera_leaves(whip)
+    assert not changes(whip, 0.9, rate=16) and len(changes(whip, 0.9, rate=12.5)) == 1
+
+
+@pytest.mark.parametrize(("per_picture", "expected"), [(12, 0), (6, 1)])
+def test_beside_what_may_be_a_transition_a_whip_pan_is_slower(per_picture: int, expected: int) -> None:
+    """Its begin or its end, before or after the pictures that share nothing with one another."""
+    start = panned(0, *(per_picture * step for step in range(5)))
+    begins = [*start, place(2), place(3), *[place(3)] * 5]
+    assert len(changes(begins, 0.9, rate=16, sure=slice(6, 8))) == expected
+    assert len(changes(begins[::-1], 0.9, rate=16, sure=slice(5, 7))) == expected
+
+
+def test_a_place_is_known_again_where_the_light_clips() -> None:
+    """Of a picture of which the light leaves white all but the dark corners, these tell how much brighter it became."""
+    view = np.clip(place(7).astype(float) * 0.6 + 80, 0, 255).astype(np.uint8)
+    light = np.minimum(view * 2.3, 255).astype(np.uint8)
+    assert 0.75 < (light.mean(-1) > 250).mean() < 0.95
+    assert show_same_place(view, light) and not show_same_place(place(8), light)
 
 
 @pytest.mark.parametrize(

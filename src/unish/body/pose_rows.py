@@ -24,7 +24,7 @@ from unish.geometry.rotation import inverse_right_jacobian, matrix_to_axis_angle
 MIN_DEPTH_M = 0.2
 _LANDMARK_SCALE_M = 0.04  # of the Cauchy weights
 _ACCELERATION_SIGMA = 10.0  # rad/s² and m/s²
-_ACCELERATION_SCALE = 3.0  # of the Cauchy weights, in standard deviations
+_ACCELERATION_SCALE = 1.5  # of the Cauchy weights, in standard deviations: a kick is no noise
 _MIN_INTERVAL_S = 1e-3
 _BETAS_SIGMA, _MEAN_SHAPE_SIGMA, _STATURE_SIGMA_M = 0.4, 2.0, 0.017
 

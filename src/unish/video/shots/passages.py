@@ -9,6 +9,7 @@ where it is while its content becomes another one. A slide moves, but brings an 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import log
 
 import numpy as np
@@ -24,6 +25,9 @@ _SIZES = (1.1, 1.25, 1.45)
 """Enlargements that are tried between two pictures of a chain."""
 _FAR, _LARGER = 0.7, 2.0
 """A view is left when it has moved by this share of the picture's side, or is this many times as large or small."""
+_FASTEST_SLIDE, _FASTEST_TURN = 6.0, 2.5
+"""Picture sides per second: what moves faster from one picture to the next is no slide that an editor draws, and beside
+what may be a transition no camera that follows somebody. So it is a whip pan."""
 LONGEST_PASSAGE = 60
 """Pictures of a chain at most: a second at sixty per second. Whatever takes longer is no whip pan."""
 _EDGE = 2.0
@@ -71,6 +75,23 @@ def camera_leaves(thumbnails: list[UInt8[ndarray, "h w 3"]]) -> bool:
     if shares[0] > shares[1]:
         return not _brings_edge([picture.T for picture in pictures], [move.down for move in moves])
     return not _brings_edge(pictures, [move.right for move in moves])
+
+
+def camera_whips(thumbnails: list[UInt8[ndarray, "h w 3"]], interval_s: float, *, beside: bool) -> bool:
+    """Whether the camera turns, between two consecutive pictures, faster than for anything but a whip pan.
+
+    That tells one where the pictures in its midst share nothing with one another.
+
+    Args:
+        interval_s: seconds from one picture to the next.
+        beside: the pictures lie beside what may be a transition, so they show none that is drawn.
+    """
+    if not 2 <= len(thumbnails) <= LONGEST_PASSAGE:
+        return False
+    fastest = (_FASTEST_TURN if beside else _FASTEST_SLIDE) * interval_s
+    pictures = [luma_of(thumbnail) for thumbnail in thumbnails]
+    moves = (_register(*pair) for pair in pairwise(pictures))
+    return any(move is not None and move.is_at_least(fastest, np.inf, pictures[0].shape) for move in moves)
 
 
 def _follow(pictures: list[Float32[ndarray, "h w"]]) -> list[_Move] | None:

@@ -52,7 +52,7 @@ def luma_of(thumbnail: UInt8[ndarray, "h w 3"]) -> Float32[ndarray, "h w"]:
 def show_same_place(first: UInt8[ndarray, "h w 3"], second: UInt8[ndarray, "h w 3"]) -> bool:
     """Whether a part of the view is in both thumbnails, perhaps under another light, or larger."""
     dark, bright = sorted((luma_of(picture) for picture in (first, second)), key=lambda luma: float(luma.mean()))
-    levels = [(np.percentile(dark, share), np.percentile(bright, share)) for share in (25, 50)]
+    levels = [(np.percentile(dark, share), np.percentile(bright, share)) for share in (5, 15, 25, 50)]
     # Whatever clips in the bright picture also clips in the dark one when that is made as bright.
     gains = [1.0, *(max(high, _DARKEST) / max(low, _DARKEST) for low, high in [(dark.mean(), bright.mean()), *levels])]
     lit = (np.minimum(dark * np.float32(gain), np.float32(1)) for gain in gains)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from unish.video.shots.cuts import CutFinder
 from unish.video.shots.drawn import is_drawn
-from unish.video.shots.passages import LONGEST_PASSAGE, camera_leaves
+from unish.video.shots.passages import LONGEST_PASSAGE, camera_leaves, camera_whips
 from unish.video.shots.places import show_same_place
 
 TransitionModel = Callable[[UInt8[ndarray, "T 27 48 3"]], Float32[ndarray, "T 2"]]
@@ -69,6 +69,8 @@ class ShotFinder:
     _passed: list[UInt8[ndarray, "h w 3"]] = field(default_factory=list)  # thumbnails since the last judged frame
     _thumbnails: list[list[UInt8[ndarray, "h w 3"]]] = field(default_factory=list)  # the same, for each of the window
     _passage: list[UInt8[ndarray, "h w 3"]] = field(default_factory=list)  # since the last frame outside every run
+    _latest: list[UInt8[ndarray, "h w 3"]] = field(default_factory=list)  # the last two thumbnails
+    _whips: bool = False  # the camera turned fast before the run that goes on
     _opened: int | None = None  # first judged frame of the run that goes on
     _runs: list[tuple[int, int]] = field(default_factory=list)
     _drawing: list[UInt8[ndarray, "h w 3"]] = field(
@@ -130,16 +132,36 @@ class ShotFinder:
         index = len(self._probabilities)
         self._probabilities.append(probability)
         self._passage += thumbnails[: max(LONGEST_PASSAGE + 1 - len(self._passage), 0)]
+        before, self._latest = self._latest, [*self._latest[-1:], *thumbnails][-2:]
+        if self._runs and self._runs[-1][1] == index - 1 and self._turns_fast(self._latest, index):
+            self._same_shot.append(self._runs.pop())
         if probability > _POSSIBLE:
-            self._opened = index if self._opened is None else self._opened
+            if self._opened is None:
+                self._opened, self._whips = index, index > 1 and self._turns_fast(before, index - 1)
             return
         if self._opened:  # and there was a picture before it
             sure = max(self._probabilities[self._opened : index]) > _SURE
-            if show_same_place(self._passage[0], thumbnails[-1]) or (sure and camera_leaves(self._passage)):
+            if show_same_place(self._passage[0], thumbnails[-1]) or (
+                sure
+                and (
+                    self._whips
+                    or camera_whips(self._passage, self._interval_s(index), beside=False)
+                    or camera_leaves(self._passage)
+                )
+            ):
                 self._same_shot.append((self._opened, index))
             elif sure:
                 self._runs.append((self._opened, index))
         self._opened, self._passage = None, thumbnails[-1:]
+
+    def _turns_fast(self, pair: list[UInt8[ndarray, "h w 3"]], index: int) -> bool:
+        """Whether the camera did between two pictures at a judged frame."""
+        return camera_whips(pair, self._interval_s(index), beside=True)
+
+    def _interval_s(self, index: int) -> float:
+        """Seconds between pictures before a judged frame."""
+        passed = self._positions[index] - self._positions[index - 1]
+        return (self._times[index] - self._times[index - 1]) / passed
 
     def _suspect(self, suspicion: float, thumbnail: UInt8[ndarray, "h w 3"]) -> None:
         """The same for what is suspected, where an editor's drawing is seen between two places."""
