@@ -34,7 +34,7 @@ def make_kick() -> BodyParams:
     )  # fmt: skip
 
 
-def reconstruct(params: BodyParams, fps: float, scene_fps: float) -> Reconstruction:
+def reconstruct(params: BodyParams, fps: float) -> Reconstruction:
     """From the landmarks of the truth, before a wall of noise."""
     used = slice(0, NUM_FRAMES, round(FPS / fps))
     marks = load_body().landmarks(params)[:, used]
@@ -58,7 +58,7 @@ def reconstruct(params: BodyParams, fps: float, scene_fps: float) -> Reconstruct
         return Tracks(person_ids=torch.tensor([0]), valid=valid, boxes_xyxy=boxes, masks=nobody), landmarks
 
     settings = Settings(
-        person_points=False, fps=fps, scene_fps=scene_fps, intrinsics=(FOCAL, FOCAL, SIZE[1] / 2, SIZE[0] / 2)
+        person_points=False, fps=fps, scene_fps=6.0, intrinsics=(FOCAL, FOCAL, SIZE[1] / 2, SIZE[0] / 2)
     )
     return run(clip, settings=settings, people_finder=find).reconstruction
 
@@ -70,11 +70,10 @@ def peak_speed(joints: np.ndarray, fps: float) -> float:
 
 @pytest.mark.slow
 def test_people_at_thirty_frames_a_second_keep_the_peak_of_a_kick() -> None:
-    """Depth at six frames a second costs the motion nothing. Nine tenths of the true peak are asked for; .95 is kept."""
+    """With depth at six frames a second nine tenths of the true peak are asked for; .95 is kept."""
     params = make_kick()
     true = peak_speed(load_body().joints(params)[0].numpy(), FPS)
-    every, some, slow = (reconstruct(params, fps, scene_fps) for fps, scene_fps in ((FPS, FPS), (FPS, 6.0), (6.0, 6.0)))
-    assert every.num_frames == some.num_frames == NUM_FRAMES and len(some.dense_frames) == 8
-    peaks = [peak_speed(record.joints[0], fps) for record, fps in ((every, FPS), (some, FPS), (slow, 6.0))]
-    assert peaks[1] == pytest.approx(peaks[0], rel=0.02) and 0.9 * true < peaks[1] < 1.1 * true
-    assert peaks[2] < 0.6 * true, "at six frames a second most of it is lost"
+    fast, slow = reconstruct(params, FPS), reconstruct(params, 6.0)
+    assert fast.num_frames == NUM_FRAMES and len(fast.dense_frames) == 8
+    assert 0.9 * true < peak_speed(fast.joints[0], FPS) < 1.1 * true
+    assert peak_speed(slow.joints[0], 6.0) < 0.6 * true, "at six frames a second most of it is lost"

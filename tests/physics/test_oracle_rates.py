@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pygltflib
@@ -16,8 +17,10 @@ from oracle_world import NUM_FRAMES, SHOTS, SIZE, OracleNetwork, World, make_wor
 from unish.body import load_body
 from unish.errors import InputError
 from unish.passes import write_files
+from unish.passes.between import BetweenReader
 from unish.passes.observations import choose_dense_frames
 from unish.pipeline import Result, Settings, run
+from unish.reconstruction import CamerasBetween
 from unish.structs import Clip, HumanInputs, Reconstruction
 
 DENSE = [0, 3, 6, 7, 10]
@@ -91,6 +94,21 @@ def test_people_and_cameras_are_those_of_all_frames(finished: tuple[World, Resul
     assert off.max() < 0.01 and np.degrees(np.arccos(np.clip(cosine, -1, 1))).max() < 0.2
     assert [person["frames"] for person in result.report["people"]] == valid.sum(1).tolist()
     assert [shot["frames"] for shot in result.report["shots"]] == [3, 2]
+
+
+@pytest.mark.parametrize(("changed", "looks"), [({}, True), ({"fast": True}, False), ({"scene_fps": 6.0}, False)])
+def test_cameras_between_are_looked_for_where_there_are_any_and_somebody_has_the_time(
+    changed: dict[str, Any], looks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[slice]()
+
+    def shot(reader: BetweenReader, part: slice, *args: Any) -> CamerasBetween:
+        asked.append(part)
+        return CamerasBetween.unknown(part.stop - part.start)
+
+    monkeypatch.setattr(BetweenReader, "shot", shot)
+    _, result = reconstruct("small, known, off centre", replace(SETTINGS, **changed))
+    assert result.reconstruction.num_frames == NUM_FRAMES and asked == (list(SHOTS) if looks else [])
 
 
 def test_the_files_hold_both_rates(finished: tuple[World, Result], tmp_path: Path) -> None:

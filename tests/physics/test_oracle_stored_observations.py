@@ -21,10 +21,11 @@ from unish.body import load_body
 from unish.geometry.rigid import make_rigid
 from unish.geometry.rotation import axis_angle_to_matrix
 from unish.passes import conclude, concluded, network_pass, open_observations, save_observations
+from unish.passes.between import BetweenReader
 from unish.pipeline import Result, Settings, run
-from unish.reconstruction import Loop, Window
+from unish.reconstruction import CamerasBetween, Loop, Window
 from unish.reconstruction.stitch import align_windows
-from unish.structs import FrameArray, Reconstruction
+from unish.structs import Camera, FrameArray, Reconstruction
 from unish.structs.progress import StageClock
 
 pytestmark = pytest.mark.slow
@@ -98,6 +99,19 @@ def pretend_loops(pictures: Any, people: Any, no_scene: Any, windows: list[Windo
     ]
 
 
+def pretend_between(
+    reader: BetweenReader, part: slice, chosen: list[int], first: int, windows: list[Window], camera: Camera
+) -> CamerasBetween:
+    """Every frame between stands beside the dense frame before it; nothing is known of it from the one after."""
+    assert chosen[0] == part.start and chosen[-1] == part.stop - 1 and len(chosen) == windows[-1].frames.stop
+    assert torch.equal(reader.clip.frame_indices[chosen], reader.dense.clip.frame_indices[first : first + len(chosen)])
+    found = CamerasBetween.unknown(part.stop - part.start)
+    between = [frame - part.start for frame in range(part.start, part.stop) if frame not in chosen]
+    found.known[between, 0] = True
+    found.relative[between, :, 0, 3] = 0.3
+    return found
+
+
 @pytest.fixture(autouse=True)
 def no_quality(monkeypatch: pytest.MonkeyPatch) -> None:
     """The distances of bodies to points take longest of what a report says, and follow from all else."""
@@ -110,7 +124,12 @@ def test_settled_again_all_is_the_same(
 ) -> None:
     if kind == "loops":
         monkeypatch.setattr(network_pass, "find_loops", pretend_loops)
+    if kind == "two rates":
+        monkeypatch.setattr(BetweenReader, "shot", pretend_between)
     first = observe(world, kind, tmp_path)
+    if kind == "two rates":
+        assert first.reconstruction.num_frames > len(first.reconstruction.depth)
+        assert not first.reconstruction.camera_interpolated.any(), "all other cameras were measured"
     assert (first.report["shots"][0]["loops_closed"] > 0) == (kind == "loops")
     known_as = save_observations(
         tmp_path / "kept", first.observations, first.report, shape_space=first.shape_space, body=first.body.name

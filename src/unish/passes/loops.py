@@ -16,21 +16,19 @@ from dataclasses import dataclass, replace
 import torch
 from jaxtyping import Bool, Float, Int16, Int64, UInt8
 from torch import Tensor
-from torch.nn import functional
 
-from unish.geometry.rigid import invert_rigid, make_rigid, transform_points
+from unish.geometry.rigid import invert_rigid, make_rigid
 from unish.geometry.rotation import nearest_rotation, rotation_angle
 from unish.geometry.statistics import weighted_median
 from unish.network.matching.mutual import make_index_matches
 from unish.network.matching.pairs import describe_frames, match_pairs, place_matches
 from unish.network.matching.records import FrameFeatures, KeyPoints, SparseMatches
 from unish.network.matching.retrieval import list_similar_pairs
-from unish.network.view_config import ViewSolverConfig
 from unish.network.view_scene import leave_people_out
 from unish.network.view_solver import load_features, sample_maps
-from unish.network.view_start import USUAL_SIDE, solve_clip_pairs
+from unish.passes.matched_poses import read_confident_depth, solve_matched_poses
 from unish.reconstruction import Loop, Window, choose_owner
-from unish.structs import CONFIDENT, FrameTensor
+from unish.structs import FrameTensor
 
 KEYS_A_WINDOW = 6
 """Of the frames of a window, how many are compared with those of others."""
@@ -41,9 +39,6 @@ MAX_KEYS = 256
 PAIRS_A_FRAME = 1
 MIN_INLIERS, MIN_SHARE = 60, 0.5
 """Matches that a pose explains in both directions: how many, and of all matches of the pair."""
-
-MAX_OFF_PX = 2.0
-"""Distance of an explained match from where the pose puts it, pixels of a picture whose long side has 640."""
 
 MAX_TURN_DEG, MAX_PLACE, MAX_LOG_RATIO = 1.5, 0.04, 0.08
 """What the two directions may differ by: turn, place over the distance of the matches, log ratio of the two units."""
@@ -81,7 +76,7 @@ def find_loops(
     if not similar:
         return []
     matches = place_matches(features, similar, make_index_matches(index.forward[many]), wide=similar)
-    depth = torch.stack([_read_depth(windows[owner[key]], key) for key in keys])[None]
+    depth = torch.stack([read_confident_depth(windows[owner[key]], key) for key in keys])[None]
     seen = _look(matches, sample_maps(depth, matches.anchors_px)[0], depth[0], intrinsics[keys])
     found = [_compare(seen, pair, len(similar)) for pair in range(len(similar))]
     return [
@@ -142,13 +137,6 @@ def _describe(
     )
 
 
-def _read_depth(window: Window, frame: int) -> Float[Tensor, "h w"]:
-    """Depth in the unit of the window, NaN where it is not confident; so is what lies between such pixels."""
-    row = frame - window.frames.start
-    depth = window.depth[row]
-    return torch.where((window.conf_logits[row].sigmoid() > CONFIDENT) & (depth > 0), depth, torch.nan)
-
-
 def _look(
     matches: SparseMatches,
     anchor_depth: Float[Tensor, "K A"],
@@ -157,30 +145,18 @@ def _look(
 ) -> _Seen:
     """Solve every pair in both directions."""
     first, second = torch.tensor(matches.pairs).T
-    config, unit = ViewSolverConfig(), USUAL_SIDE / max(depth.shape[-2:])
-    focal, centre = intrinsics.diagonal(dim1=-2, dim2=-1)[:, :2], intrinsics[:, :2, 2]
-    known = torch.isfinite(anchor_depth)
-    weights = matches.weights[0] * known[first]
-    distance = weighted_median(anchor_depth[first].nan_to_num(1.0), weights).nan_to_num(1.0)
-    rays = functional.pad((matches.anchors_px[0] - centre[:, None]) / focal[:, None], (0, 1), value=1.0)
-    points = (rays * anchor_depth.nan_to_num(1.0)[..., None])[first] / distance[:, None, None]
-    target_rays = (matches.targets_px[0] - centre[second, None]) / focal[second, None]
-    focal_px = focal[second].prod(-1).sqrt()
-    moved, _, _ = solve_clip_pairs(points, target_rays, weights, focal_px, unit, config)
-    there = transform_points(moved, points)
-    off_px = (there[..., :2] / there[..., 2:].clamp_min(1e-3) - target_rays).norm(dim=-1) * focal_px[:, None]
-    explained = (off_px * unit < MAX_OFF_PX) & (there[..., 2] > 0) & (weights > 0)
+    poses = solve_matched_poses(matches, anchor_depth, intrinsics, max(depth.shape[-2:]))
     # One map after the other: there may be more pairs than maps fit into the memory.
     looked_at = zip(second.tolist(), matches.targets_px[0], strict=True)
     deep = torch.cat([sample_maps(depth[None, None, key], px[None, None])[0] for key, px in looked_at])
-    ratio = (there[..., 2].clamp_min(1e-3) * distance[:, None] / deep).log()
-    told = explained & torch.isfinite(ratio)
+    ratio = (poses.there[..., 2].clamp_min(1e-3) * poses.distance[:, None] / deep).log()
+    told = poses.explained & torch.isfinite(ratio)
     return _Seen(
-        moved=make_rigid(moved[:, :3, :3], moved[:, :3, 3] * distance[:, None]),
-        explained=explained,
-        found=(weights > 0).sum(-1),
+        moved=poses.moved,
+        explained=poses.explained,
+        found=poses.found,
         log_ratio=weighted_median(ratio.nan_to_num(0.0), told.to(ratio.dtype)),
-        distance=weighted_median(anchor_depth[first].nan_to_num(1.0), explained.to(ratio.dtype)),
+        distance=weighted_median(anchor_depth[first].nan_to_num(1.0), poses.explained.to(ratio.dtype)),
     )
 
 

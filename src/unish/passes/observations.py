@@ -17,12 +17,13 @@ from torch import Tensor
 from unish.io import FramePile
 from unish.network.depth_prior import DepthPrior
 from unish.network.sky import find_sky
+from unish.passes.between import BetweenReader
 from unish.passes.known_camera import find_known_camera
 from unish.passes.models import Network, PeopleFinder
 from unish.passes.network_pass import DenseFrames, PoseReader, ReadPoses, WindowReader, split_shots
 from unish.passes.run_folder import RunFolder
 from unish.passes.surfaces import read_relief
-from unish.reconstruction import Loop, Window, find_padding
+from unish.reconstruction import CamerasBetween, Loop, Window, find_padding
 from unish.settings import Settings
 from unish.structs import (
     Camera,
@@ -50,6 +51,7 @@ class ObservedShot:
         still: the camera stood still.
         loops: frames of different windows that show the same place.
         poses: people in all frames; ``None`` where all frames are dense, or nobody is there.
+        between: cameras of the other frames; ``None`` where nobody has looked.
     """
 
     frames: slice
@@ -59,6 +61,7 @@ class ObservedShot:
     still: bool
     loops: list[Loop]
     poses: ReadPoses | None
+    between: CamerasBetween | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +128,10 @@ def observe(
         camera = find_known_camera(settings, whole, clip, cameras)
         windows = WindowReader(network, dense, no_scene, settings, folder, clock, camera, known, prior)
         poses = PoseReader(network, clip, size, tracks, landmarks, settings, folder)
-        shots = _read_shots(clip, chosen, windows, poses)
+        # Where cameras are given or nobody has the time, the others lie on a curve.
+        looks = cameras is None and not settings.fast
+        between = BetweenReader(clip, dense, no_scene, folder) if looks else None
+        shots = _read_shots(clip, chosen, windows, poses, between)
     unread = tracks.valid & ~torch.isfinite(landmarks.px).all(-1).any(-1)
     relief = None
     if settings.person_points and tracks.num_people:
@@ -182,17 +188,25 @@ def rescale_people(
     )
 
 
-def _read_shots(clip: Clip, chosen: list[int], windows: WindowReader, poses: PoseReader) -> list[ObservedShot]:
+def _read_shots(
+    clip: Clip, chosen: list[int], windows: WindowReader, poses: PoseReader, between: BetweenReader | None
+) -> list[ObservedShot]:
     shots = []
     for part in split_shots(clip):
         first, last = np.searchsorted(chosen, [part.start, part.stop]).tolist()
         found, camera, still = windows.shot(slice(first, last))
         loops = [] if still else windows.find_loops(slice(first, last), found, camera)
         read = poses.shot(part, camera, ratio=(part.stop - part.start) / (last - first))
+        measured = None
+        if between is not None and not still and last - first < part.stop - part.start:
+            measured = between.shot(part, chosen[first:last], first, found, camera)
         own = torch.tensor(chosen[first:last]) - part.start
         shots.append(
-            ObservedShot(frames=part, dense=own, windows=found, camera=camera, still=still, loops=loops, poses=read)
-        )
+            ObservedShot(
+                frames=part, dense=own, windows=found, camera=camera, still=still, loops=loops, poses=read,
+                between=measured,
+            )
+        )  # fmt: skip
     return shots
 
 

@@ -30,9 +30,9 @@ _DENSE = ("depth", "conf_logits", "samples", "sampled")
 AFTERWARDS = frozenset({"settle", "fill_gaps", "person_height", "known_distance", "keep_observations", "title"})
 """Settings that only matter once everything was observed: a run that is given others goes on with what it has."""
 
-_OF_CHOSEN = ("masks", "sky", "windows", "poses", "cameras", "relief", "result")
+_OF_CHOSEN = ("masks", "sky", "windows", "poses", "between", "cameras", "relief", "result")
 """What depends on which people are kept; pictures and everybody's observations do not."""
-FORMAT = 5
+FORMAT = 6
 """Of what is kept. It is counted up when an array is added or means something else: no older folder is gone on with."""
 
 
@@ -200,6 +200,18 @@ class RunFolder:
             return None
         with np.load(self._poses_path(frames), allow_pickle=False) as file:
             return torch.from_numpy(file["rotations"]), torch.from_numpy(file["betas"])
+
+    def save_between(self, frame: int, relative: Tensor, known: Tensor) -> None:
+        """Keep cameras that were measured between this dense frame of the clip and the next."""
+        write_npz(self._path("between", f"{frame:08d}.npz"), {"relative": relative.numpy(), "known": known.numpy()})
+
+    def load_between(self, frame: int) -> tuple[Tensor, Tensor] | None:
+        """What was kept; ``None`` if nothing was."""
+        path = self._path("between", f"{frame:08d}.npz")
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as file:
+            return torch.from_numpy(file["relative"]), torch.from_numpy(file["known"])
 
     def _poses_path(self, frames: range) -> Path:
         return self._path("poses", f"{frames.start:08d}-{frames.stop:08d}.npz")

@@ -199,7 +199,7 @@ def _stitch(seen: Observations, shot: ObservedShot) -> Shot:
         return found
     poses = shot.poses
     rotations, betas = (None, None) if poses is None else (poses.rotations, poses.betas)
-    filled = fill_between(found, shot.dense, times_in_shot(seen.clip, shot.frames), rotations, betas)
+    filled = fill_between(found, shot.dense, times_in_shot(seen.clip, shot.frames), rotations, betas, shot.between)
     return replace(filled, seen=valid.sum(1), c2w=filled.c2w if given is None or known is None else known)
 
 

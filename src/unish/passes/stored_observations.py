@@ -28,7 +28,7 @@ from unish.passes.network_pass import ReadPoses
 from unish.passes.observations import Observations, ObservedShot
 from unish.passes.packed_records import pack_camera, pack_loops, pack_window, unpack_camera, unpack_loops, unpack_window
 from unish.passes.surfaces import ReliefReader, write_relief
-from unish.reconstruction import Window, choose_owner, choose_shift_frames
+from unish.reconstruction import CamerasBetween, Window, choose_owner, choose_shift_frames
 from unish.settings import Settings
 from unish.structs import Clip, FrameArray, KnownCameras, Landmarks, Tracks
 from unish.version import __version__
@@ -37,7 +37,7 @@ from unish.video import Placement
 FOLDER = ".unish-observations"
 """In the folder of the result."""
 
-FORMAT = "unish-observations/2"
+FORMAT = "unish-observations/3"
 """Counted up when an array is added or means something else."""
 
 _FACTS, _SMALL = "observations.json", "observations.npz"
@@ -217,6 +217,8 @@ def _pack_shot(shot: ObservedShot, prefix: str) -> dict[str, Any]:
     found |= {f"loops.{name}": value for name, value in pack_loops(shot.loops).items()}
     if shot.poses is not None:
         found |= {f"poses.{name}": value.numpy() for name, value in vars(shot.poses).items()}
+    if shot.between is not None:
+        found |= {f"between.{name}": value.numpy() for name, value in vars(shot.between).items()}
     for number, window in enumerate(shot.windows):
         found |= {f"window{number}.{name}": value for name, value in pack_window(window).items()}
     owner = choose_owner([window.frames for window in shot.windows])
@@ -330,7 +332,7 @@ def _unpack_shot(
         dense["sampled"] = FrameArray(shape, torch.bool, partial(read, "sampled"), remember=False)
         return unpack_window(packed[index], len(frames), dense)
 
-    poses = _cut(arrays, "poses.")
+    poses, between = _cut(arrays, "poses."), _cut(arrays, "between.")
     start, stop = arrays["frames"].tolist()
     return ObservedShot(
         frames=slice(start, stop),
@@ -340,6 +342,9 @@ def _unpack_shot(
         still=facts["still"],
         loops=unpack_loops(_cut(arrays, "loops.")),
         poses=ReadPoses(**{name: torch.from_numpy(value) for name, value in poses.items()}) if poses else None,
+        between=CamerasBetween(**{name: torch.from_numpy(value) for name, value in between.items()})
+        if between
+        else None,
     )
 
 

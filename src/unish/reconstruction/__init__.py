@@ -2,7 +2,7 @@
 
 from unish.reconstruction.anchor import shrink_shapes
 from unish.reconstruction.assemble import assemble
-from unish.reconstruction.between import fill_between
+from unish.reconstruction.between import CamerasBetween, fill_between, interpolate_cameras, interpolate_intrinsics
 from unish.reconstruction.camera import decide_camera, intrinsics_at, know_camera, know_lens
 from unish.reconstruction.constraints import ShotConstraints, apply_floor
 from unish.reconstruction.contacts import REGIONS
@@ -37,6 +37,7 @@ from unish.reconstruction.window import Link, Window, describe_window, first_zoo
 
 __all__ = [
     "REGIONS",
+    "CamerasBetween",
     "ComparedShot",
     "Ground",
     "HeightMap",
@@ -70,6 +71,8 @@ __all__ = [
     "find_padding",
     "first_zoom",
     "gather_zoom",
+    "interpolate_cameras",
+    "interpolate_intrinsics",
     "intrinsics_at",
     "judge",
     "know_camera",

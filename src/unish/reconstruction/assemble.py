@@ -95,7 +95,7 @@ def assemble(
         extra={"depth_correction": of_people(corrections)},
         images=images,
         dense_frames=dense.numpy(),
-        camera_interpolated=~(np.isin(np.arange(len(clip.segment)), dense.numpy()) | _mark_kept(shots)),
+        camera_interpolated=~(np.isin(np.arange(len(clip.segment)), dense.numpy()) | _mark_told(shots)),
         depth_curve=_join_curves(shots),
         scale_interval=None if scale_intervals is None else np.array(scale_intervals, np.float32),
         **({} if heights is None else _join_heights(heights)),
@@ -104,9 +104,13 @@ def assemble(
     )
 
 
-def _mark_kept(shots: list[MetricShot]) -> Bool[np.ndarray, "T"]:
-    """Frames whose camera is one that was given."""
-    return np.concatenate([np.full(len(shot.c2w), shot.keeps_cameras) for shot in shots])
+def _mark_told(shots: list[MetricShot]) -> Bool[np.ndarray, "T"]:
+    """Frames without depth whose camera was given, or measured."""
+    told = []
+    for shot in shots:
+        measured = np.zeros(len(shot.c2w), bool) if shot.measured is None else shot.measured.numpy()
+        told.append(measured | shot.keeps_cameras)
+    return np.concatenate(told)
 
 
 def _join_curves(shots: list[MetricShot]) -> Float32[np.ndarray, "S K 2"]:

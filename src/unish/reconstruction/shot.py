@@ -104,8 +104,8 @@ class MetricShot:
         joints: (P, T, 24, 3) world.
         correction: what was done to each person's own depth.
         curve: along which the depth of the scene went after ``scale``; ``None`` where nothing asked for one.
-        network_scale, still, residual, unplaced, doubtful, unjoined, keeps_cameras, given_error_px, num_loops: see
-            ``Shot``.
+        network_scale, still, residual, unplaced, doubtful, unjoined, keeps_cameras, given_error_px, num_loops,
+            measured: see ``Shot``.
         known_height: see ``ShotEvidence``.
     """
 
@@ -134,6 +134,7 @@ class MetricShot:
     keeps_cameras: bool = False
     given_error_px: float = math.nan
     num_loops: int = 0
+    measured: Bool[Tensor, "T"] | None = None
 
 
 def measure_certainty(
@@ -217,6 +218,7 @@ def move_into_world(compared: ComparedShot, body: Body, curve: DepthCurve | None
         keeps_cameras=shot.keeps_cameras,
         given_error_px=shot.given_error_px,
         num_loops=shot.num_loops,
+        measured=shot.measured,
     )
 
 

@@ -59,6 +59,8 @@ class Shot:
         unjoined: pairs of neighbouring windows without one pixel that both are confident of: nothing says how the scale
             of one is to be brought to that of the other.
         num_loops: pairs of frames by which the path of the camera was closed; 0 where it stayed as it was.
+        units: factor from the unit of each window to that of the shot.
+        measured: frames without depth whose cameras the pictures tell; ``None`` where there are none.
     """
 
     dense: Int64[Tensor, "D"]
@@ -83,6 +85,8 @@ class Shot:
     cameras_in_metres: bool = False
     given_error_px: float = math.nan
     num_loops: int = 0
+    units: tuple[float, ...] = (1.0,)
+    measured: Bool[Tensor, "T"] | None = None
 
     @property
     def metres_by_cameras(self) -> float | None:
@@ -195,6 +199,7 @@ def stitch_windows(
         keeps_cameras=given is not None,
         given_error_px=max(window.given_error_px for window in windows),
         num_loops=num_loops,
+        units=tuple(one.scale for one in alignments),
     )
 
 
@@ -241,10 +246,12 @@ def align_to_cameras(windows: list[Window], given: Float[Tensor, "T 4 4"]) -> li
     return found
 
 
-def scale_cameras(c2w: Float[Tensor, "N 4 4"], scale: float) -> Float[Tensor, "N 4 4"]:
+def scale_cameras(
+    c2w: Float[Tensor, "*batch 4 4"], scale: float | Float[Tensor, "*batch"]
+) -> Float[Tensor, "*batch 4 4"]:
     """The same cameras in a world where all lengths are ``scale`` times as large."""
     scaled = c2w.clone()
-    scaled[..., :3, 3] *= scale
+    scaled[..., :3, 3] *= scale[..., None] if isinstance(scale, Tensor) else scale
     return scaled
 
 
