@@ -72,7 +72,7 @@ class Reconstruction:
     Dense arrays (``images``, ``depth``, ``point_conf``, ``person_masks``, ``sky``) are those of the D used frames that
     ``dense_frames`` names, of all where it is not given. Those of a long video lie in the folder ``dense`` beside the
     file, and are read frame by frame (``FrameArray``). Where ``camera_interpolated``, the camera of a frame was not
-    solved but lies between those of dense frames.
+    measured but lies on a curve between those of dense frames.
 
     ``joint_certainty`` says how well each joint was seen: 0 where it follows from the pose prior alone, towards 1 where
     its landmarks are sharp.
