@@ -107,7 +107,7 @@ def test_the_page_runs(
     rows = [json.loads(row) for row in re.findall(r"`({.*})`", text)]
     assert {edit.kind for edit in parse_edits({"format": "unish-edits/1", "edits": rows})} == set(KINDS)
     blocks = re.findall(r"^```(\w+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    assert [kind for kind, _ in blocks] == ["json", "bash", "json", "bash", "python"]
+    assert [kind for kind, _ in blocks] == ["json", "bash", "bash", "json", "bash", "python"]
     for kind, block in blocks:
         if kind == "json":
             (tmp_path / "edits.json").write_text(block)
