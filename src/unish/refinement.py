@@ -69,10 +69,10 @@ def redraw_preview(folder: str | Path, *, progress: Progress | None = None, mode
         found = Reconstruction.load(out)
         try:
             report = json.loads((out / "report.json").read_text(encoding="utf-8"))
-            body = models.body(_as_given(report["settings"]["body"]))
+            name = str(report["settings"]["body"])
         except (OSError, ValueError, KeyError, TypeError):
             raise InputError(f"{out}: its report.json cannot be read; run `unish reconstruct` again") from None
-        _check_body(body, found.body_model, report["settings"]["body"])
+        body = _load_body(models, name, found.body_model)
         draw_preview(work.making / PREVIEW, found, body, report, progress=progress)
     return out / PREVIEW
 
