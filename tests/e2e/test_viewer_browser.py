@@ -314,6 +314,26 @@ def test_the_panel_changes_what_is_shown(browser: Any, body: Body) -> None:
         assert window.errors == []
 
 
+def test_bodies_are_sent_once_and_moved_by_every_block(viser: Any, body: Body) -> None:
+    """What the timeline makes itself is in each of its blocks, and a jump waits for a block."""
+    from unish.viewer.stage import open_stage
+
+    record = build_record(make_record(body, num_people=2, num_frames=40), body, title="x")
+    with open_stage(record) as stage:
+        stage.wait()
+        timeline = stage.server._timeline
+        later = timeline.block_message(1)
+        kinds = {entry["message"]["type"] for entry in later.checkpointScene}
+        moved = {entry["name"] for entry in later.checkpointScene if entry["message"]["type"].startswith("SetBone")}
+        bodies = {f"/bodies/{person.person_id}/body" for person in record.people}
+        assert "SkinnedMeshMessage" not in kinds and moved == bodies
+        # A body alone has 200 kB; pictures, which every record has, do not count here.
+        assert timeline.block_bytes()[1] < 150_000 + 16 * len(body.faces)
+        # A loop begins with step 0: all that is moved later is told there, whatever it was when it was made.
+        keys = {entry["key"] for entry in timeline.block_message(0).deltas[0]["puts"]}
+        assert {entry["key"] for entry in later.checkpointScene} <= keys
+
+
 def test_pages_of_other_sites_are_refused(viser: Any, body: Body) -> None:
     """Only the server's own pages may open its websocket, on loopback; nobody can have it shared with the world."""
     import websockets
