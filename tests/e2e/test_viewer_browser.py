@@ -319,7 +319,10 @@ def test_bodies_are_sent_once_and_moved_by_every_block(viser: Any, body: Body) -
     from unish.viewer.record import build_record
     from unish.viewer.stage import open_stage
 
-    record = build_record(make_record(body, num_people=2, num_frames=40), body, title="x")
+    seen = make_record(body, num_people=2, num_frames=40)
+    valid = seen.person_valid.copy()
+    valid[1, :5] = False  # who is not there at first is hidden when a loop begins again
+    record = build_record(replace(seen, person_valid=valid), body, title="x")
     with open_stage(record) as stage:
         stage.wait()
         timeline = stage.server._timeline
