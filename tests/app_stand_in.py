@@ -56,7 +56,10 @@ def reconstruct(video: Path, out: Path, fps: int, title: str | None) -> int:
 
 
 def refine(folder: Path, edits: Path) -> int:
-    """Drops, heights, merges and splits of the people that the first run found; it takes note of all other edits."""
+    """Drops, heights, merges and splits of the people that the first run found; it takes note of all other edits.
+
+    The film goes, as any film that shows other edits does.
+    """
     people = {row["id"]: row for row in (describe(0, 1.7), describe(1, 1.8), describe(2, 1.6))}
     for edit in json.loads(edits.read_text())["edits"]:
         gone = edit["persons"][1:] if edit["kind"] == "merge" else [edit["person"]] if edit["kind"] == "drop" else []
@@ -69,6 +72,13 @@ def refine(folder: Path, edits: Path) -> int:
         if edit["kind"] == "split":
             people[3] = describe(3, 1.5)
     write_result(folder, list(people.values()))
+    (folder / "preview.mp4").unlink(missing_ok=True)
+    return 0
+
+
+def draw_film(folder: Path) -> int:
+    tell("preview", 1, 2)
+    (folder / "preview.mp4").write_bytes(b"drawn anew")
     return 0
 
 
@@ -154,7 +164,7 @@ def main(words: list[str]) -> int:
     if command == "reconstruct":
         return reconstruct(folder, out, int(float(value_of(words, "--fps") or FINE)), value_of(words, "--title"))
     if command == "refine":
-        return refine(folder, Path(words[2]))
+        return draw_film(folder) if "--preview" in words else refine(folder, Path(words[2]))
     if command == "view":
         static = value_of(words, "--static")
         return view(folder, None if static is None else Path(static))

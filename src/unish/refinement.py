@@ -12,16 +12,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from unish.body import Body
 from unish.edits import Edit, describe_edits, read_edits
 from unish.errors import InputError
 from unish.io import peak_memory_mb, replaced_whole
 from unish.passes import (
     FILE,
     OBSERVATIONS,
+    PREVIEW,
+    Films,
     Models,
     StoredRun,
     apply_edits,
     conclude,
+    draw_preview,
     open_observations,
     write_files,
 )
@@ -33,7 +37,11 @@ from unish.version import __version__
 
 
 def refine(
-    folder: str | Path, edits: str | Path | Sequence[Edit], *, progress: Progress | None = None
+    folder: str | Path,
+    edits: str | Path | Sequence[Edit],
+    *,
+    preview: bool = False,
+    progress: Progress | None = None,
 ) -> Reconstruction:
     """Change a finished result as a user says, in its folder; see docs/refine.md.
 
@@ -41,17 +49,39 @@ def refine(
         folder: of a finished ``unish reconstruct``, or ``reconstruct_into``.
         edits: a file of them, or records of ``unish.edits``: always the complete list against the first run. An empty
             list gives back the first result, to the bit.
+        preview: draw ``preview.mp4`` of the new result. Without, the film of another result goes; ``redraw_preview``
+            makes one later.
 
     Raises:
         InputError: the folder does not hold what edits need, or an edit does not fit; nothing has changed then.
     """
-    return refine_into(folder, edits, progress=progress)[0].reconstruction
+    return refine_into(folder, edits, preview=preview, progress=progress)[0].reconstruction
+
+
+def redraw_preview(folder: str | Path, *, progress: Progress | None = None, models: Models | None = None) -> Path:
+    """Draw ``preview.mp4`` of a finished result as it is now, and put it beside the other files.
+
+    Raises:
+        InputError: no finished result is there.
+    """
+    out, models = _check_result(folder), models or Models()
+    with replaced_whole(out, ends_run=False) as work:
+        found = Reconstruction.load(out)
+        try:
+            report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+            name = str(report["settings"]["body"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InputError(f"{out}: its report.json cannot be read; run `unish reconstruct` again") from None
+        body = _load_body(models, name, found.body_model)
+        draw_preview(work.making / PREVIEW, found, body, report, progress=progress)
+    return out / PREVIEW
 
 
 def refine_into(
     folder: str | Path,
     edits: str | Path | Sequence[Edit],
     *,
+    preview: bool = False,
     progress: Progress | None = None,
     models: Models | None = None,
 ) -> tuple[Result, list[Path]]:
@@ -60,12 +90,10 @@ def refine_into(
     Raises:
         InputError: see ``refine``.
     """
-    out = check_path("the folder of the result", folder)
+    out = _check_result(folder)
     if isinstance(edits, str | Path):
         edits = read_edits(edits)
-    if not (out / FILE).is_file():
-        raise InputError(f"{out}: no finished result is there; give the --out folder of `unish reconstruct`")
-    clock, models = StageClock(progress), models or Models()
+    clock, models, described = StageClock(progress), models or Models(), describe_edits(edits)
     with replaced_whole(out, ends_run=False) as work:
         with clock.stage("read observations"):
             report = _read_report(out)
@@ -73,17 +101,12 @@ def refine_into(
                 out / OBSERVATIONS, _open_pictures(out), report["observations"], work.scratch / "maps"
             )
             applied = apply_edits(run, edits)
-            body = models.body(run.settings.body)
-        if body.name != run.body:
-            raise InputError(
-                f"the result has the body {run.body}, and {run.settings.body} is {body.name}; restore that file"
-            )
+            body = _load_body(models, run.settings.body, run.body)
         with _as_many_threads(run.threads):
             found, concluded = conclude(
                 applied.seen, body, applied.settings, clock, work.scratch / "result", network=run.report["model"],
                 shape_space=run.shape_space, constraints=applied.constraints, like=out / FILE,
             )  # fmt: skip
-        described = describe_edits(edits)
         if edits:
             found = replace(found, extra=found.extra | {"edits": np.array(json.dumps(described))})
         told = {"edits": described["edits"], "observations": report["observations"], "peak_memory_mb": peak_memory_mb()}
@@ -97,9 +120,13 @@ def refine_into(
         )
         result.report["warnings"] += _warn_of_version(run)
         found.with_report(result.report)
+        films = Films.of(out, report["edits"], run.version)
+        film = None if preview else films.find(described["edits"])
         names = write_files(
-            found, body, result.report, work.making, kept=result.kept, like=out / FILE, progress=progress
-        )
+            found, body, result.report, work.making, kept=result.kept, like=out / FILE,
+            preview=film is None and (preview or not edits), progress=progress,
+        )  # fmt: skip
+        names = films.put_beside(work, film, described["edits"], names)
     return result.moved_to(out), [out / name for name in names]
 
 
@@ -111,6 +138,27 @@ def find_old_exports(folder: Path, report: Mapping[str, Any]) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
     return [name for name, edits in told.items() if any(one != report["edits"] for one in edits)]
+
+
+def _check_result(folder: str | Path) -> Path:
+    """Raises:
+    InputError: no finished result is there."""
+    out = check_path("the folder of the result", folder)
+    if not (out / FILE).is_file():
+        raise InputError(f"{out}: no finished result is there; give the --out folder of `unish reconstruct`")
+    return out
+
+
+def _load_body(models: Models, name: str, known_as: str) -> Body:
+    """The body ``name``.
+
+    Raises:
+        InputError: it is another one than that of the result, which is ``known_as``.
+    """
+    body = models.body(name)
+    if body.name != known_as:
+        raise InputError(f"the result has the body {known_as}, and {name} is {body.name}; restore that file")
+    return body
 
 
 def _read_report(out: Path) -> dict[str, Any]:

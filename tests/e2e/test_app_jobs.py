@@ -270,6 +270,23 @@ def test_edits_that_mean_nothing_are_refused(app: RunningApp, video: bytes) -> N
     assert app.jobs()[job_id]["edits"] == [] and app.jobs()[job_id]["task_error"] == ""
 
 
+def test_the_film_of_an_edited_result_is_drawn_when_it_is_asked_for(app: RunningApp, video: bytes) -> None:
+    job_id = app.upload(video, fps=FINE).value["id"]
+    film = f"/api/jobs/{job_id}/film"
+    assert app.ask("POST", film).status == 409, "there is no result yet"
+    assert app.wait(job_id, "done")["has_film"]
+    assert send_edits(app, job_id, [{"kind": "drop", "person": 0}]) == 202
+    assert app.ask("POST", film).status == 409, "the edit goes on"
+    assert not app.wait(job_id, "done")["has_film"]
+    assert app.ask("GET", f"/jobs/{job_id}/preview.mp4").status == 404
+    assert "preview.mp4" not in app.ask("GET", f"/api/jobs/{job_id}/result").value["files"]
+    told = app.ask("POST", film)
+    assert told.status == 202 and told.value["task"] == "film"
+    drawn = app.wait(job_id, "done")
+    assert drawn["has_film"] and drawn["task_error"] == "" and drawn["edits"] == [{"kind": "drop", "person": 0}]
+    assert app.ask("GET", f"/jobs/{job_id}/preview.mp4").body == b"drawn anew"
+
+
 def test_a_restart_finishes_edits(tmp_path: Path, video: bytes) -> None:
     work = tmp_path / "work"
     with start(work) as app:

@@ -64,6 +64,7 @@ def test_there_and_back_again(out: Path, tmp_path: Path, capsys: pytest.CaptureF
     np.testing.assert_array_equal(found.floor, np.array([[0, -1, 0, 1.5]], np.float32))
     report = json.loads((out / "report.json").read_text())
     assert found.edits == report["edits"] == [FLOOR]
+    assert f"{out / 'preview.mp4'}: showed other edits and is gone" in said and not (out / "preview.mp4").exists()
     assert report["input"] == json.loads(before["report.json"])["input"] and report["seconds"]["network"] > 0
     assert main(["export", str(out), "--to", "ply", "--quiet"]) == 0
     assert main(["refine", str(out), edits(tmp_path, FLOOR)]) == 0
@@ -73,6 +74,44 @@ def test_there_and_back_again(out: Path, tmp_path: Path, capsys: pytest.CaptureF
     after = files(out)
     assert all(after[name] == before[name] for name in before if name != "report.json")
     assert json.loads(after["report.json"])["edits"] == [] and not (out / ".unish-run").exists()
+
+
+def test_a_film_is_drawn_when_it_is_asked_for_and_shows_the_result(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film, other = out / "preview.mp4", FLOOR | {"plane": [0.0, -1.0, 0.1, 1.2]}
+    first = film.read_bytes()
+    assert main(["refine", str(out), edits(tmp_path, FLOOR), "--preview", "--quiet"]) == 0
+    edited = film.read_bytes()
+    assert edited != first
+    # The same edits again leave their film; it is the one that is drawn later, too.
+    assert main(["refine", str(out), edits(tmp_path, FLOOR), "--quiet"]) == 0 and film.read_bytes() == edited
+    assert main(["refine", str(out), edits(tmp_path, other), "--quiet"]) == 0 and not film.exists()
+    assert main(["refine", str(out), edits(tmp_path, FLOOR), "--quiet"]) == 0 and not film.exists()
+    assert main(["refine", str(out), "--preview"]) == 0 and film.read_bytes() == edited
+    assert capsys.readouterr().out == f"{film}\n"
+    # The first one is kept, and need not be drawn; where it is lost, it is.
+    with monkeypatch.context() as patched:
+        patched.setattr("unish.passes.outputs.write_preview", lambda *args, **options: pytest.fail("drawn"))
+        assert main(["refine", str(out), edits(tmp_path), "--quiet"]) == 0 and film.read_bytes() == first
+    assert main(["refine", str(out), edits(tmp_path, FLOOR), "--quiet"]) == 0 and not film.exists()
+    (out / OBSERVATIONS / "preview.mp4").unlink()
+    assert main(["refine", str(out), edits(tmp_path), "--quiet"]) == 0 and film.read_bytes() == first
+    assert "nothing is to be done" in refuse(capsys, str(out))
+    (out / "report.json").unlink()
+    assert "report.json cannot be read" in refuse(capsys, str(out), "--preview")
+    assert "no finished result is there" in refuse(capsys, str(tmp_path), "--preview")
+
+
+def test_a_film_of_another_version_shows_nothing_of_this_one(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unish.passes.films.__version__", "9.9")
+    assert main(["refine", str(out), edits(tmp_path, FLOOR), "--quiet"]) == 0
+    assert not (out / OBSERVATIONS / "preview.mp4").exists(), "what it shows is not what an empty list gives"
+    assert main(["refine", str(out), "--preview", "--quiet"]) == 0
+    assert main(["refine", str(out), edits(tmp_path, FLOOR), "--quiet"]) == 0
+    assert not (out / "preview.mp4").exists(), "the same edits may look different in it"
 
 
 def test_the_video_and_the_weights_are_not_needed(

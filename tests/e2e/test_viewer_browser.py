@@ -253,7 +253,7 @@ def test_two_clicks_measure_in_a_static_page(tmp_path: Path, browser: Any, body:
     expected = float(np.linalg.norm(truth[0] - truth[1]))
     assert abs(metres - expected) < 0.02 * expected + 0.01, (said, expected)
     assert abs(low - 0.9 * metres) < 0.02 and abs(high - 1.2 * metres) < 0.02
-    assert window.page.locator("#unish-marks circle").count() == 2
+    window.page.wait_for_function("document.querySelectorAll('#unish-marks circle').length === 2")
     window.page.keyboard.press("m")
     window.page.wait_for_function("document.querySelectorAll('#unish-marks circle').length === 0")
     assert window.page.text_content("#unish-measured") == "" and window.errors == []
@@ -312,6 +312,26 @@ def test_the_panel_changes_what_is_shown(browser: Any, body: Body) -> None:
         for before, after in pairwise(pictures):
             assert (np.abs(before - after).max(axis=-1) > 30).mean() > 0.001
         assert window.errors == []
+
+
+def test_bodies_are_sent_once_and_moved_by_every_block(viser: Any, body: Body) -> None:
+    """What the timeline makes itself is in each of its blocks, and a jump waits for a block."""
+    from unish.viewer.record import build_record
+    from unish.viewer.stage import open_stage
+
+    seen = make_record(body, num_people=2, num_frames=40)
+    valid = seen.person_valid.copy()
+    valid[1, :5] = False  # who is not there at first is hidden when a loop begins again
+    record = build_record(replace(seen, person_valid=valid), body, title="x")
+    with open_stage(record) as stage:
+        stage.wait()
+        timeline = stage.server._timeline
+        later = timeline._checkpoint_for(1).scene.entries
+        moved = {entry.name for entry in later.values() if entry.message.type.startswith("SetBone")}
+        bodies = {f"/bodies/{person.person_id}/body" for person in record.people}
+        assert moved == bodies and not any(entry.message.type == "SkinnedMeshMessage" for entry in later.values())
+        # A loop begins with step 0: all that is moved later is told there, whatever it was when the body was made.
+        assert {key for key, entry in later.items() if entry.name in bodies} <= timeline.step_delta(0).puts.keys()
 
 
 def test_pages_of_other_sites_are_refused(viser: Any, body: Body) -> None:

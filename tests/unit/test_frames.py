@@ -92,6 +92,27 @@ def test_parts_are_cut_picked_and_joined() -> None:
     assert FrameArray.like(frames, lambda frame: frames[frame] > 3, dtype=np.dtype(bool))[0].dtype == bool
 
 
+def test_elements_are_picked_without_the_frame_and_are_the_same() -> None:
+    picked = list[tuple[int, object]]()
+
+    def pick(frame: int, place: tuple[object, ...]) -> np.ndarray:
+        picked.append((frame, place))
+        return WHOLE[(frame, *place)]
+
+    reader = Reader(WHOLE)
+    frames = FrameArray(WHOLE.shape, WHOLE.dtype, reader, pick=pick)
+    changed = FrameArray.map(lambda one, other: one * 2 + other, cut_frames(frames, slice(2, 6)), WHOLE[2:6])
+    rows, columns = np.array([0, 2, 1]), np.array([3, 0, 0])
+    np.testing.assert_array_equal(changed[1, rows, columns], 3 * WHOLE[3, rows, columns])
+    np.testing.assert_array_equal(changed[-1, ::2, 1:], 3 * WHOLE[5, ::2, 1:])
+    assert reader.reads == [] and [frame for frame, _ in picked] == [3, 5]
+    np.testing.assert_array_equal(changed[1], 3 * WHOLE[3])
+    assert reader.reads == [3] and len(picked) == 2
+    assert changed[1, 0, 0] == 3 * WHOLE[3, 0, 0] and len(picked) == 2, "a frame that is there need not be asked again"
+    with pytest.raises(IndexError):
+        frames[7, 0]
+
+
 def test_what_is_at_hand_stays_known_when_frames_are_picked() -> None:
     frames = FrameArray(WHOLE.shape, WHOLE.dtype, Reader(WHOLE), at_hand=[0, 2, 4, 6])
     assert pick_frames(frames, [1, 2, 3, 4]).at_hand == [1, 3]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unish.lab.synthetic.shapes import Paint, grid_faces, make_box
-from unish.render.plain import rasterize, render_mesh
+from unish.render.plain import draw_depth, rasterize, render_mesh
 
 SIZE = (48, 64)
 INTRINSICS = np.array([[50.0, 0, 31.3], [0, 55.0, 24.9], [0, 0, 1]])
@@ -106,6 +106,29 @@ def test_neighbouring_faces_leave_no_gap_and_the_nearer_one_wins() -> None:
     front = found.face >= len(far.faces)
     np.testing.assert_allclose(found.depth[front & (found.depth < 2.51)], 2.5, rtol=1e-6)
     assert front.sum() == pytest.approx(50 / 2.5 * 55 / 2.5, rel=0.12)
+
+
+@pytest.mark.parametrize("away", [0.3, 2.4, 6.0])
+def test_depth_alone_is_the_same_to_the_bit(away: float) -> None:
+    """Across the near plane, in front of it, and small."""
+    box = make_box((1.0, 1.4, 0.8), Paint())
+    turned = box.vertices @ np.array([[0.8, 0, 0.6], [0, 1, 0], [-0.6, 0, 0.8]]) + np.array([0.1, -0.2, away])
+    found = rasterize(turned, box.faces, INTRINSICS, SIZE)
+    assert (found.depth > 0).sum() > 20
+    np.testing.assert_array_equal(draw_depth(turned, box.faces, INTRINSICS, SIZE), found.depth)
+
+
+def test_a_mesh_before_the_plane_is_drawn_as_beside_one_that_is_cut() -> None:
+    """What is not cut is projected vertex by vertex, else corner by corner."""
+    whole = make_box((1.0, 1.4, 0.8), Paint(), (0.1, -0.2, 2.4))
+    vertices = np.concatenate([whole.vertices, [[-9, 9, -1.0], [-9, 8, -1.0], [-8, 9, 0.5]]])
+    faces = np.concatenate([whole.faces, [np.arange(3) + len(whole.vertices)]])
+    alone, beside = (
+        rasterize(whole.vertices, whole.faces, INTRINSICS, SIZE),
+        rasterize(vertices, faces, INTRINSICS, SIZE),
+    )
+    for name in ("depth", "face", "barycentrics"):
+        np.testing.assert_array_equal(getattr(alone, name), getattr(beside, name))
 
 
 def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from unish.network.outputs import SceneOutput
 from unish.network.view_config import ViewSolverConfig
 from unish.network.view_scene import refine_scene
 from unish.passes import outputs
+from unish.reconstruction.body_guide import MOST, SIGMA, TAU, smooth_within_parts
 from unish.reconstruction.report import compare_body_to_points, measure_body_to_points
 from unish.structs import Reconstruction
 from unish.video.borders import bars
@@ -104,6 +105,23 @@ def test_two_depths_compared_at_once_give_what_each_gives_alone() -> None:
     far = np.asarray(record.depth) * np.float32(1.02)
     alone = [measure_body_to_points(record, body, depth) for depth in (record.depth, far)]
     assert compare_body_to_points(record, body, [record.depth, far]) == alone and alone[0] != alone[1]
+
+
+def test_what_is_too_far_apart_for_a_float_weighs_nothing(rng: torch.Generator) -> None:
+    """Beside the plain formula of the module, to the bit."""
+    size = 64
+    left, log_body = torch.randn(2, 1, size, size, generator=rng) * torch.tensor([0.1, 2.0])[:, None, None, None]
+    known = torch.rand(1, size, size, generator=rng) > 0.2
+    found = smooth_within_parts(left, log_body, known, known)
+    places = torch.stack(torch.meshgrid(*[torch.arange(size) + 0.5] * 2, indexing="xy"), -1) / (size * SIGMA)
+    features = torch.cat([places, log_body[0, ..., None] / TAU], -1)
+    asked = torch.zeros(size, size, dtype=torch.bool)
+    asked[2::4, 2::4] = True
+    sources = known[0] & asked
+    apart = torch.cdist(features[known[0]], features[sources])
+    assert apart.max() > 15, "weights below the smallest float are among them"
+    weights = apart.square().div(-2).exp() + 1e-9
+    assert torch.equal(found[known], weights @ left[0][sources].clamp(-MOST, MOST) / weights.sum(-1))
 
 
 def test_a_result_that_cannot_be_saved_is_not_written_in_silence(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:

@@ -174,3 +174,20 @@ def test_levels_come_back_from_the_disk() -> None:
     again = unpack_window(pack_window(window), len(window.frames), dense)
     assert again.link is not None and torch.equal(again.link.levels, window.link.levels)
     assert (again.link.log_scale, again.link.depth) == (window.link.log_scale, window.link.depth)
+
+
+def test_some_pixels_are_those_of_the_whole_map_which_nobody_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    depths = [bend(own, 0.3) if index == 1 else own for index, own in enumerate(cut(make_depth()))]
+    windows = describe(depths, [MOVING, STILL, MOVING])
+    logits = torch.randn(8, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
+    windows = [replace(window, conf_logits=logits) for window in windows]
+    whole, some = (stitch_windows(windows, nobody(), CAMERA) for _ in range(2))
+    places = [
+        (torch.tensor([3, 39, 0, 17, 5]), torch.tensor([59, 0, 1, 30, 2])),
+        (slice(1, None, 3), slice(0, None, 2)),
+    ]
+    for frame in (0, 9, 17):
+        for place in places:
+            assert torch.equal(some.depth[(frame, *place)], whole.depth[frame][place])
+            assert torch.equal(some.conf[(frame, *place)], whole.conf[frame][place])
+    assert isinstance(some.depth, FrameArray) and some.depth._last[0] == -1 and whole.depth._last[0] == 17

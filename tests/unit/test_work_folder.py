@@ -47,6 +47,34 @@ def test_an_older_result_gives_way_and_other_files_stay(tmp_path: Path) -> None:
     assert not (tmp_path / WORK_FOLDER).exists()
 
 
+def test_what_has_nothing_in_its_place_goes_with_the_old_result(tmp_path: Path) -> None:
+    write(tmp_path, "old")
+    with replaced_whole(tmp_path) as work:
+        (work.making / "a.bin").write_text("new a.bin")
+        (work.going / "b.bin").touch()
+        (work.going / "never.bin").touch()
+        assert marks(tmp_path) == {"old"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin", "c.bin", "d.bin"]
+    with pytest.raises(RuntimeError), replaced_whole(tmp_path) as work:
+        (work.going / "c.bin").touch()
+        raise RuntimeError
+    assert (tmp_path / "c.bin").exists()
+    with replaced_whole(tmp_path):
+        pass
+    assert (tmp_path / "c.bin").exists(), "what a run that failed wanted is forgotten"
+
+
+def test_what_goes_is_known_when_a_run_is_killed_while_it_is_shown(tmp_path: Path) -> None:
+    for name in ("whole", "going"):
+        (tmp_path / WORK_FOLDER / name).mkdir(parents=True)
+    write(tmp_path, "old")
+    (tmp_path / WORK_FOLDER / "whole" / "a.bin").write_text("new a.bin")
+    (tmp_path / WORK_FOLDER / "going" / "b.bin").touch()
+    with pytest.raises(RuntimeError), replaced_whole(tmp_path):
+        raise RuntimeError
+    assert marks(tmp_path) == {"new", "old", "none"} and not (tmp_path / "b.bin").exists()
+
+
 @pytest.mark.parametrize("trouble", [RuntimeError(), KeyboardInterrupt(), OSError(28, "No space left on device")])
 def test_a_failure_leaves_the_older_result(tmp_path: Path, trouble: BaseException) -> None:
     write(tmp_path, "old")

@@ -121,7 +121,7 @@ class Api:
         job = self._finished(request)
         edits = read_edits(await read_text(request))
         if job.task not in ("", "refine"):
-            raise Refused(409, "an export is being written; wait until it is there")
+            raise Refused(409, "an export or the film is being written; wait until it is there")
         await self.live.close(job.job_id)
         self.worker.refine(job, edits)
         return Answer(status=202, value=self._describe_id(job.job_id))
@@ -129,9 +129,15 @@ class Api:
     async def export(self, request: Any) -> Answer:
         job = self._finished(request)
         formats = read_formats(await read_text(request))
-        if job.task:
-            raise Refused(409, "the result is being worked on; wait until that is done")
+        self._refuse_while_busy(job)
         self.worker.export(job, formats)
+        return Answer(status=202, value=self._describe_id(job.job_id))
+
+    async def film(self, request: Any) -> Answer:
+        """Have the film drawn, which edits take away."""
+        job = self._finished(request)
+        self._refuse_while_busy(job)
+        self.worker.film(job)
         return Answer(status=202, value=self._describe_id(job.job_id))
 
     async def open_live(self, request: Any) -> Answer:
@@ -158,6 +164,11 @@ class Api:
         if job.state != DONE:
             raise Refused(409, "the job has no result yet")
         return job
+
+    @staticmethod
+    def _refuse_while_busy(job: Job) -> None:
+        if job.task:
+            raise Refused(409, "the result is being worked on; wait until that is done")
 
     def _describe_all(self) -> list[dict[str, Any]]:
         return [self._describe(job) for job in self.store.all()]
@@ -192,6 +203,7 @@ class Api:
             "downloads": job.downloads,
             "has_poster": (folder / "poster.jpg").exists(),
             "has_page": (self.store.shown(job) / "page.html").exists(),
+            "has_film": (self.store.result(job) / FILES["preview.mp4"]).exists(),
         }
 
 

@@ -44,7 +44,7 @@ class Job:
         started: how often the run was begun and not ended by the app; more than once if the app was killed.
         edits: those that the result has.
         wanted_edits: those that it is to have, until ``unish refine`` has ended; ``None`` for no change.
-        task: what is being done with a finished result: refine, export, or nothing.
+        task: what is being done with a finished result: refine, export, film, or nothing.
         task_error: the sentence in which the last one ended.
         downloads: file of ``exports`` by the formats in it.
     """

@@ -57,6 +57,7 @@ def _list_routes(api: Api, pages: Pages) -> list[tuple[str, str, Handler]]:
         ("DELETE", job, api.delete),
         ("PUT", f"{job}/edits", api.edit),
         ("POST", f"{job}/exports", api.export),
+        ("POST", f"{job}/film", api.film),
         ("POST", f"{job}/live", api.open_live),
         ("DELETE", f"{job}/live", api.close_live),
         ("GET", f"{shown}/poster.jpg", pages.poster),

@@ -6,8 +6,9 @@ import asyncio
 import shutil
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from unish.app.choices import write_options
@@ -86,6 +87,11 @@ class Worker:
         self.store.update(job, task="export", task_error="")
         self._tasks.put_nowait((job.job_id, "export", formats))
 
+    def film(self, job: Job) -> None:
+        """Have the film of a finished job drawn, as its result is now."""
+        self.store.update(job, task="film", task_error="")
+        self._tasks.put_nowait((job.job_id, "film", []))
+
     async def cancel(self, job: Job) -> None:
         """End a job that waits or runs and remove its files, or end what is done with its result, which stays."""
         if job.state == WAITING:
@@ -119,7 +125,12 @@ class Worker:
             job = self.store.get(job_id)
             if job is None or job.task != kind:
                 continue  # cancelled or deleted while it waited
-            await self._supervise(job_id, self._refine(job) if kind == "refine" else self._export(job, formats))
+            work: dict[str, Callable[[Job], Coroutine[Any, Any, None]]] = {
+                "refine": self._refine,
+                "film": self._draw_film,
+                "export": partial(self._export, formats=formats),
+            }
+            await self._supervise(job_id, work[kind](job))
 
     async def _tidy(self) -> None:
         while True:
@@ -202,6 +213,11 @@ class Worker:
             self._tasks.put_nowait((job.job_id, "refine", []))
             return
         store.update(job, task="", wanted_edits=None, task_error=self._clean(job, ended.error), process=0)
+
+    async def _draw_film(self, job: Job) -> None:
+        self._tell(job, {"stage": "preview", "done": 0, "total": None})
+        ended = await self._command(job, [*self.program, "refine", str(self.store.result(job)), "--preview", "--quiet"])
+        self.store.update(job, task="", task_error=self._clean(job, ended.error), process=0)
 
     async def _export(self, job: Job, formats: list[str]) -> None:
         store = self.store

@@ -85,14 +85,26 @@ def place_crops(
         boxes: left, top, side in pixels of the picture of (height, width) ``from_size``.
         to_size: of the picture that the result is in pixels of.
     """
-    factor = torch.tensor([to_size[1] / from_size[1], to_size[0] / from_size[0]])
+    factor = _find_factor(from_size, to_size)
     left_top, side = boxes[:, None, None].float().split([2, 1], dim=-1)
     return (left_top + pixel_grid(size, size, like=factor) / size * side) * factor
 
 
+def place_in_crop(
+    box: Int[Tensor, "3"], places: Float[Tensor, "N 2"], from_size: tuple[int, int], to_size: tuple[int, int]
+) -> Float[Tensor, "N 2"]:
+    """The same of some places in one crop, (x, y) in sides of it."""
+    return (box[:2].float() + places * box[2].float()) * _find_factor(from_size, to_size)
+
+
+def _find_factor(from_size: tuple[int, int], to_size: tuple[int, int]) -> Float[Tensor, "2"]:
+    """(x, y)"""
+    return torch.tensor([to_size[1] / from_size[1], to_size[0] / from_size[0]])
+
+
 def sample_crops(
-    maps: Float[Tensor, "K H W"], pixels: Float[Tensor, "K S S 2"], *, nearest: bool = False
-) -> Float[Tensor, "K S S"]:
+    maps: Float[Tensor, "K H W"], pixels: Float[Tensor, "K rows columns 2"], *, nearest: bool = False
+) -> Float[Tensor, "K rows columns"]:
     """Values of a map for each crop at places in it, bilinear or of the nearest pixel; 0 outside of the picture."""
     spots = 2 * pixels / pixels.new_tensor([maps.shape[-1], maps.shape[-2]]) - 1
     mode = "nearest" if nearest else "bilinear"

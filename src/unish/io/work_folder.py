@@ -21,9 +21,12 @@ WORK_FOLDER = ".unish-run"
 """In the folder of the result, while a run writes there."""
 
 # Inside it: what is being written; the same when it is whole, under the name that says so; what it takes the place of;
-# what a run needs to go on where it was ended; and what is only needed while it works.
-_MAKING, _WHOLE, _REPLACED, _KEPT, _SCRATCH, _LOCK = "making", "whole", "replaced", "kept", "scratch", "lock"
-_OF_ONE_RUN = (_MAKING, _REPLACED, _SCRATCH)
+# what goes without anything in its place; what a run needs to go on where it was ended; and what is only needed while
+# it works.
+_MAKING, _WHOLE, _REPLACED, _GOING, _KEPT, _SCRATCH, _LOCK = (
+    "making", "whole", "replaced", "going", "kept", "scratch", "lock",
+)  # fmt: skip
+_OF_ONE_RUN = (_MAKING, _REPLACED, _GOING, _SCRATCH)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +35,13 @@ class WorkFolder:
 
     Attributes:
         making: empty at first; its files become those of the result.
+        going: empty at first; where it holds anything, what has the same name in the result goes from there.
         kept: what an earlier run that was ended has left, or empty; it stays if this run is ended, too.
         scratch: empty at first; it goes however the run ends.
     """
 
     making: Path
+    going: Path
     kept: Path
     scratch: Path
 
@@ -65,10 +70,10 @@ def replaced_whole(out: Path, *, ends_run: bool = True) -> Iterator[WorkFolder]:
             _show(out, work)
         for name in _OF_ONE_RUN:
             shutil.rmtree(work / name, ignore_errors=True)
-        making, kept, scratch = work / _MAKING, work / _KEPT, work / _SCRATCH
-        for folder in (making, kept, scratch):
+        making, going, kept, scratch = (work / name for name in (_MAKING, _GOING, _KEPT, _SCRATCH))
+        for folder in (making, going, kept, scratch):
             folder.mkdir(exist_ok=True)
-        yield WorkFolder(making=making, kept=kept, scratch=scratch)
+        yield WorkFolder(making=making, going=going, kept=kept, scratch=scratch)
         for path in making.rglob("*"):
             if path.is_file():
                 _flush(path)
@@ -121,10 +126,12 @@ def _leave(work: Path, lock: FileLock) -> None:
 
 def _show(out: Path, work: Path) -> None:
     """Move the whole result in; on trouble, all is as before."""
-    whole, replaced = work / _WHOLE, work / _REPLACED
-    replaced.mkdir(exist_ok=True)
+    whole, replaced, going = work / _WHOLE, work / _REPLACED, work / _GOING
+    for folder in (replaced, going):
+        folder.mkdir(exist_ok=True)
     names = sorted(path.name for path in whole.iterdir())
-    old = [name for name in names if os.path.lexists(out / name)]
+    old = sorted({*names, *(path.name for path in going.iterdir())})
+    old = [name for name in old if os.path.lexists(out / name)]
     moves = [(out / name, replaced / name) for name in old] + [(whole / name, out / name) for name in names]
     done: list[tuple[Path, Path]] = []
     try:

@@ -5,10 +5,11 @@ Nothing but small arrays is in memory for all frames at once; what has a value f
 
 from unish.passes.applied_edits import apply_edits
 from unish.passes.concluded import conclude
+from unish.passes.films import Films
 from unish.passes.known_camera import know_poses
 from unish.passes.models import Models, Network, PeopleFinder
 from unish.passes.observations import Observations, observe
-from unish.passes.outputs import FILE, MAX_FRAMES_IN_FILE, keep_dense, write_files
+from unish.passes.outputs import FILE, MAX_FRAMES_IN_FILE, PREVIEW, draw_preview, keep_dense, write_files
 from unish.passes.run_folder import RunFolder, describe_run, identify_task
 from unish.passes.settled import Settled, settle
 from unish.passes.stored_observations import FOLDER as OBSERVATIONS
@@ -18,6 +19,8 @@ __all__ = [
     "FILE",
     "MAX_FRAMES_IN_FILE",
     "OBSERVATIONS",
+    "PREVIEW",
+    "Films",
     "Models",
     "Network",
     "Observations",
@@ -29,6 +32,7 @@ __all__ = [
     "can_be_edited",
     "conclude",
     "describe_run",
+    "draw_preview",
     "identify_task",
     "keep_dense",
     "know_poses",

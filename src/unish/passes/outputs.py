@@ -18,7 +18,7 @@ from unish.structs import PersonPoints, Reconstruction
 from unish.structs.progress import Progress, StageClock
 from unish.structs.reconstruction import PEOPLE_STORE, STORE
 
-FILE = "reconstruction.npz"
+FILE, PREVIEW = "reconstruction.npz", "preview.mp4"
 MAX_FRAMES_IN_FILE = 360
 """Used frames, a minute of them at the default rate: dense arrays of more lie in a folder beside reconstruction.npz."""
 
@@ -46,6 +46,7 @@ def write_files(
     *,
     kept: Path | None = None,
     like: Path | None = None,
+    preview: bool = True,
     progress: Progress | None = None,
 ) -> list[str]:
     """The files of a result in an existing folder; their names. The film is drawn beside the others.
@@ -55,24 +56,25 @@ def write_files(
     Args:
         kept: the folder of ``keep_dense``, if its files are no longer needed there: they are moved.
         like: see ``Reconstruction.save``.
+        preview: whether the film is among them.
     """
     clock = StageClock(progress)
-    names = ["preview.mp4", "scene.glb", FILE, "report.json", "report.html"]
-    preview, scene, result, described, page = (folder / name for name in names)
+    names = ["scene.glb", FILE, "report.json", "report.html"]
+    scene, result, described, page = (folder / name for name in names)
     if reconstruction.person_points is not None and kept is not None:
         shutil.move(kept / PEOPLE_STORE, folder / PEOPLE_STORE)
         moved = PersonPoints.open(folder / PEOPLE_STORE, len(reconstruction.dense_frames))
         reconstruction = replace(reconstruction, person_points=moved)
-    shown = blur_faces(reconstruction) if report["settings"].get("blur_faces") else reconstruction
+    shown = _as_shown(reconstruction, report)
     moves = bool(reconstruction.dense) and kept is not None
     with ThreadPoolExecutor(1) as beside:
         # Compressing and drawing keep a core each busy. Frames that are moved would be gone from under the film.
         saving = (
             None if moves else beside.submit(reconstruction.save, result, beside=bool(reconstruction.dense), like=like)
         )
-        with clock.stage("preview"):
-            fps = min(report["settings"]["fps"], report["settings"]["scene_fps"])
-            write_preview(preview, shown.at_dense_frames(), body, fps=fps, progress=progress)
+        if preview:
+            with clock.stage("preview"):
+                _draw(folder / PREVIEW, shown, body, report, progress)
         with clock.stage("export scene"):
             write_glb(scene, shown, body)
         with clock.stage("report page"):
@@ -86,4 +88,26 @@ def write_files(
     spent = {"seconds": report["seconds"] | clock.seconds, "peak_memory_mb": peak_memory_mb()}
     write_json(described, report | spent)
     stores = {STORE: bool(reconstruction.dense), PEOPLE_STORE: reconstruction.person_points is not None}
-    return [*names, *(name for name, is_there in stores.items() if is_there)]
+    film = [PREVIEW] if preview else []
+    return [*film, *names, *(name for name, is_there in stores.items() if is_there)]
+
+
+def draw_preview(
+    path: Path, reconstruction: Reconstruction, body: Body, report: dict[str, Any], *, progress: Progress | None = None
+) -> None:
+    """The film of a finished result, the same as ``write_files`` draws with it.
+
+    Args:
+        path: the name of the film; it appears there whole or not at all.
+        report: of the result.
+    """
+    _draw(path, _as_shown(reconstruction, report), body, report, progress)
+
+
+def _as_shown(reconstruction: Reconstruction, report: dict[str, Any]) -> Reconstruction:
+    return blur_faces(reconstruction) if report["settings"].get("blur_faces") else reconstruction
+
+
+def _draw(path: Path, shown: Reconstruction, body: Body, report: dict[str, Any], progress: Progress | None) -> None:
+    fps = min(report["settings"]["fps"], report["settings"]["scene_fps"])
+    write_preview(path, shown.at_dense_frames(), body, fps=fps, progress=progress)

@@ -17,7 +17,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from unish.geometry.camera import pixel_grid
-from unish.render.plain import rasterize
+from unish.render.plain import draw_depth
 
 SIGMA = 0.0375
 """σ, in sides of the crop: finer than that, the relief is believed, and coarser the body."""
@@ -33,6 +33,10 @@ _EVERY = 4
 
 _ANYWHERE = 1e-9
 """Weight of pixels that are not near: where no body is, the mean of all is taken."""
+
+_FARTHEST = 9.0
+"""In units of σ and τ: what is farther has so little weight that nothing is left of it beside ``_ANYWHERE``. Numbers
+that are nearly too small for floats take a processor many times as long."""
 
 
 def draw_bodies(
@@ -50,7 +54,7 @@ def draw_bodies(
     drawn = torch.zeros(len(vertices), size, size)
     for layer, body, camera in zip(drawn, vertices, cameras, strict=True):
         if torch.isfinite(body).all():
-            layer.copy_(torch.from_numpy(rasterize(body.numpy(), faces, camera.numpy(), (size, size)).depth))
+            layer.copy_(torch.from_numpy(draw_depth(body.numpy(), faces, camera.numpy(), (size, size))))
     return drawn
 
 
@@ -78,6 +82,7 @@ def smooth_within_parts(
         nearest = distance_transform_edt(~there.numpy(), return_distances=False, return_indices=True)
         rows, columns = torch.from_numpy(nearest).long()
         features = torch.cat([places, body[rows, columns][..., None] / TAU], dim=-1)
-        weights = torch.cdist(features[some], features[sources]).square().div(-2).exp() + _ANYWHERE
+        apart = torch.cdist(features[some], features[sources]).clamp_max_(_FARTHEST)
+        weights = apart.square_().div_(-2).exp_().add_(_ANYWHERE)
         layer[some] = weights @ values[sources].clamp(-MOST, MOST) / weights.sum(-1)
     return out

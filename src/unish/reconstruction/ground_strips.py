@@ -93,8 +93,8 @@ def _read_scene(
     for row in rows.unique().tolist():
         own = rows == row
         at = (y[own], x[own])
-        scene = (evidence.masks[row][at] < 0) & (shot.conf[row][at] >= CONFIDENT) & inside[own]
-        found[own] = torch.where(scene, shot.depth_before[row][at], 0.0)
+        scene = (evidence.masks[(row, *at)] < 0) & (shot.conf[(row, *at)] >= CONFIDENT) & inside[own]
+        found[own] = torch.where(scene, shot.depth_before[(row, *at)], 0.0)
     return found
 
 

@@ -86,7 +86,7 @@ def resize_world(shot: MetricShot, ground: Ground, factor: float, body: Body) ->
 
 
 def _resize_depth(depth: FrameArray | Tensor, factor: float) -> FrameArray:
-    return FrameArray.like(depth, lambda frame: depth[frame] * factor)
+    return FrameArray.map(lambda values: values * factor, depth)
 
 
 def _read_around(depth: Float[Tensor, "H W"], x: float, y: float) -> Float[Tensor, ""]:

@@ -14,7 +14,7 @@ from unish.geometry.camera import pixel_grid, thin_intrinsics
 from unish.geometry.ruler import STATURE_SPREAD, scale_from_person
 from unish.reconstruction.anchor import KNOWN_HEIGHT_SIGMA, PlacedBodies
 from unish.reconstruction.depth_curve import DepthCurve
-from unish.render.plain import rasterize
+from unish.render.plain import draw_depth
 from unish.structs import BodyParams, FrameArray, FrameTensor
 
 COMPARE_LONG_SIDE = 256
@@ -113,14 +113,16 @@ def compare_depths(
     level, scene_level = torch.full((2, num_people, num_frames), torch.nan)
     tilt, centre = torch.zeros(2, num_people, num_frames, 2)
     relief, extent = torch.ones(2, num_people, num_frames)
+    read = -1
     for row, person in placed.valid[:, dense].T.nonzero().tolist():
-        frame, mask = int(dense[row]), masks[row][every] == person
+        if row != read:
+            read, people, scene = row, masks[(row, *every)], depth[(row, *every)]
+        frame, mask = int(dense[row]), people == person
         if int(mask.sum()) < MIN_PIXELS:
             continue
         vertices = body.vertices(_select(placed.params, person, frame))
-        scene = depth[row][every]
-        hit = rasterize(vertices.numpy(), body.faces.numpy(), small[frame].numpy(), (len(grid), grid.shape[1]))
-        body_depth = torch.from_numpy(hit.depth)
+        size = (len(grid), int(grid.shape[1]))
+        body_depth = torch.from_numpy(draw_depth(vertices.numpy(), body.faces.numpy(), small[frame].numpy(), size))
         shared = (body_depth > 0) & mask & (scene > 0)
         if int(shared.sum()) < MIN_PIXELS:
             continue

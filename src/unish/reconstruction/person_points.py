@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from torch.nn import functional
 
 from unish.body import Body
 from unish.geometry.camera import pixel_grid
-from unish.geometry.crop_box import place_crops, sample_crops
+from unish.geometry.crop_box import place_crops, place_in_crop, sample_crops
 from unish.geometry.linear import solve_positive_definite
 from unish.geometry.rigid import invert_rigid, transform_points
 from unish.geometry.surfaces import depth_edges, erode, link_neighbours, normals_from_points
@@ -115,31 +116,53 @@ def place_people(
         return NO_CLOUD
     own = mask == torch.from_numpy(crops.person)[:, None, None]
     grid = _open_grid(crops, own, intrinsics)
-    placed, is_placed = _place(grid, _sample_depth(grid, own, depth), vertices, faces)
+    placed, is_placed = _place(grid, partial(_sample_depth, grid, own, depth), vertices, faces)
     kept = grid.shows & is_placed[:, None, None]
-    z = torch.where(kept, placed, 0.0).exp()
-    links = link_neighbours(z, kept, relative_step=EDGE_STEP)
-    normals, _ = normals_from_points(grid.rays * z[..., None], kept, links=links)
-    kept = kept & ~depth_edges(z, kept, relative_step=EDGE_STEP)
-    return _gather(crops, own, intrinsics, torch.cat([z[..., None], normals], dim=-1), kept, c2w)
+    surface, kept = _find_surface(grid, torch.where(kept, placed, 0.0).exp(), kept)
+    return _gather(crops, own, intrinsics, surface, kept, c2w)
 
 
 def _place(
-    grid: _Grid, seen: Float[Tensor, "K S S"], vertices: Float[Tensor, "K V 3"], faces: Int[np.ndarray, "F 3"]
+    grid: _Grid,
+    sample_depth: Callable[[], Float[Tensor, "K S S"]],
+    vertices: Float[Tensor, "K V 3"],
+    faces: Int[np.ndarray, "F 3"],
 ) -> tuple[Float[Tensor, "K S S"], Bool[Tensor, "K"]]:
     """Log-depth, and of whom it is known.
 
     Args:
-        seen: depth of each person's own pixels, 0 where unknown.
+        sample_depth: gives the depth of each person's own pixels, 0 where unknown; asked where somebody has no body.
     """
     drawn = draw_bodies(vertices, faces, grid.camera, grid.shows.shape[-1])
     has_body = (((drawn > 0) & grid.shows).sum((-2, -1)) >= MIN_PIXELS)[:, None, None]
-    wanted = torch.where(has_body, drawn, seen)
+    wanted = drawn if has_body.all() else torch.where(has_body, drawn, sample_depth())
     known = (wanted > 0) & grid.shows
     wanted = torch.where(known, wanted, 1.0).log()
     placed = grid.log_depth + _fit(grid.log_depth, wanted, known)
     placed = placed + smooth_within_parts(wanted - placed, wanted, known & has_body, grid.shows)
     return placed, known.sum((-2, -1)) >= MIN_PIXELS
+
+
+def _find_surface(
+    grid: _Grid, z: Float[Tensor, "K S S"], kept: Bool[Tensor, "K S S"]
+) -> tuple[Float[Tensor, "K S S 4"], Bool[Tensor, "K S S"]]:
+    """z and normal (camera axes), and where they are those of one surface."""
+    surface, smooth = functional.pad(z[..., None], (0, 3)), kept.clone()
+    # People fill a small part of a square around them.
+    rows, columns = (slice(*_find_bounds(kept.any(0).any(dim))) for dim in (1, 0))
+    part = (slice(None), rows, columns)
+    links = link_neighbours(z[part], kept[part], relative_step=EDGE_STEP)
+    surface[(*part, slice(1, None))], _ = normals_from_points(
+        grid.rays[part] * z[part][..., None], kept[part], links=links
+    )
+    smooth[part] &= ~depth_edges(z[part], kept[part], relative_step=EDGE_STEP)
+    return surface, smooth
+
+
+def _find_bounds(line: Bool[Tensor, "N"]) -> tuple[int, int]:
+    """The first place that is true and the one after the last; 0 and 0 where none is."""
+    there = line.nonzero()[:, 0].tolist()
+    return (there[0], there[-1] + 1) if there else (0, 0)
 
 
 def _sample_depth(grid: _Grid, own: Bool[Tensor, "K H W"], depth: Float[Tensor, "H W"]) -> Float[Tensor, "K S S"]:
@@ -162,19 +185,35 @@ def _gather(
         surface: z and normal (camera axes).
     """
     fine = int(crops.colours.shape[1])
-    pixels = place_crops(torch.from_numpy(crops.boxes), crops.size, (int(own.shape[-2]), int(own.shape[-1])), fine)
     # What lies outside of the person must not be mixed in.
     weighted = torch.cat([surface * kept[..., None], kept[..., None].float()], dim=-1).permute(0, 3, 1, 2)
     values = functional.interpolate(weighted, (fine, fine), mode="bilinear").permute(0, 2, 3, 1)
-    shown = (values[..., 4] > 0.5) & (sample_crops(own.float(), pixels) > 0.5) & _thin(crops)
-    z, normals = values[shown][:, :1] / values[shown][:, 4:], functional.normalize(values[shown][:, 1:4], dim=-1)
-    local = _cast_rays(pixels[shown], intrinsics) * z
+    shown, pixels = _show(crops, own, (values[..., 4] > 0.5) & _thin(crops))
+    of_shown = values[shown]
+    z, normals = of_shown[:, :1] / of_shown[:, 4:], functional.normalize(of_shown[:, 1:4], dim=-1)
+    local = _cast_rays(pixels, intrinsics) * z
     return PeopleCloud(
         points=transform_points(c2w, local).float().numpy(),
         colours=crops.colours[shown.numpy()],
         normals=(normals @ c2w[:3, :3].mT).numpy().astype(np.float16),
         person=np.broadcast_to(crops.person[:, None, None], shown.shape)[shown.numpy()],
     )
+
+
+def _show(
+    crops: ReliefCrops, own: Bool[Tensor, "K H W"], wanted: Bool[Tensor, "K G G"]
+) -> tuple[Bool[Tensor, "K G G"], Float[Tensor, "N 2"]]:
+    """Which of the ``wanted`` pixels of the crops lie on the person, and where these are in the picture."""
+    size, fine = (int(own.shape[-2]), int(own.shape[-1])), int(wanted.shape[-1])
+    shown, found = wanted.clone(), list[Tensor]()
+    for box, mask, some in zip(torch.from_numpy(crops.boxes), own, shown, strict=True):
+        rows, columns = some.nonzero(as_tuple=True)
+        places = (torch.stack([columns, rows], dim=-1) + 0.5) / fine
+        pixels = place_in_crop(box, places, crops.size, size)
+        inside = sample_crops(mask[None].float(), pixels[None, None])[0, 0] > 0.5
+        some[some.clone()] = inside
+        found.append(pixels[inside])
+    return shown, torch.cat(found)
 
 
 def _cast_rays(pixels: Float[Tensor, "*batch 2"], intrinsics: Float[Tensor, "3 3"]) -> Float[Tensor, "*batch 3"]:

@@ -153,7 +153,7 @@ def compare_shot(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"
     """Place the bodies and draw them beside the scene; the slow part of a shot."""
     placed = smooth_distances(body, _place(shot, evidence, betas, body), evidence.timestamps_s)
     # Depth that the network itself doubts says nothing about scale or people.
-    sure = FrameArray.like(shot.depth, lambda frame: torch.where(shot.conf[frame] >= CONFIDENT, shot.depth[frame], 0.0))
+    sure = FrameArray.map(lambda conf, depth: torch.where(conf >= CONFIDENT, depth, 0.0), shot.conf, shot.depth)
     comparison = compare_depths(body, placed, sure, evidence.masks, shot.intrinsics, shot.dense)
     return ComparedShot(shot=shot, evidence=evidence, sure=sure, placed=placed, comparison=comparison)
 
@@ -185,13 +185,13 @@ def move_into_world(compared: ComparedShot, body: Body, curve: DepthCurve | None
     placed, log_moves = _support_weak_rulers(body, placed, _between(comparison.level, shot.dense, evidence))
     # Moving a body along its ray multiplies the depth of all its surface, nearly, by the same factor.
     comparison = replace(comparison, level=comparison.level + log_moves)
-    metric_sure = FrameArray.like(shot.depth, lambda frame: in_metres(compared.sure[frame]))
+    metric_sure = FrameArray.map(in_metres, compared.sure)
     placed, comparison = _stand_in_boxes(body, placed, comparison, metric_sure, evidence, shot.intrinsics, shot.dense)
     # Places that were given in metres stay so, whatever the unit of the depth.
     c2w = shot.c2w if shot.keeps_cameras and shot.cameras_in_metres else scale_cameras(shot.c2w, world_scale)
     rest_pelvis = body.rest_joints(placed.params.betas)[..., 0, :]
     params = move_body(placed.params, c2w.expand(*placed.valid.shape, 4, 4), rest_pelvis)
-    before = FrameArray.like(shot.depth, lambda frame: in_metres(shot.depth[frame]))
+    before = FrameArray.map(in_metres, shot.depth)
     return MetricShot(
         camera=shot.camera,
         intrinsics=shot.intrinsics,

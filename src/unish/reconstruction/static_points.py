@@ -87,7 +87,7 @@ def _look(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """World points, normals, confidence and depth of a thinned picture, and which of its pixels are good."""
     thin = (slice(first, None, step), slice(first, None, step))
-    depth, conf = shot.depth_before[row][thin], shot.conf[row][thin]
+    depth, conf = shot.depth_before[(row, *thin)], shot.conf[(row, *thin)]
     person = dilate((evidence.masks[row] >= 0)[thin], AROUND_PEOPLE)
     good = (depth > 0) & (depth < MAX_DEPTH_M) & (conf >= CONFIDENT) & ~person
     if sky is not None:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,9 @@ from unish.structs import Camera, FrameArray, FrameTensor
 
 MAX_SHIFT_FRAMES = 128
 """Frames that are asked by how much all depths are to be shifted, evenly spread."""
+
+_AT_ONCE = 64
+"""A multiple of the elements that torch works on together on any processor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,20 +170,21 @@ def stitch_windows(
         if window.scale is not None and window.mean_distance > 0
     ]
 
-    def depth(frame: int) -> Float[Tensor, "H W"]:
+    def depth(frame: int, place: tuple[Any, ...] = ()) -> Float[Tensor, "*shape"]:
         index = int(owner[frame])
-        own = windows[index].depth[frame - windows[index].frames.start]
+        own = windows[index].depth[(frame - windows[index].frames.start, *place)]
         return (alignments[index].resize_depth(own) + shift).clamp_min(0.0)
 
-    def conf(frame: int) -> Float[Tensor, "H W"]:
+    def conf(frame: int, place: tuple[Any, ...] = ()) -> Float[Tensor, "*shape"]:
         window = windows[owner[frame]]
-        return window.conf_logits[frame - window.frames.start].sigmoid()
+        logits = window.conf_logits[(frame - window.frames.start, *place)]
+        return _sigmoid_of_some(logits) if place else logits.sigmoid()
 
     shape = (num_frames, *size)
     return Shot(
         dense=torch.arange(num_frames),
-        depth=FrameArray(shape, torch.float32, depth),
-        conf=FrameArray(shape, torch.float32, conf),
+        depth=FrameArray(shape, torch.float32, depth, pick=depth),
+        conf=FrameArray(shape, torch.float32, conf, pick=conf),
         # Joining windows would round.
         c2w=given if given is not None else torch.eye(4).repeat(num_frames, 1, 1) if still else c2w,
         rotations=_gather([window.rotations for window in windows], own_rows),
@@ -201,6 +206,13 @@ def stitch_windows(
         num_loops=num_loops,
         units=tuple(one.scale for one in alignments),
     )
+
+
+def _sigmoid_of_some(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """As of these elements in a whole map: torch rounds the last few elements of an array in another way."""
+    flat = values.reshape(-1)
+    filled = torch.nn.functional.pad(flat, (0, -len(flat) % _AT_ONCE))
+    return filled.sigmoid()[: len(flat)].reshape(values.shape)
 
 
 def gather_zoom(windows: list[Window]) -> Float[Tensor, "T"]:

@@ -23,6 +23,8 @@ class FrameArray:
         read: frame number, 0 to T − 1 → that frame.
         at_hand: frames that cost little to read, for who wants some and does not mind which; all by default.
         remember: the last frame; not for arrays of which there are many, whose last frames would fill the memory.
+        pick: frame number and an index into the frame → these elements of it, for frames of which some can be had for
+            less than all. They are the same to the bit.
     """
 
     def __init__(
@@ -33,18 +35,36 @@ class FrameArray:
         *,
         at_hand: Sequence[int] | None = None,
         remember: bool = True,
+        pick: Callable[[int, tuple[Any, ...]], Any] | None = None,
     ) -> None:
         self.shape = tuple(int(side) for side in shape)
         self.dtype = dtype
         self.at_hand = range(self.shape[0]) if at_hand is None else at_hand
         self._read = read
         self._remember = remember
+        self._pick = pick
         self._last: tuple[int, Any] = (-1, None)
 
     @classmethod
-    def like(cls, other: Frames | Tensor, read: Callable[[int], Any], *, dtype: Any = None) -> FrameArray:
+    def like(
+        cls,
+        other: Frames | Tensor,
+        read: Callable[[int], Any],
+        *,
+        dtype: Any = None,
+        pick: Callable[[int, tuple[Any, ...]], Any] | None = None,
+    ) -> FrameArray:
         """As many frames of the same shape as ``other`` has, and of its type unless ``dtype`` is given."""
-        return cls(other.shape, dtype or other.dtype, read)
+        return cls(other.shape, dtype or other.dtype, read, pick=pick)
+
+    @classmethod
+    def map(cls, change: Callable[..., Any], *others: Frames | Tensor) -> FrameArray:
+        """``change`` of frames, or of the same elements of frames, that ``others`` have: of each element by itself."""
+        return cls.like(
+            others[0],
+            lambda frame: change(*(other[frame] for other in others)),
+            pick=lambda frame, place: change(*(other[(frame, *place)] for other in others)),
+        )
 
     @property
     def ndim(self) -> int:
@@ -64,8 +84,7 @@ class FrameArray:
     def __getitem__(self, key: Any) -> Any:
         first, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
         if isinstance(first, int | np.integer) or (isinstance(first, ndarray | Tensor) and first.ndim == 0):
-            frame = self._frame(int(first))
-            return frame[rest] if rest else frame
+            return self._elements(int(first), rest) if rest else self._frame(int(first))
         if isinstance(first, ndarray | Tensor) and first.ndim > 1:
             return self._select(first)
         if not isinstance(first, slice) and any(isinstance(one, ndarray | Tensor | list) for one in rest):
@@ -77,10 +96,20 @@ class FrameArray:
         whole = np.asarray(self[:])
         return whole if dtype is None else whole.astype(dtype)
 
-    def _frame(self, frame: int) -> Any:
+    def _elements(self, frame: int, place: tuple[Any, ...]) -> Any:
+        index = self._index(frame)
+        if self._pick is None or self._last[0] == index:
+            return self._frame(index)[place]
+        return self._pick(index, place)
+
+    def _index(self, frame: int) -> int:
         index = frame + len(self) if frame < 0 else frame
         if not 0 <= index < len(self):
             raise IndexError(f"frame {frame} of {len(self)}")
+        return index
+
+    def _frame(self, frame: int) -> Any:
+        index = self._index(frame)
         kept, value = self._last
         if kept != index:
             value = self._read(index)
@@ -115,8 +144,13 @@ def pick_frames(frames: Frames | Tensor, chosen: Sequence[int]) -> FrameArray:
     if isinstance(frames, FrameArray) and len(frames.at_hand) < len(frames):
         cheap = set(frames.at_hand)
         at_hand = [place for place, frame in enumerate(chosen) if frame in cheap]
-    shape = (len(chosen), *frames.shape[1:])
-    return FrameArray(shape, frames.dtype, lambda frame: frames[chosen[frame]], at_hand=at_hand)
+    return FrameArray(
+        (len(chosen), *frames.shape[1:]),
+        frames.dtype,
+        lambda frame: frames[chosen[frame]],
+        at_hand=at_hand,
+        pick=lambda frame, place: frames[(chosen[frame], *place)],
+    )
 
 
 def join_frames(parts: Sequence[Frames | Tensor]) -> FrameArray:

@@ -1,13 +1,15 @@
 """A scene record as nodes of a viewer's scene, which stand still or move with a timeline.
 
-What must be so, and why: skinned bodies are all made at step 0 and hidden, never removed, since viser's client fails
-when one goes; what moves is set at step 0, too, lest a loop begin with the end; what a user can switch off is a node
-above what the timeline shows and hides, lest the two undo each other; static points count from a centre, since they
-are sent in half precision.
+What must be so, and why: skinned bodies are all made before step 0 and hidden, never removed, since viser's client
+fails when one goes; they stand, and the timeline moves them, since what it makes itself is sent again with every block
+of steps; what moves is set at step 0, too, lest a loop begin with the end; what a user can switch off is a node above
+what the timeline shows and hides, lest the two undo each other; static points count from a centre, since they are sent
+in half precision.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +33,7 @@ STILL_GROUPS = {"scene": "scene points", "ground": "floor and gravity", "trails"
 MOVING_GROUPS = {"bodies": "bodies", "skeletons": "skeletons", "contacts": "contacts", "camera": "cameras"}
 """Nodes at the top that can be shown and hidden, and what they hold.
 
-A name belongs either to the scene that stands or to the timeline, with all names below it.
+A name belongs either to the scene that stands or to the timeline, with all names below it; those of ``bodies`` stand.
 """
 PERSON_GROUPS = ("bodies", "skeletons", "contacts", "trails")
 """Groups with a node of its own for each person, named by the identity."""
@@ -70,23 +72,27 @@ class Drawing:
     def point_size(self) -> float:
         return max(_MIN_POINT_M, _POINT_SHARE * self.reach)
 
-    def begin(self, scene: Any, timeline: Any) -> None:
+    def begin(self, scene: Any, timeline: Any, let_move: Callable[[Any], None]) -> None:
         """Make all nodes.
 
         Args:
             scene: of what stands still; ``timeline``: of what moves, as it is recorded at step 0.
+            let_move: records all further changes of a body that stands in the timeline.
         """
         record = self.record
         # Many shots take turns; what stands in the only one need not be in the timeline, which is slower.
         standing = scene if len(record.shots) == 1 else timeline
         for groups, home in ((STILL_GROUPS, standing), (MOVING_GROUPS, timeline)):
             for group in groups:
-                self.groups[group] = home.add_frame(f"/{group}", show_axes=False, visible=group not in HIDDEN_GROUPS)
+                owner = scene if group == "bodies" else home
+                self.groups[group] = owner.add_frame(f"/{group}", show_axes=False, visible=group not in HIDDEN_GROUPS)
                 if group in PERSON_GROUPS:
                     for person in record.people:
-                        home.add_frame(f"/{group}/{person.person_id}", show_axes=False)
+                        owner.add_frame(f"/{group}/{person.person_id}", show_axes=False)
         self._of_shots = [self._add_shot(shot, number, standing) for number, shot in enumerate(record.shots)]
-        self._of_people = [_add_person(timeline, person) for person in record.people]
+        self._of_people = [(_add_body(scene, one), *_add_person(timeline, one)) for one in record.people]
+        for body, _, _ in self._of_people:
+            let_move(body)
         self._camera = _add_camera(timeline, record, self.camera_scale)
 
     def go_to(self, step: int) -> None:
@@ -131,15 +137,19 @@ class Drawing:
         return nodes
 
 
-def _add_person(scene: Any, person: PersonRecord) -> tuple[Any, Any, list[Any]]:
-    """Body, skeleton and contacts of a person, as they are at step 0."""
-    name, colour = person.person_id, tuple(person.colour.tolist())
-    body = scene.add_mesh_skinned(
-        f"/bodies/{name}/body", person.vertices, person.faces.astype(np.uint32),
+def _add_body(scene: Any, person: PersonRecord) -> Any:
+    """Hidden, as it is at rest: until the first step comes."""
+    return scene.add_mesh_skinned(
+        f"/bodies/{person.person_id}/body", person.vertices, person.faces.astype(np.uint32),
         bone_wxyzs=np.tile([1.0, 0.0, 0.0, 0.0], (24, 1)), bone_positions=person.rest_joints,
-        skin_weights=person.weights, color=colour, visible=bool(person.shown[0]), cast_shadow=False,
+        skin_weights=person.weights, color=tuple(person.colour.tolist()), visible=False, cast_shadow=False,
         receive_shadow=False,
     )  # fmt: skip
+
+
+def _add_person(scene: Any, person: PersonRecord) -> tuple[Any, list[Any]]:
+    """Skeleton and contacts of a person, as they are at step 0."""
+    name = person.person_id
     skeleton = _add_lines(
         scene, f"/skeletons/{name}/bones", _bones(person, 0), person.colour, bool(person.shown[0]), thickness=0.025
     )
@@ -150,7 +160,7 @@ def _add_person(scene: Any, person: PersonRecord) -> tuple[Any, Any, list[Any]]:
         )
         for point in range(person.contact_points.shape[1])
     ]  # fmt: skip
-    return body, skeleton, contacts
+    return skeleton, contacts
 
 
 def _move_person(nodes: tuple[Any, Any, list[Any]], person: PersonRecord, step: int) -> None:

@@ -1,6 +1,6 @@
 """A server that shows a drawing in the browser. No other module imports viser or viser4d.
 
-viser4d reaches into private parts of viser, and so do six places here; the extra ``view`` pins both exactly, and
+viser4d reaches into private parts of viser, and so do seven places here; the extra ``view`` pins both exactly, and
 ``tests/e2e/test_viewer_browser.py`` fails where a new version behaves otherwise.
 """
 
@@ -126,7 +126,7 @@ class Stage:
         scene.set_up_direction(record.shots[0].up)
         _place_first_camera(self.server, record)
         with self.server.at(0) as now:
-            self.drawing.begin(scene, now.scene)
+            self.drawing.begin(scene, now.scene, functools.partial(_let_move, timeline=now.scene))
             self.drawing.go_to(0)
         self._writer = threading.Thread(target=self._write_steps, daemon=True)
         self._writer.start()
@@ -202,6 +202,16 @@ def open_stage(record: SceneRecord, *, port: int = 0) -> Iterator[Stage]:
             yield stage
         finally:
             stage.stop()
+
+
+def _let_move(body: Any, timeline: Any) -> None:
+    """Have what is changed of a skinned mesh that stands recorded in the timeline, and all of it at the next step.
+
+    viser sends nothing that it holds for unchanged.
+    """
+    body._impl.api, body._impl.visible = timeline, None
+    for bone in body.bones:
+        bone._impl.wxyz[:] = bone._impl.position[:] = np.nan
 
 
 def _free_port(port: int) -> int:

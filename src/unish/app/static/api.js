@@ -31,6 +31,7 @@ export const cancel = (id) => ask("POST", `${job(id)}/cancel`);
 export const remove = (id) => ask("DELETE", job(id));
 export const setEdits = (id, edits) => ask("PUT", `${job(id)}/edits`, { format: "unish-edits/1", edits });
 export const makeExport = (id, formats) => ask("POST", `${job(id)}/exports`, { formats });
+export const drawFilm = (id) => ask("POST", `${job(id)}/film`);
 export const openLive = (id) => ask("POST", `${job(id)}/live`);
 
 /** Send a video; `progress` is told the share that is sent. Gives a promise of the job, and what stops it. */

@@ -42,7 +42,7 @@ export class ResultView {
     this.people.setEdits(job.edits, Boolean(job.task));
     this.make.disabled = Boolean(job.task);
     this.showDownloads(job);
-    const version = `${JSON.stringify(job.edits)} ${job.has_page}`;
+    const version = `${JSON.stringify(job.edits)} ${job.has_page} ${job.has_film}`;
     if (!job.task && version !== this.version) {
       this.version = version;
       this.read();
@@ -77,13 +77,33 @@ export class ResultView {
     const base = `/jobs/${this.job.id}`;
     const mark = `?v=${Date.now()}`;
     this.parts.view.replaceChildren(...(this.job.has_page ? this.makeView(base, mark) : [make("p", {}, "There is no 3D view of this result.")]));
-    this.parts.film.replaceChildren(
-      make("video", { src: `${base}/preview.mp4${mark}`, controls: true, preload: "metadata", "aria-label": "film of the result" }),
-      make("p", { className: "faint" }, "The picture with bodies drawn over it, depth, and the people from above and from the side."),
-    );
+    this.parts.film.replaceChildren(...(this.job.has_film ? this.makeFilm(base, mark) : this.offerFilm()));
     this.parts.report.replaceChildren(
       make("iframe", { className: "paper", title: `report about ${this.job.name}`, sandbox: "", src: `${base}/report${mark}` }),
     );
+  }
+
+  makeFilm(base, mark) {
+    return [
+      make("video", { src: `${base}/preview.mp4${mark}`, controls: true, preload: "metadata", "aria-label": "film of the result" }),
+      make("p", { className: "faint" }, "The picture with bodies drawn over it, depth, and the people from above and from the side."),
+    ];
+  }
+
+  /** Corrections take the film away, for it shows the result before them; to draw it takes a while. */
+  offerFilm() {
+    const draw = make("button", { type: "button" }, "Draw the film");
+    draw.addEventListener("click", async () => {
+      complain("");
+      draw.disabled = true;
+      try {
+        await api.drawFilm(this.job.id);
+      } catch (error) {
+        complain(error.message);
+        draw.disabled = false;
+      }
+    });
+    return [make("p", {}, "There is no film of the corrected result yet."), draw];
   }
 
   makeView(base, mark) {
