@@ -170,21 +170,11 @@ def stitch_windows(
         if window.scale is not None and window.mean_distance > 0
     ]
 
-    def depth(frame: int, place: tuple[Any, ...] = ()) -> Float[Tensor, "*shape"]:
-        index = int(owner[frame])
-        own = windows[index].depth[(frame - windows[index].frames.start, *place)]
-        return (alignments[index].resize_depth(own) + shift).clamp_min(0.0)
-
-    def conf(frame: int, place: tuple[Any, ...] = ()) -> Float[Tensor, "*shape"]:
-        window = windows[owner[frame]]
-        logits = window.conf_logits[(frame - window.frames.start, *place)]
-        return _sigmoid_of_some(logits) if place else logits.sigmoid()
-
-    shape = (num_frames, *size)
+    depth, conf = _open_maps(windows, alignments, owner, shift)
     return Shot(
         dense=torch.arange(num_frames),
-        depth=FrameArray(shape, torch.float32, depth, pick=depth),
-        conf=FrameArray(shape, torch.float32, conf, pick=conf),
+        depth=depth,
+        conf=conf,
         # Joining windows would round.
         c2w=given if given is not None else torch.eye(4).repeat(num_frames, 1, 1) if still else c2w,
         rotations=_gather([window.rotations for window in windows], own_rows),
@@ -206,6 +196,25 @@ def stitch_windows(
         num_loops=num_loops,
         units=tuple(one.scale for one in alignments),
     )
+
+
+def _open_maps(
+    windows: list[Window], alignments: list[Alignment], owner: Int64[np.ndarray, "T"], shift: float
+) -> tuple[FrameArray, FrameArray]:
+    """Depth and confidence of the shot, computed when a frame or some of its pixels are read."""
+
+    def depth(frame: int, place: tuple[Any, ...] = ()) -> Float[Tensor, "*shape"]:
+        index = int(owner[frame])
+        own = windows[index].depth[(frame - windows[index].frames.start, *place)]
+        return (alignments[index].resize_depth(own) + shift).clamp_min(0.0)
+
+    def conf(frame: int, place: tuple[Any, ...] = ()) -> Float[Tensor, "*shape"]:
+        window = windows[owner[frame]]
+        logits = window.conf_logits[(frame - window.frames.start, *place)]
+        return _sigmoid_of_some(logits) if place else logits.sigmoid()
+
+    shape = (len(owner), *windows[0].depth.shape[1:])
+    return FrameArray(shape, torch.float32, depth, pick=depth), FrameArray(shape, torch.float32, conf, pick=conf)
 
 
 def _sigmoid_of_some(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
