@@ -122,10 +122,12 @@ def refine_into(
         found.with_report(result.report)
         films = Films.of(out, report["edits"], run.version)
         film = None if preview else films.find(described["edits"])
-        names = write_files(
-            found, body, result.report, work.making, kept=result.kept, like=out / FILE,
-            preview=film is None and (preview or not edits), progress=progress,
-        )  # fmt: skip
+        # Dense arrays are computed when they are written.
+        with _as_many_threads(run.threads):
+            names = write_files(
+                found, body, result.report, work.making, kept=result.kept, like=out / FILE,
+                preview=film is None and (preview or not edits), progress=progress,
+            )  # fmt: skip
         names = films.put_beside(work, film, described["edits"], names)
     return result.moved_to(out), [out / name for name in names]
 

@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,31 @@ from unish.pipeline import Result
 from unish.structs import Reconstruction
 
 pytestmark = pytest.mark.slow
+
+
+def test_settling_and_writing_have_as_many_threads_as_the_run(
+    first: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums over another number of threads round in another way, and what is written is computed then."""
+    shutil.copytree(first[0], tmp_path, dirs_exist_ok=True)
+    used = dict[str, int]()
+
+    def watch(name: str, whole: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*args: Any, **named: Any) -> Any:
+            used[name] = torch.get_num_threads()
+            return whole(*args, **named)
+
+        return watched
+
+    for name in ("conclude", "write_files"):
+        monkeypatch.setattr(refinement, name, watch(name, getattr(refinement, name)))
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        refinement.refine(tmp_path, [PersonHeight(person=9, metres=1.5)])
+        assert used == {"conclude": before, "write_files": before} and torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_undoing_all_edits_gives_the_first_files(
