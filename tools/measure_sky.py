@@ -1,9 +1,10 @@
 """Score the sky mask on real frames outlined by hand, and on clips of the synthetic world.
 
-python tools/measure_sky.py --media MEDIA --clips CLIPS --out out/sky.json
+python tools/measure_sky.py --media MEDIA --clips CLIPS --ends --out out/sky.json
 
 ``MEDIA`` is the folder that the outlines' paths start from; ``CLIPS`` holds ``clip-*.npz`` of ``unish synth``. Either
-may be left out. Choose on half A; look at half B once.
+may be left out; ``--ends`` scores the first and the last frame of every clip alone. Choose on half A; look at half B
+once.
 """
 
 from __future__ import annotations
@@ -81,14 +82,20 @@ def score(found: Bool[ndarray, "H W"], truth: Bool[ndarray, "H W"], unsure: Bool
 
 
 def summarise(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Mean IoU over frames that show at least 0.5 % sky, the worst, and what is false where there is none."""
-    with_sky = [row["iou"] for row in rows if row["sky_percent"] >= 0.5]
+    """Mean IoU over frames that show at least 0.5 % sky, the worst, and what is false where there is none.
+
+    ``iou_pooled`` is the IoU of these frames laid side by side: there a frame counts by how much sky it shows.
+    """
+    shown = [row for row in rows if row["sky_percent"] >= 0.5]
+    with_sky = [row["iou"] for row in shown]
+    either = [row["sky_percent"] + row["false_percent"] for row in shown]
     without = [row["false_percent"] for row in rows if row["sky_percent"] == 0]
     return {
         "frames_with_sky": len(with_sky),
         "iou": float(np.mean(with_sky)) if with_sky else float("nan"),
         "iou_median": float(np.median(with_sky)) if with_sky else float("nan"),
         "iou_worst": min(with_sky, default=float("nan")),
+        "iou_pooled": float(np.dot(with_sky, either) / sum(either)) if shown else float("nan"),
         "frames_without": len(without),
         "false_percent": float(np.mean(without)) if without else float("nan"),
         "false_percent_worst": max(without, default=float("nan")),
@@ -109,14 +116,15 @@ def measure_real(media: Path, halves: str, method: Method) -> dict[str, dict[str
     return rows
 
 
-def measure_clips(folder: Path, method: Method) -> dict[str, dict[str, float]]:
-    """Rows by frame of synthetic clips."""
+def measure_clips(folder: Path, method: Method, *, ends: bool) -> dict[str, dict[str, float]]:
+    """Rows by frame of synthetic clips; ``ends``: of the first and the last frame of each."""
     rows = {}
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as file:
             images, truth = file["images"], file["truth_sky"]
-        for number, (mask, sky) in enumerate(zip(method(torch.from_numpy(images)).numpy(), truth, strict=True)):
-            rows[f"{path.stem}/{number}"] = score(mask, sky, np.zeros_like(sky))
+        numbers = sorted({0, len(images) - 1}) if ends else list(range(len(images)))
+        for number, mask in zip(numbers, method(torch.from_numpy(images[numbers])).numpy(), strict=True):
+            rows[f"{path.stem}/{number}"] = score(mask, truth[number], np.zeros_like(truth[number]))
     return rows
 
 
@@ -125,13 +133,14 @@ if __name__ == "__main__":
     parser.add_argument("--media", type=Path)
     parser.add_argument("--halves", default="A")
     parser.add_argument("--clips", type=Path)
+    parser.add_argument("--ends", action="store_true", help="of clips: the first and the last frame alone")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     answer = {}
     for name, method in METHODS.items():
         tables = measure_real(arguments.media, arguments.halves, method) if arguments.media else {}
         if arguments.clips:
-            tables["synthetic"] = measure_clips(arguments.clips, method)
+            tables["synthetic"] = measure_clips(arguments.clips, method, ends=arguments.ends)
         for table, rows in tables.items():
             print(name, table, {key: round(value, 3) for key, value in summarise(list(rows.values())).items()})
         answer[name] = {table: {"frames": rows, **summarise(list(rows.values()))} for table, rows in tables.items()}

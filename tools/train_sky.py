@@ -37,7 +37,7 @@ STEPS, BATCH = 1600, 16
 
 OUTDOORS = {
     "city": (), "park": (), "dawn": (), "night": (), "venice": (), "forest": (), "b_forest": (), "b_night": (),
-    "b_sunrise": (), "b_sunset": (),
+    "b_sunrise": (), "b_sunset": (), "sunrise": (),
     "sunset": ((0.22, 0.2, 0.31, 0.52), (0.31, 0.27, 0.4, 0.52), (0.4, 0.32, 0.45, 0.52)),
     "b_city": ((0.13, 0.34, 0.225, 0.55),),
 }  # fmt: skip
