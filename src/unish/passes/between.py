@@ -33,6 +33,7 @@ from unish.reconstruction import (
     intrinsics_at,
 )
 from unish.structs import Camera, Clip, FrameTensor
+from unish.structs.progress import Progress
 from unish.video import resize_images
 
 MIN_INLIERS, MIN_SHARE = 40, 0.5
@@ -53,8 +54,16 @@ class BetweenReader:
         no_scene: of the dense frames: sky, padding and overlays.
     """
 
-    def __init__(self, clip: Clip, dense: DenseFrames, no_scene: Bool[FrameTensor, "D h w"], folder: RunFolder) -> None:
+    def __init__(
+        self,
+        clip: Clip,
+        dense: DenseFrames,
+        no_scene: Bool[FrameTensor, "D h w"],
+        folder: RunFolder,
+        progress: Progress | None = None,
+    ) -> None:
         self.clip, self.dense, self.no_scene, self.folder = clip, dense, no_scene, folder
+        self.progress = progress
 
     def shot(
         self, part: slice, chosen: Sequence[int], first: int, windows: list[Window], camera: Camera
@@ -87,6 +96,8 @@ class BetweenReader:
                 kept = self._look(range(start, stop + 1), first + number, number, window, intrinsics[inside], guess)
                 self.folder.save_between(start, *kept)
             found.relative[rows], found.known[rows] = kept
+            if self.progress is not None:
+                self.progress("cameras between", stop, self.clip.num_frames)
         return found
 
     @torch.inference_mode()

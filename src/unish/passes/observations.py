@@ -128,10 +128,11 @@ def observe(
         camera = find_known_camera(settings, whole, clip, cameras)
         windows = WindowReader(network, dense, no_scene, settings, folder, clock, camera, known, prior)
         poses = PoseReader(network, clip, size, tracks, landmarks, settings, folder)
-        # Where cameras are given or nobody has the time, the others lie on a curve.
-        looks = cameras is None and not settings.fast
-        between = BetweenReader(clip, dense, no_scene, folder) if looks else None
-        shots = _read_shots(clip, chosen, windows, poses, between)
+        shots = _read_shots(clip, chosen, windows, poses)
+    # Where cameras are given or nobody has the time, the others lie on a curve.
+    if len(chosen) < clip.num_frames and cameras is None and not settings.fast:
+        with clock.stage("cameras between"):
+            shots = _look_between(shots, BetweenReader(clip, dense, no_scene, folder, clock.progress))
     unread = tracks.valid & ~torch.isfinite(landmarks.px).all(-1).any(-1)
     relief = None
     if settings.person_points and tracks.num_people:
@@ -188,26 +189,29 @@ def rescale_people(
     )
 
 
-def _read_shots(
-    clip: Clip, chosen: list[int], windows: WindowReader, poses: PoseReader, between: BetweenReader | None
-) -> list[ObservedShot]:
+def _read_shots(clip: Clip, chosen: list[int], windows: WindowReader, poses: PoseReader) -> list[ObservedShot]:
     shots = []
     for part in split_shots(clip):
         first, last = np.searchsorted(chosen, [part.start, part.stop]).tolist()
         found, camera, still = windows.shot(slice(first, last))
         loops = [] if still else windows.find_loops(slice(first, last), found, camera)
         read = poses.shot(part, camera, ratio=(part.stop - part.start) / (last - first))
-        measured = None
-        if between is not None and not still and last - first < part.stop - part.start:
-            measured = between.shot(part, chosen[first:last], first, found, camera)
         own = torch.tensor(chosen[first:last]) - part.start
         shots.append(
-            ObservedShot(
-                frames=part, dense=own, windows=found, camera=camera, still=still, loops=loops, poses=read,
-                between=measured,
-            )
-        )  # fmt: skip
+            ObservedShot(frames=part, dense=own, windows=found, camera=camera, still=still, loops=loops, poses=read)
+        )
     return shots
+
+
+def _look_between(shots: list[ObservedShot], reader: BetweenReader) -> list[ObservedShot]:
+    found, first = list[ObservedShot](), 0
+    for shot in shots:
+        chosen = (shot.frames.start + shot.dense).tolist()
+        if not shot.still and len(chosen) < shot.frames.stop - shot.frames.start:
+            shot = replace(shot, between=reader.shot(shot.frames, chosen, first, shot.windows, shot.camera))
+        found.append(shot)
+        first += len(chosen)
+    return found
 
 
 def _store_pictures(
