@@ -325,7 +325,10 @@ def test_ruler_trusts_what_it_sees() -> None:
     assert sigma == pytest.approx(DISTANCE_SIGMA["full"])
     assert place([27, 28])[1] == pytest.approx(DISTANCE_SIGMA["knees"])
     assert place([25, 26, 27, 28])[1] == pytest.approx(DISTANCE_SIGMA["hips"])
-    assert place([23, 24, 25, 26, 27, 28])[1] == pytest.approx(DISTANCE_SIGMA["none"])
+    no_hips = [23, 24, 25, 26, 27, 28]
+    assert place(no_hips)[1] == pytest.approx(DISTANCE_SIGMA["shoulders"])
+    assert place([*no_hips, *range(11)])[1] == pytest.approx(DISTANCE_SIGMA["none"]), "no face over the shoulders"
+    assert place([*no_hips, 11])[1] == pytest.approx(DISTANCE_SIGMA["none"]), "one shoulder says no width"
 
     crooked = px.clone()
     crooked[..., 11:29, :2] += 8.0 * torch.randn(18, 2, generator=torch.Generator().manual_seed(0))

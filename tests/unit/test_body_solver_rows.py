@@ -9,6 +9,7 @@ from torch import Tensor
 from moving_people import BODY, TIMES, disturb, look, move, normal, solve
 from unish.body import pose_rows
 from unish.body.landmark_jacobian import differentiate_landmarks
+from unish.body.pose_rows import ACCELERATION_SIGMA as SIGMA
 from unish.body.pose_rows import Evidence, Poses, motion_term, picture_term, prior_term, shape_term
 from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle, rotation_angle
 from unish.network.human.solver import TURN_SIGMAS_RAD
@@ -38,12 +39,12 @@ def test_derivative_of_stature(rng: torch.Generator) -> None:
     torch.testing.assert_close(BODY.differentiate_height(betas.detach()), expected)
 
 
-def cost_of(poses: Poses, evidence: Evidence, tall: Tensor) -> Tensor:
+def cost_of(poses: Poses, evidence: Evidence, tall: Tensor, pelvis_sigma: float = SIGMA) -> Tensor:
     """Half of the sum of squares that the rows stand for, written down without derivatives."""
-    return 0.5 * residuals(poses, evidence, tall).square().sum()
+    return 0.5 * residuals(poses, evidence, tall, pelvis_sigma).square().sum()
 
 
-def residuals(poses: Poses, evidence: Evidence, tall: Tensor) -> Tensor:
+def residuals(poses: Poses, evidence: Evidence, tall: Tensor, pelvis_sigma: float = SIGMA) -> Tensor:
     """Residuals whose squares are the robust costs: s·√log(1 + e²/s²) in the direction of e is Cauchy's."""
 
     def robust(error: Tensor, scale: float) -> Tensor:
@@ -67,8 +68,9 @@ def residuals(poses: Poses, evidence: Evidence, tall: Tensor) -> Tensor:
     speed = torch.cat([speed, poses.position.diff(dim=1)[:, :, None]], dim=2)
     interval = evidence.times.diff(dim=1)[..., None, None]
     change = (speed / interval).diff(dim=1) / ((interval[:, 1:] + interval[:, :-1]) / 2)
-    scale = pose_rows._ACCELERATION_SCALE * pose_rows._ACCELERATION_SIGMA
-    motion = robust(change, scale) / pose_rows._ACCELERATION_SIGMA
+    motion = robust(change[:, :, :24] / SIGMA, pose_rows._ACCELERATION_SCALE)
+    pelvis = robust(change[:, :, 24:] / pelvis_sigma, pose_rows._ACCELERATION_SCALE)
+    motion = torch.cat([motion, pelvis], dim=2)
 
     moved = betas - start.betas
     shape = torch.cat(
@@ -105,15 +107,17 @@ def a_case(rng: torch.Generator, people: int = 1, frames: int = 4) -> tuple[Pose
     return poses, evidence, BODY.differentiate_height(start.betas)
 
 
-def test_rows_have_the_gradient_and_the_curvature_of_the_cost(rng: torch.Generator) -> None:
+@pytest.mark.parametrize("pelvis_sigma", [SIGMA, 0.2 * SIGMA])
+def test_rows_have_the_gradient_and_the_curvature_of_the_cost(rng: torch.Generator, pelvis_sigma: float) -> None:
     poses, evidence, tall = a_case(rng)
     by_frame = torch.zeros(1, 4, 75, dtype=torch.float64, requires_grad=True)
     by_betas = torch.zeros(1, 10, dtype=torch.float64, requires_grad=True)
-    expected = torch.autograd.grad(cost_of(change_by(poses, by_frame, by_betas), evidence, tall), [by_frame, by_betas])
+    cost = cost_of(change_by(poses, by_frame, by_betas), evidence, tall, pelvis_sigma)
+    expected = torch.autograd.grad(cost, [by_frame, by_betas])
 
     matrix, gradient = picture_term(BODY, poses, evidence)
     prior, prior_gradient = prior_term(poses, evidence.start, TURN_SIGMAS_RAD)
-    motion = motion_term(poses, evidence)
+    motion = motion_term(poses, evidence, pelvis_sigma=pelvis_sigma)
     shape, shape_gradient = shape_term(poses.betas, evidence.start.betas, tall)
     blocks = motion.gradient.clone()
     blocks[:, :, :24] += prior_gradient

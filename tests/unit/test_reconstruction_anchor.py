@@ -171,7 +171,8 @@ def test_a_face_measures_with_the_shoulders_where_no_hip_is_seen() -> None:
     fallback = torch.tensor([[[9.0, 9.0, 9.0]]])
     px[..., 13:, 2] = 0.0
     cut = _place(px, fallback, intrinsics=intrinsics)
-    assert not cut.by_network.any() and float(cut.distance_sigma) == pytest.approx(DISTANCE_SIGMA["none"])
+    assert not cut.by_network.any() and float(cut.distance_sigma) == pytest.approx(DISTANCE_SIGMA["shoulders"])
+    assert cut.is_ruler.all(), "somebody at arm's length stands where their face says, not where the scene is"
     torch.testing.assert_close(cut.params.transl, params.transl, rtol=0, atol=1e-3)
     one_shoulder = px.clone()
     one_shoulder[..., 12, 2] = 0.0

@@ -16,6 +16,7 @@ from unish.reconstruction import metric
 from unish.reconstruction.metric import (
     MAX_RELIEF,
     MIN_PIXELS,
+    NETWORK_SIGMA,
     DepthComparison,
     _fit_surface,
     compare_depths,
@@ -188,6 +189,20 @@ def test_scale_is_the_median_of_people_who_measure_well_each_with_their_weight()
     assert estimate_scale(ratios, hidden, None).factor == 1.0
     unknown = torch.full((2, 3), torch.nan)
     assert estimate_scale(unknown, make_placed(pelvis), 7.0).source == "network"
+
+
+def test_people_who_are_seen_badly_draw_the_scale_of_the_network_to_theirs_by_their_errors() -> None:
+    """Means of logarithms by inverse variances; frames of one person err alike and count once."""
+    pelvis = torch.ones(2, 3, 3)
+    ratios = torch.tensor([[3.0, 3.0, torch.nan], [5.0, 5.0, 5.0]]).log()
+    sigma = torch.tensor([[0.4] * 3, [0.5] * 3])
+    share = 0.4**-2 / (0.4**-2 + NETWORK_SIGMA**-2)
+    scale = estimate_scale(ratios, make_placed(pelvis, sigma), 7.0)
+    assert (scale.factor, scale.source) == (pytest.approx(7.0 ** (1 - share) * 3.0**share, rel=1e-5), "network")
+    sigma[1] = 0.35
+    both = np.array([0.4**-2, 0.35**-2, NETWORK_SIGMA**-2])
+    expected = np.exp((both / both.sum()) @ np.log([3.0, 5.0, 7.0]))
+    assert estimate_scale(ratios, make_placed(pelvis, sigma), 7.0).factor == pytest.approx(expected, rel=1e-5)
 
 
 def test_weak_rulers_go_to_where_the_scene_sees_them_by_their_errors() -> None:

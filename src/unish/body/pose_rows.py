@@ -23,7 +23,7 @@ from unish.geometry.rotation import inverse_right_jacobian, matrix_to_axis_angle
 
 MIN_DEPTH_M = 0.2
 _LANDMARK_SCALE_M = 0.04  # of the Cauchy weights
-_ACCELERATION_SIGMA = 10.0  # rad/s² and m/s²
+ACCELERATION_SIGMA = 10.0  # rad/s² and m/s²
 _ACCELERATION_SCALE = 1.5  # of the Cauchy weights, in standard deviations: a kick is no noise
 _MIN_INTERVAL_S = 1e-3
 _BETAS_SIGMA, _MEAN_SHAPE_SIGMA, _STATURE_SIGMA_M = 0.4, 2.0, 0.017
@@ -109,11 +109,17 @@ def prior_term(
     return by_turn.mT @ by_turn, turned / sigma.square()
 
 
-def motion_term(poses: Poses, evidence: Evidence) -> Motion:
-    """Accelerations of all joints and of the pelvis."""
+def motion_term(poses: Poses, evidence: Evidence, *, pelvis_sigma: float = ACCELERATION_SIGMA) -> Motion:
+    """Accelerations of all joints and of the pelvis.
+
+    Args:
+        pelvis_sigma: of the pelvis's own, m/s².
+    """
     found = measure_accelerations(poses.rotations, poses.position, evidence.times, evidence.observed)
-    share = found.values.square().sum(-1) / (_ACCELERATION_SIGMA * _ACCELERATION_SCALE) ** 2
-    weights = found.weights[..., None] / (1 + share) / _ACCELERATION_SIGMA**2
+    sigma = found.values.new_full(found.values.shape[-2:-1], ACCELERATION_SIGMA)
+    sigma[-1] = pelvis_sigma
+    share = found.values.square().sum(-1) / (sigma * _ACCELERATION_SCALE) ** 2
+    weights = found.weights[..., None] / (1 + share) / sigma**2
     first, second, third = found.first, found.second, found.third
     by_first, by_second, by_third = (weights[..., None, None] * one.mT for one in (first, second, third))
 

@@ -19,7 +19,7 @@ from unish.body.joint_evidence import find_seen
 from unish.geometry.ruler import STATURE_SPREAD, solve_translation
 from unish.structs import BodyParams
 
-HIPS, KNEES, ANKLES = (23, 24), (25, 26), (27, 28)
+SHOULDERS, HIPS, KNEES, ANKLES = (11, 12), (23, 24), (25, 26), (27, 28)
 """BlazePose landmark indices."""
 
 RULER_LANDMARKS = tuple(JOINT_LANDMARKS)
@@ -31,9 +31,11 @@ FACE, FACE_SHARE = tuple(range(LANDMARK_NAMES.index("mouth_right") + 1)), 0.3
 RULER_SIGMA_M = 0.03
 """Standard error of a landmark at the person with which it counts half."""
 
-DISTANCE_SIGMA = {"full": 0.05, "knees": 0.08, "hips": 0.17, "none": 0.5}
+DISTANCE_SIGMA = {"full": 0.05, "knees": 0.08, "hips": 0.17, "shoulders": 0.2, "none": 0.5}
 """Relative 1σ error of the distance from the ruler by the lowest pair of landmarks that is seen: down to the ankles,
-the knees, the hips, or not even those. Orders of magnitude from trials on calibrated video of a walking man."""
+the knees, the hips, the shoulders below a face, or not even those. Orders of magnitude: from trials on calibrated video
+of a walking man; for a face over shoulders from rendered people who are cut above the hips (half of them are off by
+more than 13 %: docs/research/bodies.md)."""
 
 MISFIT_TO_SIGMA = 2.0
 """Error of size and distance over the misfit of the landmarks (both relative): a fit hides half of what is wrong."""
@@ -44,7 +46,7 @@ POPULATION_SPREAD = 0.156
 KNOWN_HEIGHT_SIGMA = 0.015
 """Relative 1σ error of size and distance of a person whose height is known and who is seen whole."""
 
-RULER_SIGMA_LIMIT = 0.2
+RULER_SIGMA_LIMIT = 0.3
 """People seen less well than this are placed with the help of the scene and never measure it."""
 
 
@@ -214,10 +216,12 @@ def _ruler_shares(seen: Float[Tensor, "P T 33"]) -> Float[Tensor, "P T 33"]:
 
 
 def _distance_sigma(weights: Float[Tensor, "P T 33"]) -> Float[Tensor, "P T"]:
-    def either(pair: tuple[int, int]) -> Bool[Tensor, "P T"]:
+    def either(pair: tuple[int, ...]) -> Bool[Tensor, "P T"]:
         return (weights[..., list(pair)] > 0).any(-1)
 
     sigma = torch.full_like(weights[..., 0], DISTANCE_SIGMA["none"])
+    bust = (weights[..., list(SHOULDERS)] > 0).all(-1) & either(FACE)
+    sigma = torch.where(bust, sigma.new_tensor(DISTANCE_SIGMA["shoulders"]), sigma)
     sigma = torch.where(either(HIPS), sigma.new_tensor(DISTANCE_SIGMA["hips"]), sigma)
     sigma = torch.where(either(HIPS) & either(KNEES), sigma.new_tensor(DISTANCE_SIGMA["knees"]), sigma)
     return torch.where(either(HIPS) & either(KNEES) & either(ANKLES), sigma.new_tensor(DISTANCE_SIGMA["full"]), sigma)

@@ -12,7 +12,7 @@ from torch import Tensor
 from unish.body import Body
 from unish.geometry.camera import pixel_grid, thin_intrinsics
 from unish.geometry.ruler import STATURE_SPREAD, scale_from_person
-from unish.reconstruction.anchor import KNOWN_HEIGHT_SIGMA, PlacedBodies
+from unish.reconstruction.anchor import DISTANCE_SIGMA, KNOWN_HEIGHT_SIGMA, PlacedBodies
 from unish.reconstruction.depth_curve import DepthCurve
 from unish.render.plain import draw_depth
 from unish.structs import BodyParams, FrameArray, FrameTensor
@@ -25,6 +25,9 @@ MIN_PIXELS = 12
 
 MAX_TILT = 0.5
 """Largest tilt of a person's correction over their own extent, as a logarithm of depth: about ±25 % from end to end."""
+
+NETWORK_SIGMA = 0.3
+"""1σ of the logarithm of the size of a scene that has the network's own scale."""
 
 MAX_RELIEF = 0.3
 """Depth within a person beyond this (as a logarithm) is background that bled into the mask."""
@@ -140,7 +143,8 @@ def compare_depths(
 def estimate_scale(log_ratios: Float[Tensor, "P T"], placed: PlacedBodies, network_scale: float | None) -> SceneScale:
     """The person as the ruler: weighted median over all people and frames that measure well.
 
-    Without such a person the network's own scale is taken, and without that 1.
+    Without such a person the network's own scale is taken, drawn to those of whom less is seen as far as their error
+    allows; without a scale of the network, 1.
     """
     usable = placed.measures_scene & torch.isfinite(log_ratios)
     if usable.any():
@@ -154,8 +158,24 @@ def estimate_scale(log_ratios: Float[Tensor, "P T"], placed: PlacedBodies, netwo
         )
         return SceneScale(factor=float(factor), uncertainty=float(uncertainty), source="people")
     if network_scale is not None:
-        return SceneScale(factor=network_scale, uncertainty=float("nan"), source="network")
+        factor = network_scale * math.exp(_ask_weak_rulers(log_ratios - math.log(network_scale), placed))
+        return SceneScale(factor=factor, uncertainty=float("nan"), source="network")
     return SceneScale(factor=1.0, uncertainty=float("nan"), source="none")
+
+
+def _ask_weak_rulers(log_ratios: Float[Tensor, "P T"], placed: PlacedBodies) -> float:
+    """Logarithm of the factor by which people, all of them seen badly, make the network's scale larger.
+
+    The mean of what the network says (0) and of what they say, by inverse variances. The frames of a person err alike.
+
+    Args:
+        log_ratios: of the scale by each of them over the network's.
+    """
+    sigma = placed.distance_sigma
+    weak = placed.valid & torch.isfinite(log_ratios) & (sigma < DISTANCE_SIGMA["none"])
+    told, error = (torch.where(weak, one, torch.nan).nanmedian(dim=1).values for one in (log_ratios, sigma))
+    weights = error.square().reciprocal().nan_to_num()
+    return float((told.nan_to_num() * weights).sum() / (weights.sum() + NETWORK_SIGMA**-2))
 
 
 def correct_people(

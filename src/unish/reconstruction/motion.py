@@ -55,8 +55,10 @@ _PIECES_AT_ONCE = 8
 _STEP_M, _HELD_SCALE_M = 0.003, 0.05  # of a foot that touches, from frame to frame; scale of its Cauchy weights
 _HEIGHT_M = 0.015  # of a foot that touches, over the floor: as well as the floor is known
 _SUNK_M = 0.025  # under the floor, beyond which a foot that does not touch is lifted: the floor is off by as much
-_SEEN_M, _GUESSED_M = 0.01, 0.06  # of a landmark across the viewing ray
-_ALONG_RAY = 0.004  # share of the distance
+_SEEN_M, _GUESSED_M = 0.01, 0.06  # of a landmark across the viewing ray; of one that is seen, at best
+_ALONG_RAY = 0.004  # share of the distance, at best
+_ALONG_RAY_PER_M = 1.2  # and so much of it for a metre of error of the landmarks: twice that over a body's height
+_PELVIS_M_S2 = 2.0
 _TURN_SIGMA_RAD = {
     **dict.fromkeys(("left_hip", "right_hip", "left_knee", "right_knee"), 0.2),
     **dict.fromkeys(("left_ankle", "right_ankle"), 0.15),
@@ -97,11 +99,11 @@ def settle_motion(
     for block in torch.arange(len(person)).split(_PIECES_AT_ONCE):
         at = (person[block, None].expand_as(frames[block]), frames[block].clamp_min(0))
         observed = frames[block] >= 0
-        held = _gather_evidence(shot, evidence, body, at, observed)
+        held, along_ray = _gather_evidence(shot, evidence, body, at, observed)
         touching = stood.pick(at, observed)
         found = held.start
         for _ in range(STEPS):
-            found = _step(exact_body, found, held, touching)
+            found = _step(exact_body, found, held, along_ray, touching)
         keep = kept[block]
         where = (at[0][keep], at[1][keep])
         rotations[where], pelvis[where] = found.rotations[keep].float(), found.position[keep].float()
@@ -145,8 +147,12 @@ def _gather_evidence(
     body: Body,
     at: tuple[Int64[Tensor, "S N"], Int64[Tensor, "S N"]],
     observed: Bool[Tensor, "S N"],
-) -> Evidence:
-    """What holds the pieces: where their landmarks are now, in the picture and in time."""
+) -> tuple[Evidence, Float[Tensor, "S N"]]:
+    """What holds the pieces: where their landmarks are now, in the picture and in time.
+
+    Returns it with the standard error of each frame's distance (a share), which all its landmarks have in common. Small
+    people are measured worse in metres, and their distances with them.
+    """
     people, frames = at
     params = BodyParams(**{name: value[at] for name, value in vars(shot.params).items()})
     # Frames that a piece does not have stand still in front of the camera.
@@ -157,8 +163,13 @@ def _gather_evidence(
     depth = torch.where(observed, _in_camera(camera, pelvis[:, :, None])[:, :, 0, 2], 1.0).clamp_min(MIN_DEPTH_M)
     height, width = evidence.masks.shape[1:]
     seen = landmark_weights(evidence.landmarks_px, (int(height), int(width)))[people, frames]
-    weights = torch.where(seen > 0, seen / _SEEN_M**2, _GUESSED_M**-2)
-    return Evidence(
+    error = torch.zeros_like(seen)
+    if evidence.landmarks_sigma_px is not None:
+        error = evidence.landmarks_sigma_px[at] * (depth / shot.intrinsics[frames][..., 0, 0])[..., None]
+    weights = torch.where(seen > 0, seen / error.nan_to_num(0.0).clamp_min(_SEEN_M).square(), _GUESSED_M**-2)
+    usual = error.nanmedian(-1).values.nan_to_num(0.0)
+    along_ray = torch.hypot(usual.new_tensor(_ALONG_RAY), _ALONG_RAY_PER_M * usual).double()
+    held = Evidence(
         observed=observed,
         times=evidence.timestamps_s[frames].double(),
         image_points=inside[..., :2].double() / inside[..., 2:].double().clamp_min(MIN_DEPTH_M),
@@ -172,6 +183,7 @@ def _gather_evidence(
             betas[:, 0].double(),
         ),
     )
+    return held, along_ray
 
 
 def _in_camera(c2w: Float[Tensor, "S N 4 4"], points: Float[Tensor, "S N K 3"]) -> Float[Tensor, "S N K 3"]:
@@ -182,13 +194,14 @@ def _every_frame(betas: Float[Tensor, "S 10"], position: Float[Tensor, "S N 3"])
     return betas[:, None].expand(-1, position.shape[1], -1)
 
 
-def _step(body: Body, poses: Poses, evidence: Evidence, touching: Touching) -> Poses:
+def _step(body: Body, poses: Poses, evidence: Evidence, along_ray: Float[Tensor, "S N"], touching: Touching) -> Poses:
     """One Gauss–Newton step of all frames; shapes stay as they are."""
     matrix, gradient = picture_term(body, poses, evidence)
-    matrix, gradient = _free_distance(matrix[..., :_UNKNOWNS, :_UNKNOWNS], gradient[..., :_UNKNOWNS], poses, evidence)
+    away = poses.position - evidence.centre
+    matrix, gradient = _free_distance(matrix[..., :_UNKNOWNS, :_UNKNOWNS], gradient[..., :_UNKNOWNS], away, along_ray)
     prior, prior_gradient = prior_term(poses, evidence.start, _TURN_SIGMAS_RAD)
     feet = _feet_term(body, poses, touching)
-    motion = motion_term(poses, evidence)
+    motion = motion_term(poses, evidence, pelvis_sigma=_PELVIS_M_S2)
 
     blocks = motion.blocks + pad(prior, (0, 0, 0, 0, 0, 1))
     turned = motion.gradient + pad(prior_gradient, (0, 0, 0, 1))
@@ -203,17 +216,22 @@ def _step(body: Body, poses: Poses, evidence: Evidence, touching: Touching) -> P
 
 
 def _free_distance(
-    matrix: Float[Tensor, "S N 75 75"], gradient: Float[Tensor, "S N 75"], poses: Poses, evidence: Evidence
+    matrix: Float[Tensor, "S N 75 75"],
+    gradient: Float[Tensor, "S N 75"],
+    away: Float[Tensor, "S N 3"],
+    sigma: Float[Tensor, "S N"],
 ) -> tuple[Float[Tensor, "S N 75 75"], Float[Tensor, "S N 75"]]:
     """The term of the picture for landmarks that share an error: that of the person's size in this frame.
 
     As if every residual were off by s · (its change as the person moves along the viewing ray by their distance), with
-    s of standard deviation ``_ALONG_RAY``; s is eliminated (Schur complement).
+    s of standard deviation ``sigma``; s is eliminated (Schur complement).
+
+    Args:
+        away: from the camera to the pelvis.
     """
-    away = poses.position - evidence.centre
     along = pad(away, (_UNKNOWNS - 3, 0))
     pull = (matrix @ along[..., None])[..., 0]
-    share = pull / (_ALONG_RAY**-2 + (along * pull).sum(-1, keepdim=True))
+    share = pull / (sigma**-2 + (along * pull).sum(-1))[..., None]
     return (
         matrix - share[..., :, None] * pull[..., None, :],
         gradient - share * (along * gradient).sum(-1, keepdim=True),

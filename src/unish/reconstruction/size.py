@@ -17,6 +17,7 @@ from torch import Tensor
 
 from unish.body import Body
 from unish.reconstruction.anchor import choose_rulers
+from unish.reconstruction.metric import NETWORK_SIGMA
 from unish.reconstruction.shot import MetricShot
 from unish.structs import FocalSource
 from unish.structs.camera import INTERVAL_SIGMAS
@@ -24,9 +25,6 @@ from unish.structs.camera import INTERVAL_SIGMAS
 SCENE_SIGMA = 0.2
 """1σ of the logarithm of the size of the scene where focal length and statures are right: what a network draws beside
 people is not in one scale with them."""
-
-NETWORK_SIGMA = 0.3
-"""The same of the network's own scale, where nobody measures it."""
 
 ADULT_SIGMA, CHILD_SIGMA = 0.07, 0.12
 """1σ of the logarithm of a stature that is not given."""
