@@ -158,8 +158,8 @@ def estimate_scale(log_ratios: Float[Tensor, "P T"], placed: PlacedBodies, netwo
         )
         return SceneScale(factor=float(factor), uncertainty=float(uncertainty), source="people")
     if network_scale is not None:
-        factor = network_scale * math.exp(_ask_weak_rulers(log_ratios - math.log(network_scale), placed))
-        return SceneScale(factor=factor, uncertainty=float("nan"), source="network")
+        drawn = math.exp(_ask_weak_rulers(log_ratios - math.log(network_scale), placed))
+        return SceneScale(factor=network_scale * drawn, uncertainty=float("nan"), source="network")
     return SceneScale(factor=1.0, uncertainty=float("nan"), source="none")
 
 
