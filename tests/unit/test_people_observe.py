@@ -53,6 +53,25 @@ def test_the_second_detector_needs_good_landmarks():
     assert len(observe_frame([detect(box_of(body))], support, landmarks=model)) == 1 and len(model.regions) == 2
 
 
+@pytest.mark.parametrize(("shift", "score", "people"), [(0.0, 0.95, 1), (0.0, 0.6, 1), (40.0, 0.95, 2)])
+def test_a_second_reading_in_the_same_place_is_no_second_person(shift, score, people):
+    """Somebody who fills the picture, read upside down by one of two detectors: the better reading is kept."""
+    wrong, right = make_body(150, 120, 200, score=0.8), make_body(150 + shift, 120, 200, score=score)
+    beside = Region(x=150 + shift, y=40.0, side=500.0)  # not where the first reading would look next
+    right = replace(right, px=right.px[::-1].copy(), region=beside, next_region=beside)
+    support = [detect([0.0, 0, 1, 1], 0.8, region=right.region)]
+
+    class TwoReadings(Bodies):
+        def read_pose(self, picture, region):
+            return right if region is beside else wrong
+
+    found = observe_frame([detect(box_of(wrong), 0.9)], support, landmarks=TwoReadings(wrong, right))
+    assert len(found) == people
+    best = max((wrong, right), key=lambda one: one.score) if people == 1 else wrong
+    assert found[0].pose.score == pytest.approx(best.score)
+    assert found[0].score == pytest.approx(1 - (1 - 0.9) * (1 - 0.6 * 0.8)), "what the first detector saw"
+
+
 def test_each_second_detection_brings_its_own_score():
     bodies = make_body(80, 120, 100), make_body(240, 120, 100)
     support = [

@@ -31,6 +31,7 @@ _SUPPORT_WEIGHT = 0.45
 _SAME_BOX = 0.6
 _UPGRADE_BOX = 0.5
 _SAME_PLACE = 0.8
+_READ_TWICE = 0.75
 _MAX_LEAP = 0.5
 _MAX_CROUCH = 2.5
 _MIN_AREA = 16
@@ -73,7 +74,8 @@ def observe(
     for region in candidates.unexplained([one.region for one in support if one.region is not None]):
         score = max(one.score for one in support if one.region is region)
         looks = look_twice(frame, region, landmarks)
-        candidates.add(None if looks is None else looks.pose, None, _SUPPORT_WEIGHT * score)
+        if looks is not None and not candidates.read_again(looks.pose):
+            candidates.add(looks.pose, None, _SUPPORT_WEIGHT * score)
     for region in candidates.unexplained(expected):
         follow(candidates, region, detections, landmarks, finder)
     return candidates.people
@@ -191,6 +193,25 @@ class Candidates:
         elif pose is not None:
             both = _either(self.people[rival].score, evidence)
             self.people[rival] = self._observation(fitted, both, pose, detected=True)
+
+    def read_again(self, pose: Pose) -> bool:
+        """Whether this is another reading of somebody who was found in the very same place; the better of both is kept.
+
+        Two detectors see somebody who fills the picture, and one of the two readings is wrong so thoroughly that it
+        seems to be another body.
+        """
+        fitted = fit_box(pose, None, self.frame.size) if landmark_box(pose) is not None else None
+        read = [index for index, person in enumerate(self.people) if person.pose is not None]
+        if fitted is None or not read:
+            return False
+        overlap = box_iou(fitted[None], np.stack([self.people[index].box_xyxy for index in read]))[0]
+        nearest = int(overlap.argmax())
+        if overlap[nearest] <= _READ_TWICE:
+            return False
+        known = self.people[read[nearest]]
+        if known.pose is not None and pose.score > known.pose.score:
+            self.people[read[nearest]] = self._observation(fitted, known.score, pose, detected=known.detected)
+        return True
 
     def find_hint(self, region: Region, detections: Sequence[Detection]) -> Detection | None:
         """The detection nearest to a region, of those where nobody was found yet; ``None`` if none is near."""
