@@ -53,9 +53,12 @@ def test_the_second_detector_needs_good_landmarks():
     assert len(observe_frame([detect(box_of(body))], support, landmarks=model)) == 1 and len(model.regions) == 2
 
 
-@pytest.mark.parametrize(("shift", "score", "people"), [(0.0, 0.95, 1), (0.0, 0.6, 1), (40.0, 0.95, 2)])
+@pytest.mark.parametrize(("shift", "score", "people"), [(0.0, 0.95, 1), (0.0, 0.6, 1), (9.0, 0.95, 1), (14.0, 0.95, 2)])
 def test_a_second_reading_in_the_same_place_is_no_second_person(shift, score, people):
-    """Somebody who fills the picture, read upside down by one of two detectors: the better reading is kept."""
+    """Somebody who fills the picture, read upside down by one of two detectors: the better reading is kept.
+
+    The boxes share .80 of their union with a shift of 9 pixels, .70 with 14.
+    """
     wrong, right = make_body(150, 120, 200, score=0.8), make_body(150 + shift, 120, 200, score=score)
     beside = Region(x=150 + shift, y=40.0, side=500.0)  # not where the first reading would look next
     right = replace(right, px=right.px[::-1].copy(), region=beside, next_region=beside)

@@ -85,6 +85,20 @@ def test_who_is_measured_worse_is_smoothed_more(rng: torch.Generator) -> None:
     assert rough < 0.006 < 0.1 < sharp and rougher < 0.0008
 
 
+def test_a_landmark_that_errs_by_more_holds_less_across_the_ray() -> None:
+    """Two centimetres to and fro: followed where landmarks are right to a centimetre, not where they err by 23."""
+    truth = make_shot(num_frames=12)
+    seen = _move(truth, (0.02 * (-1.0) ** torch.arange(12))[None, :, None] * ASIDE)
+    contact = torch.zeros(1, 12, 4)
+    contact[:, 0] = 1.0
+    swings = []
+    for sigma_px in (1e-4, 4.0):
+        evidence = replace(make_evidence(seen), landmarks_sigma_px=torch.full((1, 12, 33), sigma_px))
+        pelvis = settle_motion(seen, evidence, GROUND, contact, BODY).joints[0, 2:, 0]
+        swings.append(float((pelvis.diff(n=2, dim=0) @ ASIDE).abs().mean()))
+    assert swings[0] > 0.07 and swings[1] < 0.016
+
+
 def test_feet_that_tremble_are_held_by_the_legs(rng: torch.Generator) -> None:
     """Knees and hips that jitter: the legs are bent so that the feet stand, and the trunk stays in the picture."""
     truth = make_shot(num_frames=10)
