@@ -111,8 +111,10 @@ def test_a_known_distance_resizes_all_shots_in_which_its_people_are(world: World
     # One similarity: what is seen in the picture stays where it was, and so does everything beside everything else.
     found, old = result.reconstruction, unknown.reconstruction
     factor = float(np.median(found.depth[found.depth > 0] / old.depth[found.depth > 0]))
-    known = old.depth > 0
-    np.testing.assert_allclose(found.depth[known], factor * old.depth[known], rtol=1e-5)
+    known, scene = old.depth > 0, old.person_masks < 0
+    np.testing.assert_allclose(found.depth[known & scene], factor * old.depth[known & scene], rtol=1e-5)
+    # People's own points go with the bodies, whose paths are smoothed in metres. Measured: 1.5e-5.
+    np.testing.assert_allclose(found.depth[known & ~scene], factor * old.depth[known & ~scene], rtol=3e-5)
     np.testing.assert_allclose(found.c2w[:, :3, 3], factor * old.c2w[:, :3, 3], atol=1e-5)
     np.testing.assert_allclose(found.floor[:, 3], factor * old.floor[:, 3], rtol=1e-5)
     valid = world.tracks.valid.numpy()
