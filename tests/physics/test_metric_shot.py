@@ -1,6 +1,7 @@
 """A perfect prediction in unknown units must come back in metres, with everybody where they stand."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -90,15 +91,20 @@ def true_camera(truth: Reconstruction) -> Camera:
     return Camera(matrix=torch.from_numpy(truth.intrinsics[0]), size=SIZE, focal_source="given")
 
 
-def measure(truth: Reconstruction, prediction: Prediction, *, known_camera: bool = False) -> MetricShot:
+def measure(
+    truth: Reconstruction, prediction: Prediction, *, known_camera: bool = False, hidden: Sequence[int] = ()
+) -> MetricShot:
+    """``hidden``: landmarks of everybody that nobody has seen."""
     tracks, landmarks = observe(truth)
+    px = landmarks.px.clone()
+    px[:, :, list(hidden), 2] = 0.0
     camera = true_camera(truth) if known_camera else decide_camera(prediction, SIZE, predicted=False)
     shot = join([prediction], [range(truth.num_frames)], tracks.valid, camera)
     evidence = ShotEvidence(
         timestamps_s=torch.from_numpy(truth.timestamps_s).float(),
         valid=tracks.valid,
         masks=tracks.masks,
-        landmarks_px=landmarks.px,
+        landmarks_px=px,
         boxes_xyxy=tracks.boxes_xyxy,
         box_only=torch.zeros_like(tracks.valid),
     )
@@ -137,6 +143,15 @@ def test_bodies_stand_where_they_are_in_the_world(truth: Reconstruction, errors:
     torch.testing.assert_close(
         shot.c2w, torch.from_numpy(truth.c2w), rtol=0, atol=1e-5 + 2 * errors.scale * float(moved)
     )
+
+
+def test_a_face_over_shoulders_is_believed_before_the_scale_of_the_network(truth: Reconstruction) -> None:
+    """Of nobody more is seen than that, and the network takes the scene for two and a half times as large as it is."""
+    prediction = predict(truth, 2.0)
+    shot = measure(truth, replace(prediction, scale=2.5 * prediction.scale), hidden=range(13, 33))
+    assert shot.scale.source == "people"
+    # Twice what is measured: half a percent.
+    assert shot.scale.factor == pytest.approx(2.0, rel=0.011)
 
 
 def test_units_of_the_network_do_not_matter(truth: Reconstruction) -> None:

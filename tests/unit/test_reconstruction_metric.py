@@ -187,6 +187,11 @@ def test_scale_is_the_median_of_people_who_measure_well_each_with_their_weight()
         and estimate_scale(ratios, hidden, None).source == "none"
     )
     assert estimate_scale(ratios, hidden, None).factor == 1.0
+    for nonsense in (0.0, float("nan")):
+        assert (estimate_scale(ratios, hidden, nonsense).source, estimate_scale(ratios, hidden, nonsense).factor) == (
+            "none",
+            1.0,
+        )
     unknown = torch.full((2, 3), torch.nan)
     assert estimate_scale(unknown, make_placed(pelvis), 7.0).source == "network"
 

@@ -47,7 +47,8 @@ KNOWN_HEIGHT_SIGMA = 0.015
 """Relative 1σ error of size and distance of a person whose height is known and who is seen whole."""
 
 RULER_SIGMA_LIMIT = 0.3
-"""People seen less well than this are placed with the help of the scene and never measure it."""
+"""People seen less well than this are placed with the help of the scene; they measure it only as far as its own scale is
+uncertain, and where nobody else does."""
 
 
 @dataclass(frozen=True, kw_only=True)

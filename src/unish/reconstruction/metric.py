@@ -157,7 +157,7 @@ def estimate_scale(log_ratios: Float[Tensor, "P T"], placed: PlacedBodies, netwo
             stature_spread=KNOWN_HEIGHT_SIGMA if known else STATURE_SPREAD,
         )
         return SceneScale(factor=float(factor), uncertainty=float(uncertainty), source="people")
-    if network_scale is not None:
+    if network_scale is not None and network_scale > 0:
         drawn = math.exp(_ask_weak_rulers(log_ratios - math.log(network_scale), placed))
         return SceneScale(factor=network_scale * drawn, uncertainty=float("nan"), source="network")
     return SceneScale(factor=1.0, uncertainty=float("nan"), source="none")

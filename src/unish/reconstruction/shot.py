@@ -268,7 +268,7 @@ def _place(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], bod
 def _support_weak_rulers(
     body: Body, placed: PlacedBodies, log_ratios: Float[Tensor, "P T"]
 ) -> tuple[PlacedBodies, Float[Tensor, "P T"]]:
-    """People cut at the hips are put between where the ruler and where the metric scene sees them, by their errors.
+    """People who are seen badly are put between where the ruler and where the metric scene sees them, by their errors.
 
     Returns the bodies and the logarithm of the factor that each distance was multiplied by.
     """
