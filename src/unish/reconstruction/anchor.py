@@ -47,8 +47,8 @@ KNOWN_HEIGHT_SIGMA = 0.015
 """Relative 1σ error of size and distance of a person whose height is known and who is seen whole."""
 
 RULER_SIGMA_LIMIT = 0.3
-"""People seen less well than this are placed with the help of the scene; where nobody is seen better, they measure it as
-far as its own scale is uncertain."""
+"""People seen less well than this are placed with the help of the scene; where nobody is seen better, they measure it
+as far as its own scale is uncertain."""
 
 
 @dataclass(frozen=True, kw_only=True)
