@@ -123,6 +123,12 @@ def test_from_a_dropped_video_to_a_corrected_result(browser: Any, app: RunningAp
     page.get_by_role("button", name="Keep only these").click()
     tab.until("document.querySelectorAll('.people tbody tr').length === 1")
 
+    tab.open("Film")
+    assert "no film of the corrected result yet" in page.inner_text("#part-film")
+    page.get_by_role("button", name="Draw the film").click()
+    page.get_by_label("film of the result").wait_for()
+    assert page.get_by_role("button", name="Draw the film").count() == 0
+
     tab.open("Files")
     page.locator("input[value=glb]").check()
     page.get_by_role("button", name="Make these files").click()
