@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from unish.network.matching.lighterglue import LighterGlue, match_by_attention
 from unish.network.matching.records import KeyPoints
@@ -83,3 +84,22 @@ def test_matches_are_one_to_one_and_right(network: LighterGlue, inputs: tuple[Te
     assert found.sum() >= 10
     assert torch.equal(forward[0][found], ((torch.arange(40) + 7) % 40)[found])
     assert (forward[1] == -1).all()
+
+
+def test_empty_slots_are_not_looked_at(network: LighterGlue, inputs: tuple[Tensor, Tensor, tuple[int, int]]) -> None:
+    """They come last; with many of them the matches are those of the key points alone, and the time is not theirs."""
+    px, descriptors, size = inputs
+    full = KeyPoints(px=px[:, 0], scores=torch.ones(2, 40), descriptors=descriptors[:, 0])
+    empty = 24
+    padded = KeyPoints(
+        px=functional.pad(full.px, (0, 0, 0, empty)),
+        scores=functional.pad(full.scores, (0, empty)),
+        descriptors=functional.pad(full.descriptors, (0, 0, 0, empty)),
+    )
+    looked_at = []
+    hook = network.register_forward_pre_hook(lambda _, given: looked_at.append(given[0].shape[2]))
+    first, second = torch.tensor([0]), torch.tensor([1])
+    alone, among = (match_by_attention(network, one, first, second, size) for one in (full, padded))
+    hook.remove()
+    assert looked_at == [40, 40]
+    assert torch.equal(among[:, :40], alone) and (among[:, 40:] == -1).all()

@@ -26,8 +26,9 @@ NUM_LAYERS = 6
 MIN_PROBABILITY = 0.1
 """Of a match; LighterGlue's own value."""
 
-_NEVER = -1e9
-"""Logit of what is not there. Finite, so that a frame without key points makes no NaN."""
+_NEVER = -1e4
+"""Logit of what is not there. Finite, so that a frame without key points makes no NaN, and not so large that float32
+loses a number that is added to it."""
 
 
 class SelfAttention(nn.Module):
@@ -40,11 +41,11 @@ class SelfAttention(nn.Module):
         self.update = _make_update()
 
     def forward(
-        self, x: Float[Tensor, "F K 96"], angles: Float[Tensor, "F K 48"], mask: Float[Tensor, "F 1 K"] | None
+        self, x: Float[Tensor, "F K 96"], turns: Float[Tensor, "2 F K 48"], mask: Float[Tensor, "F 1 K"] | None
     ) -> Float[Tensor, "F K 96"]:
-        """``mask`` is added to the logits."""
+        """``turns``: cosines and sines; ``mask`` is added to the logits."""
         query, key, value = self.qkv(x).chunk(3, dim=-1)
-        seen = functional.scaled_dot_product_attention(_turn(query, angles), _turn(key, angles), value, attn_mask=mask)
+        seen = _attend(_turn(query, turns), _turn(key, turns), value, mask)
         return x + self.update(torch.cat([x, self.out(seen)], dim=-1))
 
 
@@ -63,9 +64,7 @@ class CrossAttention(nn.Module):
         query, value = self.qk(x), self.value(x)
         half = len(x) // 2
         other_mask = None if mask is None else mask.roll(half, dims=0)
-        seen = functional.scaled_dot_product_attention(
-            query, query.roll(half, dims=0), value.roll(half, dims=0), attn_mask=other_mask
-        )
+        seen = _attend(query, query.roll(half, dims=0), value.roll(half, dims=0), other_mask)
         return x + self.update(torch.cat([x, self.out(seen)], dim=-1))
 
 
@@ -107,10 +106,11 @@ class LighterGlue(nn.Module):
         # The network learnt with pixels whose centres are whole numbers.
         places = (px - 0.5 - px.new_tensor([width, height]) / 2) / (max(height, width) / 2)
         angles = self.encode(places.flatten(0, 1))
+        turns = torch.stack([angles.cos(), angles.sin()])
         mask = None if bool(valid.all()) else torch.where(valid, 0.0, _NEVER).flatten(0, 1)[:, None].to(px.dtype)
         x = self.project(descriptors.flatten(0, 1))
         for within, across in zip(self.self_attention, self.cross_attention, strict=True):
-            x = across(within(x, angles, mask), mask)
+            x = across(within(x, turns, mask), mask)
 
         first, second = (self.compare(x) / CHANNELS**0.25).chunk(2)
         similarity = first @ second.transpose(-1, -2)
@@ -119,8 +119,10 @@ class LighterGlue(nn.Module):
             similarity = similarity + of_first.transpose(-1, -2) + of_second
         has_match = functional.logsigmoid(self.matchability(x))
         sure_first, sure_second = has_match.chunk(2)
-        agreement = similarity.log_softmax(2) + similarity.log_softmax(1)
-        return agreement + sure_first + sure_second.transpose(-1, -2)
+        # The logarithms of both softmaxes, without an array for each of them.
+        of_row = sure_first - similarity.logsumexp(2, keepdim=True)
+        of_column = sure_second.transpose(-1, -2) - similarity.logsumexp(1, keepdim=True)
+        return similarity.mul_(2).add_(of_row).add_(of_column)
 
 
 def match_by_attention(
@@ -139,16 +141,20 @@ def match_by_attention(
         second: the other one.
         image_size: (height, width) of the images that the key points belong to.
     """
+    valid, num_slots = key_points.scores > 0, key_points.scores.shape[1]
     matches = []
     for pair in torch.stack([first, second]).unbind(1):
-        frames = pair[:, None]
+        # Empty slots come last: they need not be looked at.
+        used = int(valid[pair].sum(1).max())
+        frames, filled = pair[:, None], slice(max(used, 1))
         scores = network(
-            key_points.px[frames], key_points.descriptors[frames], key_points.scores[frames] > 0, image_size
+            key_points.px[frames, filled], key_points.descriptors[frames, filled], valid[frames, filled], image_size
         )[0]
         highest, forward = scores.max(dim=1)
         slots = torch.arange(len(forward), device=forward.device)
         mutual = (scores.argmax(dim=0)[forward] == slots) & (highest.exp() > min_probability)
-        matches.append(torch.where(mutual & (key_points.scores[pair[0]] > 0), forward, -1))
+        found = torch.where(mutual & valid[pair[0], filled], forward, -1)
+        matches.append(functional.pad(found, (0, num_slots - len(found)), value=-1))
     return torch.stack(matches)
 
 
@@ -161,8 +167,20 @@ def _make_update() -> nn.Sequential:
     )
 
 
-def _turn(x: Float[Tensor, "F K 96"], angles: Float[Tensor, "F K 48"]) -> Float[Tensor, "F K 96"]:
-    """Turn every two channels, as a point in a plane, by an angle."""
+def _attend(
+    query: Float[Tensor, "F K 96"],
+    key: Float[Tensor, "F K 96"],
+    value: Float[Tensor, "F K 96"],
+    mask: Float[Tensor, "F 1 K"] | None,
+) -> Float[Tensor, "F K 96"]:
+    """Softmax attention of one head. Without a dimension for the head, PyTorch does it three times as slowly."""
+    head_mask = None if mask is None else mask[:, None]
+    seen = functional.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None], attn_mask=head_mask)
+    return seen[:, 0]
+
+
+def _turn(x: Float[Tensor, "F K 96"], turns: Float[Tensor, "2 F K 48"]) -> Float[Tensor, "F K 96"]:
+    """Turn every two channels, as a point in a plane, by an angle whose cosine and sine are given."""
     even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
-    cosine, sine = angles.cos(), angles.sin()
+    cosine, sine = turns
     return torch.stack([even * cosine - odd * sine, odd * cosine + even * sine], dim=-1).flatten(-2)

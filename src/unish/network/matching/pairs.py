@@ -81,7 +81,7 @@ def replace_matches(
 
     Args:
         pairs: those of ``matches``.
-        weak: those of them that are matched anew, in every clip: 0.8 CPU seconds each with 2048 key points.
+        weak: those of them that are matched anew, in every clip: 0.4 CPU seconds each with 2048 key points.
     """
     if not weak:
         return matches
