@@ -215,13 +215,38 @@ def test_weak_rulers_go_to_where_the_scene_sees_them_by_their_errors() -> None:
     valid = torch.tensor([[True, True, False]])
     pelvis = torch.tensor([[[0.0, 0.0, 4.0]] * 3])
     placed = make_placed(pelvis, sigma, valid)
-    moved, log_moves = _support_weak_rulers(BODY, placed, torch.full((1, 3), math.log(2.0)))
+    times = torch.arange(3) / 6
+    moved, log_moves = _support_weak_rulers(BODY, placed, torch.full((1, 3), math.log(2.0)), times)
     trust = 0.3**-2 / (0.3**-2 + 0.5**-2)  # the scene's own error is 30 %
     expected = torch.tensor([[0.0, -math.log(2.0) * trust, 0.0]])
     torch.testing.assert_close(log_moves, expected, rtol=0, atol=1e-6)
     torch.testing.assert_close(pelvis_of(moved), pelvis * expected.exp()[..., None], rtol=0, atol=1e-5)
-    unknown, none = _support_weak_rulers(BODY, placed, torch.full((1, 3), torch.nan))
+    unknown, none = _support_weak_rulers(BODY, placed, torch.full((1, 3), torch.nan), times)
     assert not none.any() and torch.equal(unknown.params.transl, placed.params.transl)
+
+
+def test_a_frame_in_which_the_scene_shows_another_moves_nobody() -> None:
+    """Somebody passes in front in one frame, in another the scene is not to be seen; the frames around tell both."""
+    pelvis = torch.tensor([[[0.0, 0.0, 10.0]] * 9] * 2)
+    placed = make_placed(pelvis, torch.tensor([[0.5] * 9, [0.05] * 4 + [0.5] + [0.05] * 4]))
+    ratios = torch.full((2, 9), math.log(1.25))
+    ratios[:, 4], ratios[0, 6] = math.log(4.0), torch.nan
+    moved, log_moves = _support_weak_rulers(BODY, placed, ratios, torch.arange(9) / 6)
+    trust = 0.3**-2 / (0.3**-2 + 0.5**-2)
+    # Without it, the fifth frame of both would be at 3.6 m.
+    torch.testing.assert_close(log_moves[0], torch.full((9,), -math.log(1.25) * trust), rtol=0, atol=0.03)
+    assert pelvis_of(moved)[1, 4, 2] == pytest.approx(10.0, rel=0.03)
+    assert not log_moves[1, [0, 1, 2, 3, 5, 6, 7, 8]].any(), "who is seen well stays"
+
+
+def test_frames_far_apart_in_time_move_by_themselves() -> None:
+    placed = make_placed(torch.tensor([[[0.0, 0.0, 10.0]] * 6]), torch.full((1, 6), 0.5))
+    ratios = torch.tensor([[0.1, 0.1, 0.1, 0.9, 0.9, 0.9]])
+    trust = 0.3**-2 / (0.3**-2 + 0.5**-2)
+    _, apart = _support_weak_rulers(BODY, placed, ratios, torch.tensor([0, 0.2, 0.4, 2.0, 2.2, 2.4]))
+    torch.testing.assert_close(apart, -ratios * trust, rtol=0, atol=1e-5)
+    _, joined = _support_weak_rulers(BODY, placed, ratios, torch.arange(6) / 5)
+    assert (joined + ratios * trust).abs().max() > 0.05
 
 
 def test_a_box_alone_stands_at_its_centre_where_the_scene_is() -> None:

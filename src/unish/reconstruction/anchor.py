@@ -189,18 +189,36 @@ def smooth_distances(
     of absent people: pieces on both sides of a gap of over a second are smoothed apart.
     """
     pelvis_depth = (placed.params.transl + body.rest_joints(placed.params.betas)[..., 0, :])[..., 2]
-    factor = torch.ones_like(pelvis_depth)
-    times = timestamps_s.double().numpy()
-    for person in range(placed.valid.shape[0]):
-        seen = np.flatnonzero(placed.valid[person].numpy())
+    depth = pelvis_depth.clamp_min(1e-3).log()
+    smooth = smooth_in_time(depth, placed.valid, placed.distance_sigma, timestamps_s, seconds=seconds)
+    return move_along_ray(body, placed, (smooth - depth).exp())
+
+
+def smooth_in_time(
+    values: Float[Tensor, "P T"],
+    known: Bool[Tensor, "P T"],
+    sigma: Float[Tensor, "P T"],
+    timestamps_s: Float[Tensor, "T"],
+    *,
+    seconds: float = 0.35,
+) -> Float[Tensor, "P T"]:
+    """Values of each person on a smooth curve that gives way to single wrong ones; elsewhere as they are.
+
+    Pieces on both sides of a gap of over a second are smoothed apart; those of fewer than three frames are not.
+
+    Args:
+        sigma: standard error of each value, in any unit.
+    """
+    smoothed, times = values.clone(), timestamps_s.double().numpy()
+    for person in range(len(values)):
+        seen = np.flatnonzero(known[person].numpy())
         for piece in np.split(seen, np.flatnonzero(np.diff(times[seen]) > 1.0) + 1):
-            if len(piece) < 3:
-                continue
-            depth = pelvis_depth[person, piece].clamp_min(1e-3).log().double().numpy()
-            weights = placed.distance_sigma[person, piece].double().numpy() ** -2
-            smooth = _smooth_series(times[piece], depth, weights / weights.mean(), seconds)
-            factor[person, piece] = torch.from_numpy(np.exp(smooth - depth)).to(factor)
-    return move_along_ray(body, placed, factor)
+            if len(piece) >= 3:
+                weights = sigma[person, piece].double().numpy() ** -2
+                own = values[person, piece].double().numpy()
+                curve = _smooth_series(times[piece], own, weights / weights.mean(), seconds)
+                smoothed[person, piece] = torch.from_numpy(curve).to(values)
+    return smoothed
 
 
 def landmark_weights(landmarks_px: Float[Tensor, "P T 33 3"], image_size: tuple[int, int]) -> Float[Tensor, "P T 33"]:

@@ -16,6 +16,7 @@ from unish.reconstruction.anchor import (
     place_bodies,
     resize_bodies,
     smooth_distances,
+    smooth_in_time,
     trust_heights,
 )
 from unish.reconstruction.between import interpolate_values
@@ -182,7 +183,8 @@ def move_into_world(compared: ComparedShot, body: Body, curve: DepthCurve | None
     if curve is not None:
         comparison = comparison.along(curve)
         in_metres, world_scale = (lambda depth: curve.apply(depth * scale.factor)), scale.factor * math.exp(curve.mean)
-    placed, log_moves = _support_weak_rulers(body, placed, _between(comparison.level, shot.dense, evidence))
+    level = _between(comparison.level, shot.dense, evidence)
+    placed, log_moves = _support_weak_rulers(body, placed, level, evidence.timestamps_s)
     # Moving a body along its ray multiplies the depth of all its surface, nearly, by the same factor.
     comparison = replace(comparison, level=comparison.level + log_moves)
     metric_sure = FrameArray.map(in_metres, compared.sure)
@@ -266,15 +268,23 @@ def _place(shot: Shot, evidence: ShotEvidence, betas: Float[Tensor, "P 10"], bod
 
 
 def _support_weak_rulers(
-    body: Body, placed: PlacedBodies, log_ratios: Float[Tensor, "P T"]
+    body: Body, placed: PlacedBodies, log_ratios: Float[Tensor, "P T"], timestamps_s: Float[Tensor, "T"]
 ) -> tuple[PlacedBodies, Float[Tensor, "P T"]]:
     """People who are seen badly are put between where the ruler and where the metric scene sees them, by their errors.
 
+    How far they are moved changes smoothly over time, from and to frames in which they are seen well: a frame in which
+    the scene shows somebody else at their place moves nobody by metres.
+
     Returns the bodies and the logarithm of the factor that each distance was multiplied by.
     """
-    weak = ~placed.is_ruler & placed.valid & torch.isfinite(log_ratios)
+    weak, told = ~placed.is_ruler & placed.valid, torch.isfinite(log_ratios)
     trust_scene = SCENE_SIGMA**-2 / (SCENE_SIGMA**-2 + placed.distance_sigma**-2)
-    log_moves = torch.where(weak, -log_ratios.nan_to_num() * trust_scene, 0.0)
+    wanted = torch.where(weak & told, -log_ratios.nan_to_num() * trust_scene, 0.0)
+    known = placed.valid & (told | ~weak)
+    smooth = smooth_in_time(wanted, known, placed.distance_sigma.clamp_max(SCENE_SIGMA), timestamps_s)
+    # Where no scene is to be seen at somebody, the frames around tell.
+    followed = interpolate_values(torch.where(known, smooth, torch.nan), timestamps_s.double().numpy())
+    log_moves = torch.where(weak, followed.nan_to_num(), 0.0)
     return move_along_ray(body, placed, log_moves.exp()), log_moves
 
 
