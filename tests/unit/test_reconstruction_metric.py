@@ -225,8 +225,8 @@ def test_weak_rulers_go_to_where_the_scene_sees_them_by_their_errors() -> None:
     assert not none.any() and torch.equal(unknown.params.transl, placed.params.transl)
 
 
-def test_a_frame_in_which_the_scene_shows_another_moves_nobody() -> None:
-    """Somebody passes in front in one frame, in another the scene is not to be seen; the frames around tell both."""
+def test_a_frame_whose_depth_is_wrong_moves_nobody() -> None:
+    """The scene is four times too near in one frame and not to be seen in another; the frames around tell both."""
     pelvis = torch.tensor([[[0.0, 0.0, 10.0]] * 9] * 2)
     placed = make_placed(pelvis, torch.tensor([[0.5] * 9, [0.05] * 4 + [0.5] + [0.05] * 4]))
     ratios = torch.full((2, 9), math.log(1.25))

@@ -272,8 +272,8 @@ def _support_weak_rulers(
 ) -> tuple[PlacedBodies, Float[Tensor, "P T"]]:
     """People who are seen badly are put between where the ruler and where the metric scene sees them, by their errors.
 
-    How far they are moved changes smoothly over time, from and to frames in which they are seen well: a frame in which
-    the scene shows somebody else at their place moves nobody by metres.
+    How far they are moved changes smoothly over time, from and to frames in which they are seen well: a frame whose
+    depth is wrong, or shows somebody else at their place, moves nobody by metres.
 
     Returns the bodies and the logarithm of the factor that each distance was multiplied by.
     """
