@@ -240,12 +240,12 @@ def test_a_frame_whose_depth_is_wrong_moves_nobody() -> None:
 
 
 def test_frames_far_apart_in_time_move_by_themselves() -> None:
-    placed = make_placed(torch.tensor([[[0.0, 0.0, 10.0]] * 6]), torch.full((1, 6), 0.5))
-    ratios = torch.tensor([[0.1, 0.1, 0.1, 0.9, 0.9, 0.9]])
+    placed = make_placed(torch.tensor([[[0.0, 0.0, 10.0]] * 7]), torch.full((1, 7), 0.5))
+    ratios = torch.tensor([[0.1, 0.1, 0.1, 0.1, 2.0, 2.0, 2.0]])
     trust = 0.3**-2 / (0.3**-2 + 0.5**-2)
-    _, apart = _support_weak_rulers(BODY, placed, ratios, torch.tensor([0, 0.2, 0.4, 2.0, 2.2, 2.4]))
+    _, apart = _support_weak_rulers(BODY, placed, ratios, torch.tensor([0, 0.2, 0.4, 0.6, 2.0, 2.2, 2.4]))
     torch.testing.assert_close(apart, -ratios * trust, rtol=0, atol=1e-5)
-    _, joined = _support_weak_rulers(BODY, placed, ratios, torch.arange(6) / 5)
+    _, joined = _support_weak_rulers(BODY, placed, ratios, torch.arange(7) / 5)
     assert (joined + ratios * trust).abs().max() > 0.05
 
 

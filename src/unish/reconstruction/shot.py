@@ -272,8 +272,9 @@ def _support_weak_rulers(
 ) -> tuple[PlacedBodies, Float[Tensor, "P T"]]:
     """People who are seen badly are put between where the ruler and where the metric scene sees them, by their errors.
 
-    How far they are moved changes smoothly over time, from and to frames in which they are seen well: a frame whose
-    depth is wrong, or shows somebody else at their place, moves nobody by metres.
+    Where that is farther from a smooth course over time than the scene errs, frames in which they are seen well
+    included, the course is taken: a frame whose depth is wrong, or shows somebody else at their place, moves nobody by
+    metres.
 
     Returns the bodies and the logarithm of the factor that each distance was multiplied by.
     """
@@ -282,8 +283,9 @@ def _support_weak_rulers(
     wanted = torch.where(weak & told, -log_ratios.nan_to_num() * trust_scene, 0.0)
     known = placed.valid & (told | ~weak)
     smooth = smooth_in_time(wanted, known, placed.distance_sigma.clamp_max(SCENE_SIGMA), timestamps_s)
+    agreed = torch.where((wanted - smooth).abs() > SCENE_SIGMA, smooth, wanted)
     # Where no scene is to be seen at somebody, the frames around tell.
-    followed = interpolate_values(torch.where(known, smooth, torch.nan), timestamps_s.double().numpy())
+    followed = interpolate_values(torch.where(known, agreed, torch.nan), timestamps_s.double().numpy())
     log_moves = torch.where(weak, followed.nan_to_num(), 0.0)
     return move_along_ray(body, placed, log_moves.exp()), log_moves
 
