@@ -80,6 +80,7 @@ def test_the_world_comes_back_whatever_is_said_of_the_sky(name: str, monkeypatch
     floors = world.floors().numpy()
     np.testing.assert_allclose(found.floor, floors, rtol=0, atol=0.013)
     for row in result.report["shots"]:
+        assert row["depth_jump"] < 1.01
         assert row["static_disagreement_percent"] < 1.0 and (row["verdict"], row["reasons"]) == ("good", [])
     # People's own points, where there are any, may be more than they have pixels.
     chosen = choose_points(replace(found, person_points=None), max_points=10**6)

@@ -190,7 +190,7 @@ def test_the_report_says_what_was_guessed_and_no_more(finished: tuple[Case, Worl
         (focal, _, middle), *_ = world.intrinsics[frames.start].tolist()
         angle = np.arctan(middle / focal) + np.arctan((SIZE[1] - middle) / focal)
         assert shot["field_of_view_deg"] == pytest.approx(np.degrees(angle), abs=0.01)
-        assert shot["static_disagreement_percent"] < 1.0
+        assert shot["static_disagreement_percent"] < 1.0 and shot["depth_jump"] < 1.01
     for index, person in enumerate(result.report["people"]):
         own = world.tracks.valid[index].nonzero()[:, 0]
         times = world.clip.timestamps_s[own]

@@ -21,6 +21,7 @@ from unish.reconstruction.checks.patches import choose_patches
 from unish.reconstruction.checks.scene import (
     camera_extent,
     field_of_view,
+    find_depth_jump,
     find_static,
     measure_stillness,
     overhang_share,
@@ -123,6 +124,57 @@ def test_disagreement_stays_within_the_frames() -> None:
     assert static_disagreement(record, ALL[:3]) == pytest.approx(0, abs=1e-3)
     assert static_disagreement(record, ALL[3:]) == pytest.approx(0, abs=1e-3)
     assert static_disagreement(record, ALL) == pytest.approx(100 * np.log(1.5), abs=1e-3)
+
+
+def test_a_frame_that_is_wrong_among_many_is_found_by_its_neighbours() -> None:
+    record = _empty(30)
+    depth = record.depth.copy()
+    depth[12:14] /= 16
+    found = find_depth_jump(replace(record, depth=depth), np.arange(30))
+    assert (found.log_ratio, found.frame) == (pytest.approx(-np.log(16), abs=1e-4), 12)
+    depth[14:] *= 1.25
+    found = find_depth_jump(replace(record, depth=depth), np.arange(30))
+    assert (found.log_ratio, found.frame) == (pytest.approx(np.log(20), abs=1e-4), 14)
+    # The median over pairs does not see two frames of thirty.
+    depth = record.depth.copy()
+    depth[12:14] /= 16
+    assert static_disagreement(replace(record, depth=depth), np.arange(30)) == pytest.approx(0, abs=1e-3)
+
+
+def test_depth_that_changes_as_the_camera_moves_is_no_jump() -> None:
+    # 30 cm a frame along its axis towards a wall 4 m away.
+    c2w, depth = _flat(4.0).c2w.copy(), _flat(4.0).depth.copy()
+    for frame in range(6):
+        c2w[frame, 2, 3] = 0.3 * frame
+        depth[frame] -= 0.3 * frame
+    record = replace(_flat(4.0), c2w=c2w, depth=depth)
+    assert find_depth_jump(turn_world(record), ALL).log_ratio == pytest.approx(0, abs=1e-5)
+    # A camera that is said to stay makes it one, largest at the end; to the side the wall is as far as before.
+    found = find_depth_jump(_with_cameras(replace(record, c2w=_flat(4.0).c2w), 0.1 * ALL), ALL)
+    assert (found.log_ratio, found.frame) == (pytest.approx(np.log(2.5 / 2.8), abs=1e-5), 5)
+
+
+def test_a_jump_is_of_the_still_scene_within_one_shot() -> None:
+    record = _flat(4.0)
+    depth, masks, conf = record.depth.copy(), record.person_masks.copy(), record.point_conf.copy()
+    depth[3:] *= 1.5
+    record = replace(record, depth=depth)
+    assert [find_depth_jump(record, half).log_ratio for half in (ALL[:3], ALL[3:])] == pytest.approx([0, 0], abs=1e-6)
+    assert find_depth_jump(record, ALL).log_ratio == pytest.approx(np.log(1.5), abs=1e-5)
+    # People and what nobody is sure of have no say, in either frame.
+    wide = slice(0, WIDTH * 3 // 4)
+    for frames in ([2], [3]):
+        masks[:], conf[:] = -1, 0.9
+        masks[frames, :, wide] = 0
+        near = np.where(np.arange(WIDTH) < wide.stop, depth, 4.0)
+        assert find_depth_jump(replace(record, depth=near, person_masks=masks), ALL).log_ratio == pytest.approx(
+            0, abs=1e-5
+        )
+        conf[frames, :, wide] = 0.19
+        unsure = replace(record, depth=near, point_conf=conf)
+        assert find_depth_jump(unsure, ALL).log_ratio == pytest.approx(0, abs=1e-5)
+    alone = find_depth_jump(replace(record, depth=0 * depth), ALL)
+    assert np.isnan(alone.log_ratio) and alone.frame == -1
 
 
 def test_a_still_camera_is_still_and_where_it_is() -> None:

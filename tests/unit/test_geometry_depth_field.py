@@ -49,6 +49,33 @@ def test_without_anchors_nothing_is_corrected(rng) -> None:
     assert torch.equal(sample_depth_field(field, SIZE), torch.zeros(1, *SIZE))
 
 
+def test_a_few_anchors_do_not_move_a_whole_frame(rng) -> None:
+    anchors = random_anchors(1, 24, rng)
+    weights = torch.full((1, 24), 400.0)
+    weights[:, 3:] = 0
+
+    def fit(ratio: float) -> Tensor:
+        return sample_depth_field(fit_depth_field(anchors, torch.full((1, 24), ratio), weights, SIZE), SIZE)
+
+    # Three that are off by a factor of ten are wrong, and three that are off by a third are right about their places.
+    assert torch.equal(fit(-2.3), torch.zeros(1, *SIZE))
+    x, y = anchors[0, :3].long().unbind(-1)
+    near = fit(0.3)
+    assert (near[0, y, x] - 0.3).abs().max() < 0.1
+    # Five outvote the prior.
+    weights[:, :5] = 400.0
+    torch.testing.assert_close(fit(-2.3), torch.full((1, *SIZE), -2.3))
+
+
+def test_a_wrong_match_among_many_anchors_says_nothing(rng) -> None:
+    anchors, weights = random_anchors(1, 100, rng), torch.full((1, 100), 400.0)
+    ratio = 0.5 + a_smooth_error(anchors)
+    right = torch.ones(1, 100, dtype=torch.bool)
+    right[:, :3] = False
+    wild = fit_depth_field(anchors, torch.where(right, ratio, -1.5), weights, SIZE)
+    torch.testing.assert_close(wild, fit_depth_field(anchors, ratio, weights * right, SIZE), atol=1e-3, rtol=0)
+
+
 def test_far_from_anchors_the_field_is_the_level_of_its_frame(rng) -> None:
     anchors = random_anchors(1, 200, rng) * torch.tensor([0.2, 1.0])
     ratio = torch.where(anchors[..., 0] < 14, 0.3, -0.1)

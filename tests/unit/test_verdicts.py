@@ -14,7 +14,7 @@ from unish.reconstruction import world_checks
 from unish.reconstruction.checks.ground import GroundAgreement
 from unish.reconstruction.checks.pairs import PairOverlap, Swap
 from unish.reconstruction.checks.pictures import PictureMeasures
-from unish.reconstruction.checks.scene import Stillness
+from unish.reconstruction.checks.scene import DepthJump, Stillness
 from unish.reconstruction.checks.views import Reflection
 from unish.reconstruction.findings import Limit
 from unish.reconstruction.unusual import judge_pictures, judge_reflections, judge_views
@@ -39,7 +39,8 @@ GOOD_PERSON = PersonMeasures(
 )  # fmt: skip
 GOOD_SHOT = ShotMeasures(
     shot=0, frames=np.arange(48), field_of_view_deg=60.0, camera_extent_m=0.1, static_disagreement_percent=3.0,
-    stillness=Stillness(shift_percent=0.5, still_share=0.9), overhang_share=0.02,
+    depth_jump=DepthJump(log_ratio=0.04, frame=12), stillness=Stillness(shift_percent=0.5, still_share=0.9),
+    overhang_share=0.02,
     ground=GroundAgreement(scene_level_cm=2.0, scene_tilt_deg=2.0, people_tilt_deg=12.0),
     gravity_known=True, floor_known=True, trunk_down=-0.97,
     pictures=PictureMeasures(brightness=140.0, is_round=False, enlarged=1.0),
@@ -142,6 +143,10 @@ SHOT_LIMITS: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = 
         {"static_disagreement_percent": 15.4}, "the frames disagree by 15 % about the depth of the still scene",
     ),
     (
+        {"log_ratio": 0.09}, {"log_ratio": -0.11}, {"log_ratio": -2.8},
+        "the depth of the still scene jumps by a factor of 16.4 at frame 12",
+    ),
+    (
         {"overhang_share": 0.19}, {"overhang_share": 0.21}, {"overhang_share": 0.41},
         "far parts of the scene stand before near ones in 41 % of the picture",
     ),
@@ -173,6 +178,8 @@ def _shot(changes: dict[str, Any]) -> ShotMeasures:
     for name, value in changes.items():
         if hasattr(shot.ground, name):
             shot = replace(shot, ground=replace(shot.ground, **{name: value}))
+        elif hasattr(shot.depth_jump, name):
+            shot = replace(shot, depth_jump=replace(shot.depth_jump, **{name: value}))
         elif hasattr(shot.stillness, name):
             shot = replace(shot, stillness=replace(shot.stillness, **{name: value}))
         else:
@@ -277,6 +284,7 @@ def test_rows_of_the_report() -> None:
     assert (shot["camera_still"], shot["camera_extent_m"]) == (True, 0.0)
     assert (shot["gravity_known"], shot["floor_known"]) == (True, True)
     assert shot["static_disagreement_percent"] == pytest.approx(0, abs=1e-3)
+    assert shot["depth_jump"] == pytest.approx(1, abs=1e-5)
     assert shot["static_shift_percent"] == pytest.approx(0, abs=1e-3)
     first, second = found.people
     assert (first["first_s"], first["last_s"]) == (0.0, pytest.approx(7 / 6))

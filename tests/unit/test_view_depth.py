@@ -85,6 +85,23 @@ def test_without_texture_the_field_of_the_anchors_is_left() -> None:
     assert (logits - room.logits).abs().max() < 0.01
 
 
+def test_a_few_wrong_anchors_do_not_carry_a_frame_away() -> None:
+    """Where the camera hardly moves, the only anchors that seem to be known are wrong matches, taken for very near."""
+    room = Room(stride=0.001)
+    room.prior = room.truth + 0.05
+    wrong = torch.zeros(FRAMES, 300, dtype=torch.bool)
+    wrong[1:3, :3] = True
+    room.anchors = replace(
+        room.anchors,
+        log_depth=room.anchors.log_depth - 3.0 * wrong,
+        information=torch.where(wrong, 5000.0, 1.0),
+    )
+    with_them, _ = room.refine()
+    room.anchors = replace(room.anchors, information=torch.zeros(FRAMES, 300))
+    torch.testing.assert_close(with_them, room.refine()[0])
+    assert room.error(with_them).median() < 0.06
+
+
 def test_what_no_other_frame_confirms_is_not_certain(monkeypatch) -> None:
     room = Room()
     monkeypatch.setattr("unish.network.view_depth.count_agreeing", lambda depth, *_, **__: torch.zeros_like(depth))

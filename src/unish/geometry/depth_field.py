@@ -10,6 +10,8 @@ Legend: N frames, A anchors of a frame, R×C control points.
 
 from __future__ import annotations
 
+from math import log
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -32,6 +34,15 @@ HUBER = 0.1
 """Residual in log-depth beyond which an anchor pulls with constant strength: those on a depth edge belong to another
 surface than the prior shows there."""
 
+OUTLIER = log(6.0)
+"""Deviation in log-depth from the level of the frame beyond which an anchor says nothing: no prior that is right
+elsewhere is so wrong at one place, but a wrong match is."""
+
+FEW = 4
+"""Anchors that count as much about the level of a frame as its prior does. Where a picture shows hardly any parallax,
+the only anchors that seem to be known are the wrong ones: what is taken for near moves much, and few are left to say
+otherwise."""
+
 _ROUNDS = 5
 _SOLE_SHARE = 0.1  # of the height of a person in the picture
 _BESIDE = 3  # pixels around the feet
@@ -51,7 +62,8 @@ def fit_depth_field(
 
     Minimises Σ w·huber(field − log_ratio) + Σ (difference of neighbours / step_sigma)² + Σ (deviation from the level of
     the frame / LEVEL_SIGMA)² by a fixed number of re-weighted least-squares solves, where the level is the weighted
-    median of ``log_ratio``. Without a usable anchor the field of a frame is zero. Differentiable.
+    median of ``log_ratio`` and of ``FEW`` times a zero. Without a usable anchor the field of a frame is zero.
+    Differentiable.
 
     Args:
         anchors_px: (x, y) in pixels of a picture of ``size``.
@@ -68,8 +80,9 @@ def fit_depth_field(
         _spline_basis(place[..., axis], size[1 - axis], grid[1 - axis]) for axis in (1, 0)
     )  # (N, A, R), (N, A, C)
     basis = (rows[..., :, None] * columns[..., None, :]).flatten(-2)  # (N, A, RC)
-    level = weighted_median(ratio, weights).nan_to_num(0.0)
+    level = _find_level(ratio, weights)
     deviation = ratio - level[:, None]
+    weights = weights * (deviation.abs() < OUTLIER)
     stiffness = _stiffness(grid, like=ratio) / step_sigma**2
     stiffness = stiffness + torch.eye(len(stiffness), dtype=ratio.dtype, device=ratio.device) / LEVEL_SIGMA**2
     solution = torch.zeros_like(basis[:, 0])
@@ -112,6 +125,13 @@ def ground_shift(correction: Float[Tensor, "N h w"], people: Int[Tensor, "N h w"
     weights = (beside + _HIDDEN_GROUND * (shown & low[..., None])).to(correction.dtype).flatten(2)
     values = correction[:, None, :, :, None].expand(*shown.shape, 1).flatten(2, 3)
     return weighted_mean(values, weights)[..., 0]
+
+
+def _find_level(ratio: Float[Tensor, "N A"], weights: Float[Tensor, "N A"]) -> Float[Tensor, "N"]:
+    """Weighted median of the ratios and of ``FEW`` zeros, each of the mean weight of an anchor."""
+    of_prior = FEW * weights.sum(-1) / (weights > 0).sum(-1).clamp_min(1)
+    zero = torch.zeros_like(ratio[:, :1])
+    return weighted_median(torch.cat([ratio, zero], -1), torch.cat([weights, of_prior[:, None]], -1)).nan_to_num(0.0)
 
 
 def _spline_basis(places: Float[Tensor, "*batch"], length: int, count: int) -> Float[Tensor, "*batch K"]:

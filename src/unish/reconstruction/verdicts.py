@@ -53,6 +53,9 @@ DOUBLED_CONTAINED, DOUBLED_APART, DOUBLED_STACKED = 0.6, 0.1, 0.6
 SWAP_JUMP_M, SWAP_GAIN, SWAP_COLOUR = 0.3, 3.0, 0.3
 
 STATIC_PERCENT = Limit(doubtful=7.5, bad=15.0)
+DEPTH_JUMP = Limit(doubtful=0.1, bad=0.25)
+"""|log ratio| from one frame to the next: good clips have .05 at most, those with wrong frames more than .2."""
+
 SHIFT_PERCENT = Limit(doubtful=1.75, bad=5.0)
 STILL_EXTENT_M = Limit(doubtful=0.2, bad=0.5)
 FLOOR_LEVEL_CM = Limit(doubtful=12.0, bad=30.0)
@@ -219,7 +222,7 @@ def judge_pairs(person_id: int, pairs: Sequence[PairOverlap], swaps: Sequence[Sw
 
 def judge_shot(shot: ShotMeasures, facts: ShotFacts) -> list[Finding]:
     """What is wrong with the scene and the camera of one shot."""
-    ground, pictures = shot.ground, shot.stillness
+    ground, pictures, jump = shot.ground, shot.stillness, shot.depth_jump
     still = _is_still(shot, facts)
     level = "over" if ground.scene_level_cm > 0 else "under"
     low, high = LENS_DEG
@@ -227,6 +230,10 @@ def judge_shot(shot: ShotMeasures, facts: ShotFacts) -> list[Finding]:
         (
             STATIC_PERCENT.grade(shot.static_disagreement_percent),
             f"the frames disagree by {shot.static_disagreement_percent:.0f} % about the depth of the still scene",
+        ),
+        (
+            DEPTH_JUMP.grade(abs(jump.log_ratio)),
+            f"the depth of the still scene jumps by a factor of {jump.factor:.1f} at frame {jump.frame}",
         ),
         (
             SHIFT_PERCENT.grade(pictures.shift_percent),
@@ -312,6 +319,7 @@ def _describe_shot(shot: ShotMeasures, facts: ShotFacts) -> dict[str, Any]:
         "gravity_known": shot.gravity_known,
         "floor_known": shot.floor_known,
         "static_disagreement_percent": shot.static_disagreement_percent,
+        "depth_jump": shot.depth_jump.factor,
         "static_shift_percent": shot.stillness.shift_percent,
     }
 

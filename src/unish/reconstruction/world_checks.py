@@ -30,9 +30,11 @@ from unish.reconstruction.checks.people import (
 )
 from unish.reconstruction.checks.pictures import PictureMeasures, measure_pictures
 from unish.reconstruction.checks.scene import (
+    DepthJump,
     Stillness,
     camera_extent,
     field_of_view,
+    find_depth_jump,
     measure_stillness,
     overhang_share,
     static_disagreement,
@@ -107,6 +109,7 @@ class ShotMeasures:
         zoom: focal length in the last frame over that in the first.
         camera_extent_m: diagonal of the box around the camera's path.
         static_disagreement_percent: ``checks.scene.static_disagreement``.
+        depth_jump: the largest one between neighbouring frames, ``checks.scene.find_depth_jump``.
         stillness: what the pictures say of the camera, ``checks.scene.measure_stillness``.
         overhang_share: ``checks.scene.overhang_share``.
         ground: how floor, scene and people agree, ``checks.ground.measure_ground``.
@@ -120,6 +123,7 @@ class ShotMeasures:
     field_of_view_deg: float
     camera_extent_m: float
     static_disagreement_percent: float
+    depth_jump: DepthJump
     stillness: Stillness
     overhang_share: float
     ground: GroundAgreement
@@ -162,6 +166,7 @@ def measure_shots(reconstruction: Reconstruction, body: Body, still: Sequence[bo
                 field_of_view_deg=field_of_view(reconstruction, frames),
                 camera_extent_m=camera_extent(reconstruction, frames),
                 static_disagreement_percent=static_disagreement(reconstruction, frames),
+                depth_jump=find_depth_jump(reconstruction, frames),
                 stillness=measure_stillness(reconstruction, frames),
                 overhang_share=overhang_share(reconstruction, frames),
                 ground=measure_ground(reconstruction, ground, rest, frames),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from types import EllipsisType
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer
@@ -27,6 +29,9 @@ EDGE_STEP = 0.1
 
 MAX_SOURCES, MAX_TARGETS, MAX_POINTS = 4, 12, 1500
 MIN_SHARED = 100
+JUMP_PIXELS = 64
+"""So many pixels along the long side are compared from each frame to the next."""
+
 MATCH_GAPS_S = (0.5, 1.5, 4.0)
 PAIRS_PER_GAP = 3
 MIN_MATCHES = 8
@@ -59,10 +64,28 @@ class Stillness:
         return bool(self.still_share > STILL_SHARE)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DepthJump:
+    """The largest change of a shot's depth from one frame to the next.
+
+    Attributes:
+        log_ratio: median of log(depth) in the later frame over what the earlier one makes it there; NaN if no
+            neighbouring frames share the still scene.
+        frame: the later frame, an index of used frames; −1 likewise.
+    """
+
+    log_ratio: float = float("nan")
+    frame: int = -1
+
+    @property
+    def factor(self) -> float:
+        """By which the depth is larger or smaller, ≥ 1."""
+        return float(np.exp(abs(self.log_ratio)))
+
+
 def find_static(reconstruction: Reconstruction, frame: int) -> Bool[ndarray, "H W"]:
     """Pixels of the still scene that have a dependable depth: no person, no depth edge, confidence as asked for."""
     depth = reconstruction.depth[frame]
-    scene = (reconstruction.person_masks[frame] < 0) & (depth > 0)
     edge = np.zeros(depth.shape, bool)
     for axis in (0, 1):
         low, high = (np.take(depth, range(start, depth.shape[axis] - 1 + start), axis) for start in (0, 1))
@@ -70,7 +93,7 @@ def find_static(reconstruction: Reconstruction, frame: int) -> Bool[ndarray, "H 
         pad = [(0, 0), (0, 0)]
         for pad[axis] in ((0, 1), (1, 0)):
             edge |= np.pad(step, pad)
-    return scene & ~edge & (reconstruction.point_conf[frame] >= RELIABLE)
+    return _shows_scene(reconstruction, frame, ...) & ~edge
 
 
 def static_disagreement(reconstruction: Reconstruction, frames: Integer[ndarray, "K"]) -> float:
@@ -84,17 +107,30 @@ def static_disagreement(reconstruction: Reconstruction, frames: Integer[ndarray,
     static = {int(frame): find_static(reconstruction, int(frame)) for frame in np.union1d(sources, targets)}
     medians = []
     for source in sources:
-        rows, columns = _spread_pixels(static[int(source)], MAX_POINTS)
-        world = unproject_pixels(reconstruction, int(source), rows, columns)
+        points = _spread_pixels(static[int(source)], MAX_POINTS)
         for target in targets[targets != source]:
-            depth, pixels = _project(reconstruction, int(target), world)
-            inside, column, row = _inside(pixels, depth, reconstruction.depth.shape[1:])
-            inside[inside] = static[int(target)][row, column]
-            row, column = np.floor(pixels[inside, 1]).astype(int), np.floor(pixels[inside, 0]).astype(int)
-            if len(row) >= MIN_SHARED:
-                ratios = np.log(depth[inside] / reconstruction.depth[target, row, column])
+            ratios, pixels = _log_ratios(reconstruction, int(source), points, int(target))
+            ratios = ratios[static[int(target)][pixels]]
+            if len(ratios) >= MIN_SHARED:
                 medians.append(np.median(np.abs(ratios)))
     return float(100 * np.median(medians)) if medians else float("nan")
+
+
+def find_depth_jump(reconstruction: Reconstruction, frames: Integer[ndarray, "K"]) -> DepthJump:
+    """The largest jump of the depth of the still scene between neighbouring frames of one shot.
+
+    ``static_disagreement`` is a median over pairs of frames, so it does not see that a few of many are wrong.
+    """
+    worst = DepthJump()
+    for earlier, later in pairwise(frames.tolist()):
+        # Both ways, as what a frame shows farther away is not what it hides of the other one.
+        there, back = (
+            _median_ratio(reconstruction, source, target) for source, target in ((earlier, later), (later, earlier))
+        )
+        ratio = (back - there) / 2
+        if np.isfinite(ratio) and not abs(ratio) <= abs(worst.log_ratio):
+            worst = DepthJump(log_ratio=ratio, frame=later)
+    return worst
 
 
 def measure_stillness(reconstruction: Reconstruction, frames: Integer[ndarray, "K"]) -> Stillness:
@@ -170,6 +206,46 @@ def _spread_pixels(mask: Bool[ndarray, "H W"], most: int) -> tuple[Integer[ndarr
     rows, columns = np.nonzero(mask)
     pick = np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int)
     return rows[pick], columns[pick]
+
+
+def _shows_scene(
+    reconstruction: Reconstruction,
+    frame: int,
+    pixels: tuple[Integer[ndarray, "N"], Integer[ndarray, "N"]] | EllipsisType,
+) -> Bool[ndarray, "*shape"]:
+    """Whether pixels (rows, columns) of a frame, or all, show no person and have a depth that is sure enough."""
+    depth, mask, conf = (
+        maps[frame][pixels] for maps in (reconstruction.depth, reconstruction.person_masks, reconstruction.point_conf)
+    )
+    return (mask < 0) & (depth > 0) & (conf >= RELIABLE)
+
+
+def _median_ratio(reconstruction: Reconstruction, source: int, target: int) -> float:
+    """Median of ``_log_ratios`` over a grid of pixels of the still scene; NaN when too few are shared."""
+    height, width = reconstruction.depth.shape[1:]
+    step = max(1, max(height, width) // JUMP_PIXELS)
+    rows, columns = (part.ravel() for part in np.mgrid[step // 2 : height : step, step // 2 : width : step])
+    static = _shows_scene(reconstruction, source, (rows, columns))
+    ratios, pixels = _log_ratios(reconstruction, source, (rows[static], columns[static]), target)
+    ratios = ratios[_shows_scene(reconstruction, target, pixels)]
+    return float(np.median(ratios)) if len(ratios) >= MIN_SHARED else float("nan")
+
+
+def _log_ratios(
+    reconstruction: Reconstruction,
+    source: int,
+    pixels: tuple[Integer[ndarray, "N"], Integer[ndarray, "N"]],
+    target: int,
+) -> tuple[Float[ndarray, "M"], tuple[Integer[ndarray, "M"], Integer[ndarray, "M"]]]:
+    """Points of the source in the camera of the target: log(their depth there / depth of the target), and the pixels.
+
+    −inf where the target has no depth. Only those that are in its picture.
+    """
+    depth, projected = _project(reconstruction, target, unproject_pixels(reconstruction, source, *pixels))
+    inside, columns, rows = _inside(projected, depth, reconstruction.depth.shape[1:])
+    there = reconstruction.depth[target][rows, columns]
+    with np.errstate(divide="ignore"):
+        return np.log(depth[inside] / there), (rows, columns)
 
 
 def _project(
