@@ -168,6 +168,21 @@ def test_feet_at_one_distance_tell_the_height_and_no_tilt() -> None:
     assert 5.0 < angle(found) < 7.0
 
 
+def test_few_feet_tell_the_height_and_no_tilt() -> None:
+    few = stand(people=1, per_person=6)
+    lower = replace(few, points=few.points - 0.1 * UP)
+    found = fit(lower, people=1)
+    assert found.refusal == "" and angle(found) < 0.1
+    torch.testing.assert_close(found.plane[3], torch.tensor(CAMERA_HEIGHT_M + 0.1), rtol=0, atol=0.005)
+    assert 5.0 < angle(fit(few, tilt=math.radians(6), people=1)) < 7.0
+    many = stand(people=1, per_person=24)
+    assert angle(fit(many, tilt=math.radians(6), people=1)) < 4.0
+    # Two of six stand higher: too few to tell which level is the ground.
+    points = few.points.clone()
+    points[:2] += 0.5 * UP
+    assert fit(replace(few, points=points), people=1).refusal == TWO_LEVELS
+
+
 def test_a_wild_contact_does_not_move_the_plane() -> None:
     contacts = stand()
     points = contacts.points.clone()
@@ -186,7 +201,7 @@ def test_a_person_of_no_plausible_size_has_no_vote() -> None:
 @pytest.mark.parametrize(
     ("contacts", "why"),
     [
-        (stand(per_person=2), FEW),
+        (stand(per_person=1), FEW),
         (stand(lift=torch.tensor([0.0, 0.9, 0.0]), per_person=20), TWO_LEVELS),
         (stand(stature=torch.tensor([0.0, -0.2, 0.2])), STATURES),
     ],

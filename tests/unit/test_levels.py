@@ -83,6 +83,15 @@ def test_one_level_or_feet_all_over_the_place_are_not_several_levels() -> None:
     assert find_ground_level(scattered, FLOOR, scene) is None
 
 
+def test_few_feet_are_not_parted_into_levels() -> None:
+    walk = torch.stack([torch.linspace(-2, 2, 11), torch.zeros(11)], 1)
+    contacts = make_contacts(torch.cat([torch.zeros(7), torch.full((4,), 0.8)]), walk)
+    assert find_ground_level(contacts, FLOOR, make_plane_points(0.0, 500)) is None
+    enough = make_contacts(torch.cat([torch.zeros(8), torch.full((3,), 0.8)]), walk)
+    on_ground = find_ground_level(enough, FLOOR, make_plane_points(0.0, 500))
+    assert on_ground is not None and on_ground.tolist() == [True] * 8 + [False] * 3
+
+
 def look_for_supports(heights: Tensor) -> tuple[Stances, Tensor]:
     shot = raise_people(make_shot(num_people=len(heights), num_frames=NUM_FRAMES), heights)
     stances = find_stances(shot, make_evidence(shot), FLOOR, load_body("free"))

@@ -18,7 +18,7 @@ FOOT_SIGMA_M, FOOT_SIGMA_SHARE = 0.025, 0.04
 """1σ of a foot's height over the ground: of its own, and as a share of the camera's height over it."""
 
 FIXED_SIGMA = math.radians(0.7)
-"""The same where contacts are all equally far: they tell the height of the ground, not its tilt."""
+"""1σ of the tilt where contacts are few or all equally far: they tell the height of the ground, not its tilt."""
 
 MIN_SPREAD = 0.2
 """Logarithm of the 95th over the 5th percentile of the contacts' depth, from which on they tell the tilt."""
@@ -35,7 +35,9 @@ HEIGHT_SIGMA_M = 1.0
 
 STEPS = 15
 
-MIN_CONTACTS = 8
+MIN_CONTACTS, MANY_CONTACTS = 4, 8
+"""So many feet tell the height of the ground, and so many its tilt, or that it has several levels."""
+
 INLIER_M, INLIER_SHARE = 0.05, 0.05
 """A contact fits the plane within the greater of metres and share of the camera's height over it."""
 
@@ -117,7 +119,7 @@ def _fit_plane(
     points, camera = contacts.points.double(), contacts.camera.double()
     offset = -(points @ normal).median() if len(contacts) else ground.floor[3].double()
     tangents = span_tangents(normal)
-    spread = _depth_spread(contacts)
+    spread = _depth_spread(contacts) if len(contacts) >= MANY_CONTACTS else 0.0
     floor_sigma = FIXED_SIGMA if spread < MIN_SPREAD else FLOOR_SIGMA if ground.source == "scene" else WEAK_UP_SIGMA
     up_sigma = WEAK_UP_SIGMA if spread < MIN_SPREAD else UP_SIGMA
     upright = people_up[torch.isfinite(people_up).all(-1)].double()

@@ -9,7 +9,7 @@ from torch import Tensor
 from unish.geometry.plane import span_tangents
 from unish.geometry.statistics import weighted_mean
 from unish.reconstruction.contacts import Contacts
-from unish.reconstruction.feet_plane import FOOT_SIGMA_M, FOOT_SIGMA_SHARE, MIN_CONTACTS, allow_misfit
+from unish.reconstruction.feet_plane import FOOT_SIGMA_M, FOOT_SIGMA_SHARE, MANY_CONTACTS, allow_misfit
 
 LEVEL_SIGMAS = 2.5
 """Feet within so many standard deviations of one height stand on one level."""
@@ -34,7 +34,8 @@ _STEPS = 5
 def find_ground_level(
     contacts: Contacts, plane: Float[Tensor, "4"], scene: Float[Tensor, "N 3"]
 ) -> Bool[Tensor, "K"] | None:
-    """The feet that stand on the ground, where others stand higher or lower; ``None`` where there are no two levels.
+    """The feet that stand on the ground, where others stand higher or lower; ``None`` where there are no two levels, or too few feet
+    on each.
 
     Heights along the normal of the plane are grouped: the height with the most weight around it, by the errors of feet,
     is a level; its feet are taken out, and the next is looked for. The ground is the level with the largest sum of two
@@ -60,7 +61,9 @@ def find_ground_level(
         band = SCENE_BAND * float(above[own].mean())
         near[number] = ((scene_height - height[own].mean()).abs() < band).sum()
     votes = places / places.sum() + near / near.sum().clamp_min(1.0)
-    large = torch.stack([(level == number).sum() >= MIN_CONTACTS for number in range(count)])
+    large = torch.stack([(level == number).sum() >= MANY_CONTACTS for number in range(count)])
+    if not large.any():
+        return None
     return level == int(torch.where(large, votes, -1.0).argmax())
 
 
