@@ -10,6 +10,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from made_room import CAMERA_HEIGHT, FOCAL, HEIGHT, WIDTH, make_room, turn_world
+from unish.reconstruction.checks import scene
 from unish.reconstruction.checks.ground import (
     _fit_normal,
     find_upright,
@@ -28,7 +29,7 @@ from unish.reconstruction.checks.scene import (
     static_disagreement,
 )
 from unish.reconstruction.world_checks import measure_shots
-from unish.structs import Reconstruction
+from unish.structs import FrameArray, Reconstruction
 
 ALL = np.arange(6)
 
@@ -175,6 +176,23 @@ def test_a_jump_is_of_the_still_scene_within_one_shot() -> None:
         assert find_depth_jump(unsure, ALL).log_ratio == pytest.approx(0, abs=1e-5)
     alone = find_depth_jump(replace(record, depth=0 * depth), ALL)
     assert np.isnan(alone.log_ratio) and alone.frame == -1
+
+
+def test_jumps_are_looked_for_in_each_frame_once_and_in_long_shots_here_and_there(monkeypatch) -> None:
+    wall, reads = _flat(4.0, 60), []
+
+    def read(frame: int) -> np.ndarray:
+        reads.append(frame)
+        return wall.depth[0] * (2.0 if frame >= 40 else 1.0)
+
+    record = replace(wall, depth=FrameArray(wall.depth.shape, wall.depth.dtype, read))
+    found = find_depth_jump(record, np.arange(60))
+    assert (found.log_ratio, found.frame) == (pytest.approx(np.log(2), abs=1e-5), 40) and reads == list(range(60))
+    reads.clear()
+    monkeypatch.setattr(scene, "MAX_JUMP_FRAMES", 20)
+    found = find_depth_jump(record, np.arange(60))
+    assert found.log_ratio == pytest.approx(np.log(2), abs=1e-5) and 40 <= found.frame < 43
+    assert len(reads) == len(set(reads)) == 20
 
 
 def test_a_still_camera_is_still_and_where_it_is() -> None:

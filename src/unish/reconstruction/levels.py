@@ -34,8 +34,8 @@ _STEPS = 5
 def find_ground_level(
     contacts: Contacts, plane: Float[Tensor, "4"], scene: Float[Tensor, "N 3"]
 ) -> Bool[Tensor, "K"] | None:
-    """The feet that stand on the ground, where others stand higher or lower; ``None`` where there are no two levels, or too few feet
-    on each.
+    """The feet that stand on the ground, where others stand higher or lower; ``None`` where there are no two levels, or
+    too few feet on each.
 
     Heights along the normal of the plane are grouped: the height with the most weight around it, by the errors of feet,
     is a level; its feet are taken out, and the next is looked for. The ground is the level with the largest sum of two

@@ -170,12 +170,21 @@ def _sample_scene(reconstruction: Reconstruction, frames: Integer[ndarray, "K"])
 
 
 def unproject_pixels(
-    reconstruction: Reconstruction, frame: int, rows: Integer[ndarray, "N"], columns: Integer[ndarray, "N"]
+    reconstruction: Reconstruction,
+    frame: int,
+    rows: Integer[ndarray, "N"],
+    columns: Integer[ndarray, "N"],
+    depth: Float[ndarray, "N"] | None = None,
 ) -> Float[ndarray, "N 3"]:
-    """World points (metres) of some pixels of one frame, pixel centres at +0.5."""
+    """World points (metres) of some pixels of one frame, pixel centres at +0.5.
+
+    Args:
+        depth: of these pixels, for who has read it already.
+    """
+    depth = reconstruction.depth[frame, rows, columns] if depth is None else depth
     pixels = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], -1)
     rays = pixels @ np.linalg.inv(reconstruction.intrinsics[frame].astype(np.float64)).T
-    local = rays * reconstruction.depth[frame, rows, columns].astype(np.float64)[:, None]
+    local = rays * depth.astype(np.float64)[:, None]
     c2w = reconstruction.c2w[frame].astype(np.float64)
     return local @ c2w[:3, :3].T + c2w[:3, 3]
 

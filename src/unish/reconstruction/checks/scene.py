@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from types import EllipsisType
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer
@@ -29,6 +29,7 @@ EDGE_STEP = 0.1
 
 MAX_SOURCES, MAX_TARGETS, MAX_POINTS = 4, 12, 1500
 MIN_SHARED = 100
+MAX_JUMP_FRAMES = 360
 JUMP_PIXELS = 64
 """So many pixels along the long side are compared from each frame to the next."""
 
@@ -93,7 +94,7 @@ def find_static(reconstruction: Reconstruction, frame: int) -> Bool[ndarray, "H 
         pad = [(0, 0), (0, 0)]
         for pad[axis] in ((0, 1), (1, 0)):
             edge |= np.pad(step, pad)
-    return _shows_scene(reconstruction, frame, ...) & ~edge
+    return _shows_scene(reconstruction, frame, depth) & ~edge
 
 
 def static_disagreement(reconstruction: Reconstruction, frames: Integer[ndarray, "K"]) -> float:
@@ -107,9 +108,9 @@ def static_disagreement(reconstruction: Reconstruction, frames: Integer[ndarray,
     static = {int(frame): find_static(reconstruction, int(frame)) for frame in np.union1d(sources, targets)}
     medians = []
     for source in sources:
-        points = _spread_pixels(static[int(source)], MAX_POINTS)
+        world = unproject_pixels(reconstruction, int(source), *_spread_pixels(static[int(source)], MAX_POINTS))
         for target in targets[targets != source]:
-            ratios, pixels = _log_ratios(reconstruction, int(source), points, int(target))
+            ratios, pixels = _log_ratios(reconstruction, world, int(target), reconstruction.depth[target])
             ratios = ratios[static[int(target)][pixels]]
             if len(ratios) >= MIN_SHARED:
                 medians.append(np.median(np.abs(ratios)))
@@ -119,17 +120,18 @@ def static_disagreement(reconstruction: Reconstruction, frames: Integer[ndarray,
 def find_depth_jump(reconstruction: Reconstruction, frames: Integer[ndarray, "K"]) -> DepthJump:
     """The largest jump of the depth of the still scene between neighbouring frames of one shot.
 
-    ``static_disagreement`` is a median over pairs of frames, so it does not see that a few of many are wrong.
+    ``static_disagreement`` is a median over pairs of frames, so it does not see that a few of many are wrong. Of more
+    than ``MAX_JUMP_FRAMES`` as many are compared, evenly spread.
     """
-    worst = DepthJump()
-    for earlier, later in pairwise(frames.tolist()):
+    worst, seen = DepthJump(), (_read_map(reconstruction, int(frame)) for frame in _spread(frames, MAX_JUMP_FRAMES))
+    for earlier, later in pairwise(seen):
         # Both ways, as what a frame shows farther away is not what it hides of the other one.
         there, back = (
             _median_ratio(reconstruction, source, target) for source, target in ((earlier, later), (later, earlier))
         )
         ratio = (back - there) / 2
         if np.isfinite(ratio) and not abs(ratio) <= abs(worst.log_ratio):
-            worst = DepthJump(log_ratio=ratio, frame=later)
+            worst = DepthJump(log_ratio=ratio, frame=later.frame)
     return worst
 
 
@@ -208,44 +210,48 @@ def _spread_pixels(mask: Bool[ndarray, "H W"], most: int) -> tuple[Integer[ndarr
     return rows[pick], columns[pick]
 
 
-def _shows_scene(
-    reconstruction: Reconstruction,
-    frame: int,
-    pixels: tuple[Integer[ndarray, "N"], Integer[ndarray, "N"]] | EllipsisType,
-) -> Bool[ndarray, "*shape"]:
-    """Whether pixels (rows, columns) of a frame, or all, show no person and have a depth that is sure enough."""
-    depth, mask, conf = (
-        maps[frame][pixels] for maps in (reconstruction.depth, reconstruction.person_masks, reconstruction.point_conf)
-    )
-    return (mask < 0) & (depth > 0) & (conf >= RELIABLE)
+def _shows_scene(reconstruction: Reconstruction, frame: int, depth: Float[ndarray, "H W"]) -> Bool[ndarray, "H W"]:
+    """Whether pixels of a frame show no person and have a depth that is sure enough."""
+    return (reconstruction.person_masks[frame] < 0) & (depth > 0) & (reconstruction.point_conf[frame] >= RELIABLE)
 
 
-def _median_ratio(reconstruction: Reconstruction, source: int, target: int) -> float:
+class _Map(NamedTuple):
+    """A frame's depth, and the pixels of the still scene, those at depth edges too. Reading a frame takes long."""
+
+    frame: int
+    depth: Float[ndarray, "H W"]
+    static: Bool[ndarray, "H W"]
+
+
+def _read_map(reconstruction: Reconstruction, frame: int) -> _Map:
+    depth = reconstruction.depth[frame]
+    return _Map(frame, depth, _shows_scene(reconstruction, frame, depth))
+
+
+def _median_ratio(reconstruction: Reconstruction, source: _Map, target: _Map) -> float:
     """Median of ``_log_ratios`` over a grid of pixels of the still scene; NaN when too few are shared."""
-    height, width = reconstruction.depth.shape[1:]
+    height, width = source.depth.shape
     step = max(1, max(height, width) // JUMP_PIXELS)
     rows, columns = (part.ravel() for part in np.mgrid[step // 2 : height : step, step // 2 : width : step])
-    static = _shows_scene(reconstruction, source, (rows, columns))
-    ratios, pixels = _log_ratios(reconstruction, source, (rows[static], columns[static]), target)
-    ratios = ratios[_shows_scene(reconstruction, target, pixels)]
+    static = source.static[rows, columns]
+    rows, columns = rows[static], columns[static]
+    world = unproject_pixels(reconstruction, source.frame, rows, columns, source.depth[rows, columns])
+    ratios, pixels = _log_ratios(reconstruction, world, target.frame, target.depth)
+    ratios = ratios[target.static[pixels]]
     return float(np.median(ratios)) if len(ratios) >= MIN_SHARED else float("nan")
 
 
 def _log_ratios(
-    reconstruction: Reconstruction,
-    source: int,
-    pixels: tuple[Integer[ndarray, "N"], Integer[ndarray, "N"]],
-    target: int,
+    reconstruction: Reconstruction, world: Float[ndarray, "N 3"], frame: int, depth: Float[ndarray, "H W"]
 ) -> tuple[Float[ndarray, "M"], tuple[Integer[ndarray, "M"], Integer[ndarray, "M"]]]:
-    """Points of the source in the camera of the target: log(their depth there / depth of the target), and the pixels.
+    """Of the points in the picture of a frame: log(their depth in its camera / its own depth there), and the pixels.
 
-    −inf where the target has no depth. Only those that are in its picture.
+    ∞ where the frame has no depth.
     """
-    depth, projected = _project(reconstruction, target, unproject_pixels(reconstruction, source, *pixels))
-    inside, columns, rows = _inside(projected, depth, reconstruction.depth.shape[1:])
-    there = reconstruction.depth[target][rows, columns]
+    found, projected = _project(reconstruction, frame, world)
+    inside, columns, rows = _inside(projected, found, depth.shape)
     with np.errstate(divide="ignore"):
-        return np.log(depth[inside] / there), (rows, columns)
+        return np.log(found[inside] / depth[rows, columns]), (rows, columns)
 
 
 def _project(
