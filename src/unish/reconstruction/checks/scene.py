@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -85,7 +86,7 @@ class DepthJump:
 
 
 def find_static(reconstruction: Reconstruction, frame: int) -> Bool[ndarray, "H W"]:
-    """Pixels of the still scene that have a dependable depth: no person, no depth edge, confidence as asked for."""
+    """Pixels of the still scene that have a dependable depth: as ``find_scene``, and no depth edge."""
     depth = reconstruction.depth[frame]
     edge = np.zeros(depth.shape, bool)
     for axis in (0, 1):
@@ -94,7 +95,15 @@ def find_static(reconstruction: Reconstruction, frame: int) -> Bool[ndarray, "H 
         pad = [(0, 0), (0, 0)]
         for pad[axis] in ((0, 1), (1, 0)):
             edge |= np.pad(step, pad)
-    return _shows_scene(reconstruction, frame, depth) & ~edge
+    return find_scene(reconstruction, frame) & ~edge
+
+
+def find_scene(reconstruction: Reconstruction, frame: int) -> Bool[ndarray, "H W"]:
+    """Pixels that show no person and have a depth, with the confidence that is asked for."""
+    masks, depth, conf = (
+        maps[frame] for maps in (reconstruction.person_masks, reconstruction.depth, reconstruction.point_conf)
+    )
+    return (masks < 0) & (depth > 0) & (conf >= RELIABLE)
 
 
 def static_disagreement(reconstruction: Reconstruction, frames: Integer[ndarray, "K"]) -> float:
@@ -105,13 +114,12 @@ def static_disagreement(reconstruction: Reconstruction, frames: Integer[ndarray,
     with at least ``MIN_SHARED`` of them, then over pairs.
     """
     sources, targets = _spread(frames, MAX_SOURCES), _spread(frames, MAX_TARGETS)
-    static = {int(frame): find_static(reconstruction, int(frame)) for frame in np.union1d(sources, targets)}
+    seen = {frame: _read_map(reconstruction, frame, find_static) for frame in np.union1d(sources, targets).tolist()}
     medians = []
-    for source in sources:
-        world = unproject_pixels(reconstruction, int(source), *_spread_pixels(static[int(source)], MAX_POINTS))
-        for target in targets[targets != source]:
-            ratios, pixels = _log_ratios(reconstruction, world, int(target), reconstruction.depth[target])
-            ratios = ratios[static[int(target)][pixels]]
+    for source in sources.tolist():
+        world = _unproject(reconstruction, seen[source], *_spread_pixels(seen[source].static, MAX_POINTS))
+        for target in targets[targets != source].tolist():
+            ratios = _log_ratios(reconstruction, world, seen[target])
             if len(ratios) >= MIN_SHARED:
                 medians.append(np.median(np.abs(ratios)))
     return float(100 * np.median(medians)) if medians else float("nan")
@@ -123,7 +131,10 @@ def find_depth_jump(reconstruction: Reconstruction, frames: Integer[ndarray, "K"
     ``static_disagreement`` is a median over pairs of frames, so it does not see that a few of many are wrong. Of more
     than ``MAX_JUMP_FRAMES`` as many are compared, evenly spread.
     """
-    worst, seen = DepthJump(), (_read_map(reconstruction, int(frame)) for frame in _spread(frames, MAX_JUMP_FRAMES))
+    worst, seen = (
+        DepthJump(),
+        (_read_map(reconstruction, frame, find_scene) for frame in _spread(frames, MAX_JUMP_FRAMES).tolist()),
+    )
     for earlier, later in pairwise(seen):
         # Both ways, as what a frame shows farther away is not what it hides of the other one.
         there, back = (
@@ -210,48 +221,42 @@ def _spread_pixels(mask: Bool[ndarray, "H W"], most: int) -> tuple[Integer[ndarr
     return rows[pick], columns[pick]
 
 
-def _shows_scene(reconstruction: Reconstruction, frame: int, depth: Float[ndarray, "H W"]) -> Bool[ndarray, "H W"]:
-    """Whether pixels of a frame show no person and have a depth that is sure enough."""
-    return (reconstruction.person_masks[frame] < 0) & (depth > 0) & (reconstruction.point_conf[frame] >= RELIABLE)
-
-
 class _Map(NamedTuple):
-    """A frame's depth, and the pixels of the still scene, those at depth edges too. Reading a frame takes long."""
+    """A frame's depth and its pixels of the still scene, read once: a frame may have to be computed."""
 
     frame: int
     depth: Float[ndarray, "H W"]
     static: Bool[ndarray, "H W"]
 
 
-def _read_map(reconstruction: Reconstruction, frame: int) -> _Map:
-    depth = reconstruction.depth[frame]
-    return _Map(frame, depth, _shows_scene(reconstruction, frame, depth))
+def _read_map(
+    reconstruction: Reconstruction, frame: int, find: Callable[[Reconstruction, int], Bool[ndarray, "H W"]]
+) -> _Map:
+    return _Map(frame, reconstruction.depth[frame], find(reconstruction, frame))
 
 
 def _median_ratio(reconstruction: Reconstruction, source: _Map, target: _Map) -> float:
-    """Median of ``_log_ratios`` over a grid of pixels of the still scene; NaN when too few are shared."""
+    """Median of ``_log_ratios`` over a grid of pixels; NaN when too few are shared."""
     height, width = source.depth.shape
     step = max(1, max(height, width) // JUMP_PIXELS)
     rows, columns = (part.ravel() for part in np.mgrid[step // 2 : height : step, step // 2 : width : step])
     static = source.static[rows, columns]
-    rows, columns = rows[static], columns[static]
-    world = unproject_pixels(reconstruction, source.frame, rows, columns, source.depth[rows, columns])
-    ratios, pixels = _log_ratios(reconstruction, world, target.frame, target.depth)
-    ratios = ratios[target.static[pixels]]
+    ratios = _log_ratios(reconstruction, _unproject(reconstruction, source, rows[static], columns[static]), target)
     return float(np.median(ratios)) if len(ratios) >= MIN_SHARED else float("nan")
 
 
-def _log_ratios(
-    reconstruction: Reconstruction, world: Float[ndarray, "N 3"], frame: int, depth: Float[ndarray, "H W"]
-) -> tuple[Float[ndarray, "M"], tuple[Integer[ndarray, "M"], Integer[ndarray, "M"]]]:
-    """Of the points in the picture of a frame: log(their depth in its camera / its own depth there), and the pixels.
+def _unproject(
+    reconstruction: Reconstruction, source: _Map, rows: Integer[ndarray, "N"], columns: Integer[ndarray, "N"]
+) -> Float[ndarray, "N 3"]:
+    return unproject_pixels(reconstruction, source.frame, rows, columns, source.depth[rows, columns])
 
-    ∞ where the frame has no depth.
-    """
-    found, projected = _project(reconstruction, frame, world)
-    inside, columns, rows = _inside(projected, found, depth.shape)
-    with np.errstate(divide="ignore"):
-        return np.log(found[inside] / depth[rows, columns]), (rows, columns)
+
+def _log_ratios(reconstruction: Reconstruction, world: Float[ndarray, "N 3"], target: _Map) -> Float[ndarray, "M"]:
+    """log(depth of a point in a frame's camera / the frame's own depth there), where that is of the still scene."""
+    depth, projected = _project(reconstruction, target.frame, world)
+    inside, columns, rows = _inside(projected, depth, target.depth.shape)
+    static = target.static[rows, columns]
+    return np.log(depth[inside][static] / target.depth[rows[static], columns[static]])
 
 
 def _project(
