@@ -131,10 +131,9 @@ def find_depth_jump(reconstruction: Reconstruction, frames: Integer[ndarray, "K"
     ``static_disagreement`` is a median over pairs of frames, so it does not see that a few of many are wrong. Of more
     than ``MAX_JUMP_FRAMES`` as many are compared, evenly spread.
     """
-    worst, seen = (
-        DepthJump(),
-        (_read_map(reconstruction, frame, find_scene) for frame in _spread(frames, MAX_JUMP_FRAMES).tolist()),
-    )
+    compared = _spread(frames, MAX_JUMP_FRAMES).tolist()
+    seen = (_read_map(reconstruction, frame, find_scene) for frame in compared)
+    worst = DepthJump()
     for earlier, later in pairwise(seen):
         # Both ways, as what a frame shows farther away is not what it hides of the other one.
         there, back = (
