@@ -20,8 +20,9 @@ from scipy.spatial.transform import Rotation
 
 from unish.body import PARENTS
 from unish.viewer.film_camera import vertical_fov
+from unish.viewer.path_lines import path_lines
 from unish.viewer.people import PersonRecord
-from unish.viewer.record import SceneRecord, ShotRecord, joined_places, small_picture
+from unish.viewer.record import SceneRecord, ShotRecord, small_picture
 
 _CAMERA_SHARE = 0.045
 """Depth of a drawn camera as a share of the median distance of the scene."""
@@ -116,7 +117,7 @@ class Drawing:
         self.clouds.append(cloud)
         centres = record.c2w[shot.steps, :3, 3]
         if len(centres) > 1:
-            nodes.append(_add_lines(scene, f"/path/{number}", joined_places(centres), _WHITE, visible))
+            nodes.append(_add_lines(scene, f"/path/{number}", path_lines(centres), _WHITE, visible))
         if shot.ground is not None:
             ground = shot.ground
             nodes.append(
@@ -130,7 +131,7 @@ class Drawing:
                 arrow = np.stack([ground.middle + _GRAVITY_M * shot.up, ground.middle])[None]
                 nodes.append(scene.add_arrows(f"/ground/{number}/gravity", arrow, _GRAVITY_COLOUR, visible=visible))
         for person in record.people:
-            way = joined_places(np.where(person.shown[shot.steps, None], person.joint_positions[shot.steps, 0], np.nan))
+            way = path_lines(np.where(person.shown[shot.steps, None], person.joint_positions[shot.steps, 0], np.nan))
             if len(way):
                 name = f"/trails/{person.person_id}/shot {number}"
                 nodes.append(_add_lines(scene, name, way, person.colour, visible))

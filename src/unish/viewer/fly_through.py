@@ -21,7 +21,8 @@ from unish.structs import Reconstruction
 from unish.structs.progress import Progress
 from unish.viewer.film_camera import fill_window, fit_window
 from unish.viewer.flight import FOLLOW, ORBIT, Flight, View
-from unish.viewer.record import SceneRecord, ShotRecord, build_record, joined_places, small_picture
+from unish.viewer.path_lines import path_lines
+from unish.viewer.record import SceneRecord, ShotRecord, build_record, small_picture
 from unish.viewer.splatting import Solid, Splats, draw_view, join_splats
 
 FPS = 24
@@ -169,10 +170,10 @@ def _scene(shot: ShotRecord) -> Splats:
 
 def _trails(record: SceneRecord, shot: ShotRecord) -> list[Splats]:
     """The ways of people and of the camera of the film."""
-    ways = [(joined_places(record.c2w[shot.steps, :3, 3]), _WHITE)]
+    ways = [(path_lines(record.c2w[shot.steps, :3, 3]), _WHITE)]
     for person in record.people:
         places = np.where(person.shown[shot.steps, None], person.joint_positions[shot.steps, 0], np.nan)
-        ways.append((joined_places(places), person.colour))
+        ways.append((path_lines(places), person.colour))
     return [_line_splats(lines, colour) for lines, colour in ways]
 
 

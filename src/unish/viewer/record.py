@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int64, UInt8
+from jaxtyping import Float32, Float64, Int64, UInt8
 from numpy import ndarray
 from PIL import Image
 
@@ -173,12 +173,6 @@ def describe_height(record: SceneRecord, person: PersonRecord) -> str:
     """Such as ``1.72 m (90 %: 1.66 to 1.79 m)``, without the interval where the report tells none."""
     between = record.height_intervals.get(person.person_id)
     return f"{person.height_m:.2f} m" + (f" (90 %: {between[0]:.2f} to {between[1]:.2f} m)" if between else "")
-
-
-def joined_places(places: Float[ndarray, "N 3"]) -> Float32[ndarray, "M 2 3"]:
-    """Lines between neighbouring places that are both known."""
-    lines = np.stack([places[:-1], places[1:]], axis=1).astype(np.float32)
-    return lines[np.isfinite(lines).all(axis=(1, 2))]
 
 
 def _read_shot(
