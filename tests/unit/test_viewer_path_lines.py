@@ -10,9 +10,11 @@ from unish.viewer.path_lines import path_lines
 
 
 def _distance(places: ndarray, pieces: ndarray) -> ndarray:
-    """From each place to the nearest of many points along the pieces."""
-    along = np.linspace(0, 1, 2001)[:, None]
-    points = np.concatenate([begin + along * (end - begin) for begin, end in pieces])
+    """From each place to the nearest of points along the pieces, two millimetres apart."""
+    counts = [2 + int(np.linalg.norm(end - begin) / 0.002) for begin, end in pieces]
+    points = np.concatenate(
+        [np.linspace(begin, end, count) for (begin, end), count in zip(pieces, counts, strict=True)]
+    )
     return np.array([np.linalg.norm(points - place, axis=1).min() for place in places])
 
 
@@ -39,6 +41,14 @@ def test_a_way_and_its_way_back_reaches_the_turning_point() -> None:
     there = np.linspace(0, 2, 50)[:, None] * np.array([1.0, 0.0, 0.0])
     pieces = path_lines(np.concatenate([there, there[::-1]]))
     np.testing.assert_allclose(pieces[:, :, 0], [[0, 2], [2, 2], [2, 0]][:: 2 if len(pieces) == 2 else 1], atol=1e-6)
+
+
+def test_a_turn_beyond_the_end_stays() -> None:
+    """The path ends between its begin and its turn, all on one line."""
+    places = np.concatenate([np.linspace(0, 3, 60), np.linspace(3, 1, 40)])[:, None] * np.array([0.0, 0.6, 0.8])
+    pieces = path_lines(places)
+    np.testing.assert_allclose(pieces[0, 1], [0, 1.8, 2.4], atol=1e-6)
+    np.testing.assert_allclose(pieces[-1, 1], [0, 0.6, 0.8], atol=1e-6)
 
 
 def test_unknown_places_interrupt_the_line_and_single_places_have_none() -> None:
