@@ -9,9 +9,7 @@ import pytest
 
 from made_room import FOCAL, HEIGHT, WIDTH, make_room, turn_world
 from unish.reconstruction.checks import scene
-from unish.reconstruction.checks.ground import (
-    unproject_pixels,
-)
+from unish.reconstruction.checks.ground import unproject_pixels
 from unish.reconstruction.checks.patches import choose_patches
 from unish.reconstruction.checks.scene import (
     camera_extent,
