@@ -1,12 +1,12 @@
 # Two commands do everything on a fresh clone that has Python (3.11 or newer), git and make:
 #   make demo   the main job on a real clip, into out/demo/  (VIDEO=path for your own, SYNTHETIC=1 for a rendered one)
-#   make test   every test that this machine can run
+#   make test   the tests that every change must pass, as far as this machine can run them
 # Both share the environment in .venv/ and refresh it when pyproject.toml or constraints.txt has changed.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-cpus check format quality docs matrix canary wheels
+.PHONY: help env demo test test-all test-cpus check format quality docs matrix canary wheels
 
 # The first interpreter that is new enough; PYTHON=... overrides it.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -23,6 +23,7 @@ ASK_FOR_CPU_TORCH := import urllib.request as web; web.urlopen('$(CPU_TORCH)/tor
 help:
 	@sed -n 's/^# \{0,2\}//p;/^$$/q' Makefile
 	@echo "  make check  format, lint, types, import layers and the fast tests"
+	@echo "  make test-all  all tests, also those of the laboratory that take minutes: before a release, and after a change there"
 	@echo "  make test-cpus  all tests that need no media, as other processors would run them, in random order"
 	@echo "  make matrix  before a release: lowest and highest versions under every Python on the path (CLIP=path TORCH='what pip installs')"
 	@echo "  make canary  the newest of everything, and the end-to-end tests on it"
@@ -47,8 +48,9 @@ demo: $(STAMP)
 	$(BIN)/python -m unish.cli.demo $(if $(VIDEO),--video "$(VIDEO)") $(if $(filter-out 0,$(SYNTHETIC)),--synthetic)
 
 # One thread per worker: two processes with a thread per core each get in one another's way.
-test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+test: CHOSEN := not long
+test test-all: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "$(CHOSEN)"
 
 # The libraries choose their code by the processor; these variables name an older one. Each line: torch, oneDNN, MKL,
 # OpenBLAS, workers, and which numbers of the order. What rounding decides, or the order, shows here.

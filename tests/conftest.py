@@ -1,12 +1,16 @@
-"""Shapes are enforced in every test, and folders that a checkout may lack are fixtures that skip with a reason."""
+"""Shapes are enforced in every test that is not slow, and folders that a checkout may lack are fixtures that skip with a
+reason.
+"""
 
 from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jaxtyping import config as shape_config
 from jaxtyping import install_import_hook
 
 # Before anything imports unish: from here on a wrong shape or dtype at a public signature is an error. The second
@@ -47,6 +51,14 @@ def parity_dir() -> Path:
 def media_dir() -> Path:
     """Real clips and labelled data: ``UNISH_MEDIA_DIR``, by default beside the checkout."""
     return _find_folder("UNISH_MEDIA_DIR")
+
+
+@pytest.fixture(autouse=True)
+def _no_shapes_in_slow_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+    """They call what fast tests have checked a hundred thousand times, and a quarter of their time would go into it."""
+    shape_config.update("jaxtyping_disable", request.node.get_closest_marker("slow") is not None)
+    yield
+    shape_config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +120,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         of_file = {path: dice.random() for path in sorted({item.path for item in items})}
         items.sort(key=lambda item: (of_file[item.path], dice.random()))
     for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.slow)
         names = getattr(item, "fixturenames", ())
         if "media_dir" in names:
             item.add_marker(pytest.mark.media)

@@ -355,6 +355,7 @@ def write_film_with_a_negative(clip: Path, path: Path) -> Path:
     return write_video(path, np.stack([*plain, *(255 - one for one in later)]), fps=6)
 
 
+@pytest.mark.long
 def test_a_real_clip_is_scrubbed_measured_merged_and_downloaded(browser: Any, tmp_path: Path, media_dir: Path) -> None:
     """With the real commands. Who are seen together are two; one who has two identities becomes one person."""
     trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed")

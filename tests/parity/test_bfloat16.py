@@ -21,7 +21,7 @@ from .published_inference import published_config, run_published_call
 from .seeded_weights import SeededWeights, load_rule
 from .test_end_to_end import WRONG_IN_THE_FIXTURES, measure_error
 
-pytestmark = [pytest.mark.parity, pytest.mark.slow]
+pytestmark = [pytest.mark.parity, pytest.mark.long]
 
 MOST_OF_PUBLISHED = 1.25
 """Accepted multiple of the published error in the root mean square of tensors with many numbers; measured: 1.06."""

@@ -13,7 +13,7 @@ from unish.lab.synthetic.seats import needs_seat
 
 SEED = 29
 FEW, MANY = range(10), range(10, 50)
-INDICES = [*FEW, *(pytest.param(index, marks=pytest.mark.slow) for index in MANY)]
+INDICES = [*FEW, *(pytest.param(index, marks=pytest.mark.long) for index in MANY)]
 RATES = (6.0, 15.0, 24.0, 30.0, 60.0)
 
 
@@ -44,7 +44,7 @@ def test_what_touches_the_floor_does_not_move(index: int) -> None:
                 assert moved < 0.005 or stepped, (actor.action, region, moved)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_people_are_on_the_floor_most_of_the_time() -> None:
     """Some foot or other part of them carries them in most frames: contacts are not only rare and exact.
 

@@ -15,7 +15,7 @@ from unish.structs import BodyParams, Reconstruction
 CONFIG = SynthConfig(size=(96, 128), num_frames=4, fps=6.0, min_people=1, max_people=3, normals=True)
 SEED = 11
 FEW, ALL = (0, 1, 2, 3, 5), range(50)
-INDICES = [*FEW, *(pytest.param(index, marks=pytest.mark.slow) for index in ALL if index not in FEW)]
+INDICES = [*FEW, *(pytest.param(index, marks=pytest.mark.long) for index in ALL if index not in FEW)]
 
 
 @functools.cache
@@ -84,7 +84,7 @@ def test_parameters_pose_the_body_that_was_rendered(index: int) -> None:
             assert np.median(nearest) < 0.02
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("index", INDICES)
 def test_camera_and_world_parameters_pose_the_same_vertices(index: int) -> None:
     """The pelvis rule, by vertices."""
@@ -102,7 +102,7 @@ def test_camera_and_world_parameters_pose_the_same_vertices(index: int) -> None:
     assert (moved - body.vertices(world)).abs().max() < 2e-5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_visible_joints_lie_on_their_person() -> None:
     """Shoulders, elbows, hips, knees and ankles that count as visible, over all clips: 99.1 % when this was written."""
     hits: list[bool] = []

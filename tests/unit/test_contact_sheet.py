@@ -58,7 +58,7 @@ def test_views_show_people_and_near_and_far() -> None:
     assert tuple(metres[10]) == tuple(metres[55])  # the sky does not stretch the range: it ends at the farthest surface
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_shards_and_clips_show_the_same_pictures_and_captions(tmp_path: Path) -> None:
     write_clips(tmp_path / "clips", num_clips=4, seed=4, config=SMALL)
     config = ShardConfig(sizes=((32, 48),), clips_per_shard=2, clip=SMALL)
@@ -74,7 +74,7 @@ def test_shards_and_clips_show_the_same_pictures_and_captions(tmp_path: Path) ->
     assert (first.caption, last.caption) == (clips[0].caption, clips[3].caption)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_draws_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_clips(tmp_path / "clips", num_clips=2, seed=4, config=SMALL)
     out = tmp_path / "new" / "sheet.png"

@@ -27,7 +27,7 @@ SHARDS = ShardConfig(
 CONFIG = SceneDataConfig(num_clips=2, num_frames=2, long_sides=(64,))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_live_clips_are_those_that_shards_hold(tmp_path: Path) -> None:
     write_shards(tmp_path, num_shards=2, seed=3, config=SHARDS)
     stored, live = ShardClips(tmp_path), LiveClips(SHARDS, seed=3)
@@ -66,7 +66,7 @@ def test_what_a_stream_refuses() -> None:
         BatchWorkers(SceneBatches(LiveClips(SHARDS, seed=1), CONFIG), workers=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_batches_are_the_same_from_any_number_of_processes(tmp_path: Path) -> None:
     write_shards(tmp_path, num_shards=2, seed=3, config=SHARDS)
     mixture = MixedSource([LiveClips(SHARDS, seed=3, steps_per_window=2), ShardClips(tmp_path)], [2, 1])
@@ -87,7 +87,7 @@ def assert_same(first: object, second: object) -> None:
         torch.testing.assert_close(values, getattr(second, name), rtol=0, atol=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_trouble_in_a_process_reaches_the_training() -> None:
     short = SceneBatches(LiveClips(SHARDS, seed=3), replace(CONFIG, num_frames=5))
     with BatchWorkers(short, workers=1) as made:
@@ -104,7 +104,7 @@ def test_trouble_in_a_process_reaches_the_training() -> None:
                 made(step)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(

@@ -63,7 +63,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_shards_are_a_source(shards: Path) -> None:
     source = ShardClips(shards)
     assert len(source) == 6 and source.describe().trains_shipped_weights
@@ -71,7 +71,7 @@ def test_shards_are_a_source(shards: Path) -> None:
     assert {"person_valid", "landmarks_px", "gravity"} <= clip.keys()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_landmarks_stay_on_their_pixels_when_a_clip_is_resized(shards: Path) -> None:
     """Visible joints of the truth lie on their person's pixels before and after: the same share of them."""
     source = ShardClips(shards)

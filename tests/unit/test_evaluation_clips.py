@@ -72,7 +72,7 @@ def test_a_jump_is_no_contact_and_moves_the_other_numbers(tmp_path: Path) -> Non
     assert jump["jitter"] > still["jitter"] + 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_height_over_the_floor_is_exact(tmp_path: Path) -> None:
     base = slide(make_walk(num_frames=MIN_PERSON_FRAMES))
     rows = [score(tmp_path, replace(base, floor=np.float32([[0, -1, 0, height]]))) for height in (-5.0, 5.0, 5.5)]
@@ -137,7 +137,7 @@ def on_floor(walk: Reconstruction) -> Reconstruction:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_ground_under_the_feet_is_compared_by_distance(tmp_path: Path) -> None:
     walk = make_walk(num_frames=MIN_PERSON_FRAMES)
     stands = on_floor(walk)
@@ -151,7 +151,7 @@ def test_the_ground_under_the_feet_is_compared_by_distance(tmp_path: Path) -> No
     assert far["floor_over_foot_error_percent"] > right["floor_over_foot_error_percent"] + 15
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_noise_along_the_ray_and_a_scene_that_disagrees_are_seen(tmp_path: Path) -> None:
     walk = make_walk(num_frames=MIN_PERSON_FRAMES)
     stands = on_floor(walk)

@@ -61,7 +61,7 @@ EXPECTED_OTHERWISE = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_truth_scores_perfectly(truth_scores: Results) -> None:
     assert not [row for row in truth_scores.sequences.values() if "error" in row]
     seen = set()
@@ -90,7 +90,7 @@ def test_the_truth_scores_perfectly(truth_scores: Results) -> None:
     assert truth_scores.summary["coco/people_annotated"] == 2 and truth_scores.summary["coco/people_extra"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_row_carries_its_fold(truth_scores: Results) -> None:
     folds = {part.name: part.fold for part in LABELLED.parts}
     for name, row in truth_scores.sequences.items():
@@ -185,7 +185,7 @@ def grow(record: Reconstruction) -> Reconstruction:
     return replace(record, betas=record.betas + np.float32([0.5, *[0] * 9]))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "damage", "moved", "kept"),
     [
@@ -305,7 +305,7 @@ def test_the_samples_beside_the_project(media_dir: Path) -> None:
     assert counts == both | {f"{name}_k": count for name, count in both.items()} | once
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_finished_files_of_our_own_score_like_the_run_that_made_them(media_dir: Path, tmp_path: Path) -> None:
     """One picture of each kind: what was reconstructed, written and read again gives the same rows."""
     from unish.lab.evaluation.methods import make_predictor

@@ -52,7 +52,7 @@ def test_record_boxes_hold_the_bodies() -> None:
     assert (px >= boxes[..., None, :2] - 0.5).all() and (px <= boxes[..., None, 2:] + 0.5).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", BASELINES)
 def test_baselines_stand_still(name: str) -> None:
     record = BaselinePredictor(name).predict(ask(TRUTH)).reconstruction

@@ -99,7 +99,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return paths
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_page_stands_alone(scored: tuple[Path, Path], tmp_path: Path) -> None:
     page = tmp_path / "out" / "report.html"
     assert main(["evaluate", "report", *map(str, scored), "--out", str(page)]) == 0
@@ -115,7 +115,7 @@ def test_the_page_stands_alone(scored: tuple[Path, Path], tmp_path: Path) -> Non
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_page_is_the_same_twice_and_can_be_made_shorter(scored: tuple[Path, Path], tmp_path: Path) -> None:
     first, second = tmp_path / "a.html", tmp_path / "b.html"
     for page in (first, second):

@@ -33,7 +33,7 @@ def scores_of(results: Results) -> dict:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_give_the_numbers_of_one(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(unish.__file__).parents[1]))
     options = {"data": data, "method": "baseline:floor-plane", "quiet": True}
@@ -70,7 +70,7 @@ def test_only_adds_to_what_is_there_and_names_what_is_not(data: Path, tmp_path: 
         evaluate("synthetic", only=["clip-7"], **options)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_other_settings_start_anew(data: Path, tmp_path: Path) -> None:
     options = {"data": data, "method": "baseline:constant-depth", "out": tmp_path / "scores.json", "quiet": True}
     evaluate("synthetic", only=["clip-000002"], **options)
@@ -94,7 +94,7 @@ class Unsteady:
         return BaselinePredictor("row-prior").predict(request)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_failures_and_interruptions_cost_one_sequence(data: Path, tmp_path: Path) -> None:
     method, out = Unsteady(), tmp_path / "scores.json"
     with pytest.raises(KeyboardInterrupt):

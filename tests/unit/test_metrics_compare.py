@@ -139,7 +139,7 @@ def test_people_may_come_in_another_order_and_frames_may_be_missing() -> None:
     assert compare_with_truth(aligned, TRUTH, BODY)["pve_mm"] < 1e-2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_damage_moves_the_metric_that_is_there_to_see_it() -> None:
     def score(**changes: Any) -> dict[str, float]:
         return compare_with_truth(replace(TRUTH, **changes), TRUTH, BODY)
@@ -172,7 +172,7 @@ def test_nobody_found_and_nothing_in_common() -> None:
         compare_with_truth(replace(TRUTH, frame_indices=TRUTH.frame_indices + 1000), TRUTH, BODY)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_synthetic_benchmark_resumes_and_records_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for index in range(3):
         TRUTH.save(tmp_path / f"clip-{index:06d}.npz")

@@ -52,7 +52,7 @@ def distance_from_perfect(column: str, value: float) -> float:
     return abs(value - goal)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_truth_scores_0_or_1_on_every_column(perfect: dict[str, float]) -> None:
     assert all(math.isfinite(value) for value in perfect.values()), perfect
     for column in perfect.keys() - OWN_VALUE:
@@ -60,7 +60,7 @@ def test_the_truth_scores_0_or_1_on_every_column(perfect: dict[str, float]) -> N
     assert all(perfect[column] > 0 for column in OWN_VALUE)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", list(CORRUPTIONS))
 def test_damage_moves_exactly_what_it_should(name: str, truth: Reconstruction, perfect: dict[str, float]) -> None:
     damage, moves, may_move = CORRUPTIONS[name]
@@ -77,6 +77,6 @@ def test_damage_moves_exactly_what_it_should(name: str, truth: Reconstruction, p
     assert not wrong
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_column_is_moved_by_some_damage(perfect: dict[str, float]) -> None:
     assert set().union(*(moves for _, moves, _ in CORRUPTIONS.values())) == perfect.keys() - OWN_VALUE

@@ -170,7 +170,7 @@ def test_missing_folder_and_empty_folder_are_refused(tmp_path: Path) -> None:
         MotionLibrary.read([tmp_path])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_half_of_the_people_of_a_clip_move_as_in_the_files(tmp_path: Path) -> None:
     (tmp_path / "stand.bvh").write_text(write_bvh({}, 90))
     config = SynthConfig(num_frames=3, min_people=2, motion=str(tmp_path))

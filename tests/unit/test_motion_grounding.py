@@ -46,7 +46,7 @@ def pose(motion: Motion, betas: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     return body.vertices(params).numpy(), body.joints(params).numpy()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("action", WALKERS)
 def test_no_vertex_goes_below_the_floor(action: str) -> None:
     """Measured over these: 6 mm at worst (soles between support points)."""
@@ -54,7 +54,7 @@ def test_no_vertex_goes_below_the_floor(action: str) -> None:
     assert vertices[..., 1].min() > -0.01
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("action", WALKERS)
 @pytest.mark.parametrize("rate_hz", [12.0, 30.0])
 def test_a_foot_that_carries_does_not_move(action: str, rate_hz: float) -> None:

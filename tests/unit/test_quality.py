@@ -192,7 +192,7 @@ def bad_run(media: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str,
     return method, folder / "out"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_measures_compares_and_resumes(
     media: Path, bad_run: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,7 +228,7 @@ def test_the_command_measures_compares_and_resumes(
     assert "not better" in capsys.readouterr().out.splitlines()[-1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_page_shows_both_folds_and_every_place(bad_run: tuple[str, Path]) -> None:
     page = (bad_run[1] / "quality.md").read_text()
     table, places = page.split("## Places, fold by fold")
@@ -283,7 +283,7 @@ def test_runs_of_other_frames_are_not_compared(media: Path, tmp_path: Path, caps
     assert "24, now 48" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_part_that_cannot_be_measured_is_noted(
     media: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

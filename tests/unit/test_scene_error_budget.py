@@ -53,7 +53,7 @@ def clip_parts() -> dict:
     }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_each_oracle_makes_true_what_it_says(tool: ModuleType, clip_parts: dict) -> None:
     clip = tool.Clip(**clip_parts)
     table = {

@@ -43,7 +43,7 @@ def shootings() -> list[Shooting]:
     return [plan(index) for index in range(40)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_cameras_stay_inside_and_away_from_things_and_people(shootings: list[Shooting]) -> None:
     for shooting in shootings:
         position, stage = shooting.camera.c2stage[:, :3, 3], shooting.stage
@@ -57,7 +57,7 @@ def test_cameras_stay_inside_and_away_from_things_and_people(shootings: list[Sho
     assert np.mean(np.array(apart) > 0.2) > 0.95
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_people_are_in_view_in_most_clips(shootings: list[Shooting]) -> None:
     seen = [
         find_people(
@@ -81,7 +81,7 @@ def test_rotations_are_rigid_and_neighbouring_pictures_overlap(shootings: list[S
         assert turns_deg(shooting.camera.c2stage).max() < 60
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", list(ALL_MOVES))
 def test_movements_keep_to_real_time(kind: str) -> None:
     """The faster the frames, the smaller the steps: 5 m/s is the quickest (a drone), and shares of it remain."""
@@ -161,7 +161,7 @@ def test_rays_meet_what_stands_there(shootings: list[Shooting]) -> None:
     assert not cast_rays(stage, behind, intrinsics, (100, 100)).on_prop.any()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_rooms_without_people_are_seen_across_and_not_as_one_plane() -> None:
     """Few stare at a blank wall or at a cupboard; most see several things at several distances."""
     views = []

@@ -27,7 +27,7 @@ def assert_same(first: Reconstruction, second: Reconstruction) -> None:
         np.testing.assert_array_equal(first.extra[name], second.extra[name], err_msg=name)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_clip_depends_on_seed_and_index_alone() -> None:
     alone = make_clip(4, 2, SMALL)
     make_clip(4, 0, SMALL)
@@ -35,7 +35,7 @@ def test_a_clip_depends_on_seed_and_index_alone() -> None:
     assert not np.array_equal(alone.images, make_clip(4, 3, SMALL).images)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_plain_renderer_makes_the_same_clip() -> None:
     fast = make_clip(4, 1, SMALL)
     slow = make_clip(4, 1, SynthConfig(**{**SMALL.__dict__, "renderer": "plain"}))
@@ -47,7 +47,7 @@ def test_the_plain_renderer_makes_the_same_clip() -> None:
     assert np.quantile(error, 0.98) < 1e-3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_clips_are_written_once_and_read_back(tmp_path: Path) -> None:
     paths = write_clips(tmp_path, num_clips=2, seed=4, config=SMALL)
     assert [path.name for path in paths] == ["clip-000000.npz", "clip-000001.npz"]
@@ -60,7 +60,7 @@ def test_clips_are_written_once_and_read_back(tmp_path: Path) -> None:
     assert_same(Reconstruction.load(paths[1]), make_clip(4, 1, SMALL))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_shards_hold_what_the_clips_hold(tmp_path: Path) -> None:
     config = ShardConfig(sizes=((48, 64), (64, 48)), clips_per_shard=2, clip=SMALL)
     paths = write_shards(tmp_path, num_shards=2, seed=4, config=config)
@@ -77,7 +77,7 @@ def test_shards_hold_what_the_clips_hold(tmp_path: Path) -> None:
     assert all(np.isfinite(values).all() for values in shard.values() if values.dtype.kind == "f")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_write_the_same_shards(tmp_path: Path) -> None:
     config = ShardConfig(sizes=((32, 48),), clips_per_shard=1, clip=replace(SMALL, num_frames=2))
     alone = write_shards(tmp_path / "alone", num_shards=3, seed=4, config=config)
@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         write_clips(tmp_path / "file" / "clips", num_clips=1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(12))
 def test_cameras_stay_in_the_room_and_see_it_everywhere(seed: int) -> None:
     shooting = plan_clip(np.random.default_rng(seed), 0, SynthConfig(num_frames=4, place="corridor", max_people=0))
@@ -154,7 +154,7 @@ def test_fields_of_view_vary_within_their_bounds() -> None:
     assert 0.65 < np.mean((view > 50) & (view < 74)) < 0.9, "mostly a phone's"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_textures_are_varied_and_take_images_from_a_folder(tmp_path: Path) -> None:
     from PIL import Image
 
@@ -168,7 +168,7 @@ def test_textures_are_varied_and_take_images_from_a_folder(tmp_path: Path) -> No
     assert (more.layers[layer] == [10, 200, 30]).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_budget_is_kept_and_can_be_raised(tmp_path: Path) -> None:
     config = ShardConfig(sizes=((32, 48), (64, 48)), clips_per_shard=2, clip=replace(SMALL, num_frames=2))
     free = write_shards(tmp_path / "free", num_shards=4, seed=4, config=config)

@@ -32,7 +32,7 @@ def assert_sound(mesh: Mesh) -> None:
     assert mesh.layers.min() >= -1 and mesh.layers.max() < len(make_texture_bank(0).layers)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", PLACES)
 def test_places_are_sound_and_leave_the_floor_of_people_free(kind: str) -> None:
     for seed in range(4):
@@ -48,7 +48,7 @@ def test_places_are_sound_and_leave_the_floor_of_people_free(kind: str) -> None:
         assert (stage.low < stage.high).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", PLACES)
 def test_a_place_is_the_same_whatever_was_made_before(kind: str) -> None:
     first = build(kind, 5, np.zeros((0, 2)))
@@ -61,7 +61,7 @@ def test_a_place_is_the_same_whatever_was_made_before(kind: str) -> None:
         np.testing.assert_array_equal(one.mesh.colours, other.mesh.colours)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_furniture_stays_inside_rooms_and_apart() -> None:
     stage = build("room", 2, np.zeros((0, 2)))
     low, high = stage.low[[0, 2]] - 0.2, stage.high[[0, 2]] + 0.2
@@ -143,7 +143,7 @@ def test_radiance_pictures_are_read_back(tmp_path: Path, coded: bool) -> None:
             read_radiance(tmp_path / "bad.hdr")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_light_of_a_panorama_comes_from_its_sun(tmp_path: Path) -> None:
     sky = np.full((32, 64, 3), [0.2, 0.3, 0.5])
     sky[8, 16] = 500.0  # 43 degrees up, a quarter of the way around

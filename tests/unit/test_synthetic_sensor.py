@@ -70,7 +70,7 @@ def test_nothing_moves_and_nothing_but_chance_changes() -> None:
         np.testing.assert_array_equal(recorded, record(seed, images, turning))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_truth_is_not_touched() -> None:
     config = SynthConfig(size=(48, 64), num_frames=3, min_people=1, samples=1)
     with_sensor, without = make_clip(6, 0, config), make_clip(6, 0, replace(config, sensor=False))

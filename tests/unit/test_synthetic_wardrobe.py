@@ -52,7 +52,7 @@ def dress(number: int, frames: int = 4, step: float = 0.3) -> Dressed:
     return Dressed(outfit, vertices, outfit.pose(body, params, vertices), rest_params(betas[None]))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("number", PEOPLE)
 def test_a_dressed_person_is_one_sound_mesh(number: int) -> None:
     dressed = dress(number)
@@ -65,7 +65,7 @@ def test_a_dressed_person_is_one_sound_mesh(number: int) -> None:
     assert 10_000 < len(looks.faces) < 45_000
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("number", PEOPLE)
 def test_cloth_lies_outside_the_skin_and_near_it(number: int) -> None:
     """Every cloth point is in front of the skin point that it was lifted from, by what clothes are thick."""
@@ -86,7 +86,7 @@ def test_cloth_lies_outside_the_skin_and_near_it(number: int) -> None:
             assert 0.003 < np.median(np.linalg.norm(cloth[frame] - skin, axis=1)) < 0.06
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("number", PEOPLE)
 def test_folds_do_not_flicker(number: int) -> None:
     """Between frames 2 ms apart cloth moves hardly farther than the body does.
@@ -110,7 +110,7 @@ def test_shoes_stand_where_the_bare_feet_stand(number: int) -> None:
     assert 0 <= lower <= 0.002
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_numbers_make_the_same_clothes_and_others_make_others() -> None:
     first = dress(0)
     dress.cache_clear()
@@ -176,7 +176,7 @@ def test_regions_are_measured_like_the_whole_body() -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_parts_of_pixels_agree_with_ids() -> None:
     config = SynthConfig(size=(96, 128), num_frames=2, min_people=1, max_people=3, samples=1)
     seen = set()

@@ -8,7 +8,7 @@ import pytest
 from torch.utils import backend_registration
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(
     not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"), reason="PyTorch is too old to pretend"
 )

@@ -95,7 +95,7 @@ def measure(model: SmallScene, folder: Path) -> dict[str, float]:
     return {name: float(value) for name, value in terms.items()}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_detail_is_learnt_the_rest_is_kept_and_a_resumed_run_is_the_same(tmp_path: Path) -> None:
     model = make_model()
     before = copy.deepcopy(model.state_dict())

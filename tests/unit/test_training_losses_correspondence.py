@@ -211,7 +211,7 @@ def test_landmarks_are_robust_weighted_and_independent_of_resolution(street: Str
     assert landmark_loss(street.landmarks, wild, street.intrinsics, street.valid) < 1e-12
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_descent_finds_the_person_and_the_scale(street: Street) -> None:
     """From 30 cm off and 10 % too large a scene, with all three terms: the loss knows where to go."""
     visible = street.visible()

@@ -34,7 +34,7 @@ def relative_difference(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> 
     return (off / sum(float(value.square().sum()) for value in wanted.values())) ** 0.5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     """Weights and averages after 20 steps in float64: with accumulation, dropout, clipping, a frozen layer, a layer
     that only some processes use in a step, a run that one process began and two ended ("resumed"), and a batch that is
@@ -55,7 +55,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
             assert relative_difference(two, one) <= 1e-6, f"{name}, averaged={averaged}"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_three_times_equals_uninterrupted(tmp_path: Path) -> None:
     """``kill -9`` in a random step, in the thread that reads, between the renames of a checkpoint: the same bits."""
     start_script("killed", str(tmp_path))

@@ -52,7 +52,7 @@ def test_paper_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         training.run("paper", out=tmp_path, data=tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_scene_stage_trains_all_but_the_frozen_parts(tmp_path: Path) -> None:
     write_shard(tmp_path)
     model = make_tiny_scene()
@@ -70,7 +70,7 @@ def shrink_distill(fit: FitConfig) -> DistillStage:
     return replace(SMOKE.distill, expert=expert, fit=fit, num_clips=8)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_distill_trains_the_dense_head_of_what_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "DISTILL", shrink_distill(replace(SMOKE.coarse.fit, steps=2, log_every=1)))
     out = tmp_path / "run"
@@ -83,7 +83,7 @@ def test_distill_trains_the_dense_head_of_what_ships(tmp_path: Path, monkeypatch
     assert main(["train", "distill", "--out", str(out), "--quiet"]) == 2, "a run was overwritten without --resume"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fine_goes_on_from_given_weights_where_no_coarse_has_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,7 +111,7 @@ def test_only_what_begins_with_weights_takes_a_start(tmp_path: Path, capsys: pyt
     assert "none" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_smoke_goes_from_nothing_to_weights_that_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All stages on the command's own path, in a still smaller setting."""
     fit = replace(SMOKE.coarse.fit, steps=2, log_every=1)
@@ -138,7 +138,7 @@ def test_smoke_goes_from_nothing_to_weights_that_load(tmp_path: Path, monkeypatc
     assert main(["train", "smoke", "--out", str(out), "--quiet", "--resume"]) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_published_training_in_miniature(tmp_path: Path) -> None:
     """Crops in, human branch and AlignNet trained, scene frozen; then AlignNet alone."""
     world = replace(SMOKE.coarse.world, clip=replace(SMOKE.coarse.world.clip, num_frames=2), clips_per_shard=2)

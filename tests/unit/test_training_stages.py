@@ -79,7 +79,7 @@ def with_true_cameras(batch: PeopleBatch) -> PeopleBatch:
     return replace(batch, cameras=batch.truth.intrinsics, shift=torch.zeros_like(batch.shift))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_landmarks_are_where_the_true_body_is_seen(clips: PeopleCache, body: Body) -> None:
     batch = clips.sample(0, 0, 4)
     valid = batch.humans.valid
@@ -92,7 +92,7 @@ def test_landmarks_are_where_the_true_body_is_seen(clips: PeopleCache, body: Bod
     assert batch.humans.landmarks_px[~valid].isnan().all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_masks_belong_to_the_people(clips: PeopleCache, body: Body) -> None:
     batch = clips.sample(0, 0, 4)
     where = torch.stack([batch.person_ids == person for person in range(2)], dim=1)
@@ -109,7 +109,7 @@ def test_the_masks_belong_to_the_people(clips: PeopleCache, body: Body) -> None:
     assert inside > 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_large_pictures_are_shrunk_with_all_that_is_in_them(folder: Path, network: UniSH, body: Body) -> None:
     source, config = WORLD.open(folder / "shards", 4), replace(CONFIG, num_observations=1)
     found = {}
@@ -258,7 +258,7 @@ def test_fine_is_small_where_body_and_points_agree(clips: PeopleCache, body: Bod
     assert float(right["landmarks"]) < 1e-5 < 1e-3 < float(wrong["landmarks"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("trains_human", [False, True])
 @pytest.mark.parametrize("stage", [COARSE, FINE], ids=["coarse", "fine"])
 def test_a_stage_trains_its_parts_alone(

@@ -33,7 +33,7 @@ def test_the_expert_never_saw_the_world_that_it_teaches() -> None:
     assert not set(learnt.clip.lenses or ()) & set(taught.clip.lenses or ())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("exact", [False, True])
 def test_depth_is_exact_where_a_world_says_so(tmp_path: Path, exact: bool) -> None:
     """Half precision has steps of up to 2 mm between 2 and 4 m."""
@@ -65,7 +65,7 @@ def test_unknown_cameras_are_refused(wrong: dict) -> None:
         make_clip(0, 0, replace(SynthConfig(num_frames=1, size=(16, 16)), **wrong))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_held_back_clips_are_others(tmp_path: Path) -> None:
     world = replace(
         COARSE_WORLD,

@@ -68,7 +68,7 @@ def assert_same_weights(run: StandingRun, other: StandingRun) -> None:
         assert torch.equal(value, wanted[name]), name
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_pieces_go_on_and_end_like_one(place: Path, finished: Path, tmp_path: Path) -> None:
     for steps in (1, 2):
         run = begin(place, tmp_path)
@@ -84,7 +84,7 @@ def test_pieces_go_on_and_end_like_one(place: Path, finished: Path, tmp_path: Pa
         begin(place, tmp_path).train(minutes=1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_only_the_scene_branch_changes_and_all_of_it_that_trains(place: Path, finished: Path) -> None:
     before, after = load_file(place / "weights/model.safetensors"), read_candidate(begin(place, finished))
     changed = {".".join(name.split(".")[:2]) for name in before if not torch.equal(before[name], after[name])}
@@ -93,7 +93,7 @@ def test_only_the_scene_branch_changes_and_all_of_it_that_trains(place: Path, fi
     assert not {"scene.encoder", "scene.photo_prior"} & changed
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_piece_loses_nothing_before_its_last_checkpoint(place: Path, finished: Path, tmp_path: Path) -> None:
     if (child := os.fork()) == 0:
         step = loop.train_step
@@ -110,7 +110,7 @@ def test_a_killed_piece_loses_nothing_before_its_last_checkpoint(place: Path, fi
     assert_same_weights(run, begin(place, finished))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_budget_ends_a_stage_and_the_rate(place: Path, tmp_path: Path) -> None:
     run = begin(place, tmp_path, minutes=NO_TIME)
     run.train(minutes=10)
@@ -127,7 +127,7 @@ def test_one_stage_alone_has_all_the_time(place: Path, tmp_path: Path) -> None:
     assert every["coarse"] == every["fine"] == pytest.approx(1.0) and sum(every.values()) == pytest.approx(10.0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_candidate_may_lie_half_way(place: Path, finished: Path, tmp_path: Path) -> None:
     run = begin(place, tmp_path, share=0.5)
     run.train(minutes=10)
@@ -161,7 +161,7 @@ def half_way(place: Path, tmp_path: Path) -> StandingRun:
     return run
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("candidate", "better"), [(9.9, True), (10.0, False), (10.1, False)])
 def test_only_better_weights_are_installed(
     half_way: StandingRun, monkeypatch: pytest.MonkeyPatch, candidate: float, better: bool
@@ -179,7 +179,7 @@ def test_only_better_weights_are_installed(
     assert [(row["better"], row["installed"]) for row in state["evaluations"]] == [(better, better)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_half_a_dashboard_installs_nothing(half_way: StandingRun, monkeypatch: pytest.MonkeyPatch) -> None:
     stub_dashboards(monkeypatch, candidate=5.0, parts=("clips",))
     before = (half_way.weights / "model.safetensors").read_bytes()
@@ -188,7 +188,7 @@ def test_half_a_dashboard_installs_nothing(half_way: StandingRun, monkeypatch: p
     assert (half_way.weights / "model.safetensors").read_bytes() == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_align_net_trains_after_the_scene_branch(place: Path, tmp_path: Path) -> None:
     few = replace(SMOKE.coarse.fit, steps=2)
     plan = replace(
@@ -241,7 +241,7 @@ def tool(repository: Path) -> ModuleType:
     return module
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_tool_trains_judges_and_installs(
     place: Path, tmp_path: Path, tool: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -111,7 +111,7 @@ def test_scale_changes_lengths_and_nothing_else(body: Body) -> None:
         )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_truth_gives_back_what_the_world_drew() -> None:
     truth = make_clip(4, 1, SynthConfig(size=(48, 64), num_frames=2, fps=6.0, min_people=2, place="room"))
     free = load_body("free")
@@ -163,7 +163,7 @@ def test_distances_are_those_of_wasserstein() -> None:
     assert turned.distance == found.distance and turned.describe() == "higher, wider"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_world_is_no_different() -> None:
     rng = np.random.default_rng(1)
     rows = normal_rows(rng, 15, 6)
@@ -196,7 +196,7 @@ def test_the_biggest_difference_comes_first_and_is_drawn() -> None:
     assert np.flatnonzero(filled).max() < 0.35 * 214 and np.flatnonzero(line).min() > 0.55 * 214
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_rows_of_the_world_survive_a_cut(tmp_path: Path) -> None:
     whole = measure_world(3, seed=4, work=tmp_path / "whole")
     first = measure_world(2, seed=4, work=tmp_path / "cut")
@@ -210,7 +210,7 @@ def test_rows_of_the_world_survive_a_cut(tmp_path: Path) -> None:
     assert first == whole[:2] and measure_world(1, seed=5, work=tmp_path / "cut") != first[:1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_measure_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "_TOGETHER", 1)
     alone = measure_world(3, seed=4, work=tmp_path / "alone")
@@ -272,7 +272,7 @@ def load_tool(repository: Path) -> ModuleType:
     return module
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_tool_draws_and_prints(
     tmp_path: Path, repository: Path, videos: tuple[Path, list[Path]], capsys: pytest.CaptureFixture[str]
 ) -> None:
