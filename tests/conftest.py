@@ -1,6 +1,4 @@
-"""Shapes are enforced in every test that is not slow, and folders that a checkout may lack are fixtures that skip with a
-reason.
-"""
+"""Shapes are enforced in fast tests, and folders that a checkout may lack are fixtures that skip with a reason."""
 
 from __future__ import annotations
 

@@ -117,12 +117,19 @@ def test_direction_survives_two_fifths_of_people_lying_down() -> None:
     assert median_direction(up, torch.zeros(10)).isnan().all()
 
 
-@pytest.mark.parametrize("shape", ["sphere", "box", "one"])
+def mix_sizes() -> trimesh.Trimesh:
+    """Small triangles, and one whose centre is far from where it is near."""
+    large = trimesh.Trimesh([[-9, -9, 1.3], [9, -9, 1.3], [0, 30, 1.3]], [[0, 1, 2]])
+    return trimesh.util.concatenate([trimesh.creation.icosphere(subdivisions=3), large])
+
+
+@pytest.mark.parametrize("shape", ["sphere", "box", "one", "sizes"])
 def test_mesh_distance_equals_the_slow_twin_and_trimesh(shape: str) -> None:
     mesh = {
         "sphere": lambda: trimesh.creation.icosphere(subdivisions=3),
         "box": lambda: trimesh.creation.box((1, 2, 0.1)),
         "one": lambda: trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]], process=False),
+        "sizes": mix_sizes,
     }[shape]()
     points = np.random.default_rng(0).normal(size=(200, 3)) * 1.2
     fast = distance_to_mesh(points, np.asarray(mesh.vertices), np.asarray(mesh.faces))
