@@ -173,8 +173,10 @@ def test_the_viewer_ends_when_it_is_interrupted(viser: Any, body: Body, monkeypa
         assert probe.connect_ex(("127.0.0.1", int(address.rsplit(":", 1)[1]))) != 0
 
 
-def test_edits_are_applied_and_shown(browser: Any, body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What does not fit is said; what fits is shown by another server on the same port, to which the window comes."""
+def test_edits_are_applied_and_shown(browser: Any, viser: Any, body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit is said; what fits is shown by another server on the same port, to which the window comes, and
+    goes to the step at which it was.
+    """
     from unish.viewer import live
 
     before, after = make_record(body, num_frames=3), make_record(body, num_frames=3, num_people=1)
@@ -211,6 +213,14 @@ def test_edits_are_applied_and_shown(browser: Any, body: Body, monkeypatch: pyte
             raise InputError("there is no person 9")
         return after, {}
 
+    begin_timeline = viser.Viser4dServer._attach_session
+
+    def begin_late(server: Any, client: Any) -> None:
+        """The timeline of a window begins in a thread of its own, whenever that comes."""
+        sleep(0.5)
+        begin_timeline(server, client)
+
+    monkeypatch.setattr(viser.Viser4dServer, "_attach_session", begin_late)
     monkeypatch.setattr(live, "LiveViewer", Watched)
     monkeypatch.setattr(time, "sleep", ask)
     live.serve(before, body, title="x", edits=EditList(applied=()), apply=apply, open_browser=False, announce=str)

@@ -265,6 +265,7 @@ def test_a_missing_sample_is_named(tree: Path, tmp_path: Path) -> None:
         evaluate("labelled", data=tmp_path, method=f"files:{tmp_path}", out=tmp_path / "scores.json")
 
 
+@pytest.mark.long
 def test_each_sample_has_a_table_of_its_own(truth_scores: Results) -> None:
     tables = truth_scores.table().split("\n\n")
     assert len(tables) == len(LABELLED.parts)

@@ -72,6 +72,7 @@ def test_people_are_in_view_in_most_clips(shootings: list[Shooting]) -> None:
     assert len(seen) > 20 and np.mean(np.array(seen) > 0.6) > 0.85
 
 
+@pytest.mark.long
 def test_rotations_are_rigid_and_neighbouring_pictures_overlap(shootings: list[Shooting]) -> None:
     for shooting in shootings:
         rotation = shooting.camera.c2stage[:, :3, :3]
@@ -138,6 +139,7 @@ def test_looking_at_a_direction_looks_there() -> None:
     np.testing.assert_allclose(forward, away, atol=1e-9)
 
 
+@pytest.mark.long
 def test_rays_meet_what_stands_there(shootings: list[Shooting]) -> None:
     mesh = shootings[0].stage.shell
     wall = Prop(mesh=mesh, low=np.array([-50.0, -50.0, 2.0]), high=np.array([50.0, 50.0, 3.0]))
@@ -174,6 +176,7 @@ def test_rooms_without_people_are_seen_across_and_not_as_one_plane() -> None:
     assert np.median([view.num_props for view in views]) >= 4
 
 
+@pytest.mark.long
 def test_half_of_the_people_shots_hardly_turn_and_some_turn_fast(shootings: list[Shooting]) -> None:
     """Degrees per second between neighbouring frames at 6 per second, people standing still."""
     times, turns = np.arange(3) / 6, []
@@ -198,6 +201,7 @@ def test_people_are_filmed_from_near_and_far() -> None:
     assert 1.2 <= low < 3 and 3 < middle < 7 and high > 8
 
 
+@pytest.mark.long
 def test_a_stand_has_room_to_the_walls(shootings: list[Shooting]) -> None:
     stage = next(shooting.stage for shooting in shootings if shooting.stage.kind == "room")
     focus = (stage.low + stage.high) / 2

@@ -131,6 +131,7 @@ class LiveViewer:
         self._first_step = 0
         self._depth_range = depth_range(self.record.reconstruction.depth)
         self._windows: dict[int, Follower] = {}
+        self._begun: set[int] = set()
         self._lock = threading.Lock()
         self._frame_clouds: dict[int, Any] = {}
         self._aspects: dict[int, float] = {}
@@ -141,7 +142,7 @@ class LiveViewer:
             camera.position, camera.look_at, camera.up = kept.position, kept.look_at, kept.up
         stage.server.on_client_connect(self._open_window)
         stage.server.on_client_disconnect(self._close_window)
-        stage.server.on_timestep_change(lambda client, step: self._window(client).go_to(step))
+        stage.server.on_timestep_change(self._change_step)
         stage.server.scene.on_click()(self._click)
 
     # The panel --------------------------------------------------------------------------------------------------
@@ -215,8 +216,19 @@ class LiveViewer:
     def _open_window(self, client: Any) -> None:
         client.camera.on_update(lambda camera: self._follow_shape(client))
         self._window(client).go_to(self._first_step)
-        if self._first_step:
+
+    def _change_step(self, client: Any, step: int) -> None:
+        """A window has gone to a step; one that has just been opened goes to the first one that it shall show.
+
+        Not earlier: the timeline tells a window to begin at 0, by a thread that may come after ours.
+        """
+        with self._lock:
+            begins = client.client_id not in self._begun
+            self._begun.add(client.client_id)
+        if begins and self._first_step:
             self.stage.seek(client, self._first_step)
+        else:
+            self._window(client).go_to(step)
 
     def view_of(self, client: Any) -> KeptView | None:
         """What a window shows; ``None`` where it is gone."""
@@ -235,6 +247,7 @@ class LiveViewer:
     def _close_window(self, client: Any) -> None:
         with self._lock:
             window = self._windows.pop(client.client_id, None)
+            self._begun.discard(client.client_id)
             self._kept_cameras.pop(client.client_id, None)
             self._frame_clouds.pop(client.client_id, None)
         if window is not None:

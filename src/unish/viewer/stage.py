@@ -37,7 +37,7 @@ _COME_BACK = """
     const since = Date.now();
     let ended = false;
     function answered() {
-      if (ended || Date.now() - since > 30000) location.replace("${location.href}");
+      if (ended || Date.now() - since > 10000) location.replace("${location.href}");
       else setTimeout(look, 100);
     }
     function failed() { ended = true; setTimeout(look, 200); }
