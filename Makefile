@@ -48,6 +48,7 @@ demo: $(STAMP)
 	$(BIN)/python -m unish.cli.demo $(if $(VIDEO),--video "$(VIDEO)") $(if $(filter-out 0,$(SYNTHETIC)),--synthetic)
 
 # One thread per worker: two processes with a thread per core each get in one another's way.
+CHOSEN :=
 test: CHOSEN := not long
 test test-all: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "$(CHOSEN)"

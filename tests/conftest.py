@@ -53,7 +53,7 @@ def media_dir() -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_shapes_in_slow_tests(request: pytest.FixtureRequest) -> Iterator[None]:
-    """They call what fast tests have checked a hundred thousand times, and a quarter of their time would go into it."""
+    """A quarter of their time would go into it; fast tests check most of what they call."""
     shape_config.update("jaxtyping_disable", request.node.get_closest_marker("slow") is not None)
     yield
     shape_config.update("jaxtyping_disable", False)

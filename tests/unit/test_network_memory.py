@@ -25,7 +25,7 @@ from unish.network.human.vit import CropVitConfig
 from unish.network.release_scene import ReleaseSceneConfig
 
 pytestmark = [
-    pytest.mark.long,
+    pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc, which is Linux's"),
 ]
 
