@@ -1,4 +1,4 @@
-"""Shapes are enforced in fast tests, and folders that a checkout may lack are fixtures that skip with a reason."""
+"""Shapes are enforced in tests that have the time; folders that a checkout may lack are fixtures that skip."""
 
 from __future__ import annotations
 
@@ -53,8 +53,12 @@ def media_dir() -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_shapes_in_slow_tests(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A quarter of their time would go into it; fast tests check most of what they call."""
-    shape_config.update("jaxtyping_disable", request.node.get_closest_marker("slow") is not None)
+    """A quarter of their time would go into it, and fast tests check most of what they call.
+
+    Long tests have the time, and of what they call much is called by them alone.
+    """
+    slow, long = (request.node.get_closest_marker(name) is not None for name in ("slow", "long"))
+    shape_config.update("jaxtyping_disable", slow and not long)
     yield
     shape_config.update("jaxtyping_disable", False)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 import trimesh
 
+from unish.geometry import mesh_distance
 from unish.geometry.camera import make_intrinsics, unproject
 from unish.geometry.mesh_distance import distance_to_mesh, point_triangle_distance
 from unish.geometry.plane import fit_floor, median_direction
@@ -139,6 +140,17 @@ def test_mesh_distance_equals_the_slow_twin_and_trimesh(shape: str) -> None:
     nearest = trimesh.triangles.closest_point(every, np.repeat(points, len(mesh.faces), 0))
     independent = np.linalg.norm(nearest.reshape(len(points), -1, 3) - points[:, None], axis=-1).min(1)
     np.testing.assert_allclose(fast, independent, atol=1e-9)
+
+
+def test_mesh_distance_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many points are queried, and many pairs measured, some at a time."""
+    mesh = mix_sizes()
+    points = np.random.default_rng(0).normal(size=(50, 3)) * 1.2
+    whole = distance_to_mesh(points, np.asarray(mesh.vertices), np.asarray(mesh.faces))
+    monkeypatch.setattr(mesh_distance, "_MOST_QUERIED", 100)
+    monkeypatch.setattr(mesh_distance, "_MOST_MEASURED", 7)
+    pieces = distance_to_mesh(points, np.asarray(mesh.vertices), np.asarray(mesh.faces))
+    np.testing.assert_array_equal(pieces, whole)
 
 
 def test_degenerate_triangles_count_as_segments() -> None:

@@ -257,7 +257,7 @@ def test_memory_is_bounded_by_the_used_frames(tmp_path: Path) -> None:
     assert clip.num_frames == 4 and clip.images.untyped_storage().nbytes() == 4 * 240 * 320 * 3
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_every_real_clip_is_read(media_dir: Path) -> None:
     paths = sorted((media_dir / "video").iterdir())
     assert len(paths) == 34
