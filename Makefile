@@ -47,6 +47,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/python -m unish.cli.demo $(if $(VIDEO),--video "$(VIDEO)") $(if $(filter-out 0,$(SYNTHETIC)),--synthetic)
 
+# Tests start hundreds of processes; where Python may not keep what it has compiled, each compiles all of the package.
+unexport PYTHONDONTWRITEBYTECODE
+
 # One thread per worker: two processes with a thread per core each get in one another's way.
 CHOSEN :=
 test: CHOSEN := not long

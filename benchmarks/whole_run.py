@@ -63,6 +63,7 @@ def checked_out(commit: str) -> Iterator[Path]:
 def measure(tree: Path, video: Path, frames: int, threads: int, clock: str, options: list[str]) -> dict[str, float]:
     """Seconds of one run by stage."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(tree / "src")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else every run compiles the package anew
     with tempfile.TemporaryDirectory() as folder:
         out, own = Path(folder) / "out", Path(folder) / "own.json"
         asked = ["reconstruct", str(video), "--out", str(out), "--max-frames", str(frames), "--quiet", *options]

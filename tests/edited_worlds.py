@@ -40,9 +40,18 @@ def seconds(frame: int) -> float:
     return round(START_S + frame / 6, 3)
 
 
-def write_little(record: Reconstruction, body: Body, report: dict[str, Any], folder: Path, **options: Any) -> list[str]:
+def write_little(
+    record: Reconstruction,
+    body: Body,
+    report: dict[str, Any],
+    folder: Path,
+    *,
+    keep: Callable[[], None] = lambda: None,
+    **options: Any,
+) -> list[str]:
     """In place of ``write_files``: what edits need of a result."""
     record.save(folder / "reconstruction.npz")
+    keep()
     write_json(folder / "report.json", report)
     return []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -20,7 +21,7 @@ from unish.passes import (
 from unish.pipeline import Result, run
 from unish.settings import Settings
 from unish.structs import Clip
-from unish.structs.progress import Progress, StageClock
+from unish.structs.progress import Progress
 from unish.values import check_path
 
 
@@ -97,28 +98,23 @@ def reconstruct_into(
             warnings = [*source.notes, *result.report["warnings"]]
             result.report.update({"input": source.name, "task": None, "warnings": warnings})
         notes = source.notes if isinstance(source, LiveSource) else ()
-        _keep_observations(result, out, work.making, notes, progress)
         names = write_files(
-            result.reconstruction, result.body, result.report, work.making, kept=result.kept, progress=progress
-        )
+            result.reconstruction, result.body, result.report, work.making, kept=result.kept,
+            keep=partial(_keep_observations, result, out, work.making, notes), progress=progress,
+        )  # fmt: skip
     return result.moved_to(out), [out / name for name in names]
 
 
-def _keep_observations(
-    result: Result, out: Path, making: Path, notes: Sequence[str], progress: Progress | None
-) -> None:
+def _keep_observations(result: Result, out: Path, making: Path, notes: Sequence[str]) -> None:
     """Write what ``unish.refine`` works with; where it is not wanted, what an older result has left goes."""
     if not result.report["settings"]["keep_observations"]:
         if (out / OBSERVATIONS).exists():
             (making / OBSERVATIONS).mkdir()
         return
-    clock = StageClock(progress)
-    with clock.stage("keep observations"):
-        result.report["observations"] = save_observations(
-            making / OBSERVATIONS, result.observations, result.report, shape_space=result.shape_space,
-            body=result.body.name, notes=notes,
-        )  # fmt: skip
-    result.report["seconds"] |= clock.seconds
+    result.report["observations"] = save_observations(
+        making / OBSERVATIONS, result.observations, result.report, shape_space=result.shape_space,
+        body=result.body.name, notes=notes,
+    )  # fmt: skip
 
 
 @contextmanager

@@ -33,7 +33,6 @@ STAGES = (
     "network",
     "reconstruct",
     "measure",
-    "keep observations",
     "preview",
     "export scene",
     "save",

@@ -8,6 +8,7 @@ Legend: F frames (B·N flattened), h×w the working size, h4 = h/4, D channels o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from jaxtyping import Float
@@ -212,11 +213,14 @@ def _resize_frames(
     rows, down = _neighbours(maps.shape[-2], images.shape[-2], like=maps)
     columns, right = _neighbours(maps.shape[-1], images.shape[-1], like=maps)
     total, weight_sum = torch.zeros_like(images[:, 0]), torch.zeros_like(images[:, 0])
+    both = torch.cat([small_images, maps[:, None]], dim=1)
     for row, row_share in zip(rows, (1 - down, down), strict=True):
+        in_row = both[..., row, :]
         for column, column_share in zip(columns, (1 - right, right), strict=True):
-            unlike = (images - small_images[..., row, :][..., column]).square().sum(dim=1)
-            weight = row_share[:, None] * column_share * ((-unlike / (2 * _COLOUR_SIGMA**2)).exp() + _LEAST_WEIGHT)
-            total += weight * maps[:, row][..., column]
+            *colours, values = in_row[..., column].unbind(1)
+            unlike = reduce(torch.add, [(a - b).square() for a, b in zip(images.unbind(1), colours, strict=True)])
+            weight = row_share[:, None] * column_share * ((unlike / (-2 * _COLOUR_SIGMA**2)).exp() + _LEAST_WEIGHT)
+            total += weight * values
             weight_sum += weight
     return total / weight_sum
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,7 @@ def write_files(
     kept: Path | None = None,
     like: Path | None = None,
     preview: bool = True,
+    keep: Callable[[], None] = lambda: None,
     progress: Progress | None = None,
 ) -> list[str]:
     """The files of a result in an existing folder; their names. The film is drawn beside the others.
@@ -57,6 +59,7 @@ def write_files(
         kept: the folder of ``keep_dense``, if its files are no longer needed there: they are moved.
         like: see ``Reconstruction.save``.
         preview: whether the film is among them.
+        keep: what else is to be written, beside the film; what it adds to the report is in the file.
     """
     clock = StageClock(progress)
     names = ["scene.glb", FILE, "report.json", "report.html"]
@@ -72,6 +75,7 @@ def write_files(
         saving = (
             None if moves else beside.submit(reconstruction.save, result, beside=bool(reconstruction.dense), like=like)
         )
+        keeping = beside.submit(keep)
         if preview:
             with clock.stage("preview"):
                 _draw(folder / PREVIEW, shown, body, report, progress)
@@ -85,6 +89,7 @@ def write_files(
             elif kept is not None:
                 for name in (STORE, FILE):
                     shutil.move(kept / name, folder / name)
+            keeping.result()
     spent = {"seconds": report["seconds"] | clock.seconds, "peak_memory_mb": peak_memory_mb()}
     write_json(described, report | spent)
     stores = {STORE: bool(reconstruction.dense), PEOPLE_STORE: reconstruction.person_points is not None}

@@ -7,6 +7,7 @@ key point lies. The numbers are those of the published graphs ``movenet/singlepo
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -38,13 +39,19 @@ _GRAPH = "StatefulPartitionedCall/"
 _BACKBONE = _GRAPH + "center_net_mobile_net_v2fpn_feature_extractor/model_1/"
 
 
+_relu6 = functools.partial(nn.functional.relu6, inplace=True)
+
+
 class ConvUnit(nn.Module):
     """Convolution, padded as TensorFlow's "SAME" pads even sides: only after the last pixel where the stride is 2.
+
+    There, the near side is padded by one step and what that adds to the result is left out: padding the input by
+    itself would copy all of it.
 
     Args:
         source: names of kernel and bias in the published file; no bias where the second one is ``None``.
         depthwise: each channel for itself.
-        activation: after it.
+        activation: after it, in place.
     """
 
     def __init__(
@@ -56,10 +63,10 @@ class ConvUnit(nn.Module):
         *,
         stride: int = 1,
         depthwise: bool = False,
-        activation: Callable[[Tensor], Tensor] | None = nn.functional.relu6,
+        activation: Callable[[Tensor], Tensor] | None = _relu6,
     ) -> None:
         super().__init__()
-        padding = kernel // 2 if stride == 1 else 0
+        padding = kernel // 2 if stride == 1 else stride
         groups = channels_in if depthwise else 1
         self.conv = nn.Conv2d(
             channels_in, channels_out, kernel, stride, padding, groups=groups, bias=source[1] is not None
@@ -67,9 +74,9 @@ class ConvUnit(nn.Module):
         self.source, self.activation = source, activation
 
     def forward(self, x: Float[Tensor, "B Cin H W"]) -> Float[Tensor, "B Cout h w"]:
-        if self.conv.stride == (2, 2):
-            x = nn.functional.pad(x, (0, 1, 0, 1))
         x = self.conv(x)
+        if self.conv.stride == (2, 2):
+            x = x[..., 1:, 1:].contiguous(memory_format=torch.channels_last)
         return x if self.activation is None else self.activation(x)
 
 
@@ -169,7 +176,7 @@ def _make_separable(channels_in: int, channels_out: int, name: str, *, folded: b
     mix = _folded(f"{name}/separable_conv2d") if folded else (f"{kernel}_1", f"{name}/BiasAdd/ReadVariableOp")
     return nn.Sequential(
         ConvUnit(channels_in, channels_in, 3, (kernel, None), depthwise=True, activation=None),
-        ConvUnit(channels_in, channels_out, 1, mix, activation=nn.functional.relu),
+        ConvUnit(channels_in, channels_out, 1, mix, activation=nn.functional.relu_),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -115,9 +116,17 @@ class PersonPoints:
         beside = folder.with_name(f".{folder.name}.new")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
-        for frame in range(len(self)):
-            before(frame)
-            write_frame(beside, frame, vars(self._read(frame)), like=like)
+        with ThreadPoolExecutor(1) as writer:
+            # A cloud is compressed while the next one is computed, and no more than these two are in memory.
+            writing: Future[None] | None = None
+            for frame in range(len(self)):
+                before(frame)
+                cloud = self._read(frame)
+                if writing is not None:
+                    writing.result()
+                writing = writer.submit(write_frame, beside, frame, vars(cloud), like=like)
+            if writing is not None:
+                writing.result()
         shutil.rmtree(folder, ignore_errors=True)
         beside.rename(folder)
         return self.open(folder, len(self))

@@ -32,6 +32,7 @@ def settle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Settle]:
     """``refine_into`` that leaves the folder as it is."""
     leave_out_quality(monkeypatch)
     monkeypatch.setattr(refinement, "write_files", lambda *args, **options: [])
+    monkeypatch.setattr(refinement.Films, "put_beside", lambda films, work, film, wanted, names: names)
 
     def settled(out: Path, *edits: Edit) -> Result:
         return refinement.refine_into(out, edits)[0]

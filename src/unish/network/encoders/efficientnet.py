@@ -62,7 +62,7 @@ class EfficientNetLite0(nn.Module):
     ) -> tuple[Float[Tensor, "B 24 H4 W4"], Float[Tensor, "B 40 H8 W8"], Float[Tensor, "B 112 H16 W16"]]:
         """Height and width must be multiples of 16, so that the strides divide evenly."""
         x = (images * 255.0 - 127.0) / 128.0  # the published preprocessing of the lite variants
-        x = self.stem(x.contiguous(memory_format=torch.channels_last)).clamp(0.0, 6.0)
+        x = functional.relu6(self.stem(x.contiguous(memory_format=torch.channels_last)), inplace=True)
         tapped = []
         for index, stage in enumerate(self.stages):
             x = stage(x)
@@ -72,17 +72,19 @@ class EfficientNetLite0(nn.Module):
 
 
 class _SameConv(nn.Conv2d):
-    """A convolution padded like TensorFlow's SAME: with stride 2 and even sizes the extra row goes to the far side."""
+    """A convolution padded like TensorFlow's SAME: with stride 2 and even sizes the extra row goes to the far side.
+
+    With a stride, the near side is padded by one step more and what that adds to the result is left out: padding the
+    input by itself would copy all of it.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        symmetric = (kernel - 1) // 2 if stride == 1 else 0
-        super().__init__(inputs, outputs, kernel, stride=stride, padding=symmetric, groups=groups)
-        self.far_padding = (kernel - stride) // 2, kernel - stride - (kernel - stride) // 2
+        padding = (kernel - stride) // 2 + (stride if stride > 1 else 0)
+        super().__init__(inputs, outputs, kernel, stride=stride, padding=padding, groups=groups)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
-        if self.stride[0] > 1:
-            x = functional.pad(x, (*self.far_padding, *self.far_padding))
-        return super().forward(x)
+        y = super().forward(x)
+        return y if self.stride[0] == 1 else y[..., 1:, 1:].contiguous(memory_format=torch.channels_last)
 
 
 class _Block(nn.Module):
@@ -97,8 +99,8 @@ class _Block(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
-        y = x if self.expand is None else self.expand(x).clamp(0.0, 6.0)
-        y = self.project(self.depthwise(y).clamp(0.0, 6.0))
+        y = x if self.expand is None else functional.relu6(self.expand(x), inplace=True)
+        y = self.project(functional.relu6(self.depthwise(y), inplace=True))
         return x + y if self.residual else y
 
 

@@ -42,19 +42,19 @@ class FastDepth(nn.Module):
         self.stem = nn.Conv2d(3, _STEM, 3, stride=2, padding=1)
         widths = [_STEM, *(channels for _, channels in _ENCODER)]
         self.encoder = nn.ModuleList(
-            _Separable(width, channels, kernel=3, stride=stride, activation=nn.ReLU6())
+            _Separable(width, channels, kernel=3, stride=stride, activation=nn.ReLU6(inplace=True))
             for width, (stride, channels) in zip(widths, _ENCODER, strict=False)
         )
         widths = [widths[-1], *_DECODER]
         self.decoder = nn.ModuleList(
-            _Separable(width, channels, kernel=5, stride=1, activation=nn.ReLU())
+            _Separable(width, channels, kernel=5, stride=1, activation=nn.ReLU(inplace=True))
             for width, channels in zip(widths, _DECODER, strict=False)
         )
         self.out = nn.Conv2d(_DECODER[-1], 1, 1)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B H W"]:
         """Height and width must be multiples of 32; see ``input_size``."""
-        x = self.stem(images.contiguous(memory_format=torch.channels_last)).clamp(0.0, 6.0)
+        x = functional.relu6(self.stem(images.contiguous(memory_format=torch.channels_last)), inplace=True)
         kept = []
         for block in self.encoder:
             x = block(x)

@@ -142,7 +142,8 @@ def _follow(
         best = max(best, float(np.corrcoef(wanted, values)[0, 1]))
         light = np.stack([values, np.ones(len(values))], -1)
         design = np.concatenate([right[:, None] * place, down[:, None] * place, light], 1)
-        step, *_ = np.linalg.lstsq(design, wanted - values, rcond=None)
+        # Of the normal equations: five times as fast as of thousands of rows, and what is off is corrected next time.
+        step, *_ = np.linalg.lstsq(design.T @ design, design.T @ (wanted - values), rcond=None)
         there = there + np.clip(place @ step[:6].reshape(2, 3).T, -2.0, 2.0)
     return best
 
