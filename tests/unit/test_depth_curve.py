@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from standing_shots import FLOOR, HEIGHT, WIDTH, find_standing, make_evidence, make_shot
+from unish.geometry.camera import project
 from unish.reconstruction.depth_curve import DepthCurve, DepthEvidence, fit_depth_curve, hat_weights
 from unish.reconstruction.ground_strips import collect_depth_evidence, find_depth_range, read_strips
 from unish.reconstruction.metric import DepthComparison, correct_people
@@ -94,6 +95,28 @@ def test_strips_say_by_how_much_the_ground_is_off() -> None:
         half.offset, right.offset[torch.isin(contacts.frame, torch.tensor([0, 2]))][: len(half.offset)]
     )
     assert find_depth_range(shot)[0] < find_depth_range(shot)[1]
+
+
+def test_the_strip_is_one_to_six_percent_of_the_box_under_the_foot() -> None:
+    shot = make_shot()
+    evidence = make_evidence(shot)
+    found = find_standing(shot, evidence)
+    one = torch.searchsorted(found.frame, found.frame.unique())  # of each frame
+    contacts = replace(found, **{name: value[one] for name, value in vars(found).items()})
+    boxes = evidence.boxes_xyxy.clone()
+    boxes[..., 1] = boxes[..., 3] - 80.0  # so that the strip is some pixels high
+    evidence = replace(evidence, boxes_xyxy=boxes)
+    whole = read_strips(contacts, FLOOR, shot, evidence)
+    local = torch.einsum("kji,kj->ki", shot.c2w[contacts.frame, :3, :3], contacts.points - contacts.camera)
+    feet = project(local[:, None], shot.intrinsics[contacts.frame])[:, 0, 1]
+    for first, last, same in ((0.8, 4.8, True), (2.8, 4.8, False), (0.8, 2.8, False)):
+        covered = torch.ones_like(evidence.masks, dtype=torch.bool)
+        for frame, y in zip(contacts.frame.tolist(), feet.tolist(), strict=True):
+            covered[frame, int(y + first) : int(y + last) + 1] = False
+        only = read_strips(
+            contacts, FLOOR, shot, replace(evidence, masks=torch.where(covered, 0, evidence.masks).short())
+        )
+        assert torch.equal(only.log_depth, whole.log_depth) == same
 
 
 def test_bodies_against_their_own_pixels_count_a_little() -> None:

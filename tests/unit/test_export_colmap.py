@@ -128,6 +128,15 @@ def test_masks_are_black_at_people_and_at_what_is_no_scene_in_both_conventions(
         assert Image.open(folder / "images" / name).size == mask.shape[::-1]
 
 
+def test_sky_is_a_part_of_the_scene_and_a_bar_is_none(body: Body) -> None:
+    """Both have no confidence."""
+    record = film()
+    confidence, sky = record.point_conf.copy(), np.zeros(record.point_conf.shape, bool)
+    confidence[:, 6:20], sky[:, 6:20] = 0, True
+    frames = open_scene(replace(record, point_conf=confidence, sky=sky), body, ExportOptions())
+    assert np.array_equal(frames.no_scene(1), open_scene(record, body, ExportOptions()).no_scene(1))
+
+
 PLACES = {
     "COLMAP": ("images/{name}", "masks/{name}.png"),
     "gsplat, examples/datasets/colmap.py": ("images/{name}", None),

@@ -155,6 +155,13 @@ def test_curves_break_where_nothing_is_known() -> None:
     assert second[0] > first[0] and second[1] < first[1]  # later is to the right, more is up
 
 
+@pytest.mark.parametrize("seconds", [0.8, 7.0, 60.0, 1000.0])
+def test_times_are_written_often_enough_to_be_read(seconds: float) -> None:
+    times = np.linspace(3.0, 3.0 + seconds, 9)
+    drawn = draw_curves(times, [Curve(name="1", colour="#123456", values=np.arange(9.0))], label="height")
+    assert 4 <= len(re.findall(r"[0-9.e+]+ s</text>", drawn)) <= 9
+
+
 def test_the_slower_foot_counts_and_shots_do_not_touch(body: Body) -> None:
     record = make_record(body, num_people=1, num_frames=4, num_shots=2)
     joints = np.zeros_like(record.joints)

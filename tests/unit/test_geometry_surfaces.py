@@ -78,6 +78,8 @@ def test_visibility_against_a_wall() -> None:
     points = torch.tensor([[0.5, 0.0, 1.9], [0.5, 0.0, 2.04], [0.5, 0.0, 2.2], [-0.5, 0, 9.0], [0, 0, -1], [9, 0, 2.0]])
     seen = visible_points(points, depth, INTRINSICS, tolerance=0.05)
     assert seen.tolist() == [True, True, False, True, False, False]
+    near = visible_points(points[:3] / 4, depth / 4, INTRINSICS, tolerance=0.0125)
+    assert near.tolist() == [True, True, False], "also where the wall is nearer than one unit"
 
 
 def test_floor_under_a_table_with_a_wall_and_nonsense() -> None:

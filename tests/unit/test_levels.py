@@ -122,6 +122,15 @@ def test_the_top_of_a_jump_is_no_support() -> None:
     assert (look_for_supports(heights)[1] == 0).all()
 
 
+def test_two_frames_tell_no_support_however_long_they_are_apart() -> None:
+    heights = torch.zeros(1, NUM_FRAMES)
+    for frames, tells in ((2, False), (3, True)):
+        heights[0, :frames] = 0.5
+        shot = raise_people(make_shot(num_people=1, num_frames=NUM_FRAMES), heights)
+        stances = find_stances(shot, make_evidence(shot, fps=2.0), FLOOR, load_body("free"))
+        assert bool((find_supports(stances) > 0.4).any()) == tells
+
+
 def test_between_wall_and_floor_the_lower_one_counts() -> None:
     heights = torch.zeros(1, NUM_FRAMES)
     heights[0, :4], heights[0, 4] = 0.8, 0.5

@@ -120,6 +120,18 @@ def test_who_comes_back_to_the_same_place_at_once_may_look_a_little_different() 
     assert len(_frames([before, _track([9, 10], other, segment=1)])) == 2
 
 
+@pytest.mark.parametrize(("x", "joined"), [(115, True), (124.5, False)])
+@pytest.mark.parametrize("larger_first", [True, False])
+def test_the_same_place_is_within_half_of_the_smaller_box(x: float, joined: bool, larger_first: bool) -> None:
+    """Square roots of areas: 63 and 77 pixels. The middles are 29 pixels apart, and 35."""
+    boxes = [(100.0, 100.0), (x, 150.0)][:: -1 if larger_first else 1]
+    tracks = [Tracklet(segment=0), Tracklet(segment=0)]
+    for first, look, track, (at, height) in zip((0, 9), (_look(0), _look(0, 0.78)), tracks, boxes, strict=True):
+        for frame in (first, first + 1):
+            track.append(frame, frame / 6, _seen(at, look, height=height))
+    assert (len(_frames(tracks)) == 1) == joined
+
+
 def _walk(looks, features, xs) -> Tracklet:
     track = Tracklet(segment=0)
     for frame, (look, feature, x) in enumerate(zip(looks, features, xs, strict=True)):

@@ -83,6 +83,20 @@ def test_somebody_turned_away_is_as_large_as_their_longest_length():
     assert whole_region(points) is None, "one shoulder is not enough"
 
 
+def test_lengths_with_an_end_that_is_not_seen_tell_no_size():
+    """Without nose and ears, shoulders and hips tell it, and without all of them the shoulders alone."""
+    points = stand(100, 60, 80)
+    expected = whole_region(points)
+    assert expected is not None
+    for rows in (range(1), range(5), [*range(5), 11, 12]):
+        hidden = points.copy()
+        hidden[list(rows), :2], hidden[list(rows), 2] = 900, 0.1
+        found = whole_region(hidden)
+        assert found is not None and (found.x, found.y, found.side) == pytest.approx(
+            (expected.x, expected.y, expected.side)
+        )
+
+
 def test_a_small_person_made_of_half_a_large_one_is_read_again():
     """The landmark model fits somebody into what is seen of a person who is cut off; the key points know better."""
     whole, squeezed = make_body(160, 220, 300), make_body(160, 150, 130)

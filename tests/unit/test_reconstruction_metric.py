@@ -275,3 +275,23 @@ def test_a_box_alone_stands_at_its_centre_where_the_scene_is() -> None:
     assert comparison.level.isnan().all() and comparison.scene_level.isnan().all(), "what was given stays as it was"
     torch.testing.assert_close(pelvis_of(moved)[0, 1], torch.tensor([0.0, 0.0, 1.0]), rtol=0, atol=1e-6)
     assert bool(after.level[0, 1].isnan()), "nine pixels say nothing"
+
+
+def test_a_box_between_frames_with_depth_is_as_far_away_as_they_tell() -> None:
+    depth, masks = torch.full((2, *SIZE), 5.0), torch.full((2, *SIZE), -1, dtype=torch.int16)
+    depth[1], masks[:, 20:60, 10:30] = 9.0, 0
+    valid = torch.ones(1, 3, dtype=torch.bool)
+    evidence = ShotEvidence(
+        timestamps_s=torch.arange(3) / 6, valid=valid, masks=masks, landmarks_px=torch.full((1, 3, 33, 3), torch.nan),
+        boxes_xyxy=torch.tensor([[[10.0, 20, 30, 60]] * 3]), box_only=valid,
+    )  # fmt: skip
+    unknown = torch.full((1, 3), torch.nan)
+    comparison = DepthComparison(
+        level=unknown, scene_level=unknown, tilt=torch.zeros(1, 3, 2), relief=torch.ones(1, 3),
+        centre=torch.zeros(1, 3, 2), extent=torch.ones(1, 3),
+    )  # fmt: skip
+    placed = make_placed(torch.tensor([[[0.0, 0.0, 1.0]] * 3]))
+    moved, _ = _stand_in_boxes(
+        BODY, placed, comparison, depth, evidence, INTRINSICS.expand(3, 3, 3), torch.tensor([0, 2])
+    )
+    torch.testing.assert_close(pelvis_of(moved)[0, :, 2], torch.tensor([5.0, 7.0, 9.0]), rtol=0, atol=1e-5)

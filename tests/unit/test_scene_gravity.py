@@ -12,6 +12,7 @@ from torch import Tensor
 from standing_shots import FLOOR, UP, make_evidence, make_shot
 from unish.body import load_body
 from unish.geometry.plane import span_tangents
+from unish.geometry.rotation import axis_angle_to_matrix
 from unish.reconstruction.fallbacks import describe_fallbacks
 from unish.reconstruction.ground import estimate_ground
 from unish.reconstruction.scene_gravity import SceneUp, vote_up
@@ -48,6 +49,15 @@ def test_two_walls_alone_tell_up_and_one_does_not() -> None:
     assert degrees_off(vote_up(make_scene((right, 2000), (ahead, 2000)))) < 1.0
     assert vote_up(make_scene((ahead, 4000))) is None
     assert vote_up(make_scene((UP, 100))) is None, "few points"
+
+
+@pytest.mark.parametrize("degrees", [-45.0, 45.0])
+def test_a_camera_that_looks_steeply_up_or_down_is_told_by_the_surfaces(degrees: float) -> None:
+    """Where the likeliest way of holding a camera says less than what is seen."""
+    pitch = axis_angle_to_matrix(torch.tensor([math.radians(degrees), 0.0, 0.0]))
+    up, ahead = pitch @ torch.tensor([0.0, -1.0, 0.0]), pitch @ torch.tensor([0.0, 0.0, 1.0])
+    right = torch.tensor([1.0, 0.0, 0.0])
+    assert degrees_off(vote_up(make_scene((up, 2500), (ahead, 800), (right, 800))), up) < 1.0
 
 
 def test_of_a_floor_and_a_ramp_the_larger_one_is_level() -> None:

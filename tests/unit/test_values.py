@@ -14,6 +14,7 @@ import pytest
 import unish
 from unish.body import load_body
 from unish.errors import InputError
+from unish.into_folder import reconstruct_into
 from unish.settings import Settings
 from unish.values import check_count, check_number, check_path
 
@@ -66,6 +67,12 @@ def test_what_is_no_path(value: Any) -> None:
     for read in (unish.read_clip, unish.reconstruct, unish.Reconstruction.load, unish.UniSH.from_pretrained, load_body):
         with pytest.raises(InputError):
             read(value)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("value", ["", "a\0b"], ids=repr)
+def test_what_is_no_folder_for_results(value: str) -> None:
+    with pytest.raises(InputError, match=r"^the folder for the results (is .*give a path|holds a zero byte)"):
+        reconstruct_into("film.mp4", value, settings=Settings())
 
 
 def test_paths_of_both_kinds() -> None:
