@@ -17,6 +17,7 @@ from unish.errors import InputError
 from unish.lab.evaluation.benchmarks.labelled import LABELLED
 from unish.lab.evaluation.quality import FORMAT, Dashboard, is_better, load_dashboard, relative_changes
 from unish.lab.evaluation.quality_lines import LINES, Line
+from unish.lab.evaluation.quality_tables import make_clips_table
 from unish.structs import Reconstruction
 
 WALK = make_truth()
@@ -240,7 +241,24 @@ def test_the_page_shows_both_folds_and_every_place(bad_run: tuple[str, Path]) ->
     assert [(row[1], row[3]) for row in poses] == [("pose2sim_k", "h36m")]
     clips = next(row for row in rows if row[0] == "ray_jitter_cm")
     assert len(clips) == 3 and clips[1] == clips[2], "one value of the clips, one of those that may train"
+    assert "## Clips, one by one" in page and page.count("| davis_walk.mp4") == 2
     assert "nvblox_lounge_k" in places and "| davis_walk.mp4" in page and "| kitti |" in page
+
+
+def test_clips_are_shown_one_by_one() -> None:
+    row = {
+        "frames": 48, "people": 3, "seen_share": [0.5, 1.0, 0.25], "reprojection_percent": 0.96,
+        "body_to_points_cm": 3.04, "body_to_points_before_cm": 12.36, "foot_to_floor_cm": float("nan"),
+        "heights_m": [1.7, 1.62], "static_disagreement_percent": 1.0, "ray_jitter_cm": 2.0, "camera_extent_m": 0.128,
+        "people_good": 1, "people_doubtful": 2, "people_bad": 0,
+    }  # fmt: skip
+    lines = make_clips_table({"walk.mp4": row, "broken.mp4": {"error": "no video"}}).splitlines()
+    head, walk, broken = ([cell.strip() for cell in lines[at].split("|")[1:-1]] for at in (0, 2, 3))
+    assert len(lines) == 4 and head[:4] == ["clip", "frames", "people", "seen in (share of frames)"]
+    assert walk == [
+        "walk.mp4", "48", "3", "0.25–1.00", "1.0", "3.0 (12.4)", "–", "1.70, 1.62", "1.0", "2.0", "0.13", "1, 2, 0"
+    ]  # fmt: skip
+    assert broken[:2] == ["broken.mp4", "–"] and set("".join(broken[1:])) <= set("–(), "), "nothing is made up"
 
 
 def test_an_old_dashboard_is_one_clear_error(media: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

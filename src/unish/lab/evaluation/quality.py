@@ -16,7 +16,7 @@ from unish.lab.evaluation.benchmarks.clips import MAX_FRAMES, MEDIANS, TRAINING
 from unish.lab.evaluation.benchmarks.labelled import KNOWN_CAMERA, LABELLED
 from unish.lab.evaluation.clip_facts import TRAINING_CLIPS
 from unish.lab.evaluation.quality_lines import CLIPS, LINES, RENDERED, Line
-from unish.lab.evaluation.quality_tables import make_dashboard_table, make_places_table
+from unish.lab.evaluation.quality_tables import make_clips_table, make_dashboard_table, make_places_table
 from unish.lab.evaluation.results import Results, is_number
 from unish.lab.evaluation.runner import evaluate
 from unish.structs.progress import Progress
@@ -104,7 +104,10 @@ def measure_dashboard(
     dashboard.save(out / "quality.json")
     tables = [f"## {name}\n\n{result.table()}\n" for name, result in results.items()]
     places = f"## Places, fold by fold\n\n{dashboard.places()}\n"
-    (out / "quality.md").write_text("\n".join([f"# Quality of {method}\n", dashboard.table() + "\n", places, *tables]))
+    pages = [f"# Quality of {method}\n", f"{dashboard.table()}\n", places]
+    if CLIPS in results:
+        pages.append(f"## Clips, one by one\n\n{make_clips_table(results[CLIPS].sequences)}\n")
+    (out / "quality.md").write_text("\n".join([*pages, *tables]))
     return dashboard
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
+from typing import Any
 
-from unish.lab.evaluation.benchmarks.clips import TRAINING
+from unish.lab.evaluation.benchmarks.clips import TRAINING, VERDICTS
 from unish.lab.evaluation.quality_lines import CLIPS, LINES, Line
+from unish.lab.evaluation.results import is_number
 
 _FOLDS = ("fold A: to choose on", "fold B: to report")
 
@@ -49,6 +51,42 @@ def make_places_table(each: Mapping[str, Mapping[str, float]]) -> str:
             cells = [("" if value is None else f"{value:.3g}") for _, value in (left, right)]
             rows.append([column, left[0], cells[0], right[0], cells[1]])
     return _align(["line", _FOLDS[0], "", _FOLDS[1], ""], rows)
+
+
+def make_clips_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Markdown: the clips one by one, with what says most about each.
+
+    Args:
+        rows: by name of a clip, its row of ``ClipsBenchmark``; a column that is missing is shown as a dash.
+    """
+    head = [
+        "clip", "frames", "people", "seen in (share of frames)", "reprojection %", "body to points cm (before)",
+        "foot to floor cm", "heights m", "static disagreement %", "ray jitter cm", "camera extent m",
+        "people good, doubtful, bad",
+    ]  # fmt: skip
+    written = []
+    for clip, row in rows.items():
+        after, before = (_round(row.get(f"body_to_points{when}_cm"), 1) for when in ("", "_before"))
+        written.append([
+            clip, _round(row.get("frames"), 0), _round(row.get("people"), 0), _write_range(row.get("seen_share", ())),
+            _round(row.get("reprojection_percent"), 1), f"{after} ({before})", _round(row.get("foot_to_floor_cm"), 1),
+            _write_range(row.get("heights_m", ())), _round(row.get("static_disagreement_percent"), 1),
+            _round(row.get("ray_jitter_cm"), 1), _round(row.get("camera_extent_m"), 2),
+            ", ".join(_round(row.get(f"people_{verdict}"), 0) for verdict in VERDICTS),
+        ])  # fmt: skip
+    return _align(head, written)
+
+
+def _round(value: object, digits: int) -> str:
+    return f"{value:.{digits}f}" if is_number(value) else "–"
+
+
+def _write_range(values: Sequence[float]) -> str:
+    """One or two values, or the range of more; a dash without any."""
+    if not values:
+        return "–"
+    ends = (min(values), max(values))
+    return ", ".join(f"{value:.2f}" for value in values) if len(values) < 3 else f"{ends[0]:.2f}–{ends[1]:.2f}"
 
 
 def _name(line: Line | None) -> str:

@@ -40,7 +40,7 @@ MEDIANS = (
 )  # fmt: skip
 """Columns that are summarised by their median over clips."""
 
-_VERDICTS = ("good", "doubtful", "bad")
+VERDICTS = ("good", "doubtful", "bad")
 
 
 class ClipsBenchmark:
@@ -120,7 +120,7 @@ def _summarise(rows: Mapping[str, Row]) -> Row:
     if known("people_in_range"):
         summary["people_in_range_share"] = statistics.mean(known("people_in_range"))
     for what in ("people", "shots"):
-        counts = {verdict: sum(known(f"{what}_{verdict}")) for verdict in _VERDICTS}
+        counts = {verdict: sum(known(f"{what}_{verdict}")) for verdict in VERDICTS}
         if total := sum(counts.values()):
             summary |= {f"{what}_{verdict}_share": count / total for verdict, count in counts.items()}
     return summary
@@ -132,7 +132,7 @@ def _count_verdicts(report: dict[str, Any]) -> Row:
     for what in ("people", "shots"):
         verdicts = [one["verdict"] for one in report.get(what, []) if isinstance(one, dict) and "verdict" in one]
         if verdicts:
-            counts |= {f"{what}_{verdict}": verdicts.count(verdict) for verdict in _VERDICTS}
+            counts |= {f"{what}_{verdict}": verdicts.count(verdict) for verdict in VERDICTS}
     return counts
 
 
