@@ -36,6 +36,18 @@ def measure(up: str | None = "y", **turns: tuple[float, float, float]) -> dict[s
     return measure_angles(pose(**(ARMS_DOWN | turns)), up)  # type: ignore[arg-type]
 
 
+def test_turns_of_the_spine_follow_one_another_from_the_pelvis_up() -> None:
+    """Bent forward below and turned above is another posture than turned below and bent above."""
+    bent, turned = (30.0, 0.0, 0.0), (0.0, 40.0, 0.0)
+    low, high = measure(spine1=bent, spine2=turned), measure(spine1=turned, spine2=bent)
+    for found, order in ((low, (bent, turned)), (high, (turned, bent))):
+        first, second = (Rotation.from_euler("xyz", angles, degrees=True) for angles in order)
+        # The back of a level head: where the spine's own up went, and how far that is to the side.
+        up = (first * second).apply([0.0, 1.0, 0.0])
+        assert abs(found["lumbar_bending"][0]) == pytest.approx(abs(np.degrees(np.arcsin(up[0]))), abs=1e-4)
+    assert abs(low["lumbar_bending"][0]) < 1e-4 and abs(high["lumbar_bending"][0]) > 15
+
+
 def test_who_stands_straight_with_hanging_arms_has_no_angle() -> None:
     for name, values in measure().items():
         assert np.isnan(values[1]), "nobody is there"

@@ -16,7 +16,7 @@ from squatting_record import make_squat
 from striding_record import list_stances, make_stride
 from unish.body import JOINT_NAMES, Body, load_body
 from unish.export.characters import Character, choose_influences, make_character, name_bones
-from unish.export.feet import find_soles
+from unish.export.feet import _find_lock, find_soles
 from unish.export.glb import write_glb
 from unish.export.options import RIGS, SMOOTH, ExportOptions
 from unish.export.take import TakePerson, make_take
@@ -202,3 +202,17 @@ def test_khronos_finds_nothing(tmp_path: Path, scene: Reconstruction, body: Body
     for path in tmp_path.glob("*.glb"):
         found = validate_glb(path)
         assert (found["numErrors"], found["numWarnings"], found["numHints"]) == (0, 0, 0), (path, found["messages"])
+
+
+def test_toes_bend_and_feet_turn_only_where_heel_and_toe_both_stand() -> None:
+    """Four frames: nothing stands, the heel, the toe, both; the foot is found 3 cm off, and its toe 4 cm too high."""
+    heel, ball, toe = (np.tile(place, (4, 1)) for place in ([0.0, 0, 0], [0, 0.02, 0.15], [0, 0.04, 0.22]))
+    ankle, spots = (
+        np.tile([0.0, 0.08, 0.03], (4, 1)),
+        [heel + np.array([0.03, 0, 0]), np.tile([0.03, 0.0, 0.22], (4, 1))],
+    )
+    planted = np.array([[False, False], [True, False], [False, True], [True, True]])
+    shift, turn, bend = np.split(_find_lock(heel, ball, toe, spots, planted, ankle), 3, axis=1)
+    assert (shift[0] == 0).all() and np.allclose(shift[1], [0.03, 0, 0]) and np.allclose(shift[2], [0.03, -0.04, 0])
+    assert (turn[:3] == 0).all() and (bend[:3] == 0).all()
+    assert np.abs(turn[3]).max() > 0.1 and np.abs(bend[3]).max() > 0.01

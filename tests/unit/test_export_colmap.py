@@ -181,6 +181,16 @@ def test_binary_and_text_say_the_same(written: tuple[Reconstruction, Path, dict[
         assert np.array_equal(np.frombuffer(data, "<i4", 2 * length, at + 51).reshape(-1, 2), track)
         at += 51 + 8 * length
     assert at == len(data)
+    data, at = (model / "images.bin").read_bytes(), 8
+    for number, seen in enumerate(read_observations(folder), start=1):
+        (image,) = struct.unpack_from("<i", data, at)
+        at = data.index(b"\0", at + 64) + 1  # seven numbers, the camera and the name
+        (length,) = struct.unpack_from("<Q", data, at)
+        assert image == number and length == len(seen)
+        stored = np.frombuffer(data, np.dtype([("px", "<f8", 2), ("point", "<i8")]), length, at + 8)
+        assert np.array_equal(np.column_stack([stored["px"], stored["point"]]), seen)
+        at += 8 + 24 * length
+    assert at == len(data)
 
 
 @pytest.mark.slow

@@ -102,6 +102,20 @@ def test_contact_fades_with_height_and_speed() -> None:
     assert unknown.isnan().all()
 
 
+def test_what_a_user_says_of_a_foot_counts_and_nothing_else_changes() -> None:
+    shot = make_shot(num_people=2)
+    shot = replace(shot, valid=shot.valid & (torch.arange(shot.valid.shape[1]) != 3))
+    evidence, feet = make_evidence(shot), pose_feet(shot, load_body("free"), UP)
+    measured = measure_contact(feet, FLOOR, shot, evidence)
+    given = torch.full(measured.shape, torch.nan)
+    given[0, :, 1], given[1, 0, 2] = 0.0, 1.0
+    found = measure_contact(feet, FLOOR, shot, replace(evidence, given_contacts=given))
+    assert found[0, :3, 1].tolist() == [0, 0, 0] and found[1, 0, 2] == 1
+    assert found[:, 3].isnan().all(), "nobody is there"
+    untold = given.isnan()
+    torch.testing.assert_close(found[untold], measured[untold], equal_nan=True)
+
+
 # The plane ------------------------------------------------------------------------------------------------------------
 
 

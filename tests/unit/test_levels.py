@@ -147,6 +147,14 @@ def test_who_has_left_the_wall_is_not_lifted_back_onto_it() -> None:
         assert (look_for_supports(heights)[1][0, -3:] == 0).all()
 
 
+def test_who_lands_a_little_lower_is_still_on_the_wall() -> None:
+    """After a jump, too briefly to tell what is there."""
+    heights = torch.full((1, NUM_FRAMES), 0.8)
+    heights[0, -3:] = torch.tensor([1.1, 0.78, 0.78])
+    support = look_for_supports(heights)[1]
+    torch.testing.assert_close(support[0, -2:], torch.full((2, 4), 0.8), atol=0.01, rtol=0)
+
+
 def test_contact_is_told_against_the_support() -> None:
     shot = raise_people(make_shot(num_frames=4), torch.full((1, 4), 0.5))
     feet, evidence = pose_feet(shot, load_body("free"), UP), make_evidence(shot)

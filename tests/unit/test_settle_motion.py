@@ -145,6 +145,18 @@ def test_a_stance_that_moves_alone_is_held_and_feet_that_move_alike_are_not() ->
     assert (_touch(_move(still, 0.15 * time * ASIDE), contact).weights == 0).all()
 
 
+def test_a_foot_that_moves_half_as_fast_as_the_other_hardly_moves_alike() -> None:
+    """The mean of the other foot's velocity decides: a third of this one's is an error, two thirds are a belt."""
+    time = torch.arange(12)[None, :, None] / 6
+    contact = torch.ones(1, 12, 4)
+    contact[:, 6:, :2] = contact[:, :6, 2:] = 0.0
+    late = (time - 1.0).clamp_min(0.0)
+    for share, held in ((0.3, True), (0.7, False)):
+        path = 0.3 * (share * (time - late) + late)
+        found = _touch(_move(make_shot(num_frames=12), path * ASIDE), contact)
+        assert bool((found.weights[:, 6:, 2:] == 1).all()) == held, f"{share}"
+
+
 def test_what_the_other_foot_did_long_before_tells_nothing() -> None:
     """Feet that moved alike, but with four seconds between them: each is moved by an error of its own."""
     time, contact = torch.arange(36)[None, :, None] / 6, torch.zeros(1, 36, 4)

@@ -67,9 +67,8 @@ def fit_floor(
     steep = (length[:, 0] < 1e-12) | (normals @ up < math.cos(max_tilt))
     if bool(steep.all()):
         return None
-    planes = torch.cat([normals, -(normals * corners[:, 0]).sum(-1, keepdim=True)], -1)
-    score = _score_floors(safe_points, safe_weights, planes, tolerance, below_penalty)
-    plane = planes[torch.where(steep, -torch.inf, score).argmax()]
+    planes = torch.cat([normals, -(normals * corners[:, 0]).sum(-1, keepdim=True)], -1)[~steep]
+    plane = planes[_score_floors(safe_points, safe_weights, planes, tolerance, below_penalty).argmax()]
     for _ in range(3):
         inliers = used & (_distance_to_plane(safe_points, plane) <= tolerance)
         plane = _fit_plane(safe_points, torch.where(inliers, safe_weights, 0.0), plane)

@@ -12,7 +12,7 @@ from torch import Tensor
 from unish.geometry.plane import span_tangents
 from unish.geometry.robust import solve_robust_least_squares
 from unish.reconstruction.contacts import Contacts
-from unish.reconstruction.ground import FLOOR_SIGMA, UP_SIGMA, Ground
+from unish.reconstruction.ground import UP_SIGMA, Ground
 
 FOOT_SIGMA_M, FOOT_SIGMA_SHARE = 0.025, 0.04
 """1σ of a foot's height over the ground: of its own, and as a share of the camera's height over it."""
@@ -23,7 +23,9 @@ FIXED_SIGMA = math.radians(0.7)
 MIN_SPREAD = 0.2
 """Logarithm of the 95th over the 5th percentile of the contacts' depth, from which on they tell the tilt."""
 
-WEAK_UP_SIGMA = math.radians(20.0)
+FOUND_SIGMA, WEAK_UP_SIGMA = math.radians(6.0), math.radians(20.0)
+"""1σ of the tilt against a floor that scene points show, and against one that they do not."""
+
 STATURE_SIGMA = 0.06
 """1σ of the logarithm of a person's stature over what the network gave."""
 
@@ -120,7 +122,7 @@ def _fit_plane(
     offset = -(points @ normal).median() if len(contacts) else ground.floor[3].double()
     tangents = span_tangents(normal)
     spread = _depth_spread(contacts) if len(contacts) >= MANY_CONTACTS else 0.0
-    floor_sigma = FIXED_SIGMA if spread < MIN_SPREAD else FLOOR_SIGMA if ground.source == "scene" else WEAK_UP_SIGMA
+    floor_sigma = FIXED_SIGMA if spread < MIN_SPREAD else FOUND_SIGMA if ground.source == "scene" else WEAK_UP_SIGMA
     up_sigma = WEAK_UP_SIGMA if spread < MIN_SPREAD else UP_SIGMA
     upright = people_up[torch.isfinite(people_up).all(-1)].double()
     num_people = len(people_up)
@@ -191,7 +193,7 @@ def _refuse(fits: Bool[Tensor, "K"], log_stature: Float[Tensor, "P"], tilt: floa
         return STATURES
     if tilt >= MAX_TILT:
         return TILT
-    return TWO_LEVELS if math.hypot(tilt / FLOOR_SIGMA, largest / STATURE_SIGMA) >= MAX_STRAIN else ""
+    return TWO_LEVELS if math.hypot(tilt / FOUND_SIGMA, largest / STATURE_SIGMA) >= MAX_STRAIN else ""
 
 
 def _tilt_normal(

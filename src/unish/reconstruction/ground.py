@@ -14,7 +14,8 @@ from unish.body import Body
 from unish.geometry.camera import unproject
 from unish.geometry.plane import fit_floor, median_direction
 from unish.geometry.rigid import transform_points
-from unish.reconstruction.scene_gravity import SceneUp, vote_up
+from unish.reconstruction.joint_up import UpDirection, join_directions
+from unish.reconstruction.scene_gravity import vote_up
 from unish.reconstruction.shot import MetricShot
 from unish.reconstruction.static_points import LEVEL_COSINE, StaticPoints
 from unish.structs import CONFIDENT, BodyParams
@@ -30,11 +31,11 @@ FLOOR_BAND_M = 0.3
 MAX_TILT = 0.35
 """Radians by which a floor may lean against the up of people."""
 
-UP_SIGMA = math.radians(10.0)
-"""1σ of people's own up: people lean, and so do their reconstructed bodies."""
+UP_SIGMA, LEAN_SIGMA = math.radians(10.0), math.radians(20.0)
+"""1σ of a person's own up: of all frames alike, for people lean, and so do their reconstructed bodies; and of one."""
 
-FLOOR_SIGMA = math.radians(6.0)
-"""1σ of the normal of a floor that scene points show."""
+FLOOR_SIGMA, FLAT_SHARE = math.radians(4.0), 0.5
+"""1σ of the normal of a floor that scene points show: of one on which so large a share of the points near it lie."""
 
 TOO_FAR = 2.0
 """Two directions contradict one another when they are this many standard deviations apart."""
@@ -48,9 +49,11 @@ FLOOR_SHARE = 0.03
 
 FLOOR_TOLERANCE_M = 0.05
 MIN_FLOOR_POINTS = 200
-MAX_FLOOR_FRAMES = 8
-_BLOCK = 64
-"""Bodies that are posed at once."""
+MAX_FLOOR_FRAMES, MAX_FLOOR_POINTS = 8, 20_000
+"""Frames whose points are looked at, and points near the feet among which a plane is searched for."""
+
+MAX_POSED = 64
+"""Upright bodies whose feet tell how high the floor is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,69 +103,148 @@ class Dispute:
 def estimate_ground(shot: MetricShot, body: Body, *, seed: int = 0, static: StaticPoints | None = None) -> Ground:
     """Gravity and floor of a shot from its people and its scene; NaN where they do not tell.
 
-    Up is the robust mean of the ankles-to-neck direction of upright people; the floor is the plane through the scene
-    points near the height of their feet, and a level plane at that height when there are too few such points. Where
-    that plane leans against the level surfaces of the scene by more than these are spread, it goes over stairs or a
-    ramp: then the level plane with the most points is the floor. Without upright people the directions of the scene's
-    surfaces tell which way is up.
+    Up is what most agree on of each person's own up, the directions of the scene's surfaces, the floor, and how cameras
+    are held (``joint_up``). The floor is the plane through the scene points near the height of upright people's feet.
+    Where that is one of many (few of these points share it), or leans against the joined up by more than this is
+    uncertain (stairs, a ramp, a bowl that a network draws), a level plane lies as high as it is at people's feet; where
+    there are too few points, at the height of the feet. Without upright people surfaces and cameras tell which way is
+    up.
 
     Args:
-        static: points of the scene; ``None`` asks people alone.
+        static: points of the scene; ``None`` asks people and cameras alone.
     """
-    trunk, upright = find_upright(shot, body)
+    _, upright = find_upright(shot, body)
     if int(upright.sum()) < min(MIN_UPRIGHT_FRAMES, len(shot.c2w)):
-        return _ask_scene(static, seed)
-    up = median_direction(trunk[upright], torch.ones(int(upright.sum())))
-    level = float(_find_feet_height(shot, body, upright, up))
+        return _ask_scene(shot, static, seed)
+    people = _hear_people(shot, body)
+    surfaces = _hear_surfaces(people, shot, static)
     points, weights = _sample_scene(shot)
-    found = _find_floor(points, weights, up, level, seed)
-    told = None if static is None else vote_up(static, near=up if found is None else found[:3], within=NEAR)
-    if found is not None and told is not None and _angle(found[:3], told.up) > TOO_FAR * told.sigma:
-        level = float(_find_feet_height(shot, body, upright, told.up))
-        found = _find_floor(points, weights, told.up, level, seed, max_tilt=told.sigma)
-    if found is not None:
-        return Ground(gravity=-found[:3], floor=found, source="scene", sigma=FLOOR_SIGMA, against=_dispute(up, told))
-    floor = torch.cat([up, torch.tensor([-level])])
-    return Ground(gravity=-up, floor=floor, source="people", sigma=UP_SIGMA, against=_dispute(up, told))
+    place = _Place(bodies=_pose_upright(shot, body, upright), points=points, weights=weights, seed=seed)
+    joined, found, least = join_directions([*people, *surfaces], shot.c2w), None, math.inf
+    for near in (joined.up, _join_own(people)):
+        floor = place.find_floor(near)
+        if floor is not None:
+            heard = join_directions([*people, *surfaces, floor.normal], shot.c2w)
+            misfit = heard.misfit - 2 * math.log(floor.num_points)
+            if misfit < least:
+                joined, found, least = heard, floor, misfit
+    against, up = _dispute(people, surfaces), joined.up
+    if found is None:
+        level = place.find_level(up, torch.zeros(4))
+        return Ground(gravity=-up, floor=level, source="people", sigma=joined.sigma, against=against)
+    is_flat = found.share >= FLAT_SHARE and _angle(found.plane[:3], up) <= joined.sigma
+    plane = found.plane if is_flat else place.find_level(up, found.plane)
+    return Ground(gravity=-plane[:3], floor=plane, source="scene", sigma=joined.sigma, against=against)
 
 
-def _find_floor(
-    points: Float[Tensor, "N 3"],
-    weights: Float[Tensor, "N"],
-    up: Float[Tensor, "3"],
-    level: float,
-    seed: int,
-    max_tilt: float = MAX_TILT,
-) -> Float[Tensor, "4"] | None:
-    """The plane with the most points near a height along ``up``, if these are enough."""
-    near = (points @ up - level).abs() < FLOOR_BAND_M
-    if int(near.sum()) < MIN_FLOOR_POINTS:
-        return None
-    fit = fit_floor(points[near], weights[near], up, tolerance=FLOOR_TOLERANCE_M, max_tilt=max_tilt, seed=seed)
-    return None if fit is None or int(fit.inliers.sum()) < MIN_FLOOR_POINTS else fit.plane
+@dataclass(frozen=True, kw_only=True)
+class _Floor:
+    """A plane through ``num_points`` points, with a ``share`` of the weight of all near the height of the feet."""
+
+    plane: Float[Tensor, "4"]
+    num_points: int
+    share: float
+
+    @property
+    def normal(self) -> UpDirection:
+        """A plane through a part of a bowl, or of a slope, is one of many."""
+        return UpDirection(up=self.plane[:3], sigma=FLOOR_SIGMA * max(1.0, FLAT_SHARE / self.share))
 
 
-def _ask_scene(static: StaticPoints | None, seed: int) -> Ground:
-    """Gravity from the directions of the scene's surfaces, and the floor that lies level with it, if they tell it."""
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Vertices of K upright bodies, and N points of the scene with their weights; world, metres."""
+
+    bodies: Float[Tensor, "K V 3"]
+    points: Float[Tensor, "N 3"]
+    weights: Float[Tensor, "N"]
+    seed: int
+
+    def find_floor(self, up: Float[Tensor, "3"]) -> _Floor | None:
+        """The plane with the most points near the height of the feet along ``up``, if these are enough, and if it
+        passes near the feet along its own normal, too."""
+        near = (self.points @ up - self._find_heights(up).median()).abs() < FLOOR_BAND_M
+        if int(near.sum()) < MIN_FLOOR_POINTS:
+            return None
+        points, weights = self.points[near], self.weights[near]
+        some = torch.linspace(0, len(points) - 1, min(len(points), MAX_FLOOR_POINTS)).round().long()
+        fit = fit_floor(
+            points[some], weights[some], up, tolerance=FLOOR_TOLERANCE_M, max_tilt=MAX_TILT, seed=self.seed
+        )  # fmt: skip
+        if fit is None or abs(float(self._find_heights(fit.plane[:3]).median() + fit.plane[3])) > FLOOR_BAND_M:
+            return None
+        inliers = (points @ fit.plane[:3] + fit.plane[3]).abs() <= FLOOR_TOLERANCE_M
+        if int(inliers.sum()) < MIN_FLOOR_POINTS:
+            return None
+        share = float(weights[inliers].sum() / weights.sum())
+        return _Floor(plane=fit.plane, num_points=int(inliers.sum()), share=share)
+
+    def find_level(self, up: Float[Tensor, "3"], plane: Float[Tensor, "4"]) -> Float[Tensor, "4"]:
+        """The level plane at the median over bodies of a plane's height along ``up`` under the lowest vertex; of zeros,
+        of that vertex itself."""
+        feet = self.bodies[torch.arange(len(self.bodies)), (self.bodies @ up).argmin(1)]
+        over = (feet @ plane[:3] + plane[3]) / (plane[:3] @ up).clamp_min(1e-6)
+        return torch.cat([up, -(feet @ up - over).median()[None]])
+
+    def _find_heights(self, up: Float[Tensor, "3"]) -> Float[Tensor, "K"]:
+        return (self.bodies @ up).amin(1)
+
+
+def _hear_people(shot: MetricShot, body: Body) -> list[UpDirection]:
+    """Each person's own up: the robust mean of the ankles-to-neck direction of their upright frames.
+
+    Bodies lean alike where the focal length is wrong, so many people tell it hardly better than one."""
+    trunk, upright = find_upright(shot, body)
+    counts = upright.sum(1)
+    return [
+        UpDirection(
+            up=median_direction(line, seen.float()),
+            sigma=math.hypot(UP_SIGMA * math.sqrt(int((counts > 0).sum())), LEAN_SIGMA / math.sqrt(count)),
+        )
+        for line, seen, count in zip(trunk, upright, counts.tolist(), strict=True)
+        if count
+    ]
+
+
+def _join_own(people: list[UpDirection]) -> Float[Tensor, "3"]:
+    return median_direction(torch.stack([one.up for one in people]), torch.tensor([1 / one.sigma for one in people]))
+
+
+def _hear_surfaces(people: list[UpDirection], shot: MetricShot, static: StaticPoints | None) -> list[UpDirection]:
+    """What the scene's surfaces say, if they do. Several directions may be about as good: what most surfaces say counts
+    unless people and cameras contradict; then it is what most say within reach of these."""
+    told = None if static is None else vote_up(static)
+    if static is None or told is None:
+        return []
+    up = join_directions([*people, UpDirection(up=told.up, sigma=told.sigma)], shot.c2w).up
+    if _angle(up, told.up) > TOO_FAR * told.sigma:
+        told = vote_up(static, near=up, within=NEAR)
+    return [] if told is None else [UpDirection(up=told.up, sigma=told.sigma)]
+
+
+def _ask_scene(shot: MetricShot, static: StaticPoints | None, seed: int) -> Ground:
+    """Gravity from the directions of the scene's surfaces and how cameras are held, and the floor that lies level with
+    it, if they tell it."""
     told = None if static is None else vote_up(static)
     if static is None or told is None or told.sigma > MAX_SIGMA:
         return Ground(gravity=torch.full((3,), torch.nan), floor=torch.full((4,), torch.nan), source="none")
-    level = static.pick(static.normals @ told.up > LEVEL_COSINE)
+    joined = join_directions([UpDirection(up=told.up, sigma=told.sigma)], shot.c2w)
+    level = static.pick(static.normals @ joined.up > LEVEL_COSINE)
     fit = fit_floor(
-        level.points, level.conf, told.up, tolerance=FLOOR_TOLERANCE_M, max_tilt=told.sigma, seed=seed
+        level.points, level.conf, joined.up, tolerance=FLOOR_TOLERANCE_M, max_tilt=joined.sigma, seed=seed
     )  # fmt: skip
     if fit is None or int(fit.inliers.sum()) < max(MIN_FLOOR_POINTS, FLOOR_SHARE * len(static.points)):
-        return Ground(
-            gravity=-told.up, floor=torch.full((4,), torch.nan), source="directions", sigma=told.sigma
-        )  # fmt: skip
-    return Ground(gravity=-fit.plane[:3], floor=fit.plane, source="directions", sigma=told.sigma)
+        unknown = torch.full((4,), torch.nan)
+        return Ground(gravity=-joined.up, floor=unknown, source="directions", sigma=joined.sigma)
+    return Ground(gravity=-fit.plane[:3], floor=fit.plane, source="directions", sigma=joined.sigma)
 
 
-def _dispute(up: Float[Tensor, "3"], told: SceneUp | None) -> Dispute | None:
+def _dispute(people: list[UpDirection], surfaces: list[UpDirection]) -> Dispute | None:
     """Whether people's own up and the scene's surfaces contradict one another."""
-    if told is None or _angle(up, told.up) <= TOO_FAR * math.hypot(UP_SIGMA, told.sigma):
+    if not surfaces:
         return None
-    return Dispute(angle=_angle(up, told.up), sigma=told.sigma)
+    angle, sigma = _angle(_join_own(people), surfaces[0].up), surfaces[0].sigma
+    return Dispute(angle=angle, sigma=sigma) if angle > TOO_FAR * math.hypot(UP_SIGMA, sigma) else None
 
 
 def _angle(one: Float[Tensor, "3"], other: Float[Tensor, "3"]) -> float:
@@ -177,21 +259,12 @@ def find_upright(shot: MetricShot, body: Body) -> tuple[Float[Tensor, "P T 3"], 
     return trunk, shot.valid & (trunk.norm(dim=-1) > UPRIGHT * straight) & (shot.distance_sigma < 0.1)
 
 
-def _find_feet_height(
-    shot: MetricShot, body: Body, upright: Bool[Tensor, "P T"], up: Float[Tensor, "3"]
-) -> Float[Tensor, ""]:
-    """Median over upright people and frames of the height of the lowest body vertex."""
-    params = BodyParams(
-        betas=shot.params.betas[upright],
-        global_orient=shot.params.global_orient[upright],
-        body_pose=shot.params.body_pose[upright],
-        transl=shot.params.transl[upright],
-    )
-    parts = [
-        BodyParams(**{name: value[at : at + _BLOCK] for name, value in vars(params).items()})
-        for at in range(0, len(params.transl), _BLOCK)
-    ]
-    return torch.cat([(body.vertices(part) @ up).amin(1) for part in parts]).median()
+def _pose_upright(shot: MetricShot, body: Body, upright: Bool[Tensor, "P T"]) -> Float[Tensor, "K V 3"]:
+    """Vertices of upright people, world, of evenly spread ones where they are many."""
+    rows = upright.nonzero()
+    rows = rows[torch.linspace(0, len(rows) - 1, min(len(rows), MAX_POSED)).round().long()]
+    params = {name: value[rows[:, 0], rows[:, 1]] for name, value in vars(shot.params).items()}
+    return body.vertices(BodyParams(**params))
 
 
 def _sample_scene(shot: MetricShot) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N"]]:

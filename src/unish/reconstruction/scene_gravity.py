@@ -10,12 +10,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unish.reconstruction.joint_up import measure_hold
 from unish.reconstruction.static_points import StaticPoints
 
 NUM_DIRECTIONS = 3000
 """Directions that are tried, evenly spread over the half space above the camera: 2.6° apart."""
 
-MAX_POINTS = 4000
+MAX_POINTS, RATED = 4000, 2
+"""Points that are asked, and every so many of them where directions are only chosen from."""
+
 KERNEL = math.radians(6.0)
 """1σ of the angle by which a level or upright surface may lean, or be drawn leaning."""
 
@@ -76,7 +79,7 @@ def vote_up(static: StaticPoints, *, near: Float[Tensor, "3"] | None = None, wit
     candidates = _spread_directions(static.cameras, near, within)
     if len(candidates) == 0:
         return None
-    score = _rate(candidates.float() @ normals.float().mT) @ weights.float()
+    score = _rate(candidates.float() @ normals[::RATED].float().mT) @ weights[::RATED].float()
     up = candidates[(score * _expect(candidates, static.cameras)).argmax()]
     share = 0.0
     for kernel in KERNELS:
@@ -134,8 +137,5 @@ def _spread_directions(
 def _expect(up: Float[Tensor, "M 3"], cameras: Float[Tensor, "F 4 4"]) -> Float[Tensor, "M"]:
     """How likely cameras are held so that this is up: mean over the looks of two normal distributions, of roll and of
     pitch."""
-    axes = cameras[:, :3, :3].double()
-    right, down, forward = (up @ axes[:, :, axis].mT for axis in range(3))
-    roll = torch.atan2(right, -down) * (1 - forward.square()).sqrt()
-    pitch = torch.asin(forward.clamp(-1, 1))
+    roll, pitch = measure_hold(up, cameras[:, :3, :3].double())
     return torch.exp(-0.5 * ((roll / ROLL_SIGMA).square() + (pitch / PITCH_SIGMA).square())).mean(1)
