@@ -78,6 +78,8 @@ def test_how_far_a_camera_looks_down_says_little() -> None:
     assert pytest.approx(5 * ROLL_SIGMA) == PITCH_SIGMA
     steep = join_directions([say(0.0, 5.0)], make_cameras(pitch=-50.0))
     assert degrees_off(steep, LEVEL) < 1.0
+    unsure = join_directions([say(20.0, 25.0, axis=0)], torch.eye(4)[None])
+    assert 5.0 < degrees_off(unsure, LEVEL) < 15.0, "but something"
 
 
 def test_the_misfit_tells_which_of_two_says_the_others_agree_with() -> None:

@@ -13,8 +13,9 @@ from standing_shots import CAMERA_HEIGHT_M, HEIGHT, UP, WIDTH, floor_depth, make
 from unish.body import load_body
 from unish.geometry.camera import unproject
 from unish.geometry.rigid import transform_points
+from unish.geometry.rotation import axis_angle_to_matrix
 from unish.reconstruction import MetricShot
-from unish.reconstruction.ground import Ground, _sample_scene, estimate_ground
+from unish.reconstruction.ground import Ground, _Floor, _hear_people, _Place, _sample_scene, estimate_ground
 from unish.reconstruction.static_points import sample_static
 
 
@@ -170,3 +171,43 @@ def foot_under(shot: MetricShot) -> Tensor:
 
 def degrees_between(one: Tensor, other: Tensor) -> float:
     return math.degrees(math.acos(max(-1.0, min(1.0, float(one @ other)))))
+
+
+@pytest.mark.parametrize("degrees", [18.0, 22.0, -30.0, 50.0])
+def test_a_camera_that_is_rolled_far_is_not_believed_beside_people_and_floor(degrees: float) -> None:
+    """The floor is looked for around what people alone say, too: what cameras say besides is too far from it."""
+    shot = make_shot(num_frames=8)
+    c2w = shot.c2w.clone()
+    c2w[:, :3, :3] = c2w[:, :3, :3] @ axis_angle_to_matrix(torch.tensor([0.0, 0.0, math.radians(degrees)]))
+    found = estimate(replace(shot, c2w=c2w, depth=floor_depth(c2w, CAMERA_HEIGHT_M)))
+    assert_ground(found, UP, CAMERA_HEIGHT_M, seen=True, atol=1e-3)
+
+
+def test_many_people_are_little_surer_than_one_and_many_frames_than_few() -> None:
+    body = load_body("free")
+    one, few, many = (_hear_people(make_shot(num_people=people), body) for people in (1, 2, 8))
+    assert [len(people) for people in (one, few, many)] == [1, 2, 8]
+    joint = [sum(1 / person.sigma**2 for person in people) ** -0.5 for people in (one, few, many)]
+    assert joint[0] > joint[1] > joint[2] > math.radians(10.0)
+    (longer,) = _hear_people(make_shot(num_frames=100), body)
+    assert math.radians(10.0) < longer.sigma < math.radians(10.5) < one[0].sigma
+
+
+def test_a_floor_is_as_certain_as_its_share_of_the_points_near_the_feet() -> None:
+    plane = torch.cat([UP, torch.zeros(1)])
+    sigmas = [_Floor(plane=plane, share=share).normal.sigma for share in (1.0, 0.5, 0.25, 0.125)]
+    assert sigmas == pytest.approx([math.radians(degrees) for degrees in (4.0, 4.0, 8.0, 16.0)])
+
+
+def test_a_level_plane_is_as_high_as_the_slope_is_under_the_feet() -> None:
+    """Two people on a slope, a third beside it who sinks: most count; without a plane, their feet."""
+    across = torch.nn.functional.normalize(torch.linalg.cross(UP, torch.tensor([0.0, 0.0, 1.0])), dim=0)
+    slope = torch.nn.functional.normalize(UP + 0.1 * across, dim=0)
+    plane = torch.cat([slope, torch.tensor([1.0])])
+    feet = torch.tensor([3.0, 3.2, 3.1])[:, None] * across + torch.tensor([0.2, 0.1, -5.0])[:, None] * UP
+    bodies = feet[:, None] + torch.tensor([0.0, 0.9, 1.7])[None, :, None] * UP
+    place = _Place(bodies=bodies, points=torch.zeros(0, 3), weights=torch.zeros(0), seed=0)
+    level = place.find_level(UP, plane)
+    under = feet[2] + UP * (-float(plane @ torch.cat([feet[2], torch.ones(1)])) / float(slope @ UP))
+    torch.testing.assert_close(level, torch.cat([UP, -(under @ UP)[None]]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(place.find_level(UP, torch.zeros(4)), torch.cat([UP, torch.tensor([-0.1])]))

@@ -120,14 +120,13 @@ def estimate_ground(shot: MetricShot, body: Body, *, seed: int = 0, static: Stat
     surfaces = _hear_surfaces(people, shot, static)
     points, weights = _sample_scene(shot)
     place = _Place(bodies=_pose_upright(shot, body, upright), points=points, weights=weights, seed=seed)
-    joined, found, least = join_directions([*people, *surfaces], shot.c2w), None, math.inf
+    joined, found = join_directions([*people, *surfaces], shot.c2w), None
     for near in (joined.up, _join_own(people)):
         floor = place.find_floor(near)
         if floor is not None:
             heard = join_directions([*people, *surfaces, floor.normal], shot.c2w)
-            misfit = heard.misfit - 2 * math.log(floor.num_points)
-            if misfit < least:
-                joined, found, least = heard, floor, misfit
+            if found is None or heard.misfit < joined.misfit:
+                joined, found = heard, floor
     against, up = _dispute(people, surfaces), joined.up
     if found is None:
         level = place.find_level(up, torch.zeros(4))
@@ -139,10 +138,9 @@ def estimate_ground(shot: MetricShot, body: Body, *, seed: int = 0, static: Stat
 
 @dataclass(frozen=True, kw_only=True)
 class _Floor:
-    """A plane through ``num_points`` points, with a ``share`` of the weight of all near the height of the feet."""
+    """A plane through points that have a ``share`` of the weight of all near the height of the feet."""
 
     plane: Float[Tensor, "4"]
-    num_points: int
     share: float
 
     @property
@@ -177,7 +175,7 @@ class _Place:
         if int(inliers.sum()) < MIN_FLOOR_POINTS:
             return None
         share = float(weights[inliers].sum() / weights.sum())
-        return _Floor(plane=fit.plane, num_points=int(inliers.sum()), share=share)
+        return _Floor(plane=fit.plane, share=share)
 
     def find_level(self, up: Float[Tensor, "3"], plane: Float[Tensor, "4"]) -> Float[Tensor, "4"]:
         """The level plane at the median over bodies of a plane's height along ``up`` under the lowest vertex; of zeros,
