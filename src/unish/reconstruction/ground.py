@@ -40,7 +40,6 @@ FLOOR_SIGMA, FLAT_SHARE = math.radians(4.0), 0.5
 TOO_FAR = 2.0
 """Two directions contradict one another when they are this many standard deviations apart."""
 
-NEAR = math.radians(60.0)
 MAX_SIGMA = math.radians(15.0)
 """1σ from which on a direction of gravity is not worth having."""
 
@@ -117,7 +116,7 @@ def estimate_ground(shot: MetricShot, body: Body, *, seed: int = 0, static: Stat
     if int(upright.sum()) < min(MIN_UPRIGHT_FRAMES, len(shot.c2w)):
         return _ask_scene(shot, static, seed)
     people = _hear_people(shot, body)
-    surfaces = _hear_surfaces(people, shot, static)
+    surfaces = _hear_surfaces(static)
     points, weights = _sample_scene(shot)
     place = _Place(bodies=_pose_upright(shot, body, upright), points=points, weights=weights, seed=seed)
     joined, found = join_directions([*people, *surfaces], shot.c2w), None
@@ -208,15 +207,9 @@ def _join_own(people: list[UpDirection]) -> Float[Tensor, "3"]:
     return median_direction(torch.stack([one.up for one in people]), torch.tensor([1 / one.sigma for one in people]))
 
 
-def _hear_surfaces(people: list[UpDirection], shot: MetricShot, static: StaticPoints | None) -> list[UpDirection]:
-    """What the scene's surfaces say, if they do. Several directions may be about as good: what most surfaces say counts
-    unless people and cameras contradict; then it is what most say within reach of these."""
+def _hear_surfaces(static: StaticPoints | None) -> list[UpDirection]:
+    """What the scene's surfaces say, if they do."""
     told = None if static is None else vote_up(static)
-    if static is None or told is None:
-        return []
-    up = join_directions([*people, UpDirection(up=told.up, sigma=told.sigma)], shot.c2w).up
-    if _angle(up, told.up) > TOO_FAR * told.sigma:
-        told = vote_up(static, near=up, within=NEAR)
     return [] if told is None else [UpDirection(up=told.up, sigma=told.sigma)]
 
 

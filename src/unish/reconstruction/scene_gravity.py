@@ -62,23 +62,18 @@ class SceneUp:
     share: float
 
 
-def vote_up(static: StaticPoints, *, near: Float[Tensor, "3"] | None = None, within: float = math.pi) -> SceneUp | None:
+def vote_up(static: StaticPoints) -> SceneUp | None:
     """The direction that most surfaces agree with, which are level or upright; ``None`` where too few tell it.
 
     A surface agrees by exp(−½ (angle / ``KERNEL``)²), the angle between its normal and up, or for an upright one
     between its normal and the horizontal. Nothing is assumed of how walls stand to one another. The best of many
     directions is refined as the eigenvector that level surfaces are most along and upright ones least.
-
-    Args:
-        near: an up that is known already; directions farther from it than ``within`` radians are not looked at.
     """
     if len(static.points) < MIN_POINTS:
         return None
     pick = torch.linspace(0, len(static.points) - 1, min(len(static.points), MAX_POINTS)).long()
     normals, weights = static.normals[pick].double(), static.conf[pick].double()
-    candidates = _spread_directions(static.cameras, near, within)
-    if len(candidates) == 0:
-        return None
+    candidates = _spread_directions(static.cameras)
     score = _rate(candidates.float() @ normals[::RATED].float().mT) @ weights[::RATED].float()
     up = candidates[(score * _expect(candidates, static.cameras)).argmax()]
     share = 0.0
@@ -119,19 +114,14 @@ def _agree(cosine: Float[Tensor, "*shape"], kernel: float) -> tuple[Tensor, Tens
     return kernels[0], kernels[1], kernels[2]
 
 
-def _spread_directions(
-    cameras: Float[Tensor, "F 4 4"], near: Float[Tensor, "3"] | None, within: float
-) -> Float[Tensor, "M 3"]:
-    """Evenly spread unit vectors (Fibonacci lattice) less than 90° from the cameras' own up, and near the known one."""
+def _spread_directions(cameras: Float[Tensor, "F 4 4"]) -> Float[Tensor, "M 3"]:
+    """Evenly spread unit vectors (Fibonacci lattice) less than 90° from the cameras' own up."""
     index = torch.arange(2 * NUM_DIRECTIONS, dtype=torch.float64) + 0.5
     height = 1 - index / NUM_DIRECTIONS
     azimuth = math.pi * (1 + math.sqrt(5)) * index
     radius = (1 - height.square()).sqrt()
     sphere = torch.stack([radius * azimuth.cos(), height, radius * azimuth.sin()], dim=-1)
-    kept = (sphere @ -cameras[:, :3, 1].double().mean(0)) > 0
-    if near is not None:
-        kept &= sphere @ near.double() > math.cos(within)
-    return sphere[kept]
+    return sphere[(sphere @ -cameras[:, :3, 1].double().mean(0)) > 0]
 
 
 def _expect(up: Float[Tensor, "M 3"], cameras: Float[Tensor, "F 4 4"]) -> Float[Tensor, "M"]:
