@@ -75,7 +75,7 @@ def test_a_level_camera_corrects_who_leans_and_a_rolled_one_is_believed() -> Non
 
 def test_how_far_a_camera_looks_down_says_little() -> None:
     """25 degrees at a time are as likely as five of roll."""
-    assert pytest.approx(5 * ROLL_SIGMA) == PITCH_SIGMA
+    assert pytest.approx([math.radians(5), math.radians(25)]) == [ROLL_SIGMA, PITCH_SIGMA]
     steep = join_directions([say(0.0, 5.0)], make_cameras(pitch=-50.0))
     assert degrees_off(steep, LEVEL) < 1.0
     unsure = join_directions([say(20.0, 25.0, axis=0)], torch.eye(4)[None])

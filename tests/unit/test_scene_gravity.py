@@ -11,6 +11,7 @@ from torch import Tensor
 
 from standing_shots import FLOOR, UP, make_evidence, make_shot
 from unish.body import load_body
+from unish.geometry.camera import unproject
 from unish.geometry.plane import span_tangents
 from unish.geometry.rotation import axis_angle_to_matrix
 from unish.reconstruction.fallbacks import describe_fallbacks
@@ -95,3 +96,34 @@ def test_people_who_lean_against_the_scene_are_told_of() -> None:
     agreed = estimate_ground(upright, load_body("free"), static=sample_static(upright, make_evidence(upright)))
     assert agreed.against is None and agreed.source == "scene"
     assert describe_fallbacks([upright], [agreed], [0]) == [], "nothing was guessed, so nothing is said"
+
+
+def test_a_ramp_that_surfaces_and_people_contradict_is_not_level() -> None:
+    """All points near the feet lie on it, but it leans by 14 degrees against what everything else says."""
+    shot = make_shot(num_frames=6)
+    static = sample_static(shot, make_evidence(shot))
+    across = torch.nn.functional.normalize(torch.linalg.cross(UP, shot.c2w[0, :3, 2]), dim=0)
+    ramp = torch.nn.functional.normalize(UP + 0.25 * across, dim=0)
+    vertices = load_body("free").vertices(shot.params)[0, 0]
+    foot = vertices[(vertices @ UP).argmin()]
+    rays = unproject(torch.ones_like(shot.depth), shot.intrinsics) @ shot.c2w[:, None, :3, :3].mT
+    ahead = ((foot - shot.c2w[:, :3, 3]) @ ramp)[:, None, None] / (rays @ ramp).clamp_max(-1e-6)
+    depth = torch.where((rays @ ramp < -0.05) & (ahead < 20), ahead, 0.0)
+    ground = estimate_ground(replace(shot, depth=depth), load_body("free"), static=static)
+    assert ground.source == "scene"
+    assert math.degrees(math.acos(float(ramp @ UP))) == pytest.approx(14, abs=0.1)
+    assert math.degrees(math.acos(min(1.0, float(-ground.gravity @ UP)))) < 4.0
+    assert abs(float(ground.floor[:3] @ foot + ground.floor[3])) < 0.05, "as high as the ramp is under the feet"
+
+
+def test_without_people_the_way_the_camera_is_held_counts_beside_the_surfaces() -> None:
+    """Two rough walls and no floor; the camera is rolled by six degrees against them."""
+    right, ahead = span_tangents(UP)
+    walls = make_scene((right, 2000), (ahead, 2000), noise=0.08)
+    shot = make_shot()
+    nobody = replace(shot, valid=torch.zeros_like(shot.valid), c2w=torch.eye(4).expand(4, 4, 4))
+    ground, told = estimate_ground(nobody, load_body("free"), static=walls), vote_up(walls)
+    assert told is not None and ground.source == "directions" and ground.floor.isnan().all()
+    assert ground.sigma < told.sigma
+    roll = [abs(math.degrees(math.atan2(float(up[0]), -float(up[1])))) for up in (told.up, -ground.gravity)]
+    assert roll[0] == pytest.approx(5.8, abs=1.0) and 0.5 < roll[1] < roll[0] - 1.0

@@ -62,9 +62,10 @@ class Ground:
     Attributes:
         gravity: (3,) unit vector down; NaN when unknown.
         floor: (4,) plane n·x + d = 0 with n up; NaN when unknown.
-        source: what says so: a plane of ``scene`` points; the up of the ``people`` and the height of their feet; the
-            ``feet`` that stand on it (``feet_plane``); the ``directions`` of the scene's surfaces, where nobody stands
-            upright (``scene_gravity``); a user (``given``); or nothing.
+        source: what says so: a plane of ``scene`` points, or a level one as high as it is under people's feet; the up
+            of the ``people`` and the height of their feet; the ``feet`` that stand on it (``feet_plane``); the
+            ``directions`` of the scene's surfaces, where nobody stands upright (``scene_gravity``); a user
+            (``given``); or nothing.
         refusal: why the feet have no say although somebody stands (``FeetPlane.refusal``), else empty.
         num_contacts: feet that were found to stand.
         sigma: 1σ of the direction of gravity, radians; NaN when unknown.
@@ -112,10 +113,10 @@ def estimate_ground(shot: MetricShot, body: Body, *, seed: int = 0, static: Stat
     Args:
         static: points of the scene; ``None`` asks people and cameras alone.
     """
-    _, upright = find_upright(shot, body)
+    trunk, upright = find_upright(shot, body)
     if int(upright.sum()) < min(MIN_UPRIGHT_FRAMES, len(shot.c2w)):
         return _ask_scene(shot, static, seed)
-    people = _hear_people(shot, body)
+    people = _hear_people(trunk, upright)
     surfaces = _hear_surfaces(static)
     points, weights = _sample_scene(shot)
     place = _Place(bodies=_pose_upright(shot, body, upright), points=points, weights=weights, seed=seed)
@@ -168,7 +169,8 @@ class _Place:
         fit = fit_floor(
             points[some], weights[some], up, tolerance=FLOOR_TOLERANCE_M, max_tilt=MAX_TILT, seed=self.seed
         )  # fmt: skip
-        if fit is None or abs(float(self._find_heights(fit.plane[:3]).median() + fit.plane[3])) > FLOOR_BAND_M:
+        reach = FLOOR_BAND_M + FLOOR_TOLERANCE_M
+        if fit is None or abs(float(self._find_heights(fit.plane[:3]).median() + fit.plane[3])) > reach:
             return None
         inliers = (points @ fit.plane[:3] + fit.plane[3]).abs() <= FLOOR_TOLERANCE_M
         if int(inliers.sum()) < MIN_FLOOR_POINTS:
@@ -187,11 +189,11 @@ class _Place:
         return (self.bodies @ up).amin(1)
 
 
-def _hear_people(shot: MetricShot, body: Body) -> list[UpDirection]:
-    """Each person's own up: the robust mean of the ankles-to-neck direction of their upright frames.
+def _hear_people(trunk: Float[Tensor, "P T 3"], upright: Bool[Tensor, "P T"]) -> list[UpDirection]:
+    """Each person's own up: the robust mean of the ankles-to-neck direction of their upright frames (``find_upright``).
 
-    Bodies lean alike where the focal length is wrong, so many people tell it hardly better than one."""
-    trunk, upright = find_upright(shot, body)
+    Bodies lean alike where the focal length is wrong, so many people tell it hardly better than one.
+    """
     counts = upright.sum(1)
     return [
         UpDirection(
@@ -204,6 +206,7 @@ def _hear_people(shot: MetricShot, body: Body) -> list[UpDirection]:
 
 
 def _join_own(people: list[UpDirection]) -> Float[Tensor, "3"]:
+    """What people alone say, each by their certainty."""
     return median_direction(torch.stack([one.up for one in people]), torch.tensor([1 / one.sigma for one in people]))
 
 

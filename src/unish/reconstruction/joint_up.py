@@ -15,7 +15,7 @@ from unish.geometry.plane import span_tangents
 from unish.geometry.robust import CAUCHY_SCALE
 
 ROLL_SIGMA, PITCH_SIGMA = math.radians(5.0), math.radians(25.0)
-"""1σ of how people hold cameras."""
+"""1σ of how people hold cameras. Those of ``scene_gravity`` are wider: there they only part floors from walls."""
 
 HELD_SCALE = 1.0
 """As ``CAUCHY_SCALE``, of cameras: a few are rolled by anything, on tripods of laboratories too."""
@@ -23,14 +23,14 @@ HELD_SCALE = 1.0
 _GRID = 5
 _SHRINK = 0.5
 _LEVELS = 12
-"""Around the best direction of a grid a finer one is laid, so many times; the last one is finer than .01 degrees."""
+"""Around the best direction of a grid a finer one is laid, so many times; the last one's step is .01 degrees."""
 
 _FIRST_STEP = math.radians(20.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpDirection:
-    """One say, or what several come to.
+    """What one source says, or what several come to.
 
     Attributes:
         up: (3,) unit vector against gravity, world of the shot.
@@ -45,9 +45,10 @@ class UpDirection:
 
 def join_directions(told: Sequence[UpDirection], cameras: Float[Tensor, "F 4 4"]) -> UpDirection:
     """The direction with the smallest Σ ρ(angle/σ), ρ(r) = c² log(1 + r²/c²) (Cauchy), over what is told and the mean
-    over cameras of their roll and pitch: a say that is far from all others hardly counts.
+    over cameras of their roll and pitch: what is far from all others hardly counts.
 
-    The search begins at each say and at the mean camera's own up, and ends with the best of the minima.
+    The search begins at the best of what is told and the mean camera's own up, and looks 40 degrees around it, ever
+    more finely.
 
     Args:
         told: at least one.
