@@ -117,9 +117,13 @@ def test_points_between_cells_are_found_with_their_score() -> None:
     found = vitpose.decode(heat)
     np.testing.assert_allclose(found[..., :2] * [47, 63], points, atol=0.02)
     np.testing.assert_allclose(found[..., 2], heat.reshape(3, 17, -1).max(-1))
+    # What the other side's point has there; the nose is its own.
+    for point, other in ((0, 0), (5, 6), (16, 15)):
+        column, row = points[0, point].round().astype(int)
+        assert found[0, point, 3] == pytest.approx(heat[0, other, row, column]), point
     # The border, and a heat without any top.
-    edge = vitpose.decode(heat_at(np.array([[[0.0, 0.0], [47.0, 63.0]]])))
-    np.testing.assert_allclose(edge[0, :, :2], [[0, 0], [1, 1]], atol=0.02)
+    edge = vitpose.decode(heat_at(np.tile([[0.0, 0.0], [47.0, 63.0]], (9, 1))[None, :17]))
+    np.testing.assert_allclose(edge[0, :2, :2], [[0, 0], [1, 1]], atol=0.02)
     assert np.isfinite(vitpose.decode(np.zeros((1, 17, 64, 48), np.float32))).all()
 
 
@@ -150,7 +154,7 @@ def test_key_points_ask_the_real_architecture(folders: dict[str, Path], which: s
     model = vitpose.VitPosePoints(str(folders[which]), "cpu")
     regions = [Region(x=70, y=60, side=80, angle=0.3), Region(x=30, y=90, side=90)]
     found = model.read_points(make_picture(), regions)
-    assert found.shape == (2, 17, 3) and found.dtype == np.float32
+    assert found.shape == (2, 17, 4) and found.dtype == np.float32
     crops = torch.stack([vitpose.cut_crop(make_picture(), region) for region in regions])
     mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     more = {"dataset_index": torch.zeros(2, dtype=torch.long)} if which == "vitpose++" else {}
@@ -159,7 +163,7 @@ def test_key_points_ask_the_real_architecture(folders: dict[str, Path], which: s
     np.testing.assert_allclose(found[..., 2], heat.flatten(2).amax(-1).numpy(), rtol=1e-3, atol=1e-4)
     alone = model.read_points(make_picture(), regions[1:])
     np.testing.assert_allclose(alone[0], found[1], rtol=1e-3, atol=1e-2)
-    assert model.read_points(make_picture(), []).shape == (0, 17, 3)
+    assert model.read_points(make_picture(), []).shape == (0, 17, 4)
 
 
 def test_models_of_other_points_are_refused(tmp_path: Path, folders: dict[str, Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 import torch
 
 from unish.assets import NEEDED_BY_DEFAULT
+from unish.body.joints import MIRRORED_LANDMARKS
 from unish.errors import InputError
 from unish.people import PeopleConfig, PeopleModels, describe_unread, find, find_people
 from unish.people.blazepose import BlazePoseDetector, BlazePoseLandmarks
+from unish.people.facing import mirror_world
 from unish.people.movenet import MoveNet, MoveNetPoints
 from unish.people.protocols import Detection, Observation, Pose
 from unish.people.regions import Region
@@ -210,7 +213,7 @@ class Everywhere:
         self.asked.append((round(float(picture.mean()) * 255), len(regions)))
         same = [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
         spread = np.linspace(-0.4, 0.4, 33)[same, None] * 62.5 * np.array([0.4, 1.0]) + np.array([20.0, 33.0])
-        return np.stack([np.concatenate([spread, np.ones((17, 1))], axis=1)] * len(regions)).astype(np.float32)
+        return np.stack([np.concatenate([spread, np.ones((17, 2))], axis=1)] * len(regions)).astype(np.float32)
 
 
 def test_poses_are_fused_with_the_points_of_a_second_model():
@@ -229,6 +232,18 @@ def test_poses_are_fused_with_the_points_of_a_second_model():
         _clip(6), tracker=Notes([{t: _seen(20.0) for t in range(6)}]), keypoints=model, notes=("only half of it",)
     )
     assert tracks.warnings[0] == "only half of it" and landmarks.sigma_px.shape == (1, 6, 33)
+
+
+def test_who_stands_is_read_from_the_same_side_in_every_frame():
+    """One frame takes the front for the back."""
+    clip = _clip(5)
+    pose = NoLandmarks(0.9).read_pose(clip.images[0].float(), Region(x=20.0, y=30.0, side=50.0))
+    pose = replace(pose, world=np.random.default_rng(0).standard_normal((33, 3)).astype(np.float32))
+    wrong = replace(pose, px=pose.px[list(MIRRORED_LANDMARKS)], world=mirror_world(pose.world))
+    person = {frame: replace(_seen(20.0), pose=wrong if frame == 2 else pose) for frame in range(5)}
+    _, landmarks = _find(clip, tracker=Notes([person]))
+    for found, one in ((landmarks.px, pose.px), (landmarks.world, pose.world)):
+        assert torch.equal(found, torch.from_numpy(one).expand(1, 5, 33, 3))
 
 
 def test_without_its_file_the_second_model_is_done_without_and_that_is_said(monkeypatch, second_landmarks):

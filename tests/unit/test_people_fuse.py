@@ -10,6 +10,7 @@ import pytest
 from drawn_people import FRAME, Bodies, box_of, make_body
 from unish.body import LANDMARK_NAMES
 from unish.body.joints import MIRRORED_LANDMARKS
+from unish.people.facing import weigh_facing
 from unish.people.fuse import SIGMA_ALONE_M, add_points, fuse, measure_scale, sigma_alone
 from unish.people.protocols import Observation
 from unish.people.regions import Region
@@ -31,7 +32,7 @@ def make_people(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.n
     world = np.stack([0.15 * left, np.linspace(-0.9, 0.9, 33), 0.1 * left + 0.2], axis=-1)
     world = (world + 0.02 * random.standard_normal((count, 33, 3))).astype(np.float32)
     px = np.concatenate([SCALE * world[..., :2] + 300, random.random((count, 33, 1))], axis=-1).astype(np.float32)
-    points = np.concatenate([px[:, SAME, :2], np.full((count, 17, 1), 0.8)], axis=-1).astype(np.float32)
+    points = np.concatenate([px[:, SAME, :2], np.full((count, 17, 2), 0.8)], axis=-1).astype(np.float32)
     return px, world, points, np.full(count, 180.0)
 
 
@@ -71,7 +72,7 @@ def test_points_are_the_second_model_s_and_what_it_does_not_know_moves_along():
     px, world, points, side = make_people(1)
     moved = np.random.default_rng(1).standard_normal((1, 17, 2)).astype(np.float32)
     points[..., :2] += moved
-    fused, _, sigma = fuse_as_coco(px, world, points, side)
+    fused, _, sigma, _ = fuse_as_coco(px, world, points, side)
     assert np.allclose(fused[:, SAME, :2], points[..., :2], atol=1e-4)
     assert np.array_equal(fused[..., 2], px[..., 2])
     carriers = {"pinky": "wrist", "index": "wrist", "thumb": "wrist", "heel": "ankle", "foot_index": "ankle"}
@@ -91,7 +92,7 @@ def test_a_second_model_whose_trunk_is_elsewhere_is_not_heard(share, heard):
     px, world, points, side = make_people(2)
     points[0, TRUNK, 0] += share * side[0]
     points[:, 10, 0] += side
-    fused, _, sigma = fuse_as_coco(px, world, points, side)
+    fused, _, sigma, _ = fuse_as_coco(px, world, points, side)
     assert np.allclose(fused[0, SAME, :2], points[0, :, :2], atol=1e-3) == heard
     assert np.array_equal(fused[0], px[0]) != heard
     for landmark, apart in ((11, share * side[0]), (13, 0.0), (16, side[0] if heard else 0.12 * side[0])):
@@ -105,7 +106,7 @@ def test_points_that_the_second_model_does_not_see_are_hardly_visible(score, sha
     """What is behind a table BlazePose is sure of; and what moves along with such a point is seen as little."""
     px, world, points, side = make_people(2)
     points[0, 16, 2] = score
-    fused, _, _ = fuse_as_coco(px, world, points, side)
+    fused, *_ = fuse_as_coco(px, world, points, side)
     ankle_and_foot = [28, 30, 32]
     assert fused[0, ankle_and_foot, 2] == pytest.approx(share * px[0, ankle_and_foot, 2], abs=1e-6)
     others = np.delete(np.arange(33), ankle_and_foot)
@@ -120,7 +121,7 @@ def test_trunks_are_compared_where_the_second_model_is_sure():
     points[1, [11, 12], 0] += side[1]
     points[2, TRUNK, 2] = 0.29
     points[:, 9, 0] += 5
-    fused, _, _ = fuse_as_coco(px, world, points, side)
+    fused, *_ = fuse_as_coco(px, world, points, side)
     wrist = LANDMARK_NAMES.index("left_wrist")
     assert (fused[:, wrist, 0] - px[:, wrist, 0]).tolist() == pytest.approx([5, 0, 0], abs=1e-3)
 
@@ -129,7 +130,7 @@ def test_of_a_small_part_of_a_person_the_size_is_not_that_of_the_box():
     """A metre at least: 11 centimetres apart are one person, however little is seen; 13 are not."""
     px, world, points, _ = make_people(2)
     points[:, TRUNK, 0] += np.array([[0.11], [0.13]]) * SCALE
-    fused, _, _ = fuse_as_coco(px, world, points, np.array([20.0, 20.0]))
+    fused, *_ = fuse_as_coco(px, world, points, np.array([20.0, 20.0]))
     moved = (fused[:, 11, 0] - px[:, 11, 0]).tolist()
     assert moved == pytest.approx([0.11 * SCALE, 0], abs=1e-3)
 
@@ -140,7 +141,7 @@ def test_points_of_which_the_second_model_is_not_sure_stay_where_they_are(score,
     px, world, points, side = make_people(1)
     points[0, 16, 1] -= 50
     points[0, 16, 2] = score
-    fused, _, sigma = fuse_as_coco(px, world, points, side)
+    fused, _, sigma, _ = fuse_as_coco(px, world, points, side)
     for landmark in (28, 30, 32):
         assert fused[0, landmark, 1] - px[0, landmark, 1] == pytest.approx(-50 * heard, abs=1e-3)
         assert sigma[0, landmark] == pytest.approx(np.hypot(0.01 * SCALE, 0.35 * 50), rel=1e-3)
@@ -151,22 +152,33 @@ def test_left_and_right_are_the_second_model_s_and_depth_follows():
     px, world, points, side = make_people(4)
     wrong_px, wrong_world = px.copy(), world.copy()
     wrong_px[::2], wrong_world[::2] = turn_around(px[::2], world[::2])
-    fused_px, fused_world, sigma = fuse_as_coco(wrong_px, wrong_world, points, side)
+    fused_px, fused_world, sigma, _ = fuse_as_coco(wrong_px, wrong_world, points, side)
     assert np.allclose(fused_px, px, atol=1e-3) and np.array_equal(fused_world, world)
     assert sigma == pytest.approx(np.full((4, 33), 0.01 * SCALE), rel=1e-3)
+
+
+def test_how_sure_left_and_right_are_is_said_of_the_order_that_is_kept():
+    """Both models agree; the first one had it the other way round; one of them has read somebody else."""
+    px, world, points, side = make_people(3)
+    px[1:2], world[1:2] = turn_around(px[1:2], world[1:2])
+    points[2, :, 0] += side[2]
+    *_, facing = fuse_as_coco(px, world, points, side)
+    _, straight, *_ = fuse_as_coco(px, world, points, side)
+    assert facing[:2] == pytest.approx(weigh_facing(straight, points, np.array([False, True, False]))[:2])
+    assert facing[0] > facing[1] + 1 and np.isnan(facing[2])
 
 
 def test_somebody_else_does_not_turn_a_person_around():
     """Nor do a few exchanged limbs, or a trunk seen from the side that says the contrary of all limbs."""
     px, world, points, side = make_people(3)
-    points[0] = np.concatenate([points[0, :1], points[0, 1:].reshape(8, 2, 3)[:, ::-1].reshape(16, 3)])
+    points[0] = np.concatenate([points[0, :1], points[0, 1:].reshape(8, 2, 4)[:, ::-1].reshape(16, 4)])
     points[0, :, 0] += 0.3 * side[0]
     points[1, [13, 14, 15, 16]] = points[1, [14, 13, 16, 15]]
     centre = px[2, [11, 12, 23, 24], 0].mean()
     for row, landmark in zip(TRUNK, [11, 12, 23, 24], strict=True):
         px[2, landmark, 0] = centre + 0.05 * (px[2, landmark, 0] - centre)
         points[2, row, 0] = 2 * centre - px[2, landmark, 0]
-    fused_px, fused_world, _ = fuse_as_coco(px, world, points, side)
+    fused_px, fused_world, *_ = fuse_as_coco(px, world, points, side)
     assert np.array_equal(fused_world, world) and np.array_equal(fused_px[0], px[0])
     assert np.allclose(fused_px[1:, SAME, :2], points[1:, :, :2], atol=1e-3)
 
@@ -177,7 +189,9 @@ def test_mirrored_people_are_fused_to_mirrored_people():
     coco = [COCO.index(LANDMARK_NAMES[MIRRORED[landmark]]) for landmark in SAME]
 
     def mirror(marks, order, width):
-        return marks[:, order] * np.array([-1, 1, 1], np.float32) + np.array([width, 0, 0], np.float32)
+        mirrored = marks[:, order].copy()
+        mirrored[..., 0] = width - mirrored[..., 0]
+        return mirrored
 
     straight = fuse_as_coco(px, world, points, side)
     mirrored = fuse_as_coco(mirror(px, MIRRORED, 600), mirror(world, MIRRORED, 0), mirror(points, coco, 600), side)
@@ -195,10 +209,11 @@ def test_people_are_fused_each_for_themselves_and_sizes_do_not_matter():
         row = slice(index, index + 1)
         alone = fuse_as_coco(px[row], world[row], points[row], side[row])
         assert all(
-            np.allclose(one, all_of_them[row], atol=1e-4) for one, all_of_them in zip(alone, together, strict=True)
+            np.allclose(one, all_of_them[row], atol=1e-4, equal_nan=True)
+            for one, all_of_them in zip(alone, together, strict=True)
         )
     double = np.array([2, 2, 1], np.float32)
-    larger = fuse_as_coco(px * double, world, points * double, 2 * side)
+    larger = fuse_as_coco(px * double, world, points * double[[0, 1, 2, 2]], 2 * side)
     assert np.allclose(larger[0], together[0] * double, atol=1e-3) and np.allclose(
         larger[2], 2 * together[2], atol=1e-3
     )
@@ -212,9 +227,9 @@ class Shifted:
 
     def read_points(self, picture, regions):
         self.regions = list(regions)
-        px = np.stack([body.px[SAME] for body in self.bodies])
-        px[..., 2] = 0.9
-        return (px + np.array([3, 0, 0])).astype(np.float32)
+        points = np.full((len(self.bodies), 17, 4), 0.9, np.float32)
+        points[..., :2] = np.stack([body.px[SAME, :2] for body in self.bodies]) + np.array([3, 0])
+        return points
 
 
 def test_people_with_poses_get_points_from_regions_close_around_what_is_seen():
@@ -235,6 +250,7 @@ def test_people_with_poses_get_points_from_regions_close_around_what_is_seen():
     for person, body in zip(found[::2], bodies, strict=True):
         assert np.allclose(person.pose.px[11:, 0], body.px[11:, 0] + 3) and person.pose.sigma_px.shape == (33,)
         assert replace(person.pose, px=body.px, world=body.world, sigma_px=None).score == body.score
+        assert isinstance(person.pose.facing, float)
     # Around what is visible and the middles of the sides of the box.
     first, _, second = model.regions
     assert (first.x, first.y, first.side, first.angle) == pytest.approx((100, 120, 115, 0))

@@ -26,7 +26,7 @@ def make_observation(kind: int) -> Observation:
     mask = RNG.integers(0, 255, (8, 8), np.uint8) if kind == 2 else None
     sigma_px = marks[:, 0] if kind == 2 else None
     pose = Pose(px=marks, world=marks + 1, score=float(RNG.random()), region=region, next_region=other, mask=mask,
-                sigma_px=sigma_px)  # fmt: skip
+                sigma_px=sigma_px, facing=float(RNG.normal()) if kind == 2 else None)  # fmt: skip
     return Observation(
         box_xyxy=RNG.random(4), score=float(RNG.random()), appearance=RNG.random(72), pose=pose if kind else None,
         detected=bool(kind % 2),
@@ -42,8 +42,8 @@ def assert_same(found: Observation, wanted: Observation) -> None:
     assert found.pose.px.dtype == wanted.pose.px.dtype == np.float32
     np.testing.assert_array_equal(found.pose.px, wanted.pose.px)
     np.testing.assert_array_equal(found.pose.world, wanted.pose.world)
-    assert (found.pose.score, found.pose.region, found.pose.next_region) == (
-        wanted.pose.score, wanted.pose.region, wanted.pose.next_region
+    assert (found.pose.score, found.pose.region, found.pose.next_region, found.pose.facing) == (
+        wanted.pose.score, wanted.pose.region, wanted.pose.next_region, wanted.pose.facing
     )  # fmt: skip
     if wanted.pose.sigma_px is None:
         assert found.pose.sigma_px is None

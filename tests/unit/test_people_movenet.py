@@ -64,7 +64,7 @@ def test_points_lie_in_the_picture_wherever_the_region_lies():
     assert second[:, 2] == pytest.approx(first[:, 2], abs=1e-3)
     both = model.read_points(picture, [Region(x=150.0, y=150.0, side=90.0), upright])
     assert both.dtype == np.float32 and both[1] == pytest.approx(first, abs=1e-2)
-    assert model.read_points(picture, []).shape == (0, 17, 3)
+    assert model.read_points(picture, []).shape == (0, 17, 4)
 
 
 def write_weights(folder: Path, model: MoveNet, *, drop: int = 0) -> tuple[Path, Path]:
@@ -113,7 +113,7 @@ def test_wrong_files_are_refused_in_one_line(tmp_path, made):
 def test_pictures_of_a_batch_are_read_each_for_itself(made):
     pictures = torch.stack([draw_pattern(made.size), draw_pattern(made.size).flip(2)])
     both = made(pictures)
-    assert both.shape == (2, 17, 3) and bool(((both[..., 2] > 0) & (both[..., 2] < 1)).all())
+    assert both.shape == (2, 17, 4) and bool(((both[..., 2] > 0) & (both[..., 2] < 1)).all())
     for picture, points in zip(pictures, both, strict=True):
         torch.testing.assert_close(made(picture[None])[0], points, atol=1e-4, rtol=0)
 
@@ -145,3 +145,10 @@ def test_of_two_people_the_one_nearest_to_the_middle_is_read(made):
     assert points[:, 0].numpy() == pytest.approx((grid // 2 + 3.5) / grid)
     assert points[:, 1].numpy() == pytest.approx((grid // 2 - 3.75) / grid)
     assert points[:, 2].numpy() == pytest.approx(0.5)
+    # What the other side's point has in this place; the nose is its own.
+    heat[5, grid // 2 - 4, grid // 2 + 3], heat[6, 0, 0] = 1.0, 3.0
+    with torch.inference_mode():
+        (points,) = model(torch.zeros(1, 3, made.size, made.size))
+    expected = torch.full((17, 2), 0.5)
+    expected[5, 0] = expected[6, 1] = torch.tensor(1.0).sigmoid()
+    torch.testing.assert_close(points[:, 2:], expected)

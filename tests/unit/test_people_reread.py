@@ -27,7 +27,7 @@ def stand(x: float, y: float, scale: float, *, legs: float = 0.9) -> np.ndarray:
     for name in COCO:
         side, _, part = name.partition("_")
         across, down = STANDING[part or side]
-        points.append([x + scale * across * (1 if side == "left" else -1), y + scale * down, 0.9])
+        points.append([x + scale * across * (1 if side == "left" else -1), y + scale * down, 0.9, 0.1])
     points = np.array(points, np.float32)
     points[LEGS, 2] = legs
     return points
@@ -53,8 +53,8 @@ def person(body=None, box=None) -> Observation:
 
 
 def as_read(body) -> np.ndarray:
-    points = body.px[SAME].copy()
-    points[:, 2] = 0.9
+    points = np.full((17, 4), 0.9, np.float32)
+    points[:, :2] = body.px[SAME, :2]
     return points
 
 
@@ -112,7 +112,7 @@ def test_readings_that_agree_stay_whatever_is_left_and_right(exchanged):
     body = make_body(160, 120, 100)
     points = as_read(body)
     if exchanged:
-        points[1:] = points[1:].reshape(8, 2, 3)[:, ::-1].reshape(16, 3)
+        points[1:] = points[1:].reshape(8, 2, 4)[:, ::-1].reshape(16, 4)
     landmarks = Bodies(body)
     (found,), given = read([person(body)], Seen(points), landmarks)
     assert found.pose is body and not landmarks.regions and np.array_equal(given[0], points)

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from unish.body.joints import MIRRORED_LANDMARKS
 from unish.errors import InputError
 from unish.people import PoseModels, read_tracks
+from unish.people.facing import mirror_world
 from unish.people.protocols import Pose
 from unish.people.regions import Region
 from unish.structs import Clip
@@ -231,7 +233,7 @@ def test_somebody_is_looked_for_where_they_were_in_the_frame_before_if_that_is_o
 
         def read_points(self, picture, regions):
             self.asked.append(len(regions))
-            return np.zeros((len(regions), 17, 3), np.float32)
+            return np.zeros((len(regions), 17, 4), np.float32)
 
     model, points = Notes(), Points()
     clip = replace(clip, segment=torch.tensor([0, 0, 1, 1]))
@@ -242,6 +244,27 @@ def test_somebody_is_looked_for_where_they_were_in_the_frame_before_if_that_is_o
     # It is asked twice about somebody of whom it sees nothing.
     assert len(first) == 2 and points.asked == [1] * 8 and tracks.warnings[0] == "something is missing"
     assert landmarks.sigma_px.shape == (1, 4, 33) and bool(landmarks.sigma_px.isfinite().all())
+
+
+def test_who_stands_is_read_from_the_same_side_in_every_frame(tmp_path, clip):
+    """One frame takes the front for the back."""
+
+    class Turned(NoLandmarks):
+        def __init__(self):
+            self.world = np.random.default_rng(0).standard_normal((33, 3)).astype(np.float32)
+
+        def read_pose(self, picture, region):
+            px = np.concatenate([10 * self.world[:, :2] + 20, np.ones((33, 1))], axis=-1).astype(np.float32)
+            wrong = float(picture.mean()) > 0.5
+            pose = Pose(px=px, world=self.world, score=0.8, region=region, next_region=region)
+            order = list(MIRRORED_LANDMARKS)
+            return replace(pose, px=px[order], world=mirror_world(self.world)) if wrong else pose
+
+    model = Turned()
+    clip = replace(clip, images=torch.where(torch.arange(4)[:, None, None, None] == 1, 255, clip.images))
+    np.savez(tmp_path / "tracks.npz", **_arrays(1))
+    _, landmarks = read_tracks(tmp_path / "tracks.npz", clip, mask_size=(25, 40), models=PoseModels(landmarks=model))
+    assert torch.equal(landmarks.world, torch.from_numpy(model.world).expand(1, 4, 33, 3))
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 not really a zip"])

@@ -15,6 +15,7 @@ from unish.people.between import DetectedFrames, are_followed
 from unish.people.blazepose import BlazePoseDetector, BlazePoseLandmarks
 from unish.people.choice import PeopleChoice
 from unish.people.config import PeopleConfig
+from unish.people.facing import settle_facing
 from unish.people.fuse import add_points
 from unish.people.log import ObservationLog
 from unish.people.masks import LandmarkSegmenter, draw_labels
@@ -143,6 +144,7 @@ def find_people(
     people_by_id, messages = select_people(
         dict(enumerate(tracker.identities())), clip, config, choice, number_anew=True
     )
+    people_by_id = settle_facing(people_by_id, clip)
     messages += models.notes
     if not people_by_id:
         messages.append("nobody was found in the video: only the scene is reconstructed")

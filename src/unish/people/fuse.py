@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Float32
 from numpy import ndarray
 
 from unish.body.joints import JOINT_LANDMARKS, MIRRORED_LANDMARKS
+from unish.people.facing import mirror_world, weigh_facing
 from unish.people.protocols import KeypointModel, LandmarkModel, Observation
 from unish.people.reading import Frame
 from unish.people.reread import MAX_APART, MIN_SIZE_M, SURE, TRUNK_LANDMARKS, TRUNK_POINTS, read_points
@@ -42,9 +43,9 @@ _HIPS, _KNEES, _ANKLES = (23, 24), (25, 26), (27, 28)
 def fuse(
     px: Float32[ndarray, "B 33 3"],
     world: Float32[ndarray, "B 33 3"],
-    points: Float32[ndarray, "B 17 3"],
+    points: Float32[ndarray, "B 17 4"],
     side_px: Float[ndarray, "B"],
-) -> tuple[Float32[ndarray, "B 33 3"], Float32[ndarray, "B 33 3"], Float32[ndarray, "B 33"]]:
+) -> tuple[Float32[ndarray, "B 33 3"], Float32[ndarray, "B 33 3"], Float32[ndarray, "B 33"], Float[ndarray, "B"]]:
     """Landmarks of B people read by BlazePose, with the key points of a second model that is better in the picture.
 
     Two key point models err apart from one another, so where they disagree, both are to be doubted. Where their trunks
@@ -57,13 +58,15 @@ def fuse(
     Args:
         px: x, y in pixels of the picture, and visibility.
         world: metres around the middle of the hips, axes of the camera.
-        points: the second model's key points of COCO: x, y in the same pixels, and score.
+        points: the second model's key points of COCO (``KeypointModel``), x and y in the same pixels.
         side_px: longer side of each person's box.
 
     Returns:
         px: of the second model where it is heard; points that it does not know move along with the nearest it knows.
         world: as given, or facing the other way.
         sigma_px: 1σ of ``px``: a centimetre at the person, and a share of the distance between the models.
+        facing: log odds that left and right are as they are now (``facing.weigh_facing``); NaN where one has read
+            somebody else.
     """
     scale = measure_scale(px, world)[:, None]
     side_px = np.maximum(side_px, MIN_SIZE_M * scale[:, 0])
@@ -71,14 +74,14 @@ def fuse(
     points[..., :2] -= (scale * _HIGHER_M)[..., None] * _find_up(world)[..., :2]
     swapped = _face_away(px, points)
     faced_px = np.where(swapped[:, None, None], px[:, _MIRRORED], px)
-    faced_world = np.where(swapped[:, None, None], world[:, _MIRRORED] * np.array([1, 1, -1], np.float32), world)
+    faced_world = np.where(swapped[:, None, None], mirror_world(world), world)
     moved = points[..., :2] - faced_px[:, _SAME, :2]
     apart = np.linalg.norm(moved, axis=-1)
     sure = points[:, TRUNK_POINTS, 2] >= SURE
     off = (apart[:, TRUNK_POINTS] * sure).sum(axis=-1) / np.maximum(sure.sum(axis=-1), 1)
     same = sure.any(axis=-1) & (off < MAX_APART * side_px)
     fused_px = faced_px.copy()
-    heard = points[..., 2:] >= SURE
+    heard = points[..., 2:3] >= SURE
     fused_px[..., :2] += np.where(heard, moved, 0)[:, _CARRIER]
     # Who has read somebody else is not known: as much doubt as of points that are hardly heard.
     doubted = np.where(same[:, None], apart, np.minimum(apart, MAX_APART * side_px[:, None]))[:, _CARRIER]
@@ -88,6 +91,7 @@ def fuse(
         np.where(same[:, None, None], fused_px, px),
         np.where(same[:, None, None], faced_world, world),
         sigma.astype(np.float32),
+        np.where(same, weigh_facing(faced_world, points, swapped), np.nan),
     )
 
 
@@ -120,7 +124,7 @@ def _find_up(world: Float32[ndarray, "B 33 3"]) -> Float32[ndarray, "B 17 3"]:
     return up / np.maximum(np.linalg.norm(up, axis=-1, keepdims=True), 1e-6)
 
 
-def _face_away(px: Float32[ndarray, "B 33 3"], points: Float32[ndarray, "B 17 3"]) -> Bool[ndarray, "B"]:
+def _face_away(px: Float32[ndarray, "B 33 3"], points: Float32[ndarray, "B 17 4"]) -> Bool[ndarray, "B"]:
     """Whether shoulders and hips run from left to right the other way, and sure limbs fit better when exchanged.
 
     Of somebody seen from the side, the trunk alone says little.
@@ -155,13 +159,14 @@ def add_points(
     if not poses:
         return fused
     boxes = np.stack([fused[row].box_xyxy for row in rows])
-    px, world, sigma_px = fuse(
+    px, world, sigma_px, facing = fuse(
         np.stack([pose.px for pose in poses]),
         np.stack([pose.world for pose in poses]),
         points[rows],
         (boxes[:, 2:] - boxes[:, :2]).max(axis=-1),
     )
     for index, (row, pose) in enumerate(zip(rows, poses, strict=True)):
-        pose = replace(pose, px=px[index], world=world[index], sigma_px=sigma_px[index])
+        said = None if np.isnan(facing[index]) else float(facing[index])
+        pose = replace(pose, px=px[index], world=world[index], sigma_px=sigma_px[index], facing=said)
         fused[row] = replace(fused[row], pose=pose)
     return fused

@@ -103,6 +103,7 @@ class ObservationLog:
                 next_region=next_region,
                 mask=mask,
                 sigma_px=None if np.isnan(arrays["sigma_px"][row]).any() else arrays["sigma_px"][row],
+                facing=None if np.isnan(arrays["facing"][row]) else float(arrays["facing"][row]),
             )
         return Observation(
             box_xyxy=arrays["box_xyxy"][row],
@@ -118,7 +119,7 @@ class ObservationLog:
 
 
 def _pack(people: Sequence[Observation]) -> dict[str, Any]:
-    """One row for each observation; zeros where there is no pose, and no mask; NaN where nobody has said a sigma."""
+    """One row for each observation; zeros where there is no pose, and no mask; NaN for what nobody has said."""
     poses = [person.pose for person in people]
     masks = [None if pose is None or not isinstance(pose.mask, StoredMask) else pose.mask for pose in poses]
     no_regions, no_points = ((0.0,) * 4,) * 2, np.zeros((NUM_LANDMARKS, 3), np.float32)
@@ -138,6 +139,9 @@ def _pack(people: Sequence[Observation]) -> dict[str, Any]:
         "px": np.array([no_points if pose is None else pose.px for pose in poses], np.float32),
         "world": np.array([no_points if pose is None else pose.world for pose in poses], np.float32),
         "sigma_px": np.array([unknown if sigma is None else sigma for sigma in sigmas], np.float32),
+        "facing": np.array(
+            [np.nan if pose is None or pose.facing is None else pose.facing for pose in poses], np.float64
+        ),
         "pose_score": np.array([0.0 if pose is None else pose.score for pose in poses], np.float64),
         "regions": np.array(regions, np.float64),
         "masks": np.array(

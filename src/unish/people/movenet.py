@@ -25,6 +25,9 @@ from unish.people.regions import Region, cut_region
 NUM_POINTS = 17
 """See ``KeypointModel.read_points``."""
 
+MIRRORED_POINTS = (0, *(one for left in range(1, NUM_POINTS, 2) for one in (left + 1, left)))
+"""The key point on the other side of the body."""
+
 SIZES = {"thunder": (256, 1.75), "lightning": (192, 1.0)}
 """Name → pixels of a side of the picture that it reads, and factor of the widths of MobileNetV2."""
 
@@ -115,8 +118,8 @@ class MoveNet(nn.Module):
         self.regress = _make_head("kpt_regress_0", 5, 2 * NUM_POINTS)
         self.offset = _make_head("kpt_offset_0", 6, 2 * NUM_POINTS)
 
-    def forward(self, pictures: Float[Tensor, "B 3 n n"]) -> Float[Tensor, "B 17 3"]:
-        """RGB in [0, 255] → x, y in [0, 1] of the picture, and score.
+    def forward(self, pictures: Float[Tensor, "B 3 n n"]) -> Float[Tensor, "B 17 4"]:
+        """RGB in [0, 255] → x, y in [0, 1] of the picture, score, and that of the other side (``KeypointModel``).
 
         A key point is where its heat is greatest, weighed down with the distance in cells from where the middle of the
         person says that it is; the middle is found in the same way around the middle of the picture.
@@ -134,7 +137,8 @@ class MoveNet(nn.Module):
         offsets = _pick(self.offset(features), best).unflatten(-1, (NUM_POINTS, 2))
         own = torch.arange(NUM_POINTS)
         rows_columns = (cells[best] + offsets[:, own, own]) / grid
-        return torch.cat([rows_columns.flip(-1), heat.gather(2, best[..., None])], dim=-1)
+        scores = torch.stack([heat, heat[:, MIRRORED_POINTS]], dim=-1)[torch.arange(len(heat))[:, None], own, best]
+        return torch.cat([rows_columns.flip(-1), scores], dim=-1)
 
     def _extract(self, pictures: Float[Tensor, "B 3 n n"]) -> Float[Tensor, "B 24 g g"]:
         """Features at a quarter of the picture's resolution."""
@@ -257,10 +261,10 @@ class MoveNetPoints:
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
 
     @torch.inference_mode()
-    def read_points(self, picture: Float32[Tensor, "3 H W"], regions: Sequence[Region]) -> Float32[ndarray, "B 17 3"]:
+    def read_points(self, picture: Float32[Tensor, "3 H W"], regions: Sequence[Region]) -> Float32[ndarray, "B 17 4"]:
         """See ``KeypointModel``."""
         if not regions:
-            return np.zeros((0, NUM_POINTS, 3), np.float32)
+            return np.zeros((0, NUM_POINTS, 4), np.float32)
         crops = torch.stack([cut_region(picture, region, self.model.size) for region in regions]) * 255
         points = self.model(crops.contiguous(memory_format=torch.channels_last)).numpy()
         px = np.stack([region.to_picture(one[:, :2]) for region, one in zip(regions, points, strict=True)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -65,6 +65,7 @@ class Pose:
         mask: probability of belonging to the person × 255, over ``region``; ``None`` from models without masks. It may
             lie on the disk: see ``read_mask``.
         sigma_px: 1σ of each landmark in the picture, pixels; ``None`` where nobody has said (see ``fuse.sigma_alone``).
+        facing: log odds that left and right are as read, and front and back with them; ``None`` where nobody has said.
     """
 
     px: Float32[ndarray, "33 3"]
@@ -74,6 +75,7 @@ class Pose:
     next_region: Region
     mask: UInt8[ndarray, "m m"] | StoredMask | None = None
     sigma_px: Float32[ndarray, "33"] | None = None
+    facing: float | None = None
 
     def read_mask(self) -> UInt8[ndarray, "m m"] | None:
         """``mask``, from wherever it lies."""
@@ -101,6 +103,10 @@ class Observation:
     features: Float32[ndarray, "D"] | None = None
 
 
+Person = Mapping[int, Observation]
+"""The observations of one person by frame number of the clip."""
+
+
 @runtime_checkable
 class Detector(Protocol):
     """Finds people in single pictures."""
@@ -123,9 +129,10 @@ class LandmarkModel(Protocol):
 class KeypointModel(Protocol):
     """Reads points in the picture, and no more than that, of the one person in each of some regions."""
 
-    def read_points(self, picture: Float32[Tensor, "3 H W"], regions: Sequence[Region]) -> Float32[ndarray, "B 17 3"]:
+    def read_points(self, picture: Float32[Tensor, "3 H W"], regions: Sequence[Region]) -> Float32[ndarray, "B 17 4"]:
         """x, y in pixels of the picture, which is RGB in [0, 1], and score, of the 17 key points of COCO: nose; left
-        and right eye, ear, shoulder, elbow, wrist, hip, knee, ankle."""
+        and right eye, ear, shoulder, elbow, wrist, hip, knee, ankle. Then the score that the same point of the other
+        side of the body has in that place: what speaks for left and right being the other way round."""
         ...
 
 

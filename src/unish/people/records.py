@@ -12,13 +12,10 @@ from unish.people.boxes import box_area
 from unish.people.choice import PeopleChoice, choose_people
 from unish.people.config import PeopleConfig
 from unish.people.fuse import sigma_alone
-from unish.people.protocols import MIN_EVIDENCE, Observation
+from unish.people.protocols import MIN_EVIDENCE, Person
 from unish.structs import NUM_LANDMARKS, Clip, FrameTensor, Landmarks, Tracks
 
 _MAX_UNREAD = 0.25
-
-Person = Mapping[int, Observation]
-"""The observations of one person by frame number of the clip."""
 
 
 def select_people(

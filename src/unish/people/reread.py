@@ -54,7 +54,7 @@ def read_points(
     landmarks: LandmarkModel,
     *,
     min_landmark_score: float,
-) -> tuple[list[Observation], Float32[ndarray, "P 17 3"]]:
+) -> tuple[list[Observation], Float32[ndarray, "P 17 4"]]:
     """Key points of people, who are read again by the landmark model where these contradict their poses.
 
     People without a pose, too: a landmark model may be unsure of somebody of whom it sees the half. A new reading is
@@ -104,7 +104,7 @@ def close_region(box_xyxy: Float[ndarray, "4"], pose: Pose | None) -> Region:
     return Region.around_points(points, angle=pose.next_region.angle, margin=_BOX_MARGIN)
 
 
-def whole_region(points: Float[ndarray, "17 3"]) -> Region | None:
+def whole_region(points: Float[ndarray, "17 4"]) -> Region | None:
     """Where BlazePose should look for the whole person; ``None`` where the second model is not sure of the shoulders.
 
     The length that looks longest beside that of an average adult gives the size. Hips that were not seen lie below the
@@ -135,7 +135,7 @@ def _wide_region(box_xyxy: Float[ndarray, "4"]) -> Region:
     return replace(region, y=region.y + _LOWER * region.side)
 
 
-def _distance(pose: Pose | None, points: Float[ndarray, "17 3"], frame: Frame) -> float:
+def _distance(pose: Pose | None, points: Float[ndarray, "17 4"], frame: Frame) -> float:
     """Mean distance in pixels of the corners of the trunk that the second model is sure to see in the picture.
 
     Left and right may be exchanged. Infinite where it sees none of them, or there is no pose.

@@ -15,6 +15,7 @@ from unish.errors import InputError
 from unish.people.boxes import box_area, clip_box
 from unish.people.choice import PeopleChoice
 from unish.people.config import PeopleConfig
+from unish.people.facing import settle_facing
 from unish.people.find import PoseModels, load_pose_models
 from unish.people.fuse import add_points
 from unish.people.masks import LandmarkSegmenter, draw_labels
@@ -96,6 +97,7 @@ def read_tracks(
         if progress is not None:
             progress("find people", done, len(frame_of))
     chosen, messages = select_people({key: one for key, one in people.items() if one}, clip, config, choice)
+    chosen = settle_facing(chosen, clip)
     messages += models.notes
     messages += _describe_losses(path, outside=outside, unnamed=clip.num_frames - len(frame_of), used=clip.num_frames)
     if not chosen:

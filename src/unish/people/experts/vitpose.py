@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from unish.assets.pretrained import IMAGENET_MEAN, IMAGENET_STD, find_pretrained
 from unish.errors import InputError
-from unish.people.movenet import NUM_POINTS
+from unish.people.movenet import MIRRORED_POINTS, NUM_POINTS
 from unish.people.regions import Region
 
 _SIZE = (256, 192)  # of what the network sees, height and width
@@ -56,10 +56,10 @@ class VitPosePoints:
         return self._stored.load("VitPoseForPoseEstimation", self._device)
 
     @torch.inference_mode()
-    def read_points(self, picture: Float32[Tensor, "3 H W"], regions: Sequence[Region]) -> Float32[ndarray, "B 17 3"]:
+    def read_points(self, picture: Float32[Tensor, "3 H W"], regions: Sequence[Region]) -> Float32[ndarray, "B 17 4"]:
         """See ``KeypointModel``."""
         if not regions:
-            return np.zeros((0, NUM_POINTS, 3), np.float32)
+            return np.zeros((0, NUM_POINTS, 4), np.float32)
         mean, std = (picture.new_tensor(value)[:, None, None] for value in (IMAGENET_MEAN, IMAGENET_STD))
         crops = (torch.stack([cut_crop(picture, region) for region in regions]) - mean) / std
         maps = [self._read(chunk.to(self._device)) for chunk in crops.split(_PEOPLE_AT_ONCE)]
@@ -95,23 +95,24 @@ def cut_crop(picture: Float32[Tensor, "3 H W"], region: Region) -> Float32[Tenso
     )[0]
 
 
-def decode(heatmaps: Float32[ndarray, "B K h w"]) -> Float[ndarray, "B K 3"]:
-    """x, y in [0, 1] of the crop, and score (greatest heat) of each key point.
+def decode(heatmaps: Float32[ndarray, "B 17 h w"]) -> Float[ndarray, "B 17 4"]:
+    """x, y in [0, 1] of the crop, score (greatest heat) of each key point, and the heat of the other side's there.
 
     Where the heat is greatest, and one Newton step from there on the logarithm of the blurred heat (DARK: Zhang et al.,
     "Distribution-Aware Coordinate Representation for Human Pose Estimation", 2020, equation 7), as
     ``VitPoseImageProcessor.post_process_pose_estimation`` does it.
     """
     height, width = heatmaps.shape[-2:]
-    best = heatmaps.reshape(*heatmaps.shape[:2], -1).argmax(-1)
+    flat = heatmaps.reshape(*heatmaps.shape[:2], -1)
+    best = flat.argmax(-1)
     row, column = np.divmod(best, width)
-    score = np.take_along_axis(heatmaps.reshape(*heatmaps.shape[:2], -1), best[..., None], -1)[..., 0]
+    scores = [np.take_along_axis(heat, best[..., None], -1) for heat in (flat, flat[:, list(MIRRORED_POINTS)])]
     blurred = gaussian_filter(heatmaps, (0, 0, _BLUR_SIGMA, _BLUR_SIGMA), radius=(0, 0, _BLUR_RADIUS, _BLUR_RADIUS))
     heat = np.pad(np.log(blurred.clip(_LEAST_HEAT, _MOST_HEAT)), ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     heat = heat.astype(np.float64)
     person, point = np.ogrid[: heatmaps.shape[0], : heatmaps.shape[1]]
 
-    def at(down: int, right: int) -> Float[ndarray, "B K"]:
+    def at(down: int, right: int) -> Float[ndarray, "B 17"]:
         return heat[person, point, row + 1 + down, column + 1 + right]
 
     slope = np.stack([at(0, 1) - at(0, -1), at(1, 0) - at(-1, 0)], axis=-1) / 2
@@ -123,4 +124,4 @@ def decode(heatmaps: Float32[ndarray, "B K h w"]) -> Float[ndarray, "B K 3"]:
     # A heat without a top has no such step, and there is nothing to refine.
     step = np.where(np.isfinite(step) & (np.abs(step) <= 1).all(-1, keepdims=True), step, 0.0)
     cells = np.stack([column, row], axis=-1) - step
-    return np.concatenate([cells / np.array([width - 1, height - 1]), score[..., None]], axis=-1)
+    return np.concatenate([cells / np.array([width - 1, height - 1]), *scores], axis=-1)
