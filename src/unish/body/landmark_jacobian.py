@@ -1,12 +1,12 @@
-"""Derivatives of a body's landmarks with respect to its joint rotations and shape, in closed form.
+"""Derivatives of points of a body with respect to its joint rotations and shape, in closed form.
 
-Legend: L = 33 landmarks, K = 24 joints, S shape directions.
+Legend: L = 33 landmarks, K = 24 joints, R = 3·K turns, S shape directions.
 """
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from unish.body.joints import PARENTS
@@ -55,11 +55,8 @@ def differentiate_landmarks(
     )
     points = placed[..., carrier, :] + (at_landmark @ offset[..., None])[..., 0]
 
+    by_turns = _differentiate_by_turns(points, carrier, turned, placed)
     above = torch.tensor(_ANCESTORS, device=points.device)
-    arms = (points[..., :, None, :] - placed[..., None, :, :]) * above[:, carrier].T[..., None]
-    axes = turned.mT[..., None, :, :, :]  # rows are the axes of each joint
-    by_turns = torch.linalg.cross(axes, arms[..., None, :], dim=-1).flatten(-3, -2).mT
-
     parents = list(PARENTS[1:])
     bones = turned[..., parents, :, :] @ (body.joint_directions[1:] - body.joint_directions[parents])
     joints_by_betas = above[1:].T.to(bones) @ bones.flatten(-2)
@@ -67,3 +64,34 @@ def differentiate_landmarks(
         body.landmark_directions - body.joint_directions[carrier]
     )
     return points, torch.cat([by_turns, by_betas], dim=-1)
+
+
+def differentiate_parts(
+    body: Body,
+    rotations: Float[Tensor, "*batch K 3 3"],
+    betas: Float[Tensor, "*batch S"],
+    offsets: Float[Tensor, "*batch K 3"],
+) -> tuple[Float[Tensor, "*batch K 3"], Float[Tensor, "*batch K 3 R"]]:
+    """A point that each joint carries, around the pelvis joint, and its derivatives by the turns of the joints.
+
+    Args:
+        rotations: as in ``differentiate_landmarks``.
+        betas: of ``body``; they hold still.
+        offsets: of the point from its joint, in the joint's axes, metres.
+    """
+    rest = body.rest_joints(betas)
+    turned, placed = chain_joints(rest - rest[..., :1, :], rotations)
+    points = placed + (turned @ offsets[..., None])[..., 0]
+    return points, _differentiate_by_turns(points, torch.arange(points.shape[-2]), turned, placed)
+
+
+def _differentiate_by_turns(
+    points: Float[Tensor, "*batch N 3"],
+    carrier: Int64[Tensor, "N"],
+    turned: Float[Tensor, "*batch K 3 3"],
+    placed: Float[Tensor, "*batch K 3"],
+) -> Float[Tensor, "*batch N 3 R"]:
+    above = torch.tensor(_ANCESTORS, device=points.device)
+    arms = (points[..., :, None, :] - placed[..., None, :, :]) * above[:, carrier].T[..., None]
+    axes = turned.mT[..., None, :, :, :]  # rows are the axes of each joint
+    return torch.linalg.cross(axes, arms[..., None, :], dim=-1).flatten(-3, -2).mT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -42,6 +42,9 @@ MIN_CONTACTS, MANY_CONTACTS = 4, 8
 
 INLIER_M, INLIER_SHARE = 0.05, 0.05
 """A contact fits the plane within the greater of metres and share of the camera's height over it."""
+
+IN_THE_AIR = 2.0
+"""A foot that is so many times as far over the plane does not stand on it: at the top of a jump feet seem to stand."""
 
 MIN_INLIERS = 0.7
 MAX_LOG_STATURE = 0.1
@@ -105,18 +108,23 @@ def fit_feet_plane(
         known_size: people who keep their stature; ``None`` for nobody.
     """
     known = torch.zeros(len(people_up), dtype=torch.bool) if known_size is None else known_size
-    everybody = _fit_plane(contacts, ground, people_up, known)
+    everybody, near = _fit_plane(contacts, ground, people_up, known)
+    if not everybody.refusal and not near.all():
+        # However far away they are, they would still pull a little.
+        alone, _ = _fit_plane(contacts.pick(near), ground, people_up, known)
+        return everybody if alone.refusal else replace(alone, num_contacts=len(contacts))
     if everybody.refusal != STATURES:
         return everybody
     plausible = contacts.of_people(everybody.log_stature.abs() < MAX_LOG_STATURE)
     if float(plausible.weights.sum()) <= float(contacts.weights.sum()) / 2:
         return everybody
-    return _fit_plane(plausible, ground, people_up, known)
+    return _fit_plane(plausible, ground, people_up, known)[0]
 
 
 def _fit_plane(
     contacts: Contacts, ground: Ground, people_up: Float[Tensor, "P 3"], known: Bool[Tensor, "P"]
-) -> FeetPlane:
+) -> tuple[FeetPlane, Bool[Tensor, "K"]]:
+    """The plane, and which of the feet are not in the air over it (``IN_THE_AIR``)."""
     normal = ground.floor[:3].double()
     points, camera = contacts.points.double(), contacts.camera.double()
     offset = -(points @ normal).median() if len(contacts) else ground.floor[3].double()
@@ -164,13 +172,14 @@ def _fit_plane(
     up, _ = _tilt_normal(normal, tangents, found[:2])
     heights = (camera + (points - camera) * found[3:][contacts.person].exp()[:, None]) @ up + found[2]
     allowed = allow_misfit(camera @ up + found[2])
-    return FeetPlane(
+    found_plane = FeetPlane(
         plane=torch.cat([up, found[2:3]]).float(),
         log_stature=found[3:].float(),
         weight=whose.mT.float() @ contacts.weights,
         num_contacts=len(contacts),
         refusal=_refuse(heights.abs() <= allowed, found[3:], float(torch.arccos((up @ normal).clamp(-1.0, 1.0)))),
     )
+    return found_plane, heights <= IN_THE_AIR * allowed
 
 
 def allow_misfit(camera_height: Float[Tensor, "K"]) -> Float[Tensor, "K"]:

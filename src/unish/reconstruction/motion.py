@@ -7,7 +7,7 @@ found:
   and so of their distance in that frame;
 * joints keep their turns, legs and feet less than the rest;
 * while a heel or toe touches, it stays where it is over the floor, and on it;
-* a heel or toe that would be under the floor is lifted;
+* what of a body would be under the ground is lifted (``undersides``);
 * accelerations are small, in the world: the camera's own motion is out of it.
 
 Nobody is drawn down to the floor: what does not touch is held by the picture alone. Every person is cut into pieces of
@@ -45,6 +45,7 @@ from unish.reconstruction.anchor import landmark_weights
 from unish.reconstruction.ground import Ground
 from unish.reconstruction.shot import MetricShot, ShotEvidence, replace_people
 from unish.reconstruction.touching import CONTACT_LANDMARKS, TOUCHES, Touching, find_touching
+from unish.reconstruction.undersides import Undersides, find_undersides, sunk_term
 from unish.structs import BodyParams
 
 STEPS = 4
@@ -54,7 +55,6 @@ _PIECES_AT_ONCE = 8
 
 _STEP_M, _HELD_SCALE_M = 0.003, 0.05  # of a foot that touches, from frame to frame; scale of its Cauchy weights
 _HEIGHT_M = 0.015  # of a foot that touches, over the floor: as well as the floor is known
-_SUNK_M = 0.025  # under the floor, beyond which a foot that does not touch is lifted: the floor is off by as much
 _SEEN_M, _GUESSED_M = 0.01, 0.06  # of a landmark across the viewing ray; of one that is seen, at best
 _ALONG_RAY = 0.004  # share of the distance, at best
 _ALONG_RAY_PER_M = 1.2  # and so much of it for a metre of error of the landmarks: twice that over a body's height
@@ -91,6 +91,7 @@ def settle_motion(
         return shot
     weights = torch.where(touches, contact, 0.0)
     stood = find_touching(shot, evidence, ground, weights, solved, body, support)
+    undersides = find_undersides(shot, ground.floor, solved & people[:, None], body, support)
     person, frames, kept = _cut_into_pieces(solved & people[:, None])
     rotations = torch.cat([shot.params.global_orient[:, :, None], shot.params.body_pose], dim=2)
     pelvis = shot.joints[..., 0, :].clone()
@@ -100,10 +101,10 @@ def settle_motion(
         at = (person[block, None].expand_as(frames[block]), frames[block].clamp_min(0))
         observed = frames[block] >= 0
         held, along_ray = _gather_evidence(shot, evidence, body, at, observed)
-        touching = stood.pick(at, observed)
+        touching, lowest = stood.pick(at, observed), undersides.pick(at, observed)
         found = held.start
         for _ in range(STEPS):
-            found = _step(exact_body, found, held, along_ray, touching)
+            found = _step(exact_body, found, held, along_ray, touching, lowest)
         keep = kept[block]
         where = (at[0][keep], at[1][keep])
         rotations[where], pelvis[where] = found.rotations[keep].float(), found.position[keep].float()
@@ -194,22 +195,30 @@ def _every_frame(betas: Float[Tensor, "S 10"], position: Float[Tensor, "S N 3"])
     return betas[:, None].expand(-1, position.shape[1], -1)
 
 
-def _step(body: Body, poses: Poses, evidence: Evidence, along_ray: Float[Tensor, "S N"], touching: Touching) -> Poses:
+def _step(
+    body: Body,
+    poses: Poses,
+    evidence: Evidence,
+    along_ray: Float[Tensor, "S N"],
+    touching: Touching,
+    undersides: Undersides,
+) -> Poses:
     """One Gauss–Newton step of all frames; shapes stay as they are."""
     matrix, gradient = picture_term(body, poses, evidence)
     away = poses.position - evidence.centre
     matrix, gradient = _free_distance(matrix[..., :_UNKNOWNS, :_UNKNOWNS], gradient[..., :_UNKNOWNS], away, along_ray)
     prior, prior_gradient = prior_term(poses, evidence.start, _TURN_SIGMAS_RAD)
     feet = _feet_term(body, poses, touching)
+    sunk, sunk_gradient = sunk_term(body, poses, undersides)
     motion = motion_term(poses, evidence, pelvis_sigma=_PELVIS_M_S2)
 
     blocks = motion.blocks + pad(prior, (0, 0, 0, 0, 0, 1))
     turned = motion.gradient + pad(prior_gradient, (0, 0, 0, 1))
     changes = -solve_second_order(
-        damp(matrix + feet.blocks + block_diagonal(blocks), _DAMPING),
+        damp(matrix + sunk + feet.blocks + block_diagonal(blocks), _DAMPING),
         block_diagonal(motion.to_next) + feet.to_next,
         block_diagonal(motion.to_second),
-        (gradient + feet.gradient + turned.flatten(2))[..., None],
+        (gradient + sunk_gradient + feet.gradient + turned.flatten(2))[..., None],
     )[..., 0]
     turns = axis_angle_to_matrix(changes[..., :72].unflatten(-1, (24, 3)))
     return Poses(poses.rotations @ turns, poses.position + changes[..., 72:], poses.betas)
@@ -247,7 +256,7 @@ class _FeetTerm(NamedTuple):
 
 
 def _feet_term(body: Body, poses: Poses, touching: Touching) -> _FeetTerm:
-    """Heels and toes that touch do not move over the floor and are at its height; no other is under it."""
+    """Heels and toes that touch do not move over the floor and are at its height."""
     points, moves = differentiate_landmarks(body, poses.rotations, _every_frame(poses.betas, poses.position))
     points = points[..., CONTACT_LANDMARKS, :] + poses.position[:, :, None]
     straight = torch.eye(3, dtype=moves.dtype).expand(*points.shape, 3)
@@ -258,9 +267,7 @@ def _feet_term(body: Body, poses: Poses, touching: Touching) -> _FeetTerm:
 
     height = points @ up + touching.floor[3] - touching.clearance
     held = touching.lower * touching.weights / (1 + height.square() / _HELD_SCALE_M**2 * ~touching.given)
-    sunk = touching.lower & (touching.weights == 0) & (height < -_SUNK_M)
-    height = torch.where(sunk, height + _SUNK_M, height)
-    level = (held + sunk) / _HEIGHT_M**2
+    level = held / _HEIGHT_M**2
 
     moved = points.diff(dim=1)
     moved = moved - (moved @ up)[..., None] * up
