@@ -8,7 +8,7 @@ from torch import Tensor
 
 from moving_people import BODY, TIMES, disturb, look, move, normal, solve
 from unish.body import pose_rows
-from unish.body.landmark_jacobian import differentiate_landmarks
+from unish.body.landmark_jacobian import differentiate_landmarks, differentiate_parts
 from unish.body.pose_rows import ACCELERATION_SIGMA as SIGMA
 from unish.body.pose_rows import Evidence, Poses, motion_term, picture_term, prior_term, shape_term
 from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle, rotation_angle
@@ -28,6 +28,23 @@ def test_derivatives_of_landmarks_are_those_of_autograd(rng: torch.Generator) ->
 
     points, found = differentiate_landmarks(BODY, rotations, betas)
     changes = torch.zeros(2, 82, dtype=torch.float64)
+    whole = torch.autograd.functional.jacobian(around_pelvis, changes)
+    torch.testing.assert_close(points, around_pelvis(changes))
+    torch.testing.assert_close(found, torch.stack([whole[i, :, :, i] for i in range(2)]))
+
+
+def test_derivatives_of_points_of_parts_are_those_of_autograd(rng: torch.Generator) -> None:
+    rotations, betas = axis_angle_to_matrix(normal(2, 24, 3, generator=rng)), normal(2, 10, generator=rng)
+    offsets = 0.2 * normal(2, 24, 3, generator=rng)
+
+    def around_pelvis(changes: Tensor) -> Tensor:
+        turned = rotations @ axis_angle_to_matrix(changes.unflatten(1, (24, 3)))
+        rest = BODY.rest_joints(betas)
+        skeleton = BODY.pose(rest, turned[:, 0], turned[:, 1:])
+        return skeleton.positions - rest[:, :1] + (skeleton.rotations @ offsets[..., None])[..., 0]
+
+    points, found = differentiate_parts(BODY, rotations, betas, offsets)
+    changes = torch.zeros(2, 72, dtype=torch.float64)
     whole = torch.autograd.functional.jacobian(around_pelvis, changes)
     torch.testing.assert_close(points, around_pelvis(changes))
     torch.testing.assert_close(found, torch.stack([whole[i, :, :, i] for i in range(2)]))

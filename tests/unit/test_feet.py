@@ -206,6 +206,22 @@ def test_a_wild_contact_does_not_move_the_plane() -> None:
     torch.testing.assert_close(found.plane, FLOOR, rtol=0, atol=0.02)
 
 
+def test_feet_in_the_air_have_no_vote_at_all() -> None:
+    """At the top of a jump feet seem to stand. What stands a little wrong still counts, and so does what is too low."""
+    contacts = stand()
+    points = contacts.points.clone()
+    points[8:12] += 0.4 * UP
+    found = fit(replace(contacts, points=points))
+    assert found.refusal == "" and found.num_contacts == 24
+    torch.testing.assert_close(found.plane, fit(contacts.pick(torch.arange(24).lt(8) | torch.arange(24).ge(12))).plane)
+    torch.testing.assert_close(found.weight, torch.tensor([8 / 3, 4 / 3, 8 / 3]))
+    for off in (0.12, -0.4):
+        points = contacts.points.clone()
+        points[::8] += off * UP
+        found = fit(replace(contacts, points=points))
+        assert found.refusal == "" and found.weight.tolist() == pytest.approx([8 / 3] * 3), off
+
+
 def test_a_person_of_no_plausible_size_has_no_vote() -> None:
     found = fit(stand(stature=torch.tensor([0.0, 0.0, -0.2])))
     assert found.refusal == "" and found.weight.tolist()[2] == 0 and found.log_stature[2] == 0
