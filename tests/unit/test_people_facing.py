@@ -115,6 +115,33 @@ def test_frames_of_another_shot_or_of_long_ago_say_nothing(gap, segment):
     assert near[2].pose.world[11, 0] > 0.1
 
 
+def test_sure_pictures_are_believed_at_any_frame_rate():
+    """Frames that are nearer than a second do not hold one another more than a second's would."""
+    worlds = [stand(0, noise=frame) for frame in range(3)] + [stand(180, noise=frame) for frame in range(3)]
+    person = {frame: see(world, facing=8.0) for frame, world in enumerate(worlds)}
+    settled = settle_facing({0: person}, make_clip([frame / 30 for frame in range(6)]))
+    assert_read_as(settled[0], worlds)
+
+
+def test_frames_are_compared_in_the_order_of_time():
+    """As they come from an identity that was put together of several tracks."""
+    worlds = [stand(0, noise=frame) if frame < 4 else stand(180, noise=frame) for frame in range(8)]
+    person = {
+        frame: see(worlds[frame], wrong=frame == 2, facing=6.0 * (frame != 2)) for frame in (5, 0, 6, 1, 7, 2, 4, 3)
+    }
+    settled = settle_facing({0: person}, make_clip([frame / 6 for frame in range(8)]))[0]
+    assert_read_as(settled, worlds)
+
+
+def test_limbs_are_compared_and_what_hangs_on_them_is_not():
+    """Face, hands and feet of one frame are those of the other body."""
+    worlds = [stand(0, noise=frame) for frame in range(5)]
+    limbs = [11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
+    worlds[2] = np.where(np.isin(np.arange(33), limbs)[:, None], worlds[2], mirror_world(worlds[2]))
+    person = {frame: see(world, facing=0.3) for frame, world in enumerate(worlds)}
+    assert_read_as(settle_facing({0: person}, make_clip([frame / 6 for frame in range(5)]))[0], worlds)
+
+
 def test_frames_without_a_pose_are_passed_over():
     worlds = [stand(0), stand(0), stand(0), stand(0)]
     person = {frame: see(world, wrong=frame == 2) for frame, world in enumerate(worlds)}

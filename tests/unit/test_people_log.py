@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from unish.passes.run_folder import FORMAT
 from unish.people import ObservationLog, PeopleModels, find_people
-from unish.people.log import BLOCK
+from unish.people.log import BLOCK, _pack
 from unish.people.protocols import Detection, Observation, Pose, StoredMask
 from unish.people.regions import Region
 from unish.people.tracking import HungarianTracker
@@ -53,6 +54,15 @@ def assert_same(found: Observation, wanted: Observation) -> None:
         assert found.pose.read_mask() is None
     else:
         np.testing.assert_array_equal(found.pose.read_mask(), wanted.pose.read_mask())
+
+
+def test_a_folder_with_other_arrays_has_another_number() -> None:
+    """Who changes these names counts ``FORMAT`` up: older folders lack an array, or hold one that nobody reads."""
+    assert sorted(_pack([])) == [
+        "appearance", "box_xyxy", "detected", "facing", "features", "has_features", "has_pose", "masks", "pose_score",
+        "px", "regions", "score", "sigma_px", "world",
+    ]  # fmt: skip
+    assert FORMAT == 7
 
 
 @pytest.mark.parametrize("num_frames", [1, BLOCK, 2 * BLOCK + 3])

@@ -32,7 +32,7 @@ AFTERWARDS = frozenset({"settle", "fill_gaps", "person_height", "known_distance"
 
 _OF_CHOSEN = ("masks", "sky", "windows", "poses", "between", "cameras", "relief", "result")
 """What depends on which people are kept; pictures and everybody's observations do not."""
-FORMAT = 6
+FORMAT = 7
 """Of what is kept. It is counted up when an array is added or means something else: no older folder is gone on with."""
 
 
