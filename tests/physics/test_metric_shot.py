@@ -224,10 +224,11 @@ def test_the_depth_shift_moves_people_with_the_points(truth: Reconstruction) -> 
     assert measured.scale.source == "network"
     depth = torch.from_numpy(truth.depth)
     close = (depth > 0) & (depth < 50)
-    # Twice the measured errors: 0.0015, and 0.0019 m.
+    # Twice the measured error.
     assert float((measured.depth_before[close] / depth[close] - 1).abs().max()) < 0.003
     gap = (measured.joints - torch.from_numpy(truth.joints))[measured.valid].norm(dim=-1)
-    assert float(gap.median()) < 0.0038
+    # Measured: a centimetre, since what is known to half of a distance is smoothed over a second.
+    assert float(gap.median()) < 0.02
     for name, value in before.items():
         assert torch.equal(getattr(shifted, name), value), f"{name} was changed in place"
 
@@ -253,7 +254,9 @@ def test_who_was_seen_as_a_box_only_stands_where_the_scene_is(truth: Reconstruct
         own = measured.depth[frame][tracks.masks[frame] == person]
         middle = tracks.boxes_xyxy[person, frame].reshape(2, 2).mean(0)
         ray = torch.linalg.inv(measured.intrinsics[frame]) @ torch.tensor([*middle.tolist(), 1.0])
-        torch.testing.assert_close(pelvis[person, frame], own[own > 0].median() * ray, rtol=1e-4, atol=1e-4)
+        # Measured: up to 2 %, by which a smooth course differs from what each frame says.
+        torch.testing.assert_close(pelvis[person, frame, 2], own[own > 0].median(), rtol=0.04, atol=0)
+        torch.testing.assert_close(pelvis[person, frame], pelvis[person, frame, 2] * ray, rtol=1e-4, atol=1e-4)
         correction = measured.correction.as_table()[person, frame]
         assert correction[0] == 1.0 and float(correction[4]) == pytest.approx(float(own[own > 0].median()), rel=1e-5)
     gap = (measured.joints - torch.from_numpy(truth.joints))[measured.valid][:, 0].norm(dim=-1)

@@ -10,7 +10,7 @@ from moving_people import BODY, TIMES, disturb, look, move, normal, solve
 from unish.body import pose_rows
 from unish.body.landmark_jacobian import differentiate_landmarks, differentiate_parts
 from unish.body.pose_rows import ACCELERATION_SIGMA as SIGMA
-from unish.body.pose_rows import Evidence, Poses, motion_term, picture_term, prior_term, shape_term
+from unish.body.pose_rows import Evidence, Poses, motion_term, picture_term, prior_term, shape_term, steady_term
 from unish.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle, rotation_angle
 from unish.network.human.solver import TURN_SIGMAS_RAD
 from unish.structs import BodyParams
@@ -144,6 +144,38 @@ def test_rows_have_the_gradient_and_the_curvature_of_the_cost(rng: torch.Generat
     for term in (matrix, prior, motion.blocks, shape):
         torch.testing.assert_close(term, term.mT, rtol=1e-6, atol=1e-6)
         assert torch.linalg.eigvalsh(term).min() > -1e-6 * term.abs().max()
+
+
+def test_steady_distances_have_the_gradient_and_the_curvature_of_their_cost(rng: torch.Generator) -> None:
+    """Distances that change unevenly from where they are expected cost; a change that is even in time does not."""
+    poses, evidence, _ = a_case(rng, people=2, frames=5)
+    times = TIMES[:5] + 0.02 * torch.rand(5, generator=rng, dtype=torch.float64)
+    observed = torch.tensor([[True] * 5, [True] * 4 + [False]])
+    evidence = evidence._replace(times=times.expand(2, -1), observed=observed)
+    ray = torch.nn.functional.normalize(evidence.start.position - evidence.centre, dim=-1)
+    expected = 4 + torch.rand(2, 5, generator=rng, dtype=torch.float64)
+
+    def cost(position: Tensor) -> Tensor:
+        away = ((position - evidence.centre) * ray).sum(-1) - expected
+        speed, interval = away.diff(dim=1) / times.diff(), times.diff()
+        change = speed.diff(dim=1) / ((interval[1:] + interval[:-1]) / 2)
+        return 0.5 * ((change / 0.3).square() * observed[:, 2:]).sum()
+
+    found = steady_term(poses, evidence, expected, 0.3)
+    slope, curvature = torch.autograd.functional.jacobian, torch.autograd.functional.hessian
+    gradient, hessian = slope(cost, poses.position), curvature(cost, poses.position)
+    torch.testing.assert_close(found.gradient[:, :, 24], gradient)
+    assert not found.gradient[:, :, :24].any() and not found.blocks[:, :, :24].any()
+    for frame in range(5):
+        for person in range(2):
+            whole = hessian[person, frame, :, person]
+            torch.testing.assert_close(found.blocks[person, frame, 24], whole[:, frame])
+            if frame < 4:
+                torch.testing.assert_close(found.to_next[person, frame, 24], whole[:, frame + 1])
+            if frame < 3:
+                torch.testing.assert_close(found.to_second[person, frame, 24], whole[:, frame + 2])
+    even = evidence.centre + ray * (expected + 0.7 + 0.3 * times)[..., None]
+    assert steady_term(poses._replace(position=even), evidence, expected, 0.3).gradient.abs().max() < 1e-8
 
 
 def test_steps_go_to_the_minimum_that_scipy_finds(rng: torch.Generator) -> None:

@@ -277,21 +277,39 @@ def test_a_box_alone_stands_at_its_centre_where_the_scene_is() -> None:
     assert bool(after.level[0, 1].isnan()), "nine pixels say nothing"
 
 
-def test_a_box_between_frames_with_depth_is_as_far_away_as_they_tell() -> None:
-    depth, masks = torch.full((2, *SIZE), 5.0), torch.full((2, *SIZE), -1, dtype=torch.int16)
-    depth[1], masks[:, 20:60, 10:30] = 9.0, 0
-    valid = torch.ones(1, 3, dtype=torch.bool)
+def _see_boxes(depth: Tensor, box_only: Tensor, dense: Tensor, pelvis: Tensor) -> Tensor:
+    """Depth (T,) of one person's pelvis after ``_stand_in_boxes``; the scene is ``depth`` (D,) all over."""
+    num_frames = len(box_only)
+    masks = torch.full((len(depth), *SIZE), -1, dtype=torch.int16)
+    masks[:, 20:60, 10:30] = 0
     evidence = ShotEvidence(
-        timestamps_s=torch.arange(3) / 6, valid=valid, masks=masks, landmarks_px=torch.full((1, 3, 33, 3), torch.nan),
-        boxes_xyxy=torch.tensor([[[10.0, 20, 30, 60]] * 3]), box_only=valid,
+        timestamps_s=torch.arange(num_frames) / 6, valid=torch.ones(1, num_frames, dtype=torch.bool), masks=masks,
+        landmarks_px=torch.full((1, num_frames, 33, 3), torch.nan),
+        boxes_xyxy=torch.tensor([[[10.0, 20, 30, 60]] * num_frames]), box_only=box_only[None],
     )  # fmt: skip
-    unknown = torch.full((1, 3), torch.nan)
+    unknown = torch.full((1, num_frames), torch.nan)
     comparison = DepthComparison(
-        level=unknown, scene_level=unknown, tilt=torch.zeros(1, 3, 2), relief=torch.ones(1, 3),
-        centre=torch.zeros(1, 3, 2), extent=torch.ones(1, 3),
+        level=unknown, scene_level=unknown, tilt=torch.zeros(1, num_frames, 2), relief=torch.ones(1, num_frames),
+        centre=torch.zeros(1, num_frames, 2), extent=torch.ones(1, num_frames),
     )  # fmt: skip
-    placed = make_placed(torch.tensor([[[0.0, 0.0, 1.0]] * 3]))
-    moved, _ = _stand_in_boxes(
-        BODY, placed, comparison, depth, evidence, INTRINSICS.expand(3, 3, 3), torch.tensor([0, 2])
-    )
-    torch.testing.assert_close(pelvis_of(moved)[0, :, 2], torch.tensor([5.0, 7.0, 9.0]), rtol=0, atol=1e-5)
+    placed = make_placed(pelvis[None, :, None] * torch.tensor([0.0, 0.0, 1.0]))
+    maps = depth[:, None, None].expand(-1, *SIZE)
+    cameras = INTRINSICS.expand(num_frames, 3, 3)
+    return pelvis_of(_stand_in_boxes(BODY, placed, comparison, maps, evidence, cameras, dense)[0])[0, :, 2]
+
+
+def test_a_box_between_frames_with_depth_is_as_far_away_as_they_tell() -> None:
+    boxes = torch.ones(3, dtype=torch.bool)
+    found = _see_boxes(torch.tensor([5.0, 5.2]), boxes, torch.tensor([0, 2]), torch.ones(3))
+    torch.testing.assert_close(found, torch.tensor([5.0, 5.1, 5.2]), rtol=0, atol=1e-3)
+
+
+def test_the_depth_of_one_box_moves_nobody_and_no_box_moves_who_was_measured() -> None:
+    """Boxes a second and more after the last frame with landmarks, in one of which the scene is twice as far away."""
+    depth = torch.full((18,), 10.0)
+    depth[13] = 20.0
+    boxes = torch.arange(18) >= 3
+    pelvis = torch.tensor([9.8, 10.1, 9.9, *[1.0] * 15])
+    found = _see_boxes(depth, boxes, torch.arange(18), pelvis)
+    assert torch.equal(found[:3], pelvis[:3])
+    torch.testing.assert_close(found[3:], torch.full((15,), 10.0), rtol=0.02, atol=0)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import normalize, pad
 
 from unish.body.landmark_jacobian import differentiate_landmarks
 from unish.body.model import Body
@@ -26,6 +26,7 @@ _LANDMARK_SCALE_M = 0.04  # of the Cauchy weights
 ACCELERATION_SIGMA = 10.0  # rad/s² and m/s²
 _ACCELERATION_SCALE = 1.5  # of the Cauchy weights, in standard deviations: a kick is no noise
 _MIN_INTERVAL_S = 1e-3
+_PELVIS = 24  # the block of its position
 _BETAS_SIGMA, _MEAN_SHAPE_SIGMA, _STATURE_SIGMA_M = 0.4, 2.0, 0.017
 
 
@@ -64,12 +65,15 @@ class Evidence(NamedTuple):
 
 
 class Motion(NamedTuple):
-    """Term of the accelerations: blocks of each frame, and those that couple it to the next and to the one after."""
+    """Term of second differences: B blocks of each frame, and those that couple it to the next and to the one after."""
 
-    blocks: Float[Tensor, "S N 25 3 3"]
-    gradient: Float[Tensor, "S N 25 3"]
-    to_next: Float[Tensor, "S N-1 25 3 3"]
-    to_second: Float[Tensor, "S N-2 25 3 3"]
+    blocks: Float[Tensor, "S N B 3 3"]
+    gradient: Float[Tensor, "S N B 3"]
+    to_next: Float[Tensor, "S N-1 B 3 3"]
+    to_second: Float[Tensor, "S N-2 B 3 3"]
+
+    def __add__(self, other: Motion) -> Motion:  # type: ignore[override]
+        return Motion(*(own + its for own, its in zip(self, other, strict=True)))
 
 
 def picture_term(
@@ -120,17 +124,56 @@ def motion_term(poses: Poses, evidence: Evidence, *, pelvis_sigma: float = ACCEL
     sigma[-1] = pelvis_sigma
     share = found.values.square().sum(-1) / (sigma * _ACCELERATION_SCALE) ** 2
     weights = found.weights[..., None] / (1 + share) / sigma**2
-    first, second, third = found.first, found.second, found.third
-    by_first, by_second, by_third = (weights[..., None, None] * one.mT for one in (first, second, third))
+    return _couple_frames(found.values, weights, (found.first, found.second, found.third))
+
+
+def steady_term(poses: Poses, evidence: Evidence, expected: Float[Tensor, "S N"], sigma: float) -> Motion:
+    """Second differences of how far the pelvis is, along its viewing ray, from where it is expected.
+
+    What is wrong with a distance (a size, a lens) stays so for a while: a solve may correct it, but slowly.
+
+    Args:
+        expected: distance, metres, on a smooth course.
+        sigma: of the differences, m/s².
+    """
+    ray = normalize(evidence.start.position - evidence.centre, dim=-1)
+    away = ((poses.position - evidence.centre) * ray).sum(-1) - expected
+    before, after = (share[..., None] for share in _second_difference(evidence.times, evidence.observed, ray.dtype))
+    steps = away.diff(dim=1)[..., None]
+    values = after * steps[:, 1:] - before * steps[:, :-1]
+    weights = evidence.observed[:, 2:, None].to(ray.dtype) / sigma**2
+    shares = (before * ray[:, :-2], -(before + after) * ray[:, 1:-1], after * ray[:, 2:])
+    first, second, third = (share[:, :, None, None] for share in shares)
+    pelvis = _couple_frames(values[..., None], weights, (first, second, third))
+    return Motion(
+        blocks=pad(pelvis.blocks, (0, 0, 0, 0, _PELVIS, 0)),
+        gradient=pad(pelvis.gradient, (0, 0, _PELVIS, 0)),
+        to_next=pad(pelvis.to_next, (0, 0, 0, 0, _PELVIS, 0)),
+        to_second=pad(pelvis.to_second, (0, 0, 0, 0, _PELVIS, 0)),
+    )
+
+
+def _couple_frames(
+    values: Float[Tensor, "S M B R"],
+    weights: Float[Tensor, "S M B"],
+    by_frame: tuple[Float[Tensor, "S M B R 3"], Float[Tensor, "S M B R 3"], Float[Tensor, "S M B R 3"]],
+) -> Motion:
+    """R residuals of each of B blocks over each of M three frames that follow one another, as a term.
+
+    Args:
+        by_frame: derivatives by the unknowns of the first, second and third of the frames.
+    """
+    first, second, third = by_frame
+    by_first, by_second, by_third = (weights[..., None, None] * one.mT for one in by_frame)
 
     def at(start: int, end: int, values: Tensor) -> Tensor:
         """The values of three frames, at the frame (or pair) so many after the first and before the last of them."""
         return pad(values, (0, 0) * (values.ndim - 2) + (start, end))
 
-    values = found.values[..., None]
+    column = values[..., None]
     return Motion(
         blocks=at(0, 2, by_first @ first) + at(1, 1, by_second @ second) + at(2, 0, by_third @ third),
-        gradient=(at(0, 2, by_first @ values) + at(1, 1, by_second @ values) + at(2, 0, by_third @ values))[..., 0],
+        gradient=(at(0, 2, by_first @ column) + at(1, 1, by_second @ column) + at(2, 0, by_third @ column))[..., 0],
         to_next=at(0, 1, by_first @ second) + at(1, 0, by_second @ third),
         to_second=by_first @ third,
     )
@@ -190,10 +233,7 @@ def measure_accelerations(
     later = torch.cat([inverse_right_jacobian(turns), straight], dim=2)
     earlier = -later.mT
 
-    interval = torch.where(observed[:, 1:], times.diff(dim=1), 1.0).clamp_min(_MIN_INTERVAL_S).to(steps.dtype)
-    interval = interval[..., None, None]
-    share = 2.0 / (interval[:, 1:] + interval[:, :-1])
-    before, after = share / interval[:, :-1], share / interval[:, 1:]
+    before, after = (share[..., None, None] for share in _second_difference(times, observed, steps.dtype))
     before_3, after_3 = before[..., None], after[..., None]
     return Accelerations(
         values=after * steps[:, 1:] - before * steps[:, :-1],
@@ -202,6 +242,15 @@ def measure_accelerations(
         second=after_3 * earlier[:, 1:] - before_3 * later[:, :-1],
         third=after_3 * later[:, 1:],
     )
+
+
+def _second_difference(
+    times: Float[Tensor, "S N"], observed: Bool[Tensor, "S N"], dtype: torch.dtype
+) -> tuple[Float[Tensor, "S N-2"], Float[Tensor, "S N-2"]]:
+    """2/(h₁·(h₁ + h₂)) and 2/(h₂·(h₁ + h₂)): what the changes before and after a frame count in its acceleration."""
+    interval = torch.where(observed[:, 1:], times.diff(dim=1), 1.0).clamp_min(_MIN_INTERVAL_S).to(dtype)
+    share = 2.0 / (interval[:, 1:] + interval[:, :-1])
+    return share / interval[:, :-1], share / interval[:, 1:]
 
 
 def damp(matrix: Float[Tensor, "*batch 75 75"], share: float) -> Float[Tensor, "*batch 75 75"]:

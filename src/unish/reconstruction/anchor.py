@@ -6,6 +6,7 @@ in closed form; that is the ruler by which the scene is measured later.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,6 +43,9 @@ MISFIT_TO_SIGMA = 2.0
 
 POPULATION_SPREAD = 0.156
 """1σ of the logarithm of stature in a mixed population of adults and children."""
+
+USUAL_ACCELERATION_M_S2 = 2.0
+"""Of a walking person, where distances are smoothed."""
 
 KNOWN_HEIGHT_SIGMA = 0.015
 """Relative 1σ error of size and distance of a person whose height is known and who is seen whole."""
@@ -185,12 +189,14 @@ def smooth_distances(
 ) -> PlacedBodies:
     """Smooth the logarithm of each pelvis's depth over time, frames weighted by how well they measure it.
 
-    The distance from one frame jitters by a few percent, which is decimetres; its direction does not. Nothing is known
-    of absent people: pieces on both sides of a gap of over a second are smoothed apart.
+    The distance from one frame jitters by a few percent, which is decimetres, and metres far away; its direction does
+    not. Nothing is known of absent people: pieces on both sides of a gap of over a second are smoothed apart.
     """
     pelvis_depth = (placed.params.transl + body.rest_joints(placed.params.betas)[..., 0, :])[..., 2]
     depth = pelvis_depth.clamp_min(1e-3).log()
-    smooth = smooth_in_time(depth, placed.valid, placed.distance_sigma, timestamps_s, seconds=seconds)
+    smooth = smooth_in_time(
+        depth, placed.valid, placed.distance_sigma, timestamps_s, seconds=seconds, metres=depth.exp()
+    )
     return move_along_ray(body, placed, (smooth - depth).exp())
 
 
@@ -201,6 +207,7 @@ def smooth_in_time(
     timestamps_s: Float[Tensor, "T"],
     *,
     seconds: float = 0.35,
+    metres: Float[Tensor, "P T"] | None = None,
 ) -> Float[Tensor, "P T"]:
     """Values of each person on a smooth curve that gives way to single wrong ones; elsewhere as they are.
 
@@ -208,6 +215,9 @@ def smooth_in_time(
 
     Args:
         sigma: standard error of each value, in any unit.
+        seconds: time scale of the curve.
+        metres: what a value of 1 stands for. Then the time scale of a piece is at least √(e/a): for so long an usual
+            acceleration a moves nobody farther than the usual error e of their frames, and what is seen is noise.
     """
     smoothed, times = values.clone(), timestamps_s.double().numpy()
     for person in range(len(values)):
@@ -215,8 +225,11 @@ def smooth_in_time(
         for piece in np.split(seen, np.flatnonzero(np.diff(times[seen]) > 1.0) + 1):
             if len(piece) >= 3:
                 weights = sigma[person, piece].double().numpy() ** -2
-                own = values[person, piece].double().numpy()
-                curve = _smooth_series(times[piece], own, weights / weights.mean(), seconds)
+                own, scale = values[person, piece].double().numpy(), seconds
+                if metres is not None:
+                    error_m = float((sigma[person, piece] * metres[person, piece]).median())
+                    scale = max(seconds, math.sqrt(error_m / USUAL_ACCELERATION_M_S2))
+                curve = _smooth_series(times[piece], own, weights / weights.mean(), scale)
                 smoothed[person, piece] = torch.from_numpy(curve).to(values)
     return smoothed
 

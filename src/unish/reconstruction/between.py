@@ -160,3 +160,10 @@ def interpolate_values(values: Float[Tensor, "P T"], times_s: Float[ndarray, "T"
         if finite.any():
             row[:] = torch.from_numpy(np.interp(times_s, times_s[finite], own[finite].double().numpy())).to(values)
     return filled
+
+
+def is_near_in_time(known: Bool[Tensor, "P T"], times_s: Float[Tensor, "T"], *, within_s: float) -> Bool[Tensor, "P T"]:
+    """Frames no farther than ``within_s`` from a known one of the same person."""
+    before = torch.where(known, times_s, -torch.inf).cummax(dim=1).values
+    after = torch.where(known, times_s, torch.inf).flip(1).cummin(dim=1).values.flip(1)
+    return torch.minimum(times_s - before, after - times_s) <= within_s

@@ -8,9 +8,11 @@ found:
 * joints keep their turns, legs and feet less than the rest;
 * while a heel or toe touches, it stays where it is over the floor, and on it;
 * what of a body would be under the ground is lifted (``undersides``);
-* accelerations are small, in the world: the camera's own motion is out of it.
+* accelerations are small, in the world: the camera's own motion is out of it;
+* what moves a person along the viewing ray changes slowly, so no foot that touches makes a distance jump.
 
-Nobody is drawn down to the floor: what does not touch is held by the picture alone. Every person is cut into pieces of
+Nobody is drawn down to the floor: what does not touch is held by the picture alone. Where only a person's box was seen,
+they follow along the ray how the frames around have moved. Every person is cut into pieces of
 ``PIECE`` observed frames, which overlap, so that memory does not grow with the length of a shot.
 
 Legend: S pieces, N frames of each, C = 4 heels and toes (``contacts.REGIONS``).
@@ -37,13 +39,15 @@ from unish.body.pose_rows import (
     motion_term,
     picture_term,
     prior_term,
+    steady_term,
 )
 from unish.geometry.block_tridiagonal import solve_second_order
 from unish.geometry.rigid import transform_points
 from unish.geometry.rotation import axis_angle_to_matrix
-from unish.reconstruction.anchor import landmark_weights
+from unish.reconstruction.anchor import landmark_weights, smooth_in_time
+from unish.reconstruction.between import interpolate_values, is_near_in_time
 from unish.reconstruction.ground import Ground
-from unish.reconstruction.shot import MetricShot, ShotEvidence, replace_people
+from unish.reconstruction.shot import NEAR_IN_TIME_S, MetricShot, ShotEvidence, replace_people
 from unish.reconstruction.touching import CONTACT_LANDMARKS, TOUCHES, Touching, find_touching
 from unish.reconstruction.undersides import Undersides, find_undersides, sunk_term
 from unish.structs import BodyParams
@@ -58,7 +62,8 @@ _HEIGHT_M = 0.015  # of a foot that touches, over the floor: as well as the floo
 _SEEN_M, _GUESSED_M = 0.01, 0.06  # of a landmark across the viewing ray; of one that is seen, at best
 _ALONG_RAY = 0.004  # share of the distance, at best
 _ALONG_RAY_PER_M = 1.2  # and so much of it for a metre of error of the landmarks: twice that over a body's height
-_PELVIS_M_S2 = 2.0
+_PELVIS_M_S2 = 0.5  # of who stands; accelerations that are surely more hardly count (Cauchy)
+_DISTANCE_M_S2 = 0.3  # of what moves a person along the viewing ray
 _TURN_SIGMA_RAD = {
     **dict.fromkeys(("left_hip", "right_hip", "left_knee", "right_knee"), 0.2),
     **dict.fromkeys(("left_ankle", "right_ankle"), 0.15),
@@ -78,21 +83,23 @@ def settle_motion(
     body: Body,
     support: Float[Tensor, "P T C"] | None = None,
 ) -> MetricShot:
-    """See the module; unchanged where no floor is known or nobody touches it.
+    """See the module. Without a floor, and for people who never touch it, what is seen and smoothness count alone.
 
     Args:
         contact: probability that heels and toes touch, NaN where unknown.
         support: height over the floor, metres, of what is under them (``supports``); ``None``: the floor.
     """
     solved = shot.valid & ~evidence.box_only & ~shot.by_network & (shot.joints[..., 0, 2].isfinite())
-    touches = solved[..., None] & (contact.nan_to_num() > TOUCHES)
-    people = touches.any(-1).any(-1)
-    if not ground.floor.isfinite().all() or not people.any():
+    if not solved.any():
         return shot
-    weights = torch.where(touches, contact, 0.0)
-    stood = find_touching(shot, evidence, ground, weights, solved, body, support)
-    undersides = find_undersides(shot, ground.floor, solved & people[:, None], body, support)
-    person, frames, kept = _cut_into_pieces(solved & people[:, None])
+    has_floor = bool(ground.floor.isfinite().all())
+    # Nothing touches a floor that is unknown; a plane without a direction stands for it.
+    ground = replace(ground, floor=ground.floor.nan_to_num())
+    touches = solved[..., None] & (contact.nan_to_num() > TOUCHES) & has_floor
+    stood = find_touching(shot, evidence, ground, torch.where(touches, contact, 0.0), solved, body, support)
+    stands = touches.any(-1).any(-1, keepdim=True)
+    undersides = find_undersides(shot, ground.floor, solved & stands, body, support)
+    person, frames, kept = _cut_into_pieces(solved)
     rotations = torch.cat([shot.params.global_orient[:, :, None], shot.params.body_pose], dim=2)
     pelvis = shot.joints[..., 0, :].clone()
     # A foot that is held weighs so much more than its distance that float32 loses the latter.
@@ -100,14 +107,15 @@ def settle_motion(
     for block in torch.arange(len(person)).split(_PIECES_AT_ONCE):
         at = (person[block, None].expand_as(frames[block]), frames[block].clamp_min(0))
         observed = frames[block] >= 0
-        held, along_ray = _gather_evidence(shot, evidence, body, at, observed)
+        held, distances = _gather_evidence(shot, evidence, body, at, observed)
         touching, lowest = stood.pick(at, observed), undersides.pick(at, observed)
         found = held.start
         for _ in range(STEPS):
-            found = _step(exact_body, found, held, along_ray, touching, lowest)
+            found = _step(exact_body, found, held, distances, touching, lowest)
         keep = kept[block]
         where = (at[0][keep], at[1][keep])
         rotations[where], pelvis[where] = found.rotations[keep].float(), found.position[keep].float()
+    pelvis = _follow_along_ray(shot, evidence.timestamps_s, solved, pelvis)
     params = replace(
         shot.params,
         global_orient=rotations[:, :, 0],
@@ -115,6 +123,18 @@ def settle_motion(
         transl=pelvis - body.rest_joints(shot.params.betas)[..., 0, :],
     )
     return replace_people(shot, evidence, params, body)
+
+
+def _follow_along_ray(
+    shot: MetricShot, times_s: Float[Tensor, "T"], solved: Bool[Tensor, "P T"], pelvis: Float[Tensor, "P T 3"]
+) -> Float[Tensor, "P T 3"]:
+    """The pelvises; those of unsolved frames go as much farther or nearer as the solved ones around them."""
+    centre = shot.c2w[:, :3, 3]
+    away = shot.joints[..., 0, :] - centre
+    log_moves = ((pelvis - centre).norm(dim=-1) / away.norm(dim=-1)).log()
+    log_moves = interpolate_values(torch.where(solved, log_moves, torch.nan), times_s.double().numpy())
+    others = shot.valid & ~solved & is_near_in_time(solved, times_s, within_s=NEAR_IN_TIME_S)
+    return torch.where(others[..., None], centre + away * log_moves.exp()[..., None], pelvis)
 
 
 def _cut_into_pieces(
@@ -142,17 +162,28 @@ def _cut_into_pieces(
     return torch.tensor(people), torch.stack(pieces)[:, :longest], torch.stack(kept)[:, :longest]
 
 
+class _Distances(NamedTuple):
+    """Of the pelvis from the camera.
+
+    Attributes:
+        sigma: standard error in each frame, a share, which all its landmarks have in common.
+        expected: metres, on a smooth course.
+    """
+
+    sigma: Float[Tensor, "S N"]
+    expected: Float[Tensor, "S N"]
+
+
 def _gather_evidence(
     shot: MetricShot,
     evidence: ShotEvidence,
     body: Body,
     at: tuple[Int64[Tensor, "S N"], Int64[Tensor, "S N"]],
     observed: Bool[Tensor, "S N"],
-) -> tuple[Evidence, Float[Tensor, "S N"]]:
-    """What holds the pieces: where their landmarks are now, in the picture and in time.
+) -> tuple[Evidence, _Distances]:
+    """What holds the pieces: where their landmarks are now, in the picture and in time, and how far away they are.
 
-    Returns it with the standard error of each frame's distance (a share), which all its landmarks have in common. Small
-    people are measured worse in metres, and their distances with them.
+    Small people are measured worse in metres, and their distances with them.
     """
     people, frames = at
     params = BodyParams(**{name: value[at] for name, value in vars(shot.params).items()})
@@ -184,7 +215,17 @@ def _gather_evidence(
             betas[:, 0].double(),
         ),
     )
-    return held, along_ray
+    return held, _Distances(along_ray, _smooth_course(held, along_ray))
+
+
+def _smooth_course(held: Evidence, along_ray: Float[Tensor, "S N"]) -> Float[Tensor, "S N"]:
+    """How far away the pelvises are at the start, smoothed in time (``anchor.smooth_in_time``), metres."""
+    away = (held.start.position - held.centre).norm(dim=-1).clamp_min(MIN_DEPTH_M)
+    course = [
+        smooth_in_time(one[None].log(), seen[None], sigma[None], times, metres=one[None])[0].exp()
+        for one, seen, sigma, times in zip(away, held.observed, along_ray, held.times, strict=True)
+    ]
+    return torch.stack(course)
 
 
 def _in_camera(c2w: Float[Tensor, "S N 4 4"], points: Float[Tensor, "S N K 3"]) -> Float[Tensor, "S N K 3"]:
@@ -199,18 +240,21 @@ def _step(
     body: Body,
     poses: Poses,
     evidence: Evidence,
-    along_ray: Float[Tensor, "S N"],
+    distance: _Distances,
     touching: Touching,
     undersides: Undersides,
 ) -> Poses:
     """One Gauss–Newton step of all frames; shapes stay as they are."""
     matrix, gradient = picture_term(body, poses, evidence)
     away = poses.position - evidence.centre
-    matrix, gradient = _free_distance(matrix[..., :_UNKNOWNS, :_UNKNOWNS], gradient[..., :_UNKNOWNS], away, along_ray)
+    matrix, gradient = _free_distance(
+        matrix[..., :_UNKNOWNS, :_UNKNOWNS], gradient[..., :_UNKNOWNS], away, distance.sigma
+    )
     prior, prior_gradient = prior_term(poses, evidence.start, _TURN_SIGMAS_RAD)
     feet = _feet_term(body, poses, touching)
     sunk, sunk_gradient = sunk_term(body, poses, undersides)
     motion = motion_term(poses, evidence, pelvis_sigma=_PELVIS_M_S2)
+    motion += steady_term(poses, evidence, distance.expected, _DISTANCE_M_S2)
 
     blocks = motion.blocks + pad(prior, (0, 0, 0, 0, 0, 1))
     turned = motion.gradient + pad(prior_gradient, (0, 0, 0, 1))

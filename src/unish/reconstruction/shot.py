@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unish.body import Body, move_body
 from unish.reconstruction.anchor import (
+    DISTANCE_SIGMA,
     PlacedBodies,
     move_along_ray,
     place_bodies,
@@ -19,7 +20,7 @@ from unish.reconstruction.anchor import (
     smooth_in_time,
     trust_heights,
 )
-from unish.reconstruction.between import interpolate_values
+from unish.reconstruction.between import interpolate_values, is_near_in_time
 from unish.reconstruction.depth_curve import DepthCurve
 from unish.reconstruction.metric import (
     MIN_PIXELS,
@@ -272,9 +273,8 @@ def _support_weak_rulers(
 ) -> tuple[PlacedBodies, Float[Tensor, "P T"]]:
     """People who are seen badly are put between where the ruler and where the metric scene sees them, by their errors.
 
-    Where that is farther from a smooth course over time than the scene errs, frames in which they are seen well
-    included, the course is taken: a frame whose depth is wrong, or shows somebody else at their place, moves nobody by
-    metres.
+    What moves them follows a smooth course over time, frames in which they are seen well included: a frame whose depth
+    is wrong, or shows somebody else at their place, moves nobody by metres.
 
     Returns the bodies and the logarithm of the factor that each distance was multiplied by.
     """
@@ -283,9 +283,8 @@ def _support_weak_rulers(
     wanted = torch.where(weak & told, -log_ratios.nan_to_num() * trust_scene, 0.0)
     known = placed.valid & (told | ~weak)
     smooth = smooth_in_time(wanted, known, placed.distance_sigma.clamp_max(SCENE_SIGMA), timestamps_s)
-    agreed = torch.where((wanted - smooth).abs() > SCENE_SIGMA, smooth, wanted)
     # Where no scene is to be seen at somebody, the frames around tell.
-    followed = interpolate_values(torch.where(known, agreed, torch.nan), timestamps_s.double().numpy())
+    followed = interpolate_values(torch.where(known, smooth, torch.nan), timestamps_s.double().numpy())
     log_moves = torch.where(weak, followed.nan_to_num(), 0.0)
     return move_along_ray(body, placed, log_moves.exp()), log_moves
 
@@ -332,18 +331,17 @@ def _stand_in_boxes(
     distance = _between(distance, dense, evidence)
     measured = torch.where(placed.valid & ~evidence.box_only, pelvis[..., 2], torch.nan)
     followed = interpolate_values(measured, evidence.timestamps_s.double().numpy())
-    near = _is_near_in_time(torch.isfinite(measured), evidence.timestamps_s)
-    distance = torch.where(near & torch.isfinite(followed), followed, distance)
+    near = is_near_in_time(torch.isfinite(measured), evidence.timestamps_s, within_s=NEAR_IN_TIME_S)
+    told_by_scene = boxes & ~(near & torch.isfinite(followed))
+    distance = torch.where(told_by_scene, distance, followed).clamp_min(1e-3)
+    # What the scene says at one box errs by metres; what frames say together, and those before and after, by less.
+    sigma = torch.where(told_by_scene, SCENE_SIGMA, DISTANCE_SIGMA["full"])
+    known = placed.valid & torch.isfinite(distance)
+    course = smooth_in_time(distance.log(), known, sigma, evidence.timestamps_s, metres=distance).exp()
+    distance = torch.where(told_by_scene, course, distance)
     for person, frame in (boxes & torch.isfinite(distance)).nonzero().tolist():
         x0, y0, x1, y1 = evidence.boxes_xyxy[person, frame]
         centre = torch.stack([(x0 + x1) / 2, (y0 + y1) / 2, torch.ones_like(x0)])
         pelvis[person, frame] = distance[person, frame] * (torch.linalg.inv(intrinsics[frame]) @ centre)
     params = replace(placed.params, transl=pelvis - body.rest_joints(placed.params.betas)[..., 0, :])
     return replace(placed, params=params), replace(comparison, level=level, scene_level=scene_level)
-
-
-def _is_near_in_time(known: Bool[Tensor, "P T"], times: Float[Tensor, "T"]) -> Bool[Tensor, "P T"]:
-    """Frames no farther than ``NEAR_IN_TIME_S`` from a known one of the same person."""
-    before = torch.where(known, times, -torch.inf).cummax(dim=1).values
-    after = torch.where(known, times, torch.inf).flip(1).cummin(dim=1).values.flip(1)
-    return torch.minimum(times - before, after - times) <= NEAR_IN_TIME_S

@@ -56,12 +56,13 @@ def find_undersides(
     body: Body,
     support: Float[Tensor, "P T 4"] | None = None,
 ) -> Undersides:
-    """Of everybody in the frames that are ``solved``.
+    """Of everybody in the frames that are ``solved``; others have no ground.
 
     Args:
         support: height over the floor, metres, of what is under heels and toes; ``None``: the floor.
     """
     ground = torch.zeros(solved.shape) if support is None else support.nan_to_num(0.0).amin(-1).clamp_max(0.0)
+    ground = torch.where(solved, ground, -torch.inf)
     carrier = body.skin_weights.argmax(dim=-1)
     parts = [(carrier == joint).nonzero()[:, 0] for joint in range(body.skin_weights.shape[1])]
     offsets = torch.zeros(*solved.shape, len(parts), 3)
