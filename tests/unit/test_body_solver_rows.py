@@ -56,12 +56,14 @@ def test_derivative_of_stature(rng: torch.Generator) -> None:
     torch.testing.assert_close(BODY.differentiate_height(betas.detach()), expected)
 
 
-def cost_of(poses: Poses, evidence: Evidence, tall: Tensor, pelvis_sigma: float = SIGMA) -> Tensor:
+def cost_of(poses: Poses, evidence: Evidence, tall: Tensor, turn_sigma: float, pelvis_sigma: float) -> Tensor:
     """Half of the sum of squares that the rows stand for, written down without derivatives."""
-    return 0.5 * residuals(poses, evidence, tall, pelvis_sigma).square().sum()
+    return 0.5 * residuals(poses, evidence, tall, turn_sigma, pelvis_sigma).square().sum()
 
 
-def residuals(poses: Poses, evidence: Evidence, tall: Tensor, pelvis_sigma: float = SIGMA) -> Tensor:
+def residuals(
+    poses: Poses, evidence: Evidence, tall: Tensor, turn_sigma: float = SIGMA, pelvis_sigma: float = SIGMA
+) -> Tensor:
     """Residuals whose squares are the robust costs: s·√log(1 + e²/s²) in the direction of e is Cauchy's."""
 
     def robust(error: Tensor, scale: float) -> Tensor:
@@ -85,7 +87,7 @@ def residuals(poses: Poses, evidence: Evidence, tall: Tensor, pelvis_sigma: floa
     speed = torch.cat([speed, poses.position.diff(dim=1)[:, :, None]], dim=2)
     interval = evidence.times.diff(dim=1)[..., None, None]
     change = (speed / interval).diff(dim=1) / ((interval[:, 1:] + interval[:, :-1]) / 2)
-    motion = robust(change[:, :, :24] / SIGMA, pose_rows._ACCELERATION_SCALE)
+    motion = robust(change[:, :, :24] / turn_sigma, pose_rows._ACCELERATION_SCALE)
     pelvis = robust(change[:, :, 24:] / pelvis_sigma, pose_rows._ACCELERATION_SCALE)
     motion = torch.cat([motion, pelvis], dim=2)
 
@@ -124,17 +126,19 @@ def a_case(rng: torch.Generator, people: int = 1, frames: int = 4) -> tuple[Pose
     return poses, evidence, BODY.differentiate_height(start.betas)
 
 
-@pytest.mark.parametrize("pelvis_sigma", [SIGMA, 0.2 * SIGMA])
-def test_rows_have_the_gradient_and_the_curvature_of_the_cost(rng: torch.Generator, pelvis_sigma: float) -> None:
+@pytest.mark.parametrize(("turn_sigma", "pelvis_sigma"), [(SIGMA, SIGMA), (SIGMA, 0.2 * SIGMA), (0.2 * SIGMA, SIGMA)])
+def test_rows_have_the_gradient_and_the_curvature_of_the_cost(
+    rng: torch.Generator, turn_sigma: float, pelvis_sigma: float
+) -> None:
     poses, evidence, tall = a_case(rng)
     by_frame = torch.zeros(1, 4, 75, dtype=torch.float64, requires_grad=True)
     by_betas = torch.zeros(1, 10, dtype=torch.float64, requires_grad=True)
-    cost = cost_of(change_by(poses, by_frame, by_betas), evidence, tall, pelvis_sigma)
+    cost = cost_of(change_by(poses, by_frame, by_betas), evidence, tall, turn_sigma, pelvis_sigma)
     expected = torch.autograd.grad(cost, [by_frame, by_betas])
 
     matrix, gradient = picture_term(BODY, poses, evidence)
     prior, prior_gradient = prior_term(poses, evidence.start, TURN_SIGMAS_RAD)
-    motion = motion_term(poses, evidence, pelvis_sigma=pelvis_sigma)
+    motion = motion_term(poses, evidence, turn_sigma=turn_sigma, pelvis_sigma=pelvis_sigma)
     shape, shape_gradient = shape_term(poses.betas, evidence.start.betas, tall)
     blocks = motion.gradient.clone()
     blocks[:, :, :24] += prior_gradient

@@ -113,14 +113,22 @@ def prior_term(
     return by_turn.mT @ by_turn, turned / sigma.square()
 
 
-def motion_term(poses: Poses, evidence: Evidence, *, pelvis_sigma: float = ACCELERATION_SIGMA) -> Motion:
-    """Accelerations of all joints and of the pelvis.
+def motion_term(
+    poses: Poses,
+    evidence: Evidence,
+    *,
+    turn_sigma: float = ACCELERATION_SIGMA,
+    pelvis_sigma: float = ACCELERATION_SIGMA,
+) -> Motion:
+    """Accelerations of all joints and of the pelvis, with Cauchy weights: whatever the standard deviations are, those
+    that are far beyond them count alike.
 
     Args:
+        turn_sigma: of the joints, rad/s².
         pelvis_sigma: of the pelvis's own, m/s².
     """
     found = measure_accelerations(poses.rotations, poses.position, evidence.times, evidence.observed)
-    sigma = found.values.new_full(found.values.shape[-2:-1], ACCELERATION_SIGMA)
+    sigma = found.values.new_full(found.values.shape[-2:-1], turn_sigma)
     sigma[-1] = pelvis_sigma
     share = found.values.square().sum(-1) / (sigma * _ACCELERATION_SCALE) ** 2
     weights = found.weights[..., None] / (1 + share) / sigma**2

@@ -57,12 +57,13 @@ STEPS = 4
 PIECE, OVERLAP = 128, 16
 _PIECES_AT_ONCE = 8
 
-_STEP_M, _HELD_SCALE_M = 0.003, 0.05  # of a foot that touches, from frame to frame; scale of its Cauchy weights
-_HEIGHT_M = 0.015  # of a foot that touches, over the floor: as well as the floor is known
+_STEP_M, _HELD_SCALE_M = 0.003, 0.05  # of a foot that touches, from frame to frame; scale of the Cauchy weights of both
+_HEIGHT_M = 0.006  # of a foot that touches, over the floor, up to the scale of its weights
 _SEEN_M, _GUESSED_M = 0.01, 0.06  # of a landmark across the viewing ray; of one that is seen, at best
 _ALONG_RAY = 0.004  # share of the distance, at best
 _ALONG_RAY_PER_M = 1.2  # and so much of it for a metre of error of the landmarks: twice that over a body's height
-_PELVIS_M_S2 = 0.5  # of who stands; accelerations that are surely more hardly count (Cauchy)
+# Of who stands still: what is surely more counts by the same small weight for any of these (``motion_term``).
+_PELVIS_M_S2, _TURN_RAD_S2 = 0.5, 4.0
 _DISTANCE_M_S2 = 0.3  # of what moves a person along the viewing ray
 _TURN_SIGMA_RAD = {
     **dict.fromkeys(("left_hip", "right_hip", "left_knee", "right_knee"), 0.2),
@@ -253,7 +254,7 @@ def _step(
     prior, prior_gradient = prior_term(poses, evidence.start, _TURN_SIGMAS_RAD)
     feet = _feet_term(body, poses, touching)
     sunk, sunk_gradient = sunk_term(body, poses, undersides)
-    motion = motion_term(poses, evidence, pelvis_sigma=_PELVIS_M_S2)
+    motion = motion_term(poses, evidence, turn_sigma=_TURN_RAD_S2, pelvis_sigma=_PELVIS_M_S2)
     motion += steady_term(poses, evidence, distance.expected, _DISTANCE_M_S2)
 
     blocks = motion.blocks + pad(prior, (0, 0, 0, 0, 0, 1))

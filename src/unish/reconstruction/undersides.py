@@ -20,7 +20,7 @@ from unish.structs import BodyParams
 SUNK_M = 0.01
 """Under the ground, from which on a part is lifted: the ground is known no better."""
 
-SIGMA_M, SCALE_M = 0.015, 0.1
+SIGMA_M, SCALE_M = 0.008, 0.1
 """1σ of the height that a part may not go below, and depth at which the pull counts half: what is much deeper is not
 where the ground was found to be, or the ground is not."""
 
