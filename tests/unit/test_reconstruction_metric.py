@@ -312,4 +312,13 @@ def test_the_depth_of_one_box_moves_nobody_and_no_box_moves_who_was_measured() -
     pelvis = torch.tensor([9.8, 10.1, 9.9, *[1.0] * 15])
     found = _see_boxes(depth, boxes, torch.arange(18), pelvis)
     assert torch.equal(found[:3], pelvis[:3])
-    torch.testing.assert_close(found[3:], torch.full((15,), 10.0), rtol=0.02, atol=0)
+    torch.testing.assert_close(found[3:9], torch.full((6,), 9.9), rtol=0, atol=1e-5)
+    torch.testing.assert_close(found[9:], torch.full((9,), 10.0), rtol=0.02, atol=0)
+
+
+def test_boxes_begin_where_the_person_was_and_come_to_where_the_scene_is() -> None:
+    """The scene is at 14 m, the person was at 9.9 m; a second after the last landmarks the scene begins to tell."""
+    boxes = torch.arange(30) >= 3
+    found = _see_boxes(torch.full((30,), 14.0), boxes, torch.arange(30), torch.tensor([9.8, 10.1, 9.9, *[1.0] * 27]))
+    assert float(found[9]) < 11.5 and float(found[-1]) == pytest.approx(14.0, rel=0.05)
+    assert found[9:].diff().abs().max() < 1.0

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from standing_shots import CAMERA_HEIGHT_M, FLOOR, UP, make_evidence, make_shot
 from unish.body import load_body
-from unish.geometry.rotation import axis_angle_to_matrix
+from unish.geometry.rotation import axis_angle_to_matrix, rotation_angle
 from unish.reconstruction import Ground, MetricShot, settle_motion, touch_ground
 from unish.reconstruction.contacts import pose_feet
 from unish.reconstruction.motion import OVERLAP, PIECE
@@ -265,6 +265,35 @@ def test_without_contacts_people_become_steady_and_go_neither_up_nor_down(why: s
     assert errors[1] < 0.7 * errors[0]
     # Measured: 0.4 cm, of 3 to the floor.
     assert float(((found.joints - truth.joints) @ UP).mean().abs()) < 8e-3
+
+
+def test_who_stands_still_is_still(rng: torch.Generator) -> None:
+    """Limbs that tremble by 3 degrees and a body by 2 cm, with landmarks that err by 6. Measured: half, and a third."""
+    truth = make_shot(num_frames=16)
+    trembling = axis_angle_to_matrix(0.05 * torch.randn(1, 16, 23, 3, generator=rng))
+    params = replace(truth.params, body_pose=truth.params.body_pose @ trembling)
+    limbs = replace(truth, params=params, joints=BODY.joints(params))
+    body = _move(truth, 0.02 * torch.randn(1, 16, 3, generator=rng))
+    found = []
+    for seen in (limbs, body):
+        evidence = replace(make_evidence(seen), landmarks_sigma_px=torch.full((1, 16, 33), 1.0))
+        found.append(settle_motion(seen, evidence, GROUND, torch.zeros(1, 16, 4), BODY))
+    turns = [
+        float(rotation_angle(shot.params.body_pose[:, :-1].mT @ shot.params.body_pose[:, 1:]).mean())
+        for shot in (limbs, found[0])
+    ]
+    assert turns[1] < 0.6 * turns[0]
+    jerks = [float((shot.joints[0, :, 0].diff(n=2, dim=0) @ ASIDE).abs().mean()) for shot in (body, found[1])]
+    assert jerks[1] < 0.5 * jerks[0]
+
+
+def test_contacts_with_a_floor_that_is_unknown_hold_nobody(rng: torch.Generator) -> None:
+    shot = make_shot(num_frames=8)
+    seen = _move(shot, 0.03 * torch.randn(1, 8, 3, generator=rng))
+    unknown = Ground(gravity=-UP, floor=torch.full((4,), torch.nan), source="people")
+    held = _settle(seen, contact=torch.ones(1, 8, 4), ground=unknown)
+    free = _settle(seen, contact=torch.zeros(1, 8, 4))
+    torch.testing.assert_close(held.joints, free.joints)
 
 
 def test_nobody_seen_is_nothing_to_do() -> None:

@@ -134,7 +134,7 @@ def _follow_along_ray(
     away = shot.joints[..., 0, :] - centre
     log_moves = ((pelvis - centre).norm(dim=-1) / away.norm(dim=-1)).log()
     log_moves = interpolate_values(torch.where(solved, log_moves, torch.nan), times_s.double().numpy())
-    others = shot.valid & ~solved & is_near_in_time(solved, times_s, within_s=NEAR_IN_TIME_S)
+    others = ~solved & is_near_in_time(solved, times_s, within_s=NEAR_IN_TIME_S)
     return torch.where(others[..., None], centre + away * log_moves.exp()[..., None], pelvis)
 
 
