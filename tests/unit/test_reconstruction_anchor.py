@@ -88,6 +88,17 @@ def test_frames_weigh_by_the_square_of_their_certainty() -> None:
     torch.testing.assert_close(found, torch.from_numpy(expected).float(), rtol=1e-5, atol=1e-5)
 
 
+def test_distances_of_astronomers_are_smoothed_over_four_seconds() -> None:
+    """A network that has learnt nothing puts people anywhere; without an end of the time scale numbers do not suffice."""
+    rng = np.random.default_rng(4)
+    times, sigma = torch.arange(40) / 30.0, torch.full((1, 40), 0.5)
+    logs = np.log(1e9) + 0.3 * rng.normal(size=40)
+    placed = make_placed(_ahead(torch.from_numpy(np.exp(logs)).float()), sigma)
+    expected = np.exp(whittaker_twin(times.double().numpy(), logs, np.ones(40), 4.0))
+    found = pelvis_of(smooth_distances(BODY, placed, times))[0, :, 2]
+    torch.testing.assert_close(found, torch.from_numpy(expected).float(), rtol=1e-3, atol=0)
+
+
 def test_nothing_is_known_of_absent_people_and_short_pieces_stay() -> None:
     """Two metres nearer after a gap of over a second: each side is smooth by itself; over half a second they join."""
     distance = torch.tensor([4.0, 4.0, 4.0, 4.0, 2.0, 2.0, 2.0, 2.0])

@@ -47,6 +47,9 @@ POPULATION_SPREAD = 0.156
 USUAL_ACCELERATION_M_S2 = 2.0
 """Of a walking person, where distances are smoothed."""
 
+LONGEST_S = 4.0
+"""Time over which no distance says anything about another, however badly it is measured."""
+
 KNOWN_HEIGHT_SIGMA = 0.015
 """Relative 1σ error of size and distance of a person whose height is known and who is seen whole."""
 
@@ -216,8 +219,9 @@ def smooth_in_time(
     Args:
         sigma: standard error of each value, in any unit.
         seconds: time scale of the curve.
-        metres: what a value of 1 stands for. Then the time scale of a piece is at least √(e/a): for so long an usual
-            acceleration a moves nobody farther than the usual error e of their frames, and what is seen is noise.
+        metres: what a value of 1 stands for. Then the time scale of a piece is at least √(e/a), up to ``LONGEST_S``:
+            for so long an usual acceleration a moves nobody farther than the usual error e of their frames, and what is
+            seen is noise.
     """
     smoothed, times = values.clone(), timestamps_s.double().numpy()
     for person in range(len(values)):
@@ -228,7 +232,7 @@ def smooth_in_time(
                 own, scale = values[person, piece].double().numpy(), seconds
                 if metres is not None:
                     error_m = float((sigma[person, piece] * metres[person, piece]).median())
-                    scale = max(seconds, math.sqrt(error_m / USUAL_ACCELERATION_M_S2))
+                    scale = max(seconds, min(LONGEST_S, math.sqrt(error_m / USUAL_ACCELERATION_M_S2)))
                 curve = _smooth_series(times[piece], own, weights / weights.mean(), scale)
                 smoothed[person, piece] = torch.from_numpy(curve).to(values)
     return smoothed
