@@ -89,7 +89,7 @@ def test_frames_weigh_by_the_square_of_their_certainty() -> None:
 
 
 def test_distances_of_astronomers_are_smoothed_over_four_seconds() -> None:
-    """A network that has learnt nothing puts people anywhere, and numbers do not suffice for a time scale without end."""
+    """A network that has learnt nothing puts people anywhere: a time scale without end is beyond what numbers hold."""
     rng = np.random.default_rng(4)
     times, sigma = torch.arange(40) / 30.0, torch.full((1, 40), 0.5)
     logs = np.log(1e9) + 0.3 * rng.normal(size=40)
