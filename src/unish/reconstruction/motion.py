@@ -11,9 +11,9 @@ found:
 * accelerations are small, in the world: the camera's own motion is out of it;
 * what moves a person along the viewing ray changes slowly, so no foot that touches makes a distance jump.
 
-Nobody is drawn down to the floor: what does not touch is held by the picture alone. Where only a person's box was seen,
-they follow along the ray how the frames around have moved. Every person is cut into pieces of
-``PIECE`` observed frames, which overlap, so that memory does not grow with the length of a shot.
+Nobody is drawn down to the floor: what does not touch is held by the picture alone. In frames with nothing but a box
+people move along the ray as they do in the frames around. Every person is cut into pieces of ``PIECE`` observed frames,
+which overlap, so that memory does not grow with the length of a shot.
 
 Legend: S pieces, N frames of each, C = 4 heels and toes (``contacts.REGIONS``).
 """
