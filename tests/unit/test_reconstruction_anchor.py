@@ -88,7 +88,7 @@ def test_frames_weigh_by_the_square_of_their_certainty() -> None:
     torch.testing.assert_close(found, torch.from_numpy(expected).float(), rtol=1e-5, atol=1e-5)
 
 
-def test_distances_of_astronomers_are_smoothed_over_four_seconds() -> None:
+def test_the_time_over_which_distances_are_smoothed_has_an_end() -> None:
     """A network that has learnt nothing puts people anywhere: a time scale without end is beyond what numbers hold."""
     rng = np.random.default_rng(4)
     times, sigma = torch.arange(40) / 30.0, torch.full((1, 40), 0.5)

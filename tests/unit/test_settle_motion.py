@@ -302,7 +302,7 @@ def test_nobody_seen_is_nothing_to_do() -> None:
     assert _settle(shot, contact=torch.ones(1, 6, 4)) is shot
 
 
-def test_boxes_follow_along_the_ray_how_the_frames_around_move(rng: torch.Generator) -> None:
+def test_boxes_move_along_the_ray_as_the_frames_around() -> None:
     """Feet that stand bring a person nearer; a frame with nothing but a box, between two of them, comes along."""
     truth = make_shot(num_frames=12)
     seen = _move(truth, _along_ray(truth, 0.05 * torch.ones(1, 12)))
@@ -321,23 +321,24 @@ def test_boxes_follow_along_the_ray_how_the_frames_around_move(rng: torch.Genera
     assert float((_distance(stayed) / _distance(seen))[0, 5]) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_a_foot_that_touches_makes_no_distance_jump(rng: torch.Generator) -> None:
-    """Somebody far away, two of whose feet seem to touch in some frames only: they come to the floor and leave it
-    slowly, though their landmarks hold no distance."""
+def test_a_foot_that_touches_makes_no_distance_jump() -> None:
+    """Somebody whose landmarks hold no distance floats, and seems to touch in a few frames: they come to the floor and
+    leave it slowly."""
     truth = make_shot(num_frames=16)
     seen = _move(truth, 0.2 * UP.expand(1, 16, 3))
     contact = torch.zeros(1, 16, 4)
     contact[0, [4, 5, 9]] = 1.0
     evidence = replace(make_evidence(seen), landmarks_sigma_px=torch.full((1, 16, 33), 4.0))
     found = settle_motion(seen, evidence, GROUND, contact, BODY)
-    bend = [_distance(shot)[0].diff(n=2).abs().max() * 36 for shot in (seen, found)]
-    assert float(bend[1] - bend[0]) < 1.0
+    assert (_distance(found) - _distance(seen)).abs().max() > 0.3, "the floor does not pull"
+    # m/s². Measured: 0.024, of which 0.012 are there before; 0.08 with nothing that asks for it, 0.9 for who may walk.
+    assert _distance(found)[0].diff(n=2).abs().max() * 36 < 0.047
 
 
 def test_the_floor_holds_the_feet_at_its_height() -> None:
-    """Bodies that hang 3 cm over the floor come nearer to it, as far as their distance allows: to 1.4 cm."""
+    """Bodies that hang 3 cm over the floor come nearer to it, as far as their distance allows: to 0.8 cm."""
     truth = make_shot(num_frames=8)
     seen = _move(truth, 0.03 * UP.expand(1, 8, 3))
     found = _settle(seen)
     lowest = pose_feet(found, BODY, UP).lowest @ UP + CAMERA_HEIGHT_M
-    assert 0 < lowest.amin(-1).max() < 0.02
+    assert 0 < lowest.amin(-1).max() < 0.0153

@@ -220,7 +220,7 @@ def smooth_in_time(
         sigma: standard error of each value, in any unit.
         seconds: time scale of the curve.
         metres: what a value of 1 stands for. Then the time scale of a piece is at least √(e/a), up to ``LONGEST_S``:
-            for so long an usual acceleration a moves nobody farther than the usual error e of their frames, and what is
+            for so long a usual acceleration a moves nobody farther than the usual error e of their frames, and what is
             seen is noise.
     """
     smoothed, times = values.clone(), timestamps_s.double().numpy()

@@ -336,7 +336,7 @@ def _stand_in_boxes(
     distance = torch.where(told_by_scene, distance, followed).clamp_min(1e-3)
     # What the scene says at one box errs by metres; what frames say together, and those before and after, by less.
     sigma = torch.where(told_by_scene, SCENE_SIGMA, DISTANCE_SIGMA["full"])
-    known = placed.valid & torch.isfinite(distance)
+    known = placed.valid & torch.isfinite(distance) & told_by_scene.any(1, keepdim=True)
     course = smooth_in_time(distance.log(), known, sigma, evidence.timestamps_s, metres=distance).exp()
     distance = torch.where(told_by_scene, course, distance)
     for person, frame in (boxes & torch.isfinite(distance)).nonzero().tolist():
